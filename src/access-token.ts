@@ -1,0 +1,34 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SignJWT } from 'jose'
+import type { Config } from './config.js'
+
+/**
+ * The secret that access tokens are signed with by HS256: the configured one; in the embedded mode, where none is
+ * set, one that is made at first use and kept in the data directory; else undefined.
+ */
+export async function readJwtSecret (config: Config): Promise<string | undefined> {
+  if (config.jwtSecret || config.database.kind !== 'embedded') return config.jwtSecret
+  const { dataDir } = config.database
+  const path = join(dataDir, 'jwt-secret')
+  await mkdir(dataDir, { recursive: true })
+  try {
+    // Exclusive, so that of two processes that start together both use what the first has written.
+    await writeFile(path, randomBytes(32).toString('hex'), { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  return readFile(path, 'utf8')
+}
+
+/** An access token as Supabase's auth server would sign it for a user. */
+export function signAccessToken (secret: string, userId: string, lifetime = '12h'): Promise<string> {
+  return new SignJWT({ role: 'authenticated' })
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setSubject(userId)
+    .setAudience('authenticated')
+    .setIssuedAt()
+    .setExpirationTime(lifetime)
+    .sign(new TextEncoder().encode(secret))
+}

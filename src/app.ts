@@ -1,0 +1,60 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Config } from './config.js'
+import auth from './plugins/auth.js'
+import credits from './plugins/credits.js'
+import database from './plugins/database.js'
+import errorHandler, { answerFrameworkError } from './plugins/error-handler.js'
+import events from './plugins/events.js'
+import executor from './plugins/executor.js'
+import limits from './plugins/limits.js'
+import requestLog from './plugins/request-log.js'
+import runs from './plugins/runs.js'
+import security from './plugins/security.js'
+import websocket from './plugins/websocket.js'
+import agentRoutes from './routes/agent.js'
+import creditRoutes from './routes/credits.js'
+import healthRoutes from './routes/health.js'
+import runRoutes from './routes/runs.js'
+import socketRoutes from './routes/socket.js'
+import { validatorCompiler } from './validation.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config
+  }
+}
+
+/** The service, ready to listen: its plugins in order, then its routes. */
+export async function buildApp (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: config.bodyLimit,
+    genReqId: () => crypto.randomUUID(),
+    // During a shutdown what arrives is still answered; new runs are refused by name.
+    return503OnClosing: false,
+    frameworkErrors: answerFrameworkError
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(validatorCompiler)
+  app.decorate('config', config)
+
+  await app.register(errorHandler)
+  await app.register(requestLog)
+  await app.register(security)
+  await app.register(database)
+  await app.register(limits)
+  await app.register(auth)
+  await app.register(events)
+  await app.register(executor)
+  await app.register(runs)
+  await app.register(credits)
+  await app.register(websocket)
+
+  await app.register(healthRoutes)
+  await app.register(agentRoutes)
+  await app.register(runRoutes)
+  await app.register(creditRoutes)
+  await app.register(socketRoutes)
+  return app as unknown as FastifyInstance
+}

@@ -1,0 +1,97 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { runCommand } from './command.js'
+
+const AGENT = '22222222-2222-4222-8222-222222222222'
+const KEY = 'jeesi_demo_key_for_local_use_only'
+const QUESTION = 'What is this service for?'
+
+/** Starts the service in embedded mode, executes the demo agent as a client would, and shows what happens. */
+await runCommand(async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-demo-'))
+  say('Starting the service in embedded mode …')
+  const service = spawn(process.execPath, [fileURLToPath(new URL('../server.js', import.meta.url))], {
+    env: environment(dataDir), stdio: ['ignore', 'pipe', 'inherit']
+  })
+  try {
+    const url = await findUrl(service)
+    say(`It listens at ${url}.\n`)
+    await show(url)
+  } finally {
+    await stop(service)
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+async function show (url: string): Promise<void> {
+  say(`Credits before: ${await creditsAt(url)}`)
+  say(`\nPOST /api/agent/execute   "${QUESTION}"\n`)
+  const { creditsUsed, usage, executionTime } = await execute(url)
+  say(`\n\nDone in ${(executionTime / 1000).toFixed(1)} s: ${usage.totalTokens} tokens, ${creditsUsed} credit.`)
+  say(`Credits after: ${await creditsAt(url)}\n`)
+  say('Where to go next:')
+  say('  npm start                          serves, and prints a curl line to paste')
+  say('  npm run token                      prints an access token for the API and for /ws')
+  say('  AI_GATEWAY_URL=… npm start         answers with a real model (Ollama: http://localhost:11434/v1)')
+  say('  README.md                          deploys it on Railway beside your Supabase project')
+}
+
+async function creditsAt (url: string): Promise<number> {
+  const response = await fetch(`${url}/api/credits`, { headers: { 'x-api-key': KEY } })
+  const { creditsRemaining } = await response.json() as { creditsRemaining: number }
+  return creditsRemaining
+}
+
+interface Done { type: 'done', creditsUsed: number, executionTime: number, usage: { totalTokens: number } }
+type Event = Done | { type: 'chunk', content: string } | { type: 'error', error: string }
+
+/** Prints the answer as it arrives. */
+async function execute (url: string): Promise<Done> {
+  const response = await fetch(`${url}/api/agent/execute`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': KEY },
+    body: JSON.stringify({ agentId: AGENT, messages: [{ role: 'user', content: QUESTION }] })
+  })
+  if (!response.ok || !response.body) throw new Error(`The service answered ${response.status}: ${await response.text()}`)
+  for await (const line of createInterface({ input: Readable.fromWeb(response.body as never) })) {
+    if (!line.startsWith('data: {')) continue
+    const event = JSON.parse(line.slice('data: '.length)) as Event
+    if (event.type === 'chunk') process.stdout.write(event.content)
+    if (event.type === 'done') return event
+    if (event.type === 'error') throw new Error(event.error)
+  }
+  throw new Error('The stream ended without its last event.')
+}
+
+/** The embedded mode with the built-in model, or with the gateway that the environment names; a free port. */
+function environment (dataDir: string): NodeJS.ProcessEnv {
+  const { SUPABASE_URL, SUPABASE_DB_URL, ...rest } = process.env
+  return { ...rest, NODE_ENV: 'development', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dataDir, LOG_LEVEL: 'info' }
+}
+
+async function findUrl (service: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: service.stdout! })) {
+    const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]
+    if (url) {
+      service.stdout!.resume()
+      return url
+    }
+  }
+  throw new Error('The service did not start.')
+}
+
+async function stop (service: ChildProcess): Promise<void> {
+  if (service.exitCode !== null) return
+  service.kill('SIGTERM')
+  await once(service, 'exit')
+}
+
+function say (text: string): void {
+  process.stdout.write(`${text}\n`)
+}

@@ -1,0 +1,14 @@
+import { parseArgs } from 'node:util'
+import { readJwtSecret, signAccessToken } from '../access-token.js'
+import { loadConfig } from '../config.js'
+import { runCommand } from './command.js'
+
+const DEMO_USER = '11111111-1111-4111-8111-111111111111'
+
+/** Prints an access token to try things with, signed with the configured secret. */
+await runCommand(async () => {
+  const { values } = parseArgs({ options: { user: { type: 'string', default: DEMO_USER } } })
+  const secret = await readJwtSecret(loadConfig())
+  if (!secret) throw new Error('SUPABASE_JWT_SECRET is not set: there is nothing to sign a token with')
+  process.stdout.write(`${await signAccessToken(secret, values.user)}\n`)
+})

@@ -1,0 +1,217 @@
+import { envSchema } from 'env-schema'
+import { Type, type Static } from '@sinclair/typebox'
+
+const Environment = Type.Object({
+  PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 3000 }),
+  HOST: Type.String({ default: '::' }),
+  NODE_ENV: Type.String({ default: 'development' }),
+  LOG_LEVEL: Type.Union(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map(level => Type.Literal(level)),
+    { default: 'info' }),
+  EMBEDDED: Type.Boolean({ default: false }),
+  DATA_DIR: Type.String({ default: '.data' }),
+  SUPABASE_URL: Type.Optional(Type.String()),
+  SUPABASE_SERVICE_ROLE_KEY: Type.Optional(Type.String()),
+  SUPABASE_JWT_SECRET: Type.Optional(Type.String()),
+  SUPABASE_DB_URL: Type.Optional(Type.String()),
+  LOVABLE_API_KEY: Type.Optional(Type.String()),
+  AI_GATEWAY_URL: Type.Optional(Type.String()),
+  AI_MODEL: Type.Optional(Type.String()),
+  RAILWAY_BACKEND_SECRET: Type.Optional(Type.String()),
+  CORS_ORIGINS: Type.Optional(Type.String()),
+  MAX_CONCURRENT_RUNS: Type.Integer({ minimum: 1, default: 500 }),
+  MAX_RUNS_PER_USER: Type.Integer({ minimum: 1, default: 50 }),
+  MAX_QUEUED_RUNS: Type.Integer({ minimum: 0, default: 1000 }),
+  RATE_LIMIT_MAX: Type.Integer({ minimum: 1, default: 1000 }),
+  RATE_LIMIT_WINDOW: Type.Integer({ minimum: 1, default: 60_000 }),
+  BODY_LIMIT: Type.Integer({ minimum: 1, default: 10 * 1024 * 1024 }),
+  DRAIN_SECONDS: Type.Number({ minimum: 0, default: 20 }),
+  SSE_MAX_SECONDS: Type.Number({ exclusiveMinimum: 0, default: 840 })
+})
+type Environment = Static<typeof Environment>
+
+export const DEFAULT_GATEWAY_URL = 'https://ai.gateway.lovable.dev/v1'
+export const DEFAULT_MODEL = 'google/gemini-2.5-flash'
+
+/** Where the truth lives. */
+export type DatabaseConfig =
+  | { readonly kind: 'postgres', readonly url: string }
+  | { readonly kind: 'supabase', readonly url: string, readonly serviceRoleKey: string }
+  | { readonly kind: 'embedded', readonly dataDir: string }
+
+/** The OpenAI-compatible gateway; `demo` is the one this service brings along for the embedded mode. */
+export type GatewayConfig =
+  | { readonly kind: 'remote', readonly url: string, readonly key?: string }
+  | { readonly kind: 'demo' }
+
+export interface Config {
+  readonly port: number
+  readonly host: string
+  readonly production: boolean
+  readonly logLevel: string
+  readonly database: DatabaseConfig
+  readonly gateway: GatewayConfig
+  /** The model of agents that name none. */
+  readonly model: string
+  /** Whether `model` was set by the operator, or is the default that a gateway may not know. */
+  readonly modelIsChosen: boolean
+  readonly supabaseUrl?: string
+  readonly jwtSecret?: string
+  readonly backendSecret?: string
+  readonly corsOrigins: readonly string[]
+  readonly maxConcurrentRuns: number
+  readonly maxRunsPerUser: number
+  readonly maxQueuedRuns: number
+  readonly rateLimitMax: number
+  /** Milliseconds. */
+  readonly rateLimitWindow: number
+  /** Bytes. */
+  readonly bodyLimit: number
+  readonly drainSeconds: number
+  readonly sseMaxSeconds: number
+}
+
+/** All that is wrong with an environment, one readable sentence a problem. */
+export class ConfigError extends Error {
+  constructor (readonly problems: string[]) {
+    super(problems.join('\n'))
+  }
+}
+
+/**
+ * Reads the environment, and a `.env` file for what it lacks, into a frozen Config.
+ * @throws {ConfigError} naming every problem at once.
+ */
+export function loadConfig (): Config {
+  return parseConfig(envSchema<NodeJS.ProcessEnv>({ schema: { type: 'object', properties: anyVariable() }, dotenv: true }))
+}
+
+/** The same from a plain object; where a variable is blank it counts as not set. */
+export function parseConfig (variables: NodeJS.ProcessEnv): Config {
+  const set = Object.fromEntries(Object.entries(variables)
+    .map(([name, value]) => [name, value?.trim()])
+    .filter(([name, value]) => value && name! in Environment.properties))
+  const problems: string[] = []
+  const env = readVariables(set, problems)
+  const config = env && compose(env, problems)
+  if (!config || problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config)
+}
+
+function anyVariable (): Record<string, object> {
+  return Object.fromEntries(Object.keys(Environment.properties).map(name => [name, { type: 'string' }]))
+}
+
+function readVariables (set: object, problems: string[]): Environment | undefined {
+  try {
+    // A fresh copy: env-schema marks the schema it is given.
+    return envSchema<Environment>({ schema: { ...Environment }, data: { ...set }, env: false })
+  } catch (error) {
+    problems.push(...describe((error as { errors: SchemaError[] }).errors))
+    // What needs no value of the malformed ones is checked all the same, so that nothing has to be mended twice.
+    const malformed = new Set(problems.map(problem => problem.split(' ')[0]))
+    const rest = Object.fromEntries(Object.entries(set).filter(([name]) => !malformed.has(name)))
+    compose(envSchema<Environment>({ schema: { ...Environment }, data: rest, env: false }), problems)
+    return undefined
+  }
+}
+
+interface SchemaError { instancePath: string, keyword: string, message?: string }
+
+function describe (errors: SchemaError[]): string[] {
+  const lines = errors
+    .filter(error => error.keyword !== 'const')
+    .map(({ instancePath, keyword, message }) => {
+      const name = instancePath.slice(1)
+      return keyword === 'anyOf'
+        ? `${name} must be one of ${levels()}`
+        : `${name} ${message}`
+    })
+  return [...new Set(lines)]
+}
+
+function levels (): string {
+  return Environment.properties.LOG_LEVEL.anyOf.map(level => level.const).join(', ')
+}
+
+function compose (env: Environment, problems: string[]): Config {
+  const production = env.NODE_ENV === 'production'
+  const database = chooseDatabase(env, production, problems)
+  const gateway = chooseGateway(env, database, problems)
+  if (database.kind !== 'embedded') {
+    if (!env.SUPABASE_JWT_SECRET && !env.SUPABASE_URL) {
+      problems.push('SUPABASE_JWT_SECRET is missing: without it, or SUPABASE_URL for its keys, no access token can be checked')
+    }
+    if (production && !env.RAILWAY_BACKEND_SECRET) {
+      problems.push('RAILWAY_BACKEND_SECRET is missing: the edge function proves itself with it (openssl rand -hex 32)')
+    }
+  }
+  return {
+    port: env.PORT,
+    host: env.HOST,
+    production,
+    logLevel: env.LOG_LEVEL as string,
+    database,
+    gateway,
+    model: env.AI_MODEL ?? DEFAULT_MODEL,
+    modelIsChosen: env.AI_MODEL !== undefined,
+    supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
+    jwtSecret: env.SUPABASE_JWT_SECRET,
+    backendSecret: env.RAILWAY_BACKEND_SECRET,
+    corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
+    maxConcurrentRuns: env.MAX_CONCURRENT_RUNS,
+    maxRunsPerUser: env.MAX_RUNS_PER_USER,
+    maxQueuedRuns: env.MAX_QUEUED_RUNS,
+    rateLimitMax: env.RATE_LIMIT_MAX,
+    rateLimitWindow: env.RATE_LIMIT_WINDOW,
+    bodyLimit: env.BODY_LIMIT,
+    drainSeconds: env.DRAIN_SECONDS,
+    sseMaxSeconds: env.SSE_MAX_SECONDS
+  }
+}
+
+function chooseDatabase (env: Environment, production: boolean, problems: string[]): DatabaseConfig {
+  const { SUPABASE_DB_URL: dbUrl, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: serviceRoleKey } = env
+  checkUrl('SUPABASE_DB_URL', dbUrl, ['postgres:', 'postgresql:'], problems)
+  checkUrl('SUPABASE_URL', url, ['http:', 'https:'], problems)
+  if (dbUrl) return { kind: 'postgres', url: dbUrl }
+  if (url) {
+    if (!serviceRoleKey) problems.push('SUPABASE_SERVICE_ROLE_KEY is missing: SUPABASE_URL needs it')
+    return { kind: 'supabase', url: withoutSlash(url), serviceRoleKey: serviceRoleKey ?? '' }
+  }
+  if (production && !env.EMBEDDED) {
+    problems.push('SUPABASE_URL is missing: set it, or SUPABASE_DB_URL, or EMBEDDED=true to run in production on the embedded database')
+  }
+  return { kind: 'embedded', dataDir: env.DATA_DIR }
+}
+
+function chooseGateway (env: Environment, database: DatabaseConfig, problems: string[]): GatewayConfig {
+  checkUrl('AI_GATEWAY_URL', env.AI_GATEWAY_URL, ['http:', 'https:'], problems)
+  if (env.AI_GATEWAY_URL || env.LOVABLE_API_KEY) {
+    return { kind: 'remote', url: withoutSlash(env.AI_GATEWAY_URL ?? DEFAULT_GATEWAY_URL), key: env.LOVABLE_API_KEY }
+  }
+  if (database.kind !== 'embedded') {
+    problems.push('LOVABLE_API_KEY is missing: set it, or AI_GATEWAY_URL to a gateway that needs no key')
+  }
+  return { kind: 'demo' }
+}
+
+function readOrigins (list: string | undefined, problems: string[]): string[] {
+  const origins = (list ?? '').split(',').map(origin => withoutSlash(origin.trim())).filter(Boolean)
+  for (const origin of origins) {
+    if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
+      problems.push(`CORS_ORIGINS must be a comma-separated list of origins such as https://app.example.com, or *; "${origin}" is neither`)
+    }
+  }
+  return origins
+}
+
+function checkUrl (name: string, value: string | undefined, protocols: string[], problems: string[]): void {
+  if (value && !(URL.canParse(value) && protocols.includes(new URL(value).protocol))) {
+    problems.push(`${name} must be a URL that begins with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
+  }
+}
+
+function withoutSlash (url: string): string {
+  return url.replace(/\/+$/, '')
+}

@@ -1,0 +1,75 @@
+import { mkdir, readdir, rename, rm, access } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { PGlite } from '@electric-sql/pglite'
+import { lockDirectory } from './directory-lock.js'
+import { migrate, type SqlRunner } from './migrations.js'
+import { toQuery, translateError, type Database, type SqlError } from './port.js'
+
+/**
+ * PostgreSQL in this process, its files in `dataDir`, migrated, and with the demo rows where it is new.
+ * @throws {DirectoryLockedError} where another process has the directory.
+ */
+export async function openEmbedded (dataDir: string): Promise<Database> {
+  await mkdir(dataDir, { recursive: true })
+  const unlock = await lockDirectory(dataDir)
+  try {
+    const path = join(dataDir, 'postgres')
+    if (!await exists(path)) await initialise(dataDir, path)
+    const pglite = await open(path)
+    await migrate(runnerOf(pglite))
+    return databaseOf(pglite, unlock)
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+/** First boot: in a directory beside the final one, so that a process killed half-way leaves nothing that looks whole. */
+async function initialise (dataDir: string, path: string): Promise<void> {
+  for (const leftover of await readdir(dataDir)) {
+    if (leftover.startsWith('postgres.new-')) await rm(join(dataDir, leftover), { recursive: true, force: true })
+  }
+  const unfinished = `${path}.new-${process.pid}`
+  const pglite = await open(unfinished)
+  await migrate(runnerOf(pglite), { seed: true })
+  await pglite.close()
+  await rename(unfinished, path)
+}
+
+async function open (path: string): Promise<PGlite> {
+  const pglite = new PGlite({ dataDir: path })
+  await pglite.waitReady
+  return pglite
+}
+
+function databaseOf (pglite: PGlite, unlock: () => Promise<void>): Database {
+  return {
+    async call<T> (fn: string, args = {}) {
+      // PGlite computes on this thread: between two calls the event loop has its turn.
+      await nextTurn()
+      const { text, values } = toQuery(fn, args)
+      try {
+        const { rows } = await pglite.query<{ result: T }>(text, values)
+        return rows[0]!.result
+      } catch (error) {
+        throw translateError(error as SqlError)
+      }
+    },
+    async close () {
+      if (!pglite.closed) await pglite.close()
+      await unlock()
+    }
+  }
+}
+
+function runnerOf (pglite: PGlite): SqlRunner {
+  return {
+    async run (sql) { await pglite.exec(sql) },
+    async query (sql, values) { return (await pglite.query<Record<string, unknown>>(sql, values)).rows }
+  }
+}
+
+async function exists (path: string): Promise<boolean> {
+  return access(path).then(() => true, () => false)
+}

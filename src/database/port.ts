@@ -1,0 +1,68 @@
+import { toStorable } from '../text.js'
+import { errors, serviceError, type ServiceError } from '../errors.js'
+
+/** What PostgreSQL can be given as a named argument; arrays and objects arrive as jsonb. */
+export type Arguments = Record<string, unknown>
+
+/**
+ * The one door to the database: an SQL function of `supabase/migrations`, called by name.
+ *
+ * A business error, raised in SQL as `PT<status>` with a hint, is thrown as a ServiceError with that status and
+ * the hint as its code. A database that cannot be reached is `database_unavailable` (503); whatever the call would
+ * have done may then have been done or not.
+ */
+export interface Database {
+  call<T> (fn: string, args?: Arguments): Promise<T>
+  close (): Promise<void>
+}
+
+/** How the drivers see an error of PostgreSQL or PostgREST. */
+export interface SqlError { code?: string, message: string, hint?: string | null, detail?: string | null }
+
+/** Turns an error of any driver into the one that callers of the port get. */
+export function translateError (error: SqlError): ServiceError {
+  const { code = '', message } = error
+  const status = /^PT(\d{3})$/.exec(code)?.[1]
+  if (status && error.hint) return serviceError(error.hint, message, Number(status))
+  // 42883 undefined function, 42P01 undefined table; PGRST202 is the first in PostgREST's words.
+  if (['42883', '42P01', 'PGRST202'].includes(code)) {
+    return withCause(serviceError('database_not_migrated',
+      'The database lacks the migrations of this service: apply supabase/migrations.', 503), error)
+  }
+  if (isConnectionError(code)) return withCause(new errors.databaseUnavailable(), error)
+  return withCause(new errors.internal(), error)
+}
+
+/**
+ * 08 connection exception, 53 insufficient resources, 57 operator intervention, 25006 read only; PGRST00x is
+ * PostgREST without its database; no code at all, or a POSIX one, is a connection that failed.
+ */
+function isConnectionError (code: string): boolean {
+  return code === '' || /^(08|53|57)/.test(code) || code === '25006' || /^PGRST00/.test(code) || /^E[A-Z]+$/.test(code)
+}
+
+function withCause (error: ServiceError, cause: unknown): ServiceError {
+  error.cause = cause
+  return error
+}
+
+/** Arguments that PostgreSQL takes: its text and jsonb know neither NUL nor half of a surrogate pair. */
+export function toStorableArguments (args: Arguments): Arguments {
+  return clean(args) as Arguments
+}
+
+function clean (value: unknown): unknown {
+  if (typeof value === 'string') return toStorable(value)
+  if (Array.isArray(value)) return value.map(clean)
+  if (value === null || typeof value !== 'object') return value
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [toStorable(key), clean(member)]))
+}
+
+/** `select fn(a => $1, …)` with its values, for the drivers that speak SQL. */
+export function toQuery (fn: string, args: Arguments): { text: string, values: unknown[] } {
+  const names = Object.keys(args)
+  const list = names.map((name, index) => `${name} => $${index + 1}`).join(', ')
+  const values = Object.values(toStorableArguments(args)).map(value =>
+    value !== null && typeof value === 'object' ? JSON.stringify(value) : value ?? null)
+  return { text: `select public.${fn}(${list}) as result`, values }
+}

@@ -1,0 +1,29 @@
+import pg from 'pg'
+import { toQuery, translateError, type Database, type SqlError } from './port.js'
+
+const MAX_CONNECTIONS = 20
+const CONNECT_TIMEOUT = 5_000
+const STATEMENT_TIMEOUT = 15_000
+
+/** The database by a pool of direct connections. */
+export function connectPostgres (url: string, onError: (error: Error) => void): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: MAX_CONNECTIONS,
+    connectionTimeoutMillis: CONNECT_TIMEOUT,
+    query_timeout: STATEMENT_TIMEOUT
+  })
+  // An idle connection that breaks is the pool's to replace; without a listener it would end the process.
+  pool.on('error', onError)
+  return {
+    async call<T> (fn: string, args = {}) {
+      try {
+        const { rows } = await pool.query(toQuery(fn, args))
+        return rows[0].result as T
+      } catch (error) {
+        throw translateError(error as SqlError)
+      }
+    },
+    close: () => pool.end()
+  }
+}

@@ -1,0 +1,79 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+
+const MODEL = 'jeesi/demo-model'
+const WORD_PAUSE = 30
+
+/**
+ * A stand-in for an AI gateway: an OpenAI-compatible server on loopback that answers, word by word, that it is one.
+ * The embedded mode uses it where no gateway is configured, through the same code as any other gateway.
+ */
+export async function startDemoModel (): Promise<{ url: string, close: () => Promise<void> }> {
+  const server = createServer((request, response) => {
+    handle(request, response).catch(() => response.destroy())
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  server.unref()
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}/v1`, close: () => closeServer(server) }
+}
+
+async function handle (request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url === '/v1/models') return answer(response, 200, { object: 'list', data: [{ id: MODEL, object: 'model' }] })
+  if (request.method !== 'POST' || request.url !== '/v1/chat/completions') {
+    return answer(response, 404, { error: { message: 'The demo model has no such address.' } })
+  }
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  const { messages, max_tokens: maxTokens } = JSON.parse(Buffer.concat(chunks).toString())
+  await streamWords(response, compose(messages), messages, maxTokens)
+}
+
+function answer (response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+async function streamWords (response: ServerResponse, text: string, messages: unknown[], maxTokens = Infinity): Promise<void> {
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  const id = `chatcmpl-${Date.now()}`
+  const send = (fields: object) => response.write(
+    `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', model: MODEL, ...fields })}\n\n`)
+  const words = text.match(/\S+\s*/g) ?? []
+  const spoken = words.slice(0, maxTokens)
+  for (const word of spoken) {
+    if (response.destroyed) return
+    send({ choices: [{ index: 0, delta: { content: word } }] })
+    await delay(WORD_PAUSE)
+  }
+  send({ choices: [{ index: 0, delta: {}, finish_reason: spoken.length < words.length ? 'length' : 'stop' }] })
+  const promptTokens = Math.ceil(JSON.stringify(messages).length / 4)
+  send({
+    choices: [],
+    usage: { prompt_tokens: promptTokens, completion_tokens: spoken.length, total_tokens: promptTokens + spoken.length }
+  })
+  response.end('data: [DONE]\n\n')
+}
+
+function compose (messages: Array<{ role: string, content: unknown }>): string {
+  const question = textOf(messages.findLast(message => message.role === 'user')?.content)
+  return `You said: "${question.slice(0, 200)}". I am the built-in demo model of jeesi-railway-backend: I understand nothing, ` +
+    'but every word came to you the way a real answer does, through a run with its own credits and event log. ' +
+    'For a real model set AI_GATEWAY_URL to an OpenAI-compatible address (Ollama: http://localhost:11434/v1) ' +
+    'or LOVABLE_API_KEY to your key, and start again.'
+}
+
+function textOf (content: unknown): string {
+  if (typeof content === 'string') return content
+  return Array.isArray(content) ? content.map(part => part.text ?? '').join(' ').trim() : ''
+}
+
+function closeServer (server: Server): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}

@@ -1,0 +1,44 @@
+/** The body of `POST /chat/completions`, as far as this service writes it. */
+export interface ChatRequest {
+  model: string
+  messages: unknown[]
+  stream: true
+  stream_options?: { include_usage: true }
+  temperature?: number
+  max_tokens?: number
+  max_completion_tokens?: number
+}
+
+type Adaptation = (body: ChatRequest) => ChatRequest
+
+/** What models refuse of the common protocol, by the parameter they name in their refusal. */
+const ADAPTATIONS: Record<string, Adaptation> = {
+  // OpenAI's reasoning models
+  max_tokens: ({ max_tokens, ...body }) => ({ ...body, max_completion_tokens: max_tokens }),
+  temperature: ({ temperature, ...body }) => body,
+  // older vLLM and llama.cpp servers
+  stream_options: ({ stream_options, ...body }) => body
+}
+
+/**
+ * The small differences between OpenAI-compatible gateways and their models: a model that refuses a parameter is
+ * asked again without it, and from then on at once in its own way.
+ */
+export class Dialects {
+  #learned = new Map<string, Set<string>>()
+
+  /** The request in the words its model is known to take. */
+  speak (body: ChatRequest): ChatRequest {
+    return [...this.#learned.get(body.model) ?? []].reduce((spoken, name) => ADAPTATIONS[name]!(spoken), body)
+  }
+
+  /** Whether a refusal (400 or 422, with its sentence) taught something, so that asking again makes sense. */
+  learn (body: ChatRequest, refusal: string): boolean {
+    const name = Object.keys(ADAPTATIONS).find(parameter =>
+      parameter in body && new RegExp(`\\b${parameter}\\b`).test(refusal))
+    if (!name) return false
+    const known = this.#learned.get(body.model) ?? new Set()
+    this.#learned.set(body.model, known.add(name))
+    return true
+  }
+}

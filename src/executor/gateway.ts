@@ -1,0 +1,359 @@
+import { Agent, type Dispatcher } from 'undici'
+import { errors, isServiceError, type ServiceError } from '../errors.js'
+import type { Message } from '../schemas.js'
+import { toStorable } from '../text.js'
+import { Dialects, type ChatRequest } from './dialect.js'
+import { SseParser } from './sse-parser.js'
+import type { ReportedUsage } from './usage.js'
+
+export interface GatewayOptions {
+  /** The base URL, without a slash at its end. */
+  url: string
+  key?: string
+  /** The model of requests that name none. */
+  model: string
+  /** False: the operator did not choose `model`, and a gateway that lacks it may be asked for one that it has. */
+  modelIsChosen: boolean
+}
+
+export interface ModelRequest {
+  model?: string | null
+  messages: Message[]
+  temperature: number
+  maxTokens: number
+}
+
+/** Where a model's words go, all of one network read at once. */
+export interface ModelSink {
+  text (content: string): void
+  reasoning (content: string): void
+}
+
+export interface Completion {
+  model: string
+  /** `stop`, `length`, `content_filter` … in the gateway's words; null where it did not say. */
+  finishReason: string | null
+  usage?: ReportedUsage
+}
+
+const CONNECT_TIMEOUT = 10_000
+/** A reasoning model may think for minutes before its first token, and between two. */
+const SILENCE_TIMEOUT = 300_000
+const MAX_ERROR_BODY = 64 * 1024
+const MAX_JSON_BODY = 16 * 1024 * 1024
+
+/** An OpenAI-compatible gateway, over undici. */
+export class Gateway {
+  #agent = new Agent({
+    connect: { timeout: CONNECT_TIMEOUT },
+    headersTimeout: SILENCE_TIMEOUT,
+    bodyTimeout: SILENCE_TIMEOUT
+  })
+
+  #dialects = new Dialects()
+  #discoveredModel?: string
+
+  constructor (private readonly options: GatewayOptions) {}
+
+  /**
+   * One streamed chat completion.
+   * @throws {ServiceError} `gateway_…` for what the gateway answers or fails to; `retryAfter` in seconds where it
+   * said so. The signal's reason, when it is aborted.
+   */
+  async complete (request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+    for (;;) {
+      const body = this.#dialects.speak(this.#toBody(request))
+      try {
+        return await this.#post(body, sink, signal)
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error
+        const taught = error.mayBeDialect && this.#dialects.learn(body, error.text)
+        if (!taught && !await this.#findModel(request, error, signal)) throw error.toServiceError()
+      }
+    }
+  }
+
+  /** Whether something that speaks HTTP answers at the gateway's address. */
+  async isReachable (): Promise<boolean> {
+    try {
+      const { body } = await this.#get('/models', AbortSignal.timeout(3000))
+      await body.dump()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  close (): Promise<void> {
+    return this.#agent.destroy()
+  }
+
+  #toBody ({ model, messages, temperature, maxTokens }: ModelRequest): ChatRequest {
+    return {
+      model: model || this.#discoveredModel || this.options.model,
+      messages,
+      stream: true,
+      stream_options: { include_usage: true },
+      temperature,
+      max_tokens: maxTokens
+    }
+  }
+
+  #post (body: ChatRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+    const { origin, pathname, search } = new URL(`${this.options.url}/chat/completions`)
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const handler = new CompletionHandler(body.model, sink, signal, resolve, reject)
+      this.#agent.dispatch({
+        origin,
+        path: pathname + search,
+        method: 'POST',
+        headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
+        body: JSON.stringify(body)
+      }, handler)
+    })
+  }
+
+  #get (path: string, signal: AbortSignal) {
+    const { origin, pathname, search } = new URL(this.options.url + path)
+    return this.#agent.request({ origin, path: pathname + search, method: 'GET', headers: this.#headers(), signal })
+  }
+
+  #headers (): Record<string, string> {
+    return this.options.key ? { authorization: `Bearer ${this.options.key}` } : {}
+  }
+
+  /**
+   * An agent that names no model, on a gateway that lacks our default one (Ollama, vLLM): takes the first chat model
+   * that the gateway lists. Once; an operator who wants another sets AI_MODEL.
+   */
+  async #findModel (request: ModelRequest, refusal: Refusal, signal: AbortSignal): Promise<boolean> {
+    const isOurs = !request.model && !this.options.modelIsChosen && !this.#discoveredModel
+    if (!isOurs || !refusal.isUnknownModel) return false
+    try {
+      const { statusCode, body } = await this.#get('/models', AbortSignal.any([signal, AbortSignal.timeout(10_000)]))
+      const list = statusCode === 200 ? await body.json() as { data?: Array<{ id?: unknown }> } : (await body.dump(), {})
+      const ids = (Array.isArray(list.data) ? list.data : []).map(model => model?.id)
+      this.#discoveredModel = ids.find((id): id is string =>
+        typeof id === 'string' && id !== this.options.model && !/embed|whisper|tts|dall-e|moderation|rerank/i.test(id))
+    } catch {
+      signal.throwIfAborted()
+    }
+    return this.#discoveredModel !== undefined
+  }
+}
+
+/** The gateway's own 4xx to what was asked. */
+class Refusal extends Error {
+  constructor (readonly status: number, readonly text: string) {
+    super(text)
+  }
+
+  get mayBeDialect (): boolean {
+    return this.status === 400 || this.status === 422
+  }
+
+  get isUnknownModel (): boolean {
+    return this.status === 404 || (this.status === 400 && /model/i.test(this.text))
+  }
+
+  toServiceError (): ServiceError {
+    return new errors.gatewayRejected(this.text || `status ${this.status}`)
+  }
+}
+
+/** Reads one answer of the gateway as it arrives. */
+class CompletionHandler implements Dispatcher.DispatchHandler {
+  #controller?: Dispatcher.DispatchController
+  #status = 0
+  #retryAfter?: number
+  #parser?: SseParser
+  /** The body of an answer that is no stream: an error, or a completion in one piece. */
+  #body: Buffer[] = []
+  #bodyLength = 0
+  #text = ''
+  #reasoning = ''
+  #flushScheduled = false
+  #sawEnd = false
+  #completion: Completion
+  #settled = false
+  #abort = () => this.#fail(this.signal.reason)
+
+  constructor (
+    model: string,
+    private readonly sink: ModelSink,
+    private readonly signal: AbortSignal,
+    private readonly resolve: (completion: Completion) => void,
+    private readonly reject: (error: unknown) => void
+  ) {
+    this.#completion = { model, finishReason: null }
+    signal.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  onRequestStart (controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#settled) controller.abort(new Error('settled'))
+  }
+
+  onResponseStart (_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+    this.#status = status
+    this.#retryAfter = parseRetryAfter(String(headers['retry-after'] ?? ''))
+    if (status === 200 && !String(headers['content-type']).includes('application/json')) {
+      this.#parser = new SseParser(data => this.#frame(data))
+    }
+  }
+
+  onResponseData (_: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#settled) return
+    if (!this.#parser) return this.#collect(chunk)
+    this.#guard(() => this.#parser!.push(chunk))
+    this.#scheduleFlush()
+  }
+
+  onResponseEnd (): void {
+    if (this.#settled) return
+    this.#guard(() => {
+      if (this.#status !== 200) throw this.#statusError()
+      if (this.#parser) this.#parser.end()
+      else this.#whole(JSON.parse(Buffer.concat(this.#body).toString()))
+    })
+    this.#flush({ last: true })
+    if (!this.#sawEnd) return this.#fail(new errors.gatewayUnavailable())
+    this.#settle(() => this.resolve(this.#completion))
+  }
+
+  onResponseError (_: Dispatcher.DispatchController, error: Error): void {
+    if (this.#settled) return
+    // What arrived before the break is given out before the break is told.
+    this.#flush({ last: true })
+    const timedOut = /Timeout/.test(error.name)
+    const failure = (timedOut ? new errors.gatewayTimeout() : new errors.gatewayUnavailable()) as ServiceError
+    failure.cause = error
+    this.#fail(failure)
+  }
+
+  #collect (chunk: Buffer): void {
+    const limit = this.#status === 200 ? MAX_JSON_BODY : MAX_ERROR_BODY
+    this.#bodyLength += chunk.length
+    if (this.#bodyLength <= limit) {
+      this.#body.push(chunk)
+    } else {
+      this.#fail(this.#status === 200 ? new errors.gatewayUnavailable() : this.#statusError())
+    }
+  }
+
+  #frame (data: string): void {
+    if (data === '[DONE]') {
+      this.#sawEnd = true
+      return
+    }
+    const frame = JSON.parse(data)
+    if (frame?.error) throw this.#frameError(frame.error)
+    const choice = frame?.choices?.[0]
+    this.#take(choice?.delta, choice?.finish_reason, frame)
+  }
+
+  #whole (completion: any): void {
+    if (completion?.error) throw this.#frameError(completion.error)
+    const choice = completion?.choices?.[0]
+    this.#take(choice?.message, choice?.finish_reason, completion)
+    this.#sawEnd = choice !== undefined
+  }
+
+  #take (message: any, finishReason: unknown, { usage, model }: { usage?: ReportedUsage | null, model?: unknown }): void {
+    if (typeof message?.content === 'string') this.#text += message.content
+    const reasoning = message?.reasoning_content ?? message?.reasoning
+    if (typeof reasoning === 'string') this.#reasoning += reasoning
+    if (typeof finishReason === 'string') {
+      this.#completion.finishReason = finishReason
+      this.#sawEnd = true
+    }
+    if (usage) this.#completion.usage = usage
+    if (typeof model === 'string' && model) this.#completion.model = model
+  }
+
+  /** undici hands over each HTTP chunk by itself: what one read of the socket brought is given out together. */
+  #scheduleFlush (): void {
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    process.nextTick(() => {
+      this.#flushScheduled = false
+      if (!this.#settled) this.#flush()
+    })
+  }
+
+  /** Half of a surrogate pair waits for its other half, so that every event is text by itself. */
+  #flush ({ last = false } = {}): void {
+    const [reasoning, reasoningRest] = last ? [this.#reasoning, ''] : cutHalfPair(this.#reasoning)
+    const [text, textRest] = last ? [this.#text, ''] : cutHalfPair(this.#text)
+    this.#reasoning = reasoningRest
+    this.#text = textRest
+    if (reasoning) this.sink.reasoning(toStorable(reasoning))
+    if (text) this.sink.text(toStorable(text))
+  }
+
+  /** What a gateway sends that cannot be read is the gateway's failure. */
+  #guard (read: () => void): void {
+    try {
+      read()
+    } catch (error) {
+      this.#flush({ last: true })
+      this.#fail(error instanceof Refusal || isServiceError(error) ? error : new errors.gatewayUnavailable())
+    }
+  }
+
+  #statusError (): Error {
+    const text = errorText(Buffer.concat(this.#body).toString())
+    return errorOfStatus(this.#status, text, this.#retryAfter)
+  }
+
+  /** An error inside a stream that began well has the status, if any, in its `code`. */
+  #frameError (error: { code?: unknown, message?: unknown, status?: unknown }): Error {
+    const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
+    const failure = errorOfStatus(status, String(error.message ?? ''), undefined)
+    return failure instanceof Refusal ? failure.toServiceError() : failure
+  }
+
+  #fail (error: unknown): void {
+    this.#settle(() => this.reject(error))
+    this.#controller?.abort(new Error('settled'))
+  }
+
+  #settle (how: () => void): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.signal.removeEventListener('abort', this.#abort)
+    how()
+  }
+}
+
+function cutHalfPair (text: string): [string, string] {
+  const last = text.charCodeAt(text.length - 1)
+  return last >= 0xd800 && last <= 0xdbff ? [text.slice(0, -1), text.slice(-1)] : [text, '']
+}
+
+function errorOfStatus (status: number, text: string, retryAfter: number | undefined): Error {
+  if (status === 429) return Object.assign(new errors.gatewayRateLimited(), { retryAfter })
+  if (status === 402) return new errors.gatewayPaymentRequired()
+  if (status === 401 || status === 403) return new errors.gatewayUnauthorized()
+  if (status === 408 || status === 504) return new errors.gatewayTimeout()
+  if (status >= 400 && status < 500) return new Refusal(status, text)
+  return Object.assign(new errors.gatewayUnavailable(), { retryAfter })
+}
+
+/** The sentence in an error body: OpenAI's shape, Ollama's, or plain text; cut to what a person reads. */
+function errorText (body: string): string {
+  let text = body
+  try {
+    const { error, message } = JSON.parse(body)
+    text = typeof error === 'string' ? error : [error?.message ?? message, error?.param].filter(Boolean).join(' ')
+  } catch { /* no JSON: the text itself */ }
+  return String(text).slice(0, 300)
+}
+
+/** Seconds, from a number of them or from a date; undefined where the header is neither. */
+function parseRetryAfter (value: string): number | undefined {
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value)
+  const date = value && Date.parse(value)
+  return date ? Math.max(0, (date - Date.now()) / 1000) : undefined
+}

@@ -1,0 +1,47 @@
+import type { FunctionResult, Message } from '../schemas.js'
+
+/** What of an agent the prompt and the model call are made from. */
+export interface Agent {
+  name?: string | null
+  systemPrompt?: string | null
+  model?: string | null
+  temperature?: number | null
+  maxTokens?: number | null
+  knowledgeBase?: unknown
+}
+
+/**
+ * The messages for the model: one system message from the agent's own prompt, its knowledge base and what its
+ * functions found, then the conversation as it came.
+ */
+export function buildMessages (agent: Agent, messages: Message[], functionResults: FunctionResult[] = []): Message[] {
+  const system = [
+    agent.systemPrompt?.trim() || `You are ${agent.name?.trim() || 'a helpful assistant'}.`,
+    section('Knowledge base', knowledgeTexts(agent.knowledgeBase)),
+    section('Function results', functionResults.filter(result => result.success).map(describeResult))
+  ].filter(Boolean).join('\n\n')
+  return [{ role: 'system', content: system }, ...messages]
+}
+
+function section (title: string, texts: string[]): string {
+  return texts.length === 0 ? '' : `${title}:\n${texts.map(text => `- ${text}`).join('\n')}`
+}
+
+/** Entries are strings, or objects that have the text in `content`; a single one may stand without its list. */
+function knowledgeTexts (knowledgeBase: unknown): string[] {
+  const entries = Array.isArray(knowledgeBase) ? knowledgeBase : [knowledgeBase]
+  return entries.map(textOf).filter(text => text !== '')
+}
+
+function textOf (entry: unknown): string {
+  if (typeof entry === 'string') return entry.trim()
+  if (typeof entry !== 'object' || entry === null) return ''
+  if (!('content' in entry)) return JSON.stringify(entry)
+  const content = typeof entry.content === 'string' ? entry.content.trim() : JSON.stringify(entry.content ?? '')
+  const title = 'title' in entry && typeof entry.title === 'string' ? `${entry.title.trim()}: ` : ''
+  return content && title + content
+}
+
+function describeResult ({ functionName, functionType, data }: FunctionResult): string {
+  return `${functionName} (${functionType}): ${typeof data === 'string' ? data : JSON.stringify(data ?? null)}`
+}

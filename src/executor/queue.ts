@@ -1,0 +1,155 @@
+/** A place in the queue, or a slot. */
+export interface Ticket {
+  /** Resolves when the run may go on; at once where a slot was free. */
+  readonly turn: Promise<void>
+  /** 0: has its slot; 1: the next to get one … */
+  readonly position: number
+  /** Gives the slot or the place back. Again: nothing happens. */
+  leave (): void
+}
+
+export interface QueueOptions {
+  maxConcurrent: number
+  maxPerUser: number
+  maxWaiting: number
+}
+
+/**
+ * Who runs when, in one process: so many runs at once, so many of them one user's. Whoever waits is served in
+ * turn by user, so that a user with a hundred runs does not stand before one with a single run.
+ */
+export class Queue {
+  #running = 0
+  #waiting = 0
+  #users = new Map<string, UserLine>()
+
+  constructor (private readonly options: QueueOptions) {}
+
+  get running (): number { return this.#running }
+  get waiting (): number { return this.#waiting }
+
+  /**
+   * Takes a slot or a place; undefined: the queue is full.
+   * @param onMove is told the position of a run that waits, now and as it gets better.
+   */
+  enter (userId: string, onMove: (position: number) => void = () => {}): Ticket | undefined {
+    const line = this.#lineOf(userId)
+    const place: Place = new Place(() => this.#leave(userId, place), () => this.#positionOf(place), onMove)
+    if (this.#hasSlot(line) && this.#nobodyElse(line)) {
+      this.#admit(line, place)
+    } else if (this.#waiting < this.options.maxWaiting) {
+      line.waiting.push(place)
+      this.#waiting++
+      place.moved(place.position)
+    } else {
+      this.#drop(userId, line)
+      return undefined
+    }
+    return place
+  }
+
+  #lineOf (userId: string): UserLine {
+    let line = this.#users.get(userId)
+    if (!line) {
+      line = { running: 0, waiting: [] }
+      this.#users.set(userId, line)
+    }
+    return line
+  }
+
+  #hasSlot (line: UserLine): boolean {
+    return this.#running < this.options.maxConcurrent && line.running < this.options.maxPerUser
+  }
+
+  /** A user's own earlier runs go first; those of others wait for want of their own slots, or there would be none free. */
+  #nobodyElse (line: UserLine): boolean {
+    return line.waiting.length === 0
+  }
+
+  #admit (line: UserLine, place: Place): void {
+    this.#running++
+    line.running++
+    place.admit()
+  }
+
+  #leave (userId: string, place: Place): void {
+    const line = this.#lineOf(userId)
+    if (place.admitted) {
+      this.#running--
+      line.running--
+    } else {
+      line.waiting.splice(line.waiting.indexOf(place), 1)
+      this.#waiting--
+    }
+    this.#drop(userId, line)
+    this.#advance()
+  }
+
+  #drop (userId: string, line: UserLine): void {
+    if (line.running === 0 && line.waiting.length === 0) this.#users.delete(userId)
+  }
+
+  #advance (): void {
+    if (this.#waiting === 0) return
+    for (const [userId, line] of [...this.#users]) {
+      if (line.waiting.length === 0 || !this.#hasSlot(line)) continue
+      this.#waiting--
+      this.#admit(line, line.waiting.shift()!)
+      // Served: to the end of the round.
+      this.#users.delete(userId)
+      this.#users.set(userId, line)
+    }
+    this.#order().forEach((place, index) => place.moved(index + 1))
+  }
+
+  #positionOf (place: Place): number {
+    return this.#order().indexOf(place) + 1
+  }
+
+  /** Those who wait in the order they will be served, as far as it is known now: round by round, one of each user. */
+  #order (): Place[] {
+    const lines = [...this.#users.values()].map(line => line.waiting)
+    const rounds = Math.max(0, ...lines.map(line => line.length))
+    return Array.from({ length: rounds }, (_, round) => lines.flatMap(line => line[round] ?? [])).flat()
+  }
+}
+
+const LAST_FEW = 5
+
+interface UserLine { running: number, waiting: Place[] }
+
+class Place implements Ticket {
+  admitted = false
+  readonly turn: Promise<void>
+  #resolve!: () => void
+  #left = false
+  #told = Infinity
+
+  constructor (
+    private readonly onLeave: () => void,
+    private readonly findPosition: () => number,
+    private readonly onMove: (position: number) => void
+  ) {
+    this.turn = new Promise(resolve => { this.#resolve = resolve })
+  }
+
+  get position (): number { return this.admitted ? 0 : this.findPosition() }
+
+  admit (): void {
+    this.admitted = true
+    this.#resolve()
+  }
+
+  /** Far from its turn a place tells only when it has got twice as near: a thousand who wait are not told a million times. */
+  moved (position: number): void {
+    if (position >= this.#told || (position > LAST_FEW && position > this.#told / 2)) return
+    this.#told = position
+    this.onMove(position)
+  }
+
+  leave (): void {
+    if (this.#left) return
+    this.#left = true
+    this.onLeave()
+  }
+}

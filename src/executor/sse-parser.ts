@@ -1,0 +1,61 @@
+const MAX_EVENT_LENGTH = 16 * 1024 * 1024
+
+/**
+ * Reads an event stream (WHATWG HTML 9.2) as its bytes arrive, wherever they are cut: lines end with LF, CR or
+ * CRLF, a character may be split over reads, an event over many. Only `data` fields matter to this service.
+ */
+export class SseParser {
+  #decoder = new TextDecoder()
+  #rest = ''
+  #data: string[] = []
+  #length = 0
+  /** The last character was a CR, so that a LF now belongs to it. */
+  #afterCr = false
+
+  /** @param onData is given the `data` of each event, its lines joined by LF. */
+  constructor (private readonly onData: (data: string) => void) {}
+
+  /** @throws {RangeError} when a single event grows past 16 MiB. */
+  push (bytes: Uint8Array): void {
+    this.#read(this.#decoder.decode(bytes, { stream: true }))
+  }
+
+  /** The stream ended. An event that lacks its blank line is given up as the standard has it, unless it is whole. */
+  end (): void {
+    this.#read(this.#decoder.decode())
+    if (this.#rest) this.#line(this.#rest)
+    this.#rest = ''
+    this.#dispatch()
+  }
+
+  #read (text: string): void {
+    if (this.#afterCr && text.startsWith('\n')) text = text.slice(1)
+    if (text === '') return
+    this.#afterCr = text.endsWith('\r')
+    this.#rest += text
+    let start = 0
+    for (const { index, 0: terminator } of this.#rest.matchAll(/\r\n|\n|\r/g)) {
+      this.#line(this.#rest.slice(start, index))
+      start = index + terminator.length
+    }
+    this.#rest = this.#rest.slice(start)
+    if (this.#length + this.#rest.length > MAX_EVENT_LENGTH) throw new RangeError('an event of the stream is too long')
+  }
+
+  #line (line: string): void {
+    if (line === '') return this.#dispatch()
+    if (!line.startsWith('data')) return
+    if (line.length > 4 && line[4] !== ':') return
+    const value = line.slice(line[5] === ' ' ? 6 : 5)
+    this.#data.push(value)
+    this.#length += value.length
+  }
+
+  #dispatch (): void {
+    if (this.#data.length === 0) return
+    const data = this.#data.join('\n')
+    this.#data = []
+    this.#length = 0
+    this.onData(data)
+  }
+}

@@ -1,0 +1,150 @@
+import { createHash, KeyObject, randomBytes, timingSafeEqual } from 'node:crypto'
+import fastifyJwt from '@fastify/jwt'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { createRemoteJWKSet } from 'jose'
+import { readJwtSecret } from '../access-token.js'
+import { errors } from '../errors.js'
+
+/** On whose behalf a request is made. */
+export interface Caller {
+  readonly kind: 'user' | 'api_key'
+  readonly userId: string
+  /** When the access token ends, in milliseconds since 1970; an API key has no end. */
+  readonly expiresAt: number
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Who a token is, be it an access token or an API key. Throws `unauthorized`. */
+    authenticate (token: string): Promise<Caller>
+    /** Hook: the caller is a user, and stands in `request.caller`. */
+    requireUser (request: FastifyRequest): Promise<void>
+    /** Hook: the caller is the edge function. */
+    requireBackendSecret (request: FastifyRequest): Promise<void>
+  }
+  interface FastifyRequest {
+    caller: Caller | null
+  }
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+const API_KEY = /^jeesi_[\x21-\x7e]{1,250}$/
+const MAX_TOKEN_LENGTH = 8192
+/** How often an unknown `kid` may make us ask for the keys again; how long keys are taken for current. */
+const JWKS_COOLDOWN = 60_000
+const JWKS_MAX_AGE = 600_000
+
+interface Claims { sub?: unknown, role?: unknown, iss?: unknown, exp: number }
+interface Header { alg: string, kid?: string }
+interface VerifyOptions { key?: string, algorithms: Array<'HS256' | 'ES256' | 'RS256'> }
+
+async function auth (app: FastifyInstance): Promise<void> {
+  const verifyToken = await createTokenVerifier(app)
+
+  app.decorateRequest('caller', null)
+  app.decorate('authenticate', authenticate)
+  app.decorate('requireUser', requireUser)
+  app.decorate('requireBackendSecret', requireBackendSecret)
+
+  async function authenticate (token: string): Promise<Caller> {
+    return API_KEY.test(token) ? authenticateKey(token) : verifyToken(token)
+  }
+
+  async function authenticateKey (key: string): Promise<Caller> {
+    const { userId } = await app.database.call<{ userId: string | null }>('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
+    if (!userId) throw new errors.unauthorized('The API key is unknown or no longer active.')
+    return { kind: 'api_key', userId, expiresAt: Infinity }
+  }
+
+  async function requireUser (request: FastifyRequest): Promise<void> {
+    try {
+      request.caller = await authenticate(credentialsOf(request))
+    } catch (error) {
+      await app.countFailedAttempt(request)
+      throw error
+    }
+  }
+
+  async function requireBackendSecret (request: FastifyRequest): Promise<void> {
+    const expected = app.config.backendSecret
+    if (!expected) throw new errors.backendSecretMissing()
+    const given = request.headers['x-railway-secret']
+    if (typeof given === 'string' && timingSafeEqual(sha256(given), sha256(expected))) return
+    await app.countFailedAttempt(request)
+    throw new errors.unauthorized('The x-railway-secret header is missing or wrong.')
+  }
+}
+
+/** An API key beside a session's token, as the widget sends both, is the more particular of the two. */
+function credentialsOf ({ headers }: FastifyRequest): string {
+  const key = headers['x-api-key']
+  if (typeof key === 'string') {
+    if (API_KEY.test(key)) return key
+    throw new errors.unauthorized('The x-api-key header holds no API key of this platform.')
+  }
+  const token = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1]
+  if (!token) throw new errors.unauthorized('Send an access token as Authorization: Bearer, or an API key as x-api-key.')
+  return token
+}
+
+/** Supabase's access tokens: HS256 by the shared secret, ES256 and RS256 by the project's published keys. */
+async function createTokenVerifier (app: FastifyInstance): Promise<(token: string) => Promise<Caller>> {
+  const { supabaseUrl } = app.config
+  const secret = await readJwtSecret(app.config)
+  const publicKey = supabaseUrl ? createKeyFinder(`${supabaseUrl}/auth/v1/.well-known/jwks.json`) : undefined
+  await app.register(fastifyJwt, {
+    // Without a secret HS256 is refused below; the plugin wants one nevertheless.
+    secret: secret ?? randomBytes(32).toString('hex'),
+    decode: { complete: true },
+    verify: { allowedAud: 'authenticated', requiredClaims: ['exp', 'aud', 'sub', 'role'] }
+  })
+
+  /** The algorithm decides on the key, so that no public key is ever taken for a shared secret. */
+  async function optionsFor ({ alg, kid }: Header): Promise<VerifyOptions | undefined> {
+    if (alg === 'HS256' && secret) return { algorithms: ['HS256'] }
+    if ((alg === 'ES256' || alg === 'RS256') && publicKey) return { algorithms: [alg], key: await publicKey(alg, kid) }
+  }
+
+  return async function verifyToken (token) {
+    const invalid = new errors.unauthorized('The access token is not valid.')
+    if (token.length > MAX_TOKEN_LENGTH) throw invalid
+    let claims: Claims
+    try {
+      const { header } = app.jwt.decode<{ header: Header }>(token, { complete: true })!
+      const options = await optionsFor(header)
+      if (!options) throw invalid
+      claims = app.jwt.verify<Claims>(token, { ...app.jwt.options.verify, ...options })
+    } catch (error) {
+      const { code } = error as { code?: string }
+      if (code === 'database_unavailable' || code === 'keys_unavailable') throw error
+      throw code === 'FAST_JWT_EXPIRED' ? new errors.unauthorized('The access token has expired.') : invalid
+    }
+    const { sub, role, iss, exp } = claims
+    const isOurs = !supabaseUrl || iss === undefined || iss === `${supabaseUrl}/auth/v1`
+    if (typeof sub !== 'string' || !UUID.test(sub) || role !== 'authenticated' || !isOurs) throw invalid
+    return { kind: 'user', userId: sub.toLowerCase(), expiresAt: exp * 1000 }
+  }
+}
+
+/** Finds a project's public key as PEM. jose fetches, caches and bounds how often it asks. */
+function createKeyFinder (url: string): (alg: string, kid?: string) => Promise<string> {
+  const findKey = createRemoteJWKSet(new URL(url), { cooldownDuration: JWKS_COOLDOWN, cacheMaxAge: JWKS_MAX_AGE })
+  const exported = new WeakMap<object, string>()
+  return async function publicKey (alg, kid) {
+    const key = await findKey({ alg, kid }).catch(error => {
+      throw NO_SUCH_KEY.has(error.code) ? error : new errors.keysUnavailable()
+    })
+    const pem = exported.get(key) ?? KeyObject.from(key as never).export({ type: 'spki', format: 'pem' }).toString()
+    exported.set(key, pem)
+    return pem
+  }
+}
+
+const NO_SUCH_KEY = new Set(['ERR_JWKS_NO_MATCHING_KEY', 'ERR_JWKS_MULTIPLE_MATCHING_KEYS', 'ERR_JOSE_NOT_SUPPORTED'])
+
+function sha256 (text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+export default fp(auth, { name: 'auth', dependencies: ['database', 'limits'] })

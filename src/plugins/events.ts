@@ -1,0 +1,108 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
+import { follow, frameOf, MemoryEventLog, type Entry, type EventLog, type Follower, type Reader } from '../executor/event-log.js'
+import { encodeReconnect, encodeSse, SSE_DONE, SSE_HEADERS, SSE_PING } from '../streams/sse.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    events: EventLog
+  }
+  interface FastifyReply {
+    /** Answers with a run's events after `after` as SSE, until the run ends, the client leaves, or the server does. */
+    streamRun (runId: string, after?: number): FastifyReply
+  }
+}
+
+const LOG_BYTES = 256 * 1024 * 1024
+const KEEP_MS = 10 * 60_000
+/** A stream that was quiet for a whole beat gets a comment: two beats are less than the 15 s that are promised. */
+const BEAT = 7_000
+
+/** How long a reader has to take the goodbye. */
+const GOODBYE_MS = 1_000
+
+async function events (app: FastifyInstance): Promise<void> {
+  const log = new MemoryEventLog({ maxBytes: LOG_BYTES, keepMs: KEEP_MS })
+  const streams = new Set<SseStream>()
+  const maxMs = app.config.sseMaxSeconds * 1000
+
+  app.decorate('events', log)
+  app.decorateReply('streamRun', streamRun)
+
+  // One clock for all streams, not a timer each.
+  const clock = setInterval(beat, Math.min(BEAT, maxMs / 4)).unref()
+  app.addHook('preClose', async () => {
+    clearInterval(clock)
+    for (const stream of streams) stream.reconnect()
+    setTimeout(() => { for (const stream of streams) stream.destroy() }, GOODBYE_MS).unref()
+  })
+  app.addHook('onClose', async () => log.close())
+
+  function beat (): void {
+    const now = Date.now()
+    for (const stream of streams) stream.beat(now)
+  }
+
+  function streamRun (this: FastifyReply, runId: string, after = 0): FastifyReply {
+    const { raw } = this
+    this.hijack()
+    // The client may have left while the run began.
+    if (raw.destroyed) return this
+    raw.writeHead(200, { ...this.getHeaders(), ...SSE_HEADERS, 'x-run-id': runId } as OutgoingHttpHeaders)
+    raw.flushHeaders()
+    const stream = new SseStream(raw, Date.now() + maxMs)
+    streams.add(stream)
+    raw.on('close', () => { streams.delete(stream) })
+    stream.follow(log, runId, after)
+    return this
+  }
+}
+
+/** One reader's connection. */
+class SseStream implements Reader {
+  #follower?: Follower
+  #runId = ''
+  #lastWrite = Date.now()
+
+  /** @param until when the connection is ended, in milliseconds since 1970. */
+  constructor (private readonly raw: ServerResponse, private readonly until: number) {}
+
+  follow (log: EventLog, runId: string, after: number): void {
+    this.#runId = runId
+    const follower = this.#follower = follow(log, runId, after, this)
+    this.raw.on('drain', () => follower.resume())
+    this.raw.on('close', () => follower.stop())
+  }
+
+  write (entry: Entry): boolean {
+    return this.#send(frameOf(entry, encodeSse, this.#runId))
+  }
+
+  end (): void {
+    this.raw.end(SSE_DONE)
+  }
+
+  beat (now: number): void {
+    if (now >= this.until) this.reconnect()
+    else if (now - this.#lastWrite >= BEAT && !this.raw.writableEnded) this.#send(SSE_PING)
+  }
+
+  /** Ends the connection but not the run. A reader who did not take an earlier goodbye gets no other. */
+  reconnect (): void {
+    if (this.raw.writableEnded) return this.destroy()
+    this.#follower?.stop()
+    this.raw.end(encodeReconnect(this.#follower?.cursor ?? 0))
+  }
+
+  destroy (): void {
+    this.raw.destroy()
+  }
+
+  #send (frame: string): boolean {
+    this.#lastWrite = Date.now()
+    return this.raw.write(frame)
+  }
+}
+
+export default fp(events, { name: 'events' })

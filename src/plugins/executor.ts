@@ -1,0 +1,103 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Logger } from 'pino'
+import type { Database } from '../database/port.js'
+import { startDemoModel } from '../demo/demo-model.js'
+import { errors, isServiceError } from '../errors.js'
+import { Executor, type RunStore } from '../executor/executor.js'
+import { Gateway } from '../executor/gateway.js'
+import { Queue } from '../executor/queue.js'
+import type { Run } from '../schemas.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    gateway: Gateway
+    queue: Queue
+    executor: Executor
+    /** Whether the service is about to end, so that no new run begins. */
+    isDraining (): boolean
+    /** Lets the runs under way end, for DRAIN_SECONDS at the most; called before `close`. */
+    drain (): Promise<void>
+  }
+}
+
+const FIRST_PAUSE = 100
+const MAX_PAUSE = 5_000
+
+async function executor (app: FastifyInstance): Promise<void> {
+  const { config } = app
+  const closing = new AbortController()
+  const gateway = new Gateway({ ...await findGateway(app), model: config.model, modelIsChosen: config.modelIsChosen })
+  const queue = new Queue({
+    maxConcurrent: config.maxConcurrentRuns,
+    maxPerUser: config.maxRunsPerUser,
+    maxWaiting: config.maxQueuedRuns
+  })
+  const executor = new Executor({
+    gateway,
+    events: app.events,
+    store: createStore(app.database, closing.signal),
+    log: app.log as Logger
+  })
+  let draining = false
+
+  app.decorate('gateway', gateway)
+  app.decorate('queue', queue)
+  app.decorate('executor', executor)
+  app.decorate('isDraining', () => draining)
+  app.decorate('drain', async () => {
+    draining = true
+    await executor.drain(config.drainSeconds * 1000)
+  })
+
+  app.addHook('preClose', async () => {
+    draining = true
+    closing.abort(new errors.shuttingDown())
+    await executor.drain(0)
+  })
+  app.addHook('onClose', () => gateway.close())
+}
+
+/** The configured gateway, or the demo model, which is reached like any other. */
+async function findGateway (app: FastifyInstance): Promise<{ url: string, key?: string }> {
+  const { gateway } = app.config
+  if (gateway.kind === 'remote') return gateway
+  const demo = await startDemoModel()
+  app.addHook('onClose', () => demo.close())
+  app.log.info('no AI gateway is configured: the built-in demo model answers')
+  return demo
+}
+
+function createStore (database: Database, closing: AbortSignal): RunStore {
+  return {
+    async start (runId, attempt) {
+      await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
+    },
+    finish: (runId, attempt, result) => persist(() => database.call<Run>('finish_run', {
+      p_run_id: runId,
+      p_attempt: attempt,
+      p_status: result.status,
+      p_response: result.response,
+      p_finish_reason: result.finishReason,
+      p_usage: result.usage,
+      p_credits: result.credits,
+      p_model: result.model,
+      p_error: result.error
+    }), closing)
+  }
+}
+
+/** Writes through a time without database: both calls may be repeated, and the run's end is not told before it is written. */
+async function persist<T> (write: () => Promise<T>, closing: AbortSignal): Promise<T> {
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(MAX_PAUSE, pause * 2)) {
+    try {
+      return await write()
+    } catch (error) {
+      if (closing.aborted || !isServiceError(error) || error.code !== 'database_unavailable') throw error
+    }
+    await delay(pause, undefined, { signal: closing }).catch(() => {})
+  }
+}
+
+export default fp(executor, { name: 'executor', dependencies: ['database', 'events'] })

@@ -1,0 +1,91 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { errors, serviceError, statusOf } from '../errors.js'
+import { follow, isFinal } from '../executor/event-log.js'
+import {
+  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type Run, type RunEvent
+} from '../schemas.js'
+
+const response = {
+  200: {
+    content: {
+      'application/json': { schema: ExecuteAnswer },
+      'text/event-stream': { schema: Type.String() }
+    }
+  },
+  ...errorAnswers
+}
+const config = { execution: true }
+
+/** Executing an agent is beginning a run and watching it; the watching may end before the run does. */
+const agent: FastifyPluginAsyncTypebox = async app => {
+  app.post('/api/agent/execute', {
+    config,
+    onRequest: app.requireUser,
+    schema: { headers: IdempotencyHeaders, body: ExecuteBody, response }
+  }, async (request, reply) => {
+    const { agentId, messages, stream } = request.body
+    const run = await app.runs.begin({
+      userId: request.caller!.userId,
+      agentId,
+      messages,
+      idempotencyKey: request.headers['idempotency-key']
+    })
+    return watch(request, reply, run, stream)
+  })
+
+  app.post('/api/agent/execute-validated', {
+    config,
+    onRequest: app.requireBackendSecret,
+    schema: { headers: IdempotencyHeaders, body: ExecuteValidatedBody, response }
+  }, async (request, reply) => {
+    const { userId, agentId, agentConfig, messages, functionResults, stream } = request.body
+    const run = await app.runs.begin({
+      userId,
+      agentId,
+      messages,
+      functionResults,
+      agent: {
+        name: agentConfig.name,
+        systemPrompt: agentConfig.system_prompt,
+        model: agentConfig.ai_model,
+        temperature: agentConfig.temperature,
+        maxTokens: agentConfig.max_tokens,
+        knowledgeBase: agentConfig.knowledge_base
+      },
+      idempotencyKey: request.headers['idempotency-key']
+    })
+    return watch(request, reply, run, stream)
+  })
+
+  async function watch (request: FastifyRequest, reply: FastifyReply, { runId, agentId }: Run, stream = true) {
+    request.logFields = { runId, agentId }
+    if (stream) return reply.streamRun(runId)
+    reply.header('x-run-id', runId)
+    return answerOf(await finalEventOf(runId))
+  }
+
+  function finalEventOf (runId: string): Promise<RunEvent> {
+    return new Promise(resolve => follow(app.events, runId, 0, {
+      write ({ event }) {
+        if (isFinal(event)) resolve(event)
+        return true
+      },
+      end () {}
+    }))
+  }
+}
+
+function answerOf (event: RunEvent) {
+  if (event.type === 'done') {
+    const { type, ...answer } = event
+    return answer
+  }
+  if (event.type === 'error') {
+    throw Object.assign(serviceError(event.code, event.error, statusOf(event.code)), { runId: event.runId })
+  }
+  throw new errors.runCancelled()
+}
+
+export default agent

@@ -1,0 +1,72 @@
+import type { AddressInfo } from 'node:net'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from './app.js'
+import { ConfigError, loadConfig, type Config } from './config.js'
+import { DirectoryLockedError } from './database/directory-lock.js'
+import { createLogger } from './logger.js'
+
+/** What the parts need to close after the runs have ended. */
+const CLOSE_SECONDS = 8
+
+try {
+  await main()
+} catch (error) {
+  process.stderr.write(`${explain(error)}\n`)
+  process.exit(1)
+}
+
+async function main (): Promise<void> {
+  const config = loadConfig()
+  const log = createLogger(config.logLevel)
+  const app = await buildApp(config, log)
+  closeWithGrace({ delay: (config.drainSeconds + CLOSE_SECONDS) * 1000, logger: false }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, 'ending after an unexpected error')
+    else log.info(`${signal} received: ending`)
+    await app.drain()
+    await app.close()
+    log.info('ended')
+  })
+  const url = await listen(app, config)
+  log.info(`listening at ${url}`)
+  if (config.database.kind === 'embedded') process.stdout.write(greeting(url))
+}
+
+/** Listens on every address; where the machine knows no IPv6, on those of IPv4. */
+async function listen (app: FastifyInstance, { host, port }: Config): Promise<string> {
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    if (host !== '::' || (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT') throw error
+    await app.listen({ host: '0.0.0.0', port })
+  }
+  const address = app.addresses()[0] as AddressInfo
+  const isEverywhere = ['::', '0.0.0.0', '127.0.0.1', '::1'].includes(address.address)
+  return `http://${isEverywhere ? 'localhost' : address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
+}
+
+function greeting (url: string): string {
+  return `
+  jeesi-railway-backend runs in embedded mode at ${url}
+
+  Try it:
+  curl -N ${url}/api/agent/execute -H 'content-type: application/json' -H 'x-api-key: jeesi_demo_key_for_local_use_only' -d '{"agentId":"22222222-2222-4222-8222-222222222222","messages":[{"role":"user","content":"Hello"}]}'
+
+`
+}
+
+/** What an operator can mend is one line a problem; only what nobody foresaw shows where it happened. */
+function explain (error: unknown): string {
+  if (error instanceof ConfigError) return error.problems.map(problem => `config: ${problem}`).join('\n')
+  if (error instanceof DirectoryLockedError) return error.message
+  const { code, message, stack, cause } = error as NodeJS.ErrnoException & { cause?: Error }
+  switch (code) {
+    case 'EADDRINUSE': return 'PORT is in use by another program: stop that one, or set PORT to another number'
+    case 'EACCES':
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EROFS':
+    case 'ENOTDIR': return `cannot start: ${message}`
+    default: return code && /^[a-z_]+$/.test(code) ? `cannot start: ${message} ${cause?.message ?? ''}` : `cannot start: ${stack ?? message}`
+  }
+}

@@ -1,0 +1,28 @@
+import type { RunEvent } from '../schemas.js'
+
+const TYPES: Record<RunEvent['type'], string> = {
+  queued: 'agent_queued',
+  started: 'agent_execution_started',
+  chunk: 'agent_chunk',
+  reasoning: 'agent_reasoning',
+  rewind: 'agent_rewind',
+  done: 'agent_execution_complete',
+  error: 'agent_execution_error',
+  cancelled: 'agent_cancelled'
+}
+
+/** A run's event as a message of `/ws`; several runs share a connection, so each message names its run. */
+export function encodeSocket (seq: number, event: RunEvent, runId: string): string {
+  return JSON.stringify({ ...event, type: TYPES[event.type], runId, seq })
+}
+
+/** The same for the client that asked for the run by a name of its own. */
+export function encodeSocketFor (requestId: string) {
+  return (seq: number, event: RunEvent, runId: string): string =>
+    JSON.stringify({ ...event, type: TYPES[event.type], runId, seq, requestId })
+}
+
+/** The events that tell a client about its request, and so bear its name. */
+export function answersRequest ({ type }: RunEvent): boolean {
+  return type === 'started' || type === 'done' || type === 'error' || type === 'cancelled'
+}

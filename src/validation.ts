@@ -1,0 +1,39 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import addFormats from 'ajv-formats'
+import type { FastifySchemaCompiler } from 'fastify'
+import type { TSchema } from '@sinclair/typebox'
+
+// Bodies are JSON and have types: "5" is no number there. Queries and headers are text and want coercion.
+const strict = withFormats(new Ajv({ useDefaults: true, allowUnionTypes: true }))
+const coercing = withFormats(new Ajv({ useDefaults: true, coerceTypes: true, allowUnionTypes: true }))
+
+/** Compiles the schemas of routes. Properties that no schema knows pass, for callers are often newer or older than this service. */
+export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) =>
+  (httpPart === 'body' ? strict : coercing).compile(schema)
+
+/** Compiles the schema of a WebSocket message. */
+export function compileMessage (schema: TSchema): ValidateFunction {
+  return strict.compile(schema)
+}
+
+export interface Detail { path: string, message: string }
+
+/** What is wrong where, in words: `messages.0.content must be string`. */
+export function describeProblems (problems: Array<Pick<ErrorObject, 'instancePath' | 'params' | 'message'>>): Detail[] {
+  return problems.map(({ instancePath, params, message }) => {
+    const missing = params?.missingProperty as string | undefined
+    const path = [...instancePath.split('/').slice(1), ...(missing ? [missing] : [])].join('.')
+    const allowed = params?.allowedValues as unknown[] | undefined
+    return { path, message: missing ? 'is required' : `${message ?? 'is not valid'}${allowed ? `: ${allowed.join(', ')}` : ''}` }
+  })
+}
+
+/** The first problem as a sentence. */
+export function summarise ([first]: Detail[], of: string): string {
+  return first ? `${first.path || of} ${first.message}.` : `The ${of} is not valid.`
+}
+
+function withFormats (ajv: Ajv): Ajv {
+  addFormats.default(ajv, ['uuid'])
+  return ajv
+}

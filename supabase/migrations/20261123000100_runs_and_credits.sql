@@ -1,0 +1,338 @@
+-- Runs, and the credits they take. All that must be atomic is one function here; each is called by name with
+-- named arguments, returns jsonb, and may be executed by service_role alone. What a caller did wrong is raised
+-- as SQLSTATE PT<http status> with the error's code in the hint.
+
+-- A balance is what can still be spent (credits_remaining) and what runs under way hold (credits_reserved).
+alter table public.credit_balances
+  add column if not exists credits_reserved integer not null default 0 check (credits_reserved >= 0);
+
+-- The ledger names the run it was for, and no run twice.
+alter table public.credit_usage add column if not exists run_id uuid;
+create unique index if not exists credit_usage_once_a_run on public.credit_usage (run_id);
+
+create table public.agent_runs (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null,
+  agent_id uuid not null,
+  status text not null check (status in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+  attempt integer not null default 1,
+  idempotency_key text,
+  request_hash text not null,
+  model text,
+  response text not null default '',
+  finish_reason text,
+  usage jsonb,
+  credits_reserved integer not null default 0 check (credits_reserved >= 0),
+  credits_charged integer not null default 0 check (credits_charged >= 0),
+  error jsonb,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz
+);
+create unique index agent_runs_idempotency on public.agent_runs (user_id, idempotency_key)
+  where idempotency_key is not null;
+create index agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
+
+alter table public.agent_runs enable row level security;
+create policy agent_runs_own on public.agent_runs for select to authenticated
+  using (user_id = (select auth.uid()));
+grant select on public.agent_runs to authenticated;
+grant select, insert, update, delete on public.agent_runs to service_role;
+
+-- The version of what stands in these files; the service asks for it to know that it speaks to a database it fits.
+create function public.schema_version() returns jsonb
+language sql immutable set search_path = '' as $$ select jsonb_build_object('version', 1) $$;
+
+create function public.iso_time(p_time timestamptz) returns text
+language sql immutable set search_path = '' as $$
+  select to_char(p_time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+$$;
+
+-- A run as callers see it.
+create function public.run_json(r public.agent_runs) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'runId', r.id,
+    'agentId', r.agent_id,
+    'status', r.status,
+    'attempt', r.attempt,
+    'response', r.response,
+    'finishReason', r.finish_reason,
+    'usage', r.usage,
+    'creditsReserved', r.credits_reserved,
+    'creditsCharged', r.credits_charged,
+    'error', r.error,
+    'createdAt', public.iso_time(r.created_at),
+    'startedAt', public.iso_time(r.started_at),
+    'finishedAt', public.iso_time(r.finished_at))
+$$;
+
+-- Begins a run: idempotency, the agent, the reservation and the run's row, in one transaction.
+--   p_agent   the agent's configuration where the caller has checked user and credits itself; such a run is
+--             never charged, and the agents table is not read
+--   p_waiting there is no free slot: the run begins as `queued`
+--   p_python  this service can run agents that are Python
+-- Returns {run, agent, joined}; joined: the key has begun this run before, and nothing was done now.
+create function public.begin_run(
+  p_user_id uuid,
+  p_agent_id uuid,
+  p_request_hash text,
+  p_idempotency_key text default null,
+  p_agent jsonb default null,
+  p_waiting boolean default false,
+  p_python boolean default false
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_agent jsonb := p_agent;
+  v_credits integer := case when p_agent is null then 1 else 0 end;
+begin
+  if p_idempotency_key is not null then
+    -- Of two first requests with one key the second waits here until the first has its row.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_user_id || p_idempotency_key, 0));
+    select * into v_run from public.agent_runs
+      where user_id = p_user_id and idempotency_key = p_idempotency_key;
+    if found then
+      if v_run.request_hash <> p_request_hash then
+        raise sqlstate 'PT422' using hint = 'idempotency_key_reused',
+          message = 'This Idempotency-Key was used before with another request.';
+      end if;
+      return jsonb_build_object('run', public.run_json(v_run), 'agent', null, 'joined', true);
+    end if;
+  end if;
+
+  if v_agent is null then
+    select jsonb_build_object(
+        'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
+        'maxTokens', a.max_tokens, 'knowledgeBase', a.knowledge_base, 'executor', a.executor)
+      into v_agent
+      from public.agents a
+      where a.id = p_agent_id and (a.is_published or a.user_id = p_user_id);
+    if not found then
+      raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+    end if;
+    if v_agent ->> 'executor' = 'python' and not p_python then
+      raise sqlstate 'PT503' using hint = 'python_unavailable',
+        message = 'This agent is written in Python, which this server cannot run.';
+    end if;
+  end if;
+
+  if v_credits > 0 then
+    update public.credit_balances
+      set credits_remaining = credits_remaining - v_credits, credits_reserved = credits_reserved + v_credits
+      where user_id = p_user_id and credits_remaining >= v_credits;
+    if not found then
+      raise sqlstate 'PT402' using hint = 'insufficient_credits',
+        message = 'There are not enough credits for this run.';
+    end if;
+  end if;
+
+  insert into public.agent_runs
+      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, started_at)
+    values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
+      p_request_hash, v_agent ->> 'model', v_credits, case when p_waiting then null else now() end)
+    returning * into v_run;
+  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'joined', false);
+end $$;
+
+-- A queued run got its slot.
+create function public.start_run(p_run_id uuid, p_attempt integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+begin
+  update public.agent_runs set status = 'running', started_at = coalesce(started_at, now())
+    where id = p_run_id and attempt = p_attempt and status in ('queued', 'running')
+    returning * into v_run;
+  if not found then
+    raise sqlstate 'PT409' using hint = 'stale_attempt', message = 'Another attempt has taken this run over.';
+  end if;
+  return public.run_json(v_run);
+end $$;
+
+-- Ends a run: its result, the settlement of its reservation, and the ledger's entry, in one transaction.
+-- Repeated, it answers what the first call did; from an attempt that is no longer the run's, it is refused.
+create function public.finish_run(
+  p_run_id uuid,
+  p_attempt integer,
+  p_status text,
+  p_response text,
+  p_finish_reason text,
+  p_usage jsonb,
+  p_credits integer,
+  p_model text,
+  p_error jsonb
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_charged integer;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  if v_run.attempt <> p_attempt then
+    raise sqlstate 'PT409' using hint = 'stale_attempt', message = 'Another attempt has taken this run over.';
+  end if;
+  if v_run.status in ('succeeded', 'failed', 'cancelled') then
+    return public.run_json(v_run);
+  end if;
+
+  v_charged := greatest(0, least(p_credits, v_run.credits_reserved));
+  if v_run.credits_reserved > 0 then
+    update public.credit_balances
+      set credits_reserved = credits_reserved - v_run.credits_reserved,
+          credits_remaining = credits_remaining + v_run.credits_reserved - v_charged,
+          credits_used_this_month = coalesce(credits_used_this_month, 0) + v_charged
+      where user_id = v_run.user_id;
+  end if;
+  if v_charged > 0 then
+    insert into public.credit_usage (user_id, agent_id, run_id, credits_used, operation_type, metadata)
+      values (v_run.user_id, (select id from public.agents where id = v_run.agent_id), v_run.id, v_charged,
+        'agent_execution', jsonb_build_object('model', p_model, 'status', p_status, 'usage', p_usage));
+  end if;
+  update public.agent_runs
+    set status = p_status, response = p_response, finish_reason = p_finish_reason, usage = p_usage,
+        model = p_model, error = p_error, credits_reserved = 0, credits_charged = v_charged, finished_at = now()
+    where id = p_run_id
+    returning * into v_run;
+  return public.run_json(v_run);
+end $$;
+
+create function public.get_run(p_user_id uuid, p_run_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  return public.run_json(v_run);
+end $$;
+
+-- A page of a user's runs, newest first. p_after is the `next` of the page before: the microsecond and the id
+-- of its last run.
+create function public.list_runs(
+  p_user_id uuid,
+  p_limit integer,
+  p_status text default null,
+  p_agent_id uuid default null,
+  p_after_time timestamptz default null,
+  p_after_id uuid default null
+) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with page as (
+    select r from public.agent_runs r
+      where r.user_id = p_user_id
+        and (p_status is null or r.status = p_status)
+        and (p_agent_id is null or r.agent_id = p_agent_id)
+        and (p_after_id is null or (r.created_at, r.id) < (p_after_time, p_after_id))
+      order by r.created_at desc, r.id desc
+      limit p_limit + 1
+  ), numbered as (
+    select r, row_number() over (order by (r).created_at desc, (r).id desc) as n from page
+  )
+  select jsonb_build_object(
+    'runs', coalesce((select jsonb_agg(public.run_json(r) order by n) from numbered where n <= p_limit), '[]'),
+    'next', (select jsonb_build_object('time', (r).created_at, 'id', (r).id)
+      from numbered where n = p_limit and exists (select from numbered where n > p_limit)))
+$$;
+
+create function public.get_credits(p_user_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+      'creditsRemaining', coalesce(max(credits_remaining), 0),
+      'creditsReserved', coalesce(max(credits_reserved), 0),
+      'creditsUsedThisMonth', coalesce(max(credits_used_this_month), 0),
+      'planType', coalesce(max(plan_type), 'free'))
+    from public.credit_balances where user_id = p_user_id
+$$;
+
+-- Whose API key this is, {userId}, or {userId: null}. When it was used is noted once a minute at most.
+create function public.authenticate_api_key(p_key_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_key public.api_keys;
+begin
+  select * into v_key from public.api_keys where key_hash = p_key_hash and is_active limit 1;
+  if v_key.last_used_at is null or v_key.last_used_at < now() - interval '1 minute' then
+    update public.api_keys set last_used_at = now() where id = v_key.id;
+  end if;
+  return jsonb_build_object('userId', v_key.user_id);
+end $$;
+
+-- Takes credits outside of a run. The live project's own version let a balance fall below zero.
+create or replace function public.deduct_credits(p_user_id uuid, p_credits integer) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  if p_credits is null or p_credits < 0 then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'p_credits must be zero or more.';
+  end if;
+  update public.credit_balances
+    set credits_remaining = credits_remaining - p_credits,
+        credits_used_this_month = coalesce(credits_used_this_month, 0) + p_credits
+    where user_id = p_user_id and credits_remaining >= p_credits;
+  if not found then
+    raise sqlstate 'PT402' using hint = 'insufficient_credits', message = 'There are not enough credits.';
+  end if;
+end $$;
+
+-- The figures themselves, for the two functions below, which check who asks.
+create function public.platform_stats() returns table (
+  total_users bigint, total_agents bigint, agents_this_week bigint, agents_this_month bigint, active_users bigint,
+  total_credits_used bigint, credits_used_this_week bigint, pro_subscribers bigint, expert_subscribers bigint)
+language sql stable security definer set search_path = '' as $$
+  select
+    (select count(*) from auth.users),
+    (select count(*) from public.agents),
+    (select count(*) from public.agents where created_at >= now() - interval '7 days'),
+    (select count(*) from public.agents where created_at >= now() - interval '30 days'),
+    (select count(distinct user_id) from public.credit_usage where created_at >= now() - interval '30 days'),
+    (select coalesce(sum(credits_used), 0)::bigint from public.credit_usage),
+    (select coalesce(sum(credits_used), 0)::bigint from public.credit_usage
+      where created_at >= now() - interval '7 days'),
+    (select count(*) from public.credit_balances where plan_type = 'pro'),
+    (select count(*) from public.credit_balances where plan_type = 'expert')
+$$;
+
+-- For the frontend of an admin, and for the service role, whose auth.uid() is null.
+create or replace function public.get_admin_stats() returns table (
+  total_users bigint, total_agents bigint, agents_this_week bigint, agents_this_month bigint, active_users bigint,
+  total_credits_used bigint, credits_used_this_week bigint, pro_subscribers bigint, expert_subscribers bigint)
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if coalesce(auth.role(), '') <> 'service_role'
+      and not coalesce(public.has_role(auth.uid(), 'admin'), false) then
+    raise sqlstate 'PT403' using hint = 'forbidden', message = 'This is for admins.';
+  end if;
+  return query select * from public.platform_stats();
+end $$;
+
+-- For the service, which passes the user on whose behalf it asks.
+create function public.admin_stats(p_user_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if not public.has_role(p_user_id, 'admin') then
+    raise sqlstate 'PT403' using hint = 'forbidden', message = 'This is for admins.';
+  end if;
+  return (select to_jsonb(s) from public.platform_stats() s);
+end $$;
+
+do $$
+declare
+  f regprocedure;
+begin
+  for f in
+    select p.oid::regprocedure from pg_catalog.pg_proc p
+      where p.pronamespace = 'public'::regnamespace and p.proname in (
+        'schema_version', 'iso_time', 'run_json', 'begin_run', 'start_run', 'finish_run', 'get_run', 'list_runs',
+        'get_credits', 'authenticate_api_key', 'deduct_credits', 'platform_stats', 'get_admin_stats', 'admin_stats')
+  loop
+    execute format('revoke execute on function %s from public, anon, authenticated', f);
+    execute format('grant execute on function %s to service_role', f);
+  end loop;
+end $$;
+grant execute on function public.get_admin_stats() to authenticated;
