@@ -4,8 +4,7 @@ export default [
   ...neostandard({ ts: true, ignores: ['dist/', '.tap/', 'node_modules/'] }),
   {
     rules: {
-      // `new errors.notFound()` names an entry of a table; TypeBox has functions such as Type.String().
-      'new-cap': ['error', { newIsCap: false, capIsNew: false }],
+      'new-cap': ['error', { capIsNew: false }],
       // A schema and the type of what it admits bear one name.
       '@typescript-eslint/no-redeclare': 'off',
       // The gateway's protocol and the database have names of their own.

@@ -123,6 +123,7 @@ export const RunEvent = Type.Union([
   Type.Object({ type: Type.Literal('cancelled'), runId: Uuid, creditsUsed: Type.Integer() })
 ])
 export type RunEvent = Static<typeof RunEvent>
+export type FinalEvent = Extract<RunEvent, { type: 'done' | 'error' | 'cancelled' }>
 
 // --- What is answered ---
 

@@ -2,6 +2,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from '@sinclair/typebox'
+import { errors, type Detail, type ServiceError } from './errors.js'
 
 // Bodies are JSON and have types: "5" is no number there. Queries and headers are text and want coercion.
 const strict = withFormats(new Ajv({ useDefaults: true, allowUnionTypes: true }))
@@ -16,21 +17,21 @@ export function compileMessage (schema: TSchema): ValidateFunction {
   return strict.compile(schema)
 }
 
-export interface Detail { path: string, message: string }
+/** The error of a request that does not fit its schema. @param what it is: body, querystring, message … */
+export function invalid (problems: ErrorObject[], what: string): ServiceError {
+  const details = describe(problems)
+  const [first] = details
+  return errors.badRequest(`${first?.path || `The ${what}`} ${first?.message ?? 'is not valid'}.`).with({ details })
+}
 
 /** What is wrong where, in words: `messages.0.content must be string`. */
-export function describeProblems (problems: Array<Pick<ErrorObject, 'instancePath' | 'params' | 'message'>>): Detail[] {
+function describe (problems: ErrorObject[]): Detail[] {
   return problems.map(({ instancePath, params, message }) => {
     const missing = params?.missingProperty as string | undefined
     const path = [...instancePath.split('/').slice(1), ...(missing ? [missing] : [])].join('.')
     const allowed = params?.allowedValues as unknown[] | undefined
     return { path, message: missing ? 'is required' : `${message ?? 'is not valid'}${allowed ? `: ${allowed.join(', ')}` : ''}` }
   })
-}
-
-/** The first problem as a sentence. */
-export function summarise ([first]: Detail[], of: string): string {
-  return first ? `${first.path || of} ${first.message}.` : `The ${of} is not valid.`
 }
 
 function withFormats (ajv: Ajv): Ajv {

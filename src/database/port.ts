@@ -1,5 +1,5 @@
 import { toStorable } from '../text.js'
-import { errors, serviceError, type ServiceError } from '../errors.js'
+import { errors, ServiceError } from '../errors.js'
 
 /** What PostgreSQL can be given as a named argument; arrays and objects arrive as jsonb. */
 export type Arguments = Record<string, unknown>
@@ -23,14 +23,11 @@ export interface SqlError { code?: string, message: string, hint?: string | null
 export function translateError (error: SqlError): ServiceError {
   const { code = '', message } = error
   const status = /^PT(\d{3})$/.exec(code)?.[1]
-  if (status && error.hint) return serviceError(error.hint, message, Number(status))
+  if (status && error.hint) return new ServiceError(error.hint, Number(status), message)
   // 42883 undefined function, 42P01 undefined table; PGRST202 is the first in PostgREST's words.
-  if (['42883', '42P01', 'PGRST202'].includes(code)) {
-    return withCause(serviceError('database_not_migrated',
-      'The database lacks the migrations of this service: apply supabase/migrations.', 503), error)
-  }
-  if (isConnectionError(code)) return withCause(new errors.databaseUnavailable(), error)
-  return withCause(new errors.internal(), error)
+  if (['42883', '42P01', 'PGRST202'].includes(code)) return errors.databaseNotMigrated().with({ cause: error })
+  if (isConnectionError(code)) return errors.databaseUnavailable().with({ cause: error })
+  return errors.internal().with({ cause: error })
 }
 
 /**
@@ -39,11 +36,6 @@ export function translateError (error: SqlError): ServiceError {
  */
 function isConnectionError (code: string): boolean {
   return code === '' || /^(08|53|57)/.test(code) || code === '25006' || /^PGRST00/.test(code) || /^E[A-Z]+$/.test(code)
-}
-
-function withCause (error: ServiceError, cause: unknown): ServiceError {
-  error.cause = cause
-  return error
 }
 
 /** Arguments that PostgreSQL takes: its text and jsonb know neither NUL nor half of a surrogate pair. */

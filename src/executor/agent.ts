@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isRetryable, isServiceError, type ServiceError } from '../errors.js'
+import { ServiceError } from '../errors.js'
 import type { Message, RunEvent, Usage } from '../schemas.js'
 import type { Completion, Gateway, ModelRequest } from './gateway.js'
 import { buildMessages, type Agent } from './prompt.js'
@@ -64,9 +64,10 @@ async function modelStep (request: ModelRequest, progress: Progress, context: Ag
       return
     } catch (error) {
       step.settle(request)
-      const pause = isServiceError(error) ? pauseBefore(error, tries) : undefined
+      if (!(error instanceof ServiceError)) throw error
+      const pause = pauseBefore(error, tries)
       if (pause === undefined) throw error
-      context.log('retried', { code: (error as ServiceError).code, tries, pauseMs: Math.round(pause) })
+      context.log('retried', { code: error.code, tries, pauseMs: Math.round(pause) })
       progress.response = before
       if (step.firstEvent !== undefined) context.emit({ type: 'rewind', to: step.firstEvent - 1 })
       await delay(pause, undefined, { signal: context.signal })
@@ -76,7 +77,7 @@ async function modelStep (request: ModelRequest, progress: Progress, context: Ag
 
 /** Milliseconds to wait before the next try; undefined: there is none. Half of the pause is chance, so that those who failed together do not come back together. */
 function pauseBefore (error: ServiceError, tries: number): number | undefined {
-  if (!isRetryable(error) || tries >= MAX_TRIES) return undefined
+  if (!error.isRetryable || tries >= MAX_TRIES) return undefined
   const asked = (error.retryAfter ?? 0) * 1000
   if (asked > MAX_BACKOFF) return undefined
   const backoff = Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))

@@ -1,4 +1,4 @@
-import type { RunEvent } from '../schemas.js'
+import type { FinalEvent, RunEvent } from '../schemas.js'
 
 /** An event in its place within its run, with what it looks like in each format, made once for all readers. */
 export interface Entry {
@@ -40,7 +40,7 @@ export interface Follower {
   readonly cursor: number
 }
 
-export function isFinal (event: RunEvent): boolean {
+export function isFinal (event: RunEvent): event is FinalEvent {
   return event.type === 'done' || event.type === 'error' || event.type === 'cancelled'
 }
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { errors, isServiceError, type ServiceError } from '../errors.js'
+import { errors, toServiceError, type ServiceError } from '../errors.js'
 import type { Run, RunEvent } from '../schemas.js'
 import { Progress, runAgent, type AgentInput } from './agent.js'
 import type { EventLog } from './event-log.js'
@@ -161,13 +161,12 @@ function resultOf (progress: Progress, failure: unknown, reserved: number): Resu
   if (failure instanceof Stop && failure.why === 'cancelled') {
     return { ...common, status: 'cancelled', credits, error: null }
   }
-  const { code, message } = toServiceError(failure)
+  const { code, message } = errorOf(failure)
   // What this service broke off itself, nobody pays for.
   const price = failure instanceof Stop || code === 'internal_error' ? 0 : credits
   return { ...common, status: 'failed', credits: price, error: { code, message } }
 }
 
-function toServiceError (failure: unknown): ServiceError {
-  if (failure instanceof Stop) return new errors.interrupted()
-  return (isServiceError(failure) ? failure : new errors.internal()) as ServiceError
+function errorOf (failure: unknown): ServiceError {
+  return failure instanceof Stop ? errors.interrupted() : toServiceError(failure)
 }

@@ -1,4 +1,4 @@
-import { errors, isRetryable, serviceError, statusOf, type ServiceError } from '../errors.js'
+import { errors, restoreError, type ServiceError } from '../errors.js'
 import type { Run, RunEvent } from '../schemas.js'
 
 /** The event that ends the stream of a finished run. */
@@ -10,12 +10,12 @@ export function finalEvent (run: Run): RunEvent {
 }
 
 export function errorEvent (runId: string, error: ServiceError): RunEvent {
-  return { type: 'error', error: error.message, code: error.code, runId, retryable: isRetryable(error) }
+  return { type: 'error', error: error.message, code: error.code, runId, retryable: error.isRetryable }
 }
 
 /** What a failed run failed of, as the error it was. */
 function errorOf ({ error }: Run): ServiceError {
-  return error ? serviceError(error.code, error.message, statusOf(error.code)) : new errors.internal()
+  return error ? restoreError(error.code, error.message) : errors.internal()
 }
 
 /** Milliseconds from a run's beginning to its end, the wait for its slot included. */

@@ -1,5 +1,5 @@
 import { Agent, type Dispatcher } from 'undici'
-import { errors, isServiceError, type ServiceError } from '../errors.js'
+import { errors, ServiceError } from '../errors.js'
 import type { Message } from '../schemas.js'
 import { toStorable } from '../text.js'
 import { Dialects, type ChatRequest } from './dialect.js'
@@ -158,7 +158,7 @@ class Refusal extends Error {
   }
 
   toServiceError (): ServiceError {
-    return new errors.gatewayRejected(this.text || `status ${this.status}`)
+    return errors.gatewayRejected(this.text || `status ${this.status}`)
   }
 }
 
@@ -218,7 +218,7 @@ class CompletionHandler implements Dispatcher.DispatchHandler {
       else this.#whole(JSON.parse(Buffer.concat(this.#body).toString()))
     })
     this.#flush({ last: true })
-    if (!this.#sawEnd) return this.#fail(new errors.gatewayUnavailable())
+    if (!this.#sawEnd) return this.#fail(errors.gatewayUnavailable())
     this.#settle(() => this.resolve(this.#completion))
   }
 
@@ -227,9 +227,7 @@ class CompletionHandler implements Dispatcher.DispatchHandler {
     // What arrived before the break is given out before the break is told.
     this.#flush({ last: true })
     const timedOut = /Timeout/.test(error.name)
-    const failure = (timedOut ? new errors.gatewayTimeout() : new errors.gatewayUnavailable()) as ServiceError
-    failure.cause = error
-    this.#fail(failure)
+    this.#fail((timedOut ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error }))
   }
 
   #collect (chunk: Buffer): void {
@@ -238,7 +236,7 @@ class CompletionHandler implements Dispatcher.DispatchHandler {
     if (this.#bodyLength <= limit) {
       this.#body.push(chunk)
     } else {
-      this.#fail(this.#status === 200 ? new errors.gatewayUnavailable() : this.#statusError())
+      this.#fail(this.#status === 200 ? errors.gatewayUnavailable() : this.#statusError())
     }
   }
 
@@ -298,7 +296,7 @@ class CompletionHandler implements Dispatcher.DispatchHandler {
       read()
     } catch (error) {
       this.#flush({ last: true })
-      this.#fail(error instanceof Refusal || isServiceError(error) ? error : new errors.gatewayUnavailable())
+      this.#fail(error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error }))
     }
   }
 
@@ -333,12 +331,12 @@ function cutHalfPair (text: string): [string, string] {
 }
 
 function errorOfStatus (status: number, text: string, retryAfter: number | undefined): Error {
-  if (status === 429) return Object.assign(new errors.gatewayRateLimited(), { retryAfter })
-  if (status === 402) return new errors.gatewayPaymentRequired()
-  if (status === 401 || status === 403) return new errors.gatewayUnauthorized()
-  if (status === 408 || status === 504) return new errors.gatewayTimeout()
+  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter })
+  if (status === 402) return errors.gatewayPaymentRequired()
+  if (status === 401 || status === 403) return errors.gatewayUnauthorized()
+  if (status === 408 || status === 504) return errors.gatewayTimeout()
   if (status >= 400 && status < 500) return new Refusal(status, text)
-  return Object.assign(new errors.gatewayUnavailable(), { retryAfter })
+  return errors.gatewayUnavailable().with({ retryAfter })
 }
 
 /** The sentence in an error body: OpenAI's shape, Ollama's, or plain text; cut to what a person reads. */

@@ -53,7 +53,7 @@ async function auth (app: FastifyInstance): Promise<void> {
 
   async function authenticateKey (key: string): Promise<Caller> {
     const { userId } = await app.database.call<{ userId: string | null }>('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
-    if (!userId) throw new errors.unauthorized('The API key is unknown or no longer active.')
+    if (!userId) throw errors.unauthorized('The API key is unknown or no longer active.')
     return { kind: 'api_key', userId, expiresAt: Infinity }
   }
 
@@ -68,11 +68,11 @@ async function auth (app: FastifyInstance): Promise<void> {
 
   async function requireBackendSecret (request: FastifyRequest): Promise<void> {
     const expected = app.config.backendSecret
-    if (!expected) throw new errors.backendSecretMissing()
+    if (!expected) throw errors.notConfigured('RAILWAY_BACKEND_SECRET')
     const given = request.headers['x-railway-secret']
     if (typeof given === 'string' && timingSafeEqual(sha256(given), sha256(expected))) return
     await app.countFailedAttempt(request)
-    throw new errors.unauthorized('The x-railway-secret header is missing or wrong.')
+    throw errors.unauthorized('The x-railway-secret header is missing or wrong.')
   }
 }
 
@@ -81,10 +81,10 @@ function credentialsOf ({ headers }: FastifyRequest): string {
   const key = headers['x-api-key']
   if (typeof key === 'string') {
     if (API_KEY.test(key)) return key
-    throw new errors.unauthorized('The x-api-key header holds no API key of this platform.')
+    throw errors.unauthorized('The x-api-key header holds no API key of this platform.')
   }
   const token = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1]
-  if (!token) throw new errors.unauthorized('Send an access token as Authorization: Bearer, or an API key as x-api-key.')
+  if (!token) throw errors.unauthorized('Send an access token as Authorization: Bearer, or an API key as x-api-key.')
   return token
 }
 
@@ -107,7 +107,7 @@ async function createTokenVerifier (app: FastifyInstance): Promise<(token: strin
   }
 
   return async function verifyToken (token) {
-    const invalid = new errors.unauthorized('The access token is not valid.')
+    const invalid = errors.unauthorized('The access token is not valid.')
     if (token.length > MAX_TOKEN_LENGTH) throw invalid
     let claims: Claims
     try {
@@ -118,7 +118,7 @@ async function createTokenVerifier (app: FastifyInstance): Promise<(token: strin
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === 'database_unavailable' || code === 'keys_unavailable') throw error
-      throw code === 'FAST_JWT_EXPIRED' ? new errors.unauthorized('The access token has expired.') : invalid
+      throw code === 'FAST_JWT_EXPIRED' ? errors.unauthorized('The access token has expired.') : invalid
     }
     const { sub, role, iss, exp } = claims
     const isOurs = !supabaseUrl || iss === undefined || iss === `${supabaseUrl}/auth/v1`
@@ -133,7 +133,7 @@ function createKeyFinder (url: string): (alg: string, kid?: string) => Promise<s
   const exported = new WeakMap<object, string>()
   return async function publicKey (alg, kid) {
     const key = await findKey({ alg, kid }).catch(error => {
-      throw NO_SUCH_KEY.has(error.code) ? error : new errors.keysUnavailable()
+      throw NO_SUCH_KEY.has(error.code) ? error : errors.keysUnavailable()
     })
     const pem = exported.get(key) ?? KeyObject.from(key as never).export({ type: 'spki', format: 'pem' }).toString()
     exported.set(key, pem)

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import type { Database } from '../database/port.js'
 import { startDemoModel } from '../demo/demo-model.js'
-import { errors, isServiceError } from '../errors.js'
+import { errors, ServiceError } from '../errors.js'
 import { Executor, type RunStore } from '../executor/executor.js'
 import { Gateway } from '../executor/gateway.js'
 import { Queue } from '../executor/queue.js'
@@ -53,7 +53,7 @@ async function executor (app: FastifyInstance): Promise<void> {
 
   app.addHook('preClose', async () => {
     draining = true
-    closing.abort(new errors.shuttingDown())
+    closing.abort(errors.shuttingDown())
     await executor.drain(0)
   })
   app.addHook('onClose', () => gateway.close())
@@ -94,7 +94,7 @@ async function persist<T> (write: () => Promise<T>, closing: AbortSignal): Promi
     try {
       return await write()
     } catch (error) {
-      if (closing.aborted || !isServiceError(error) || error.code !== 'database_unavailable') throw error
+      if (closing.aborted || !(error instanceof ServiceError) || error.code !== 'database_unavailable') throw error
     }
     await delay(pause, undefined, { signal: closing }).catch(() => {})
   }

@@ -46,7 +46,7 @@ function createCounter (count: ReturnType<FastifyInstance['createRateLimit']>) {
 /** @param ttl milliseconds until the window ends. */
 function tooMany (ttl: number): ServiceError {
   const retryAfter = Math.max(1, Math.ceil(ttl / 1000))
-  return Object.assign(new errors.rateLimited(retryAfter), { retryAfter }) as ServiceError
+  return errors.rateLimited(retryAfter).with({ retryAfter })
 }
 
 function callerKey (request: FastifyRequest): string {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors, type ServiceError } from '../errors.js'
+import { errors } from '../errors.js'
 import { finalEvent } from '../executor/final-event.js'
 import type { Agent } from '../executor/prompt.js'
 import type { FunctionResult, Message, Run, RunStatus } from '../schemas.js'
@@ -46,6 +46,9 @@ declare module 'fastify' {
   }
 }
 
+/** Seconds; by then a slot or another process should be there. */
+const RETRY_AFTER = 5
+
 interface Begun { run: Run, agent: Agent, joined: boolean }
 
 async function runs (app: FastifyInstance): Promise<void> {
@@ -53,12 +56,12 @@ async function runs (app: FastifyInstance): Promise<void> {
   app.decorate('runs', { begin, get, list })
 
   async function begin (request: RunRequest): Promise<Run> {
-    if (app.isDraining()) throw withRetryAfter(new errors.shuttingDown())
+    if (app.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
     let runId: string | undefined
     const ticket = queue.enter(request.userId, position => {
       if (runId) events.append(runId, { type: 'queued', runId, position })
     })
-    if (!ticket) throw withRetryAfter(new errors.queueFull())
+    if (!ticket) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
       const { run, agent, joined } = await database.call<Begun>('begin_run', toArguments(request, ticket.position > 0))
       if (joined) {
@@ -131,15 +134,11 @@ function writeCursor ({ time, id }: Position): string {
 function readCursor (cursor: string): Position {
   const [, time, id] = POSITION.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
   if (!time || !id || Number.isNaN(Date.parse(time)) || !UUID.test(id)) {
-    throw new errors.badRequest('The cursor is none that this service has given out.')
+    throw errors.badRequest('The cursor is none that this service has given out.')
   }
   return { time, id }
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-
-function withRetryAfter (error: Error): ServiceError {
-  return Object.assign(error, { retryAfter: 5 }) as ServiceError
-}
 
 export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor'] })

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { errors, serviceError, statusOf } from '../errors.js'
+import { errors, restoreError } from '../errors.js'
 import { follow, isFinal } from '../executor/event-log.js'
 import {
-  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type Run, type RunEvent
+  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type FinalEvent, type Run
 } from '../schemas.js'
 
 const response = {
@@ -66,7 +66,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     return answerOf(await finalEventOf(runId))
   }
 
-  function finalEventOf (runId: string): Promise<RunEvent> {
+  function finalEventOf (runId: string): Promise<FinalEvent> {
     return new Promise(resolve => follow(app.events, runId, 0, {
       write ({ event }) {
         if (isFinal(event)) resolve(event)
@@ -77,15 +77,15 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   }
 }
 
-function answerOf (event: RunEvent) {
+function answerOf (event: FinalEvent) {
   if (event.type === 'done') {
     const { type, ...answer } = event
     return answer
   }
   if (event.type === 'error') {
-    throw Object.assign(serviceError(event.code, event.error, statusOf(event.code)), { runId: event.runId })
+    throw restoreError(event.code, event.error).with({ runId: event.runId })
   }
-  throw new errors.runCancelled()
+  throw errors.runCancelled().with({ runId: event.runId })
 }
 
 export default agent

@@ -4,11 +4,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import type { Caller } from '../plugins/auth.js'
 import { CLOSE, type Session } from '../plugins/websocket.js'
-import { errors, isServiceError, type ServiceError } from '../errors.js'
+import { errors, toServiceError } from '../errors.js'
 import { follow, frameOf, type Entry, type Follower, type Reader } from '../executor/event-log.js'
 import { SocketMessages, type ExecuteMessage } from '../schemas.js'
 import { answersRequest, encodeSocket, encodeSocketFor } from '../streams/socket.js'
-import { compileMessage, describeProblems, summarise } from '../validation.js'
+import { compileMessage, invalid } from '../validation.js'
 
 /** How long a new connection has to say who it is, and one whose token expired to do so again. */
 const FIRST_AUTH_MS = 10_000
@@ -40,7 +40,7 @@ function tokenOfProtocols ({ headers }: FastifyRequest): string | undefined {
   return protocols.find(protocol => protocol.startsWith('bearer.'))?.slice('bearer.'.length)
 }
 
-interface ClientMessage { type: string, requestId?: string }
+interface ClientMessage { type: string, requestId?: unknown }
 
 /** One connection: who is at its other end, and which runs it watches. */
 class SocketSession implements Session {
@@ -98,8 +98,9 @@ class SocketSession implements Session {
     if (this.socket.readyState !== this.socket.OPEN) return
     let message: ClientMessage | undefined
     try {
-      message = parse(data, isBinary)
       await this.app.countMessage(this.request)
+      message = read(data, isBinary)
+      check(message)
       await this.#handle(message)
     } catch (error) {
       this.#refuse(error, message)
@@ -110,7 +111,7 @@ class SocketSession implements Session {
     if (message.type === 'auth') return this.#authenticate((message as unknown as { token: string }).token)
     if (message.type === 'ping') return this.#send({ type: 'pong', timestamp: new Date().toISOString() })
     if (!this.#caller || this.#caller.expiresAt <= Date.now()) {
-      throw new errors.unauthorized('Authenticate first: {"type":"auth","token":"…"}.')
+      throw errors.unauthorized('Authenticate first: {"type":"auth","token":"…"}.')
     }
     return this.#execute(this.#caller, message as ExecuteMessage)
   }
@@ -119,7 +120,7 @@ class SocketSession implements Session {
     try {
       const caller = await this.app.authenticate(token)
       if (this.#caller && this.#caller.userId !== caller.userId) {
-        throw new errors.unauthorized('The token is another user\'s than this connection.')
+        throw errors.unauthorized('The token is another user\'s than this connection.')
       }
       this.#caller = this.request.caller = caller
       this.#authDeadline = Infinity
@@ -133,7 +134,7 @@ class SocketSession implements Session {
   }
 
   async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId }: ExecuteMessage): Promise<void> {
-    if (this.#followers.size >= MAX_RUNS) throw new errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
+    if (this.#followers.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
     const { runId } = await this.app.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
     this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
     this.#follow(runId, requestId)
@@ -153,9 +154,9 @@ class SocketSession implements Session {
   #refuse (error: unknown, message?: ClientMessage): void {
     const failure = toServiceError(error)
     if (failure.statusCode === 500) this.request.log.error({ err: error }, 'unexpected error')
-    const { code, message: sentence, details } = failure as ServiceError & { details?: unknown }
+    const { code, message: sentence, details } = failure
     const type = message?.type === 'agent_execute' && !details ? 'agent_execution_error' : 'error'
-    this.#send({ type, error: sentence, code, details, requestId: message?.requestId })
+    this.#send({ type, error: sentence, code, details, requestId: textOrNothing(message?.requestId) })
   }
 
   #send (message: object): void {
@@ -199,27 +200,24 @@ class SocketReader implements Reader {
   }
 }
 
-function parse (data: RawData, isBinary: boolean): ClientMessage {
-  if (isBinary) throw new errors.badRequest('Messages are JSON in text frames.')
-  let message: ClientMessage
+function read (data: RawData, isBinary: boolean): ClientMessage {
+  if (isBinary) throw errors.badRequest('Messages are JSON in text frames.')
   try {
-    message = JSON.parse(data.toString())
+    return JSON.parse(data.toString())
   } catch {
-    throw new errors.invalidMessage()
+    throw errors.invalidJson('message')
   }
-  const type = message?.type
-  const validate = typeof type === 'string' && Object.hasOwn(validators, type) ? validators[type] : undefined
-  if (!validate) throw new errors.badRequest(`The message's type must be one of ${Object.keys(validators).join(', ')}.`)
-  if (!validate(message)) {
-    const details = describeProblems(validate.errors!)
-    const { requestId } = message
-    throw Object.assign(new errors.badRequest(summarise(details, 'message')), { details, requestId })
-  }
-  return message
 }
 
-function toServiceError (error: unknown): ServiceError {
-  return isServiceError(error) ? error : new errors.internal()
+function textOrNothing (value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+function check (message: ClientMessage | null): void {
+  const type = message?.type
+  const validate = typeof type === 'string' && Object.hasOwn(validators, type) ? validators[type] : undefined
+  if (!validate) throw errors.badRequest(`The message's type must be one of ${Object.keys(validators).join(', ')}.`)
+  if (!validate(message)) throw invalid(validate.errors!, 'message')
 }
 
 export default socket
