@@ -7,6 +7,7 @@ import database from './plugins/database.js'
 import errorHandler, { answerFrameworkError } from './plugins/error-handler.js'
 import events from './plugins/events.js'
 import executor from './plugins/executor.js'
+import leases from './plugins/leases.js'
 import limits from './plugins/limits.js'
 import requestLog from './plugins/request-log.js'
 import runs from './plugins/runs.js'
@@ -47,6 +48,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(auth)
   await app.register(events)
   await app.register(executor)
+  await app.register(leases)
   await app.register(runs)
   await app.register(credits)
   await app.register(websocket)

@@ -17,11 +17,14 @@ const Environment = Type.Object({
   LOVABLE_API_KEY: Type.Optional(Type.String()),
   AI_GATEWAY_URL: Type.Optional(Type.String()),
   AI_MODEL: Type.Optional(Type.String()),
+  AI_FALLBACK_MODELS: Type.Optional(Type.String()),
   RAILWAY_BACKEND_SECRET: Type.Optional(Type.String()),
   CORS_ORIGINS: Type.Optional(Type.String()),
   MAX_CONCURRENT_RUNS: Type.Integer({ minimum: 1, default: 500 }),
   MAX_RUNS_PER_USER: Type.Integer({ minimum: 1, default: 50 }),
   MAX_QUEUED_RUNS: Type.Integer({ minimum: 0, default: 1000 }),
+  KEEP_MESSAGES: Type.Boolean({ default: false }),
+  RUN_RETENTION_DAYS: Type.Number({ exclusiveMinimum: 0, default: 30 }),
   RATE_LIMIT_MAX: Type.Integer({ minimum: 1, default: 1000 }),
   RATE_LIMIT_WINDOW: Type.Integer({ minimum: 1, default: 60_000 }),
   BODY_LIMIT: Type.Integer({ minimum: 1, default: 10 * 1024 * 1024 }),
@@ -55,6 +58,8 @@ export interface Config {
   readonly model: string
   /** Whether `model` was set by the operator, or is the default that a gateway may not know. */
   readonly modelIsChosen: boolean
+  /** Tried in turn where a model keeps failing. */
+  readonly fallbackModels: readonly string[]
   readonly supabaseUrl?: string
   readonly jwtSecret?: string
   readonly backendSecret?: string
@@ -62,6 +67,9 @@ export interface Config {
   readonly maxConcurrentRuns: number
   readonly maxRunsPerUser: number
   readonly maxQueuedRuns: number
+  /** Whether what was asked is kept beyond the end of its run. */
+  readonly keepMessages: boolean
+  readonly runRetentionDays: number
   readonly rateLimitMax: number
   /** Milliseconds. */
   readonly rateLimitWindow: number
@@ -155,6 +163,7 @@ function compose (env: Environment, problems: string[]): Config {
     gateway,
     model: env.AI_MODEL ?? DEFAULT_MODEL,
     modelIsChosen: env.AI_MODEL !== undefined,
+    fallbackModels: readList(env.AI_FALLBACK_MODELS),
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
     jwtSecret: env.SUPABASE_JWT_SECRET,
     backendSecret: env.RAILWAY_BACKEND_SECRET,
@@ -162,6 +171,8 @@ function compose (env: Environment, problems: string[]): Config {
     maxConcurrentRuns: env.MAX_CONCURRENT_RUNS,
     maxRunsPerUser: env.MAX_RUNS_PER_USER,
     maxQueuedRuns: env.MAX_QUEUED_RUNS,
+    keepMessages: env.KEEP_MESSAGES,
+    runRetentionDays: env.RUN_RETENTION_DAYS,
     rateLimitMax: env.RATE_LIMIT_MAX,
     rateLimitWindow: env.RATE_LIMIT_WINDOW,
     bodyLimit: env.BODY_LIMIT,
@@ -197,13 +208,17 @@ function chooseGateway (env: Environment, database: DatabaseConfig, problems: st
 }
 
 function readOrigins (list: string | undefined, problems: string[]): string[] {
-  const origins = (list ?? '').split(',').map(origin => withoutSlash(origin.trim())).filter(Boolean)
+  const origins = readList(list).map(withoutSlash)
   for (const origin of origins) {
     if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
       problems.push(`CORS_ORIGINS must be a comma-separated list of origins such as https://app.example.com, or *; "${origin}" is neither`)
     }
   }
   return origins
+}
+
+function readList (list = ''): string[] {
+  return list.split(',').map(item => item.trim()).filter(Boolean)
 }
 
 function checkUrl (name: string, value: string | undefined, protocols: string[], problems: string[]): void {

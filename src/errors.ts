@@ -48,7 +48,6 @@ export const errors = {
   notConfigured: define('not_configured', 503, (variable: string) => `This server has no ${variable}, which this route needs.`),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
   shuttingDown: define('shutting_down', 503, () => 'This server is shutting down: try again.'),
-  interrupted: define('interrupted', 503, () => 'The server was shut down before the run had ended.'),
   gatewayTimeout: define('gateway_timeout', 504, () => 'The AI gateway did not answer in time.')
 } as const
 

@@ -28,7 +28,8 @@ export const Messages = Type.Array(Message, { minItems: 1, maxItems: 2000 })
 export const ExecuteBody = Type.Object({
   agentId: Uuid,
   messages: Messages,
-  stream: Type.Optional(Type.Boolean({ default: true }))
+  stream: Type.Optional(Type.Boolean({ default: true })),
+  background: Type.Optional(Type.Boolean({ default: false }))
 })
 export type ExecuteBody = Static<typeof ExecuteBody>
 
@@ -104,6 +105,12 @@ export const RunEvent = Type.Union([
   Type.Object({ type: Type.Literal('chunk'), content: Type.String() }),
   Type.Object({ type: Type.Literal('reasoning'), content: Type.String() }),
   Type.Object({ type: Type.Literal('rewind'), to: Type.Integer() }),
+  Type.Object({
+    type: Type.Literal('retry'),
+    code: Type.String(),
+    delayMs: Type.Integer(),
+    model: Type.Optional(Type.String())
+  }),
   Type.Object({
     type: Type.Literal('done'),
     response: Type.String(),
@@ -196,6 +203,8 @@ const RequestId = Type.Optional(Type.String({ maxLength: 200 }))
 export const SocketMessages = {
   auth: Type.Object({ type: Type.Literal('auth'), token: Type.String({ minLength: 1 }) }),
   ping: Type.Object({ type: Type.Literal('ping') }),
+  resume: Type.Object({ type: Type.Literal('resume'), runId: Uuid, after: Type.Optional(Type.Integer({ minimum: 0 })) }),
+  cancel: Type.Object({ type: Type.Literal('cancel'), runId: Uuid }),
   agent_execute: Type.Object({
     type: Type.Literal('agent_execute'),
     agentId: Uuid,
@@ -204,4 +213,6 @@ export const SocketMessages = {
     idempotencyKey: Type.Optional(IdempotencyKey)
   })
 }
+export type ResumeMessage = Static<typeof SocketMessages.resume>
+export type CancelMessage = Static<typeof SocketMessages.cancel>
 export type ExecuteMessage = Static<typeof SocketMessages.agent_execute>

@@ -133,6 +133,11 @@ export function parseStream (raw: string): Array<RunEvent & { seq: number }> {
   })
 }
 
+/** Opens a run's events as the demo user. */
+export async function openEvents (url: string, runId: string, query = '', headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`${url}/api/runs/${runId}/events${query}`, { headers: { ...await bearer(), ...headers } })
+}
+
 /** The text a reader has who appends chunks and obeys rewinds. */
 export function textOf (events: Array<RunEvent & { seq: number }>): string {
   let chunks: Array<{ seq: number, content: string }> = []

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { ServiceError } from '../errors.js'
 import type { Message, RunEvent, Usage } from '../schemas.js'
 import type { Completion, Gateway, ModelRequest } from './gateway.js'
@@ -17,7 +16,11 @@ const MAX_BACKOFF = 20_000
 /** What a run needs to know of the world around it. */
 export interface AgentContext {
   readonly gateway: Pick<Gateway, 'complete'>
+  /** Tried in turn where the agent's own model keeps failing. */
+  readonly fallbackModels: readonly string[]
   readonly signal: AbortSignal
+  /** Waits so many milliseconds; rejects when the signal is aborted. */
+  wait (ms: number, signal: AbortSignal): Promise<unknown>
   /** Tells the run's readers. Returns the event's number. */
   emit (event: RunEvent): number
   /** Tells the operators. */
@@ -51,8 +54,28 @@ export async function runAgent (input: AgentInput, progress: Progress, context: 
   }, progress, context)
 }
 
-/** One call of the model, tried again while that may help; what a try that broke off had said is taken back. */
+/** One step by the agent's model, or by the first fallback model that does not keep failing. */
 async function modelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<void> {
+  const models = [request.model ?? undefined, ...context.fallbackModels]
+  for (const [index, model] of models.entries()) {
+    try {
+      return await tryModel({ ...request, model }, models[index + 1], progress, context)
+    } catch (error) {
+      const isLast = index === models.length - 1
+      if (isLast || context.signal.aborted || !(error instanceof ServiceError) || !mayFallBack(error)) throw error
+    }
+  }
+}
+
+/** Where one model cannot, another may; not where the platform's account is empty or its key is refused. */
+function mayFallBack (error: ServiceError): boolean {
+  return error.isRetryable || error.code === 'gateway_rejected'
+}
+
+/** One call of a model, tried again while that may help; what a try that broke off had said is taken back. */
+async function tryModel (
+  request: ModelRequest, nextModel: string | undefined, progress: Progress, context: AgentContext
+): Promise<void> {
   const before = progress.response
   for (let tries = 1; ; tries++) {
     const step = new StepOutput(progress, context)
@@ -66,11 +89,15 @@ async function modelStep (request: ModelRequest, progress: Progress, context: Ag
       step.settle(request)
       if (!(error instanceof ServiceError)) throw error
       const pause = pauseBefore(error, tries)
-      if (pause === undefined) throw error
-      context.log('retried', { code: error.code, tries, pauseMs: Math.round(pause) })
+      const fallsBack = pause === undefined && nextModel !== undefined && mayFallBack(error)
+      if (context.signal.aborted || (pause === undefined && !fallsBack)) throw error
+      const delayMs = Math.round(pause ?? 0)
+      context.log('retried', { code: error.code, tries, delayMs, nextModel: fallsBack ? nextModel : undefined })
       progress.response = before
       if (step.firstEvent !== undefined) context.emit({ type: 'rewind', to: step.firstEvent - 1 })
-      await delay(pause, undefined, { signal: context.signal })
+      context.emit({ type: 'retry', code: error.code, delayMs, ...(fallsBack ? { model: nextModel } : {}) })
+      if (fallsBack) throw error
+      await context.wait(delayMs, context.signal)
     }
   }
 }

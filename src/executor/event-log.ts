@@ -2,24 +2,41 @@ import type { FinalEvent, RunEvent } from '../schemas.js'
 
 /** An event in its place within its run, with what it looks like in each format, made once for all readers. */
 export interface Entry {
-  /** 1, 2, 3 … within the run. */
+  /** Rises by one within an attempt; see `firstSeq`. */
   readonly seq: number
   readonly event: RunEvent
-  readonly frames: Map<Encoder, string>
+  readonly frames: Map<Encoder, Buffer>
 }
 
 export type Encoder = (seq: number, event: RunEvent, runId: string) => string
 
+/** Who wants to know what becomes of a run. */
+export interface Subscriber {
+  /** There may be something to read. */
+  wake (): void
+  /** The log has let go of the run: it goes on elsewhere, or there was no more room for it. */
+  lost (): void
+}
+
 /** What is told of each run, in order, for as long as somebody may ask. */
 export interface EventLog {
+  /** Begins the record of an attempt at a run, in place of what was known of an earlier one. */
+  open (runId: string, attempt: number): void
   /** Adds an event and wakes the run's readers. */
   append (runId: string, event: RunEvent): Entry
-  /** The entry that follows `after`, if there is one yet. */
+  /** The first entry after `after`, if there is one yet. */
   next (runId: string, after: number): Entry | undefined
   /** The number of the run's last event; undefined where the log knows nothing of the run. */
   last (runId: string): number | undefined
-  /** Calls `wake` after each append, until the returned function is called. */
-  subscribe (runId: string, wake: () => void): () => void
+  /** Whether the run has told its last event. */
+  hasEnded (runId: string): boolean
+  /** All entries of a run, in order. */
+  entries (runId: string): readonly Entry[]
+  /** Lets go of a run; its readers are told. */
+  forget (runId: string): void
+  subscribe (runId: string, subscriber: Subscriber): () => void
+  /** Runs that are followed here without the log knowing anything of them: they live elsewhere, or did. */
+  awaited (): string[]
   close (): void
 }
 
@@ -27,8 +44,10 @@ export interface EventLog {
 export interface Reader {
   /** Takes an entry; false: no more for now, `resume()` will be called. */
   write (entry: Entry): boolean
-  /** The run's last event has been written. */
+  /** There is nothing more to come. */
   end (): void
+  /** The run goes on elsewhere, from `after`. */
+  lost (after: number): void
 }
 
 export interface Follower {
@@ -40,15 +59,23 @@ export interface Follower {
   readonly cursor: number
 }
 
+/**
+ * Where the numbers of an attempt begin. What a process that died had told last, nobody knows: the next attempt begins
+ * beyond anything it can have said, so that no number is ever used twice.
+ */
+export function firstSeq (attempt: number): number {
+  return (attempt - 1) * 1_000_000_000 + 1
+}
+
 export function isFinal (event: RunEvent): event is FinalEvent {
   return event.type === 'done' || event.type === 'error' || event.type === 'cancelled'
 }
 
-/** An entry in a format, encoded at its first use. */
-export function frameOf (entry: Entry, encode: Encoder, runId: string): string {
+/** An entry in a format, encoded at its first use; bytes, which sockets share where strings would be copied to each. */
+export function frameOf (entry: Entry, encode: Encoder, runId: string): Buffer {
   let frame = entry.frames.get(encode)
   if (frame === undefined) {
-    frame = encode(entry.seq, entry.event, runId)
+    frame = Buffer.from(encode(entry.seq, entry.event, runId))
     entry.frames.set(encode, frame)
   }
   return frame
@@ -63,18 +90,19 @@ export function follow (log: EventLog, runId: string, after: number, reader: Rea
   let full = false
   let stopped = false
   // Subscribed before the first read, so that nothing falls between backlog and live.
-  const unsubscribe = log.subscribe(runId, pump)
+  const unsubscribe = log.subscribe(runId, { wake: pump, lost })
   pump()
 
   function pump (): void {
-    // Not while `stopped` or `full`, which the reader's own code may set.
     for (let entry = peek(); entry; entry = peek()) {
       cursor = entry.seq
       full = !reader.write(entry)
-      if (isFinal(entry.event)) return finish()
     }
+    const last = log.last(runId)
+    if (!stopped && last !== undefined && cursor >= last && log.hasEnded(runId)) finish()
   }
 
+  // A function, for `full` and `stopped` may be set by the reader's own code.
   function peek (): Entry | undefined {
     return full || stopped ? undefined : log.next(runId, cursor)
   }
@@ -82,6 +110,12 @@ export function follow (log: EventLog, runId: string, after: number, reader: Rea
   function finish (): void {
     stop()
     reader.end()
+  }
+
+  function lost (): void {
+    if (stopped) return
+    stop()
+    reader.lost(cursor)
   }
 
   function stop (): void {
@@ -99,19 +133,25 @@ export function follow (log: EventLog, runId: string, after: number, reader: Rea
   }
 }
 
+/** Tells a run that waits how near its turn is. */
+export function tellPosition (log: EventLog, runId: string): (position: number) => void {
+  return position => { log.append(runId, { type: 'queued', runId, position }) }
+}
+
 /** What an entry weighs beside its text: its object, its frames' headers, its place in the list. */
-const ENTRY_OVERHEAD = 200
+const ENTRY_OVERHEAD = 300
 
 interface RunRecord {
-  readonly entries: Entry[]
-  readonly wakes: Set<() => void>
+  first: number
+  entries: Entry[]
   bytes: number
+  readonly subscribers: Set<Subscriber>
 }
 
 export interface MemoryEventLogOptions {
-  /** How much all runs together may hold before finished ones are forgotten, oldest first. */
+  /** How much all runs together may hold before finished ones are let go, oldest first. */
   maxBytes: number
-  /** How long a finished run is remembered at the most, in milliseconds. */
+  /** How long a finished run is kept at the most, in milliseconds. */
   keepMs: number
 }
 
@@ -124,39 +164,68 @@ export class MemoryEventLog implements EventLog {
   #sweep: NodeJS.Timeout
 
   constructor (private readonly options: MemoryEventLogOptions) {
-    this.#sweep = setInterval(() => this.#forget(), Math.max(1000, options.keepMs / 10)).unref()
+    this.#sweep = setInterval(() => this.#makeRoom(), Math.max(1000, options.keepMs / 10)).unref()
+  }
+
+  open (runId: string, attempt: number): void {
+    const run = this.#find(runId)
+    this.#bytes -= run.bytes
+    Object.assign(run, { first: firstSeq(attempt), entries: [], bytes: 0 })
+    this.#finished.delete(runId)
   }
 
   append (runId: string, event: RunEvent): Entry {
-    const run = this.#open(runId)
-    const entry: Entry = { seq: run.entries.length + 1, event, frames: new Map() }
+    const run = this.#find(runId)
+    const entry: Entry = { seq: run.first + run.entries.length, event, frames: new Map() }
     run.entries.push(entry)
     const bytes = ENTRY_OVERHEAD + weightOf(event)
     run.bytes += bytes
     this.#bytes += bytes
-    for (const wake of run.wakes) wake()
-    if (isFinal(event)) {
-      this.#finished.set(runId, Date.now())
-      this.#forget()
-    }
+    const isLast = isFinal(event)
+    if (isLast) this.#finished.set(runId, Date.now())
+    for (const subscriber of run.subscribers) subscriber.wake()
+    if (isLast) this.#makeRoom()
     return entry
   }
 
   next (runId: string, after: number): Entry | undefined {
-    return this.#runs.get(runId)?.entries[after]
+    const run = this.#runs.get(runId)
+    return run?.entries[Math.max(0, after - run.first + 1)]
   }
 
   last (runId: string): number | undefined {
-    return this.#runs.get(runId)?.entries.length
+    return this.#runs.get(runId)?.entries.at(-1)?.seq
   }
 
-  subscribe (runId: string, wake: () => void): () => void {
-    const run = this.#open(runId)
-    run.wakes.add(wake)
+  hasEnded (runId: string): boolean {
+    return this.#finished.has(runId)
+  }
+
+  entries (runId: string): readonly Entry[] {
+    return this.#runs.get(runId)?.entries ?? []
+  }
+
+  forget (runId: string): void {
+    const run = this.#runs.get(runId)
+    if (!run) return
+    this.#bytes -= run.bytes
+    this.#runs.delete(runId)
+    this.#finished.delete(runId)
+    for (const subscriber of [...run.subscribers]) subscriber.lost()
+  }
+
+  subscribe (runId: string, subscriber: Subscriber): () => void {
+    const run = this.#find(runId)
+    run.subscribers.add(subscriber)
     return () => {
-      run.wakes.delete(wake)
-      if (run.wakes.size === 0 && run.entries.length === 0) this.#runs.delete(runId)
+      run.subscribers.delete(subscriber)
+      const isEmpty = run.subscribers.size === 0 && run.entries.length === 0
+      if (isEmpty && this.#runs.get(runId) === run) this.#runs.delete(runId)
     }
+  }
+
+  awaited (): string[] {
+    return [...this.#runs].flatMap(([runId, run]) => run.entries.length === 0 && run.subscribers.size > 0 ? runId : [])
   }
 
   close (): void {
@@ -164,31 +233,28 @@ export class MemoryEventLog implements EventLog {
     this.#runs.clear()
   }
 
-  #open (runId: string): RunRecord {
+  #find (runId: string): RunRecord {
     let run = this.#runs.get(runId)
     if (!run) {
-      run = { entries: [], wakes: new Set(), bytes: 0 }
+      run = { first: 1, entries: [], subscribers: new Set(), bytes: 0 }
       this.#runs.set(runId, run)
     }
     return run
   }
 
-  #forget (): void {
+  /** A reader that is still behind a run that has to go is told so, and resumes from what the database keeps. */
+  #makeRoom (): void {
     const tooOld = Date.now() - this.options.keepMs
     for (const [runId, endedAt] of this.#finished) {
       if (this.#bytes <= this.options.maxBytes && endedAt > tooOld) return
-      // A reader who is still behind keeps its run: what it has not been sent exists nowhere else.
-      const run = this.#runs.get(runId)!
-      if (run.wakes.size > 0) continue
-      this.#bytes -= run.bytes
-      this.#runs.delete(runId)
-      this.#finished.delete(runId)
+      this.forget(runId)
     }
   }
 }
 
+/** Two bytes a character, and as much again for the frame. */
 function weightOf (event: RunEvent): number {
-  if ('content' in event) return event.content.length * 2
-  if (event.type === 'done') return event.response.length * 2
+  if ('content' in event) return event.content.length * 4
+  if (event.type === 'done') return event.response.length * 4
   return 0
 }

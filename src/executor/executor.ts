@@ -1,14 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { errors, toServiceError, type ServiceError } from '../errors.js'
+import { ServiceError, toServiceError } from '../errors.js'
 import type { Run, RunEvent } from '../schemas.js'
-import { Progress, runAgent, type AgentInput } from './agent.js'
+import { Progress, runAgent, type AgentContext, type AgentInput } from './agent.js'
 import type { EventLog } from './event-log.js'
-import { errorEvent, finalEvent } from './final-event.js'
-import type { Gateway } from './gateway.js'
+import { finalEvent } from './final-event.js'
 import { priceOf } from './price.js'
 import type { Ticket } from './queue.js'
+import { toTrace, type Trace } from './trace.js'
 
-/** A run that has begun, and what it needs to go on. */
+/** An attempt at a run, with what it takes to make it. */
 export interface Assignment extends AgentInput {
   run: Run
   userId: string
@@ -24,51 +25,76 @@ export interface Result {
   credits: number
   model: string | null
   error: Run['error']
+  trace: Trace
 }
 
-/** What the executor asks of the database. */
+/** What the executor asks of the database. Both throw `stale_attempt` where another process has the run. */
 export interface RunStore {
   start (runId: string, attempt: number): Promise<void>
   finish (runId: string, attempt: number, result: Result): Promise<Run>
 }
 
 export interface ExecutorOptions {
-  gateway: Gateway
+  gateway: AgentContext['gateway']
   events: EventLog
   store: RunStore
   log: Logger
+  /** Tried in turn where an agent's model keeps failing. */
+  fallbackModels: readonly string[]
+  /** The clock; another one only for tests. */
+  wait?: AgentContext['wait']
 }
 
+const wait: AgentContext['wait'] = (ms, signal) => delay(ms, undefined, { signal })
+
 interface Life {
+  readonly attempt: number
   readonly progress: Progress
   readonly abort: AbortController
   readonly ended: Promise<void>
 }
 
-/** Why a run is stopped from outside; the signal's reason. */
+/** Why an attempt is stopped from outside; the signal's reason. */
 class Stop {
-  constructor (readonly why: 'cancelled' | 'interrupted') {}
+  /**
+   * @param why `cancelled`: the caller wants the run to end. `released`: this process ends, and another goes on with
+   * it. `lost`: another has taken it over already.
+   */
+  constructor (readonly why: 'cancelled' | 'released' | 'lost') {}
+
+  /** The run goes on elsewhere: here nothing is written any more. */
+  get goesOn (): boolean { return this.why !== 'cancelled' }
 }
 
-/** Runs runs: each from its slot to its settlement, whoever is listening. */
+/** Runs runs: each attempt from its slot to its settlement, whoever is listening. */
 export class Executor {
   #lives = new Map<string, Life>()
 
   constructor (private readonly options: ExecutorOptions) {}
 
-  /** How many runs are under way or waiting. */
+  /** How many runs are under way or waiting here. */
   get size (): number { return this.#lives.size }
 
   /** Takes a run on. Its events tell how it goes; nothing is thrown. */
   launch (assignment: Assignment): void {
+    const { run: { runId, attempt }, ticket } = assignment
+    this.#stop(runId, 'lost')
+    this.options.events.open(runId, attempt)
     const progress = new Progress()
     const abort = new AbortController()
-    const { runId } = assignment.run
-    const ended = this.#live(assignment, progress, abort.signal).finally(() => {
-      assignment.ticket.leave()
-      this.#lives.delete(runId)
+    const ended = this.#live(assignment, progress, abort.signal).catch(err => {
+      this.options.log.error({ err, runId }, '[AGENT-EXECUTOR] broke')
+    }).finally(() => {
+      ticket.leave()
+      if (this.#lives.get(runId) === life) this.#lives.delete(runId)
     })
-    this.#lives.set(runId, { progress, abort, ended })
+    const life = { attempt, progress, abort, ended }
+    this.#lives.set(runId, life)
+  }
+
+  /** The attempts under way here, by run. */
+  get attempts (): Map<string, number> {
+    return new Map([...this.#lives].map(([runId, { attempt }]) => [runId, attempt]))
   }
 
   /** The text so far of a run that is under way here. */
@@ -78,61 +104,79 @@ export class Executor {
 
   /** Stops a run and waits until it is settled; false: it is not under way here. */
   async cancel (runId: string): Promise<boolean> {
-    return this.#stop(runId, 'cancelled')
-  }
-
-  /** Waits for all runs for so many milliseconds, then ends those that are left. */
-  async drain (ms: number): Promise<void> {
-    const all = () => [...this.#lives.values()].map(life => life.ended)
-    let timer
-    await Promise.race([Promise.all(all()), new Promise(resolve => { timer = setTimeout(resolve, ms) })])
-    clearTimeout(timer)
-    await Promise.all([...this.#lives.keys()].map(runId => this.#stop(runId, 'interrupted')))
-  }
-
-  async #stop (runId: string, why: Stop['why']): Promise<boolean> {
-    const life = this.#lives.get(runId)
-    life?.abort.abort(new Stop(why))
+    const life = this.#stop(runId, 'cancelled')
     await life?.ended
     return life !== undefined
   }
 
+  /** Another process has the run: what was under way here ends without a word to the database. */
+  lose (runId: string): void {
+    this.#stop(runId, 'lost')
+  }
+
+  /** Waits for all runs for so many milliseconds, then stops those that are left, for others to go on with. */
+  async drain (ms: number): Promise<void> {
+    const ended = () => Promise.all([...this.#lives.values()].map(life => life.ended))
+    let timer
+    await Promise.race([ended(), new Promise(resolve => { timer = setTimeout(resolve, ms) })])
+    clearTimeout(timer)
+    for (const runId of this.#lives.keys()) this.#stop(runId, 'released')
+    await ended()
+  }
+
+  #stop (runId: string, why: Stop['why']): Life | undefined {
+    const life = this.#lives.get(runId)
+    life?.abort.abort(new Stop(why))
+    return life
+  }
+
   async #live (assignment: Assignment, progress: Progress, signal: AbortSignal): Promise<void> {
-    const { run, userId, agent } = assignment
-    const log = this.options.log.child({ runId: run.runId, agentId: run.agentId, userId })
+    const { run, userId } = assignment
+    const log = this.options.log.child({ runId: run.runId, agentId: run.agentId, userId, attempt: run.attempt })
     const startedAt = performance.now()
     let failure: unknown
     try {
       await this.#awaitTurn(assignment, signal)
-      log.info({ model: agent.model ?? null, attempt: run.attempt }, '[AGENT-EXECUTOR] started')
-      this.#emit(run, { type: 'started', runId: run.runId, agentId: run.agentId, attempt: run.attempt })
-      await runAgent(assignment, progress, {
-        gateway: this.options.gateway,
-        signal,
-        emit: event => this.#emit(run, event),
-        log: (message, fields) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
-      })
+      await this.#work(assignment, progress, signal, log)
     } catch (error) {
       failure = signal.aborted ? signal.reason : error
     }
-    const result = resultOf(progress, failure, run.creditsReserved)
-    if (result.error?.code === 'internal_error') log.error({ err: failure }, '[AGENT-EXECUTOR] failed unexpectedly')
-    await this.#settle(run, result, startedAt, log)
+    if (failure instanceof Stop && failure.goesOn) return this.#letGo(run, failure.why, log)
+    await this.#settle(run, progress, failure, startedAt, log)
   }
 
-  /** A run without a slot tells its place, and waits. */
+  /** A run without a slot waits for it. */
   async #awaitTurn ({ run, ticket }: Assignment, signal: AbortSignal): Promise<void> {
-    if (run.status !== 'queued') return
+    if (ticket.position === 0 && run.status === 'running') return
     await Promise.race([ticket.turn, new Promise((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
     })])
     await this.options.store.start(run.runId, run.attempt)
   }
 
-  async #settle (run: Run, result: Result, startedAt: number, log: Logger): Promise<void> {
+  async #work (assignment: Assignment, progress: Progress, signal: AbortSignal, log: Logger): Promise<void> {
+    const { runId, agentId, attempt } = assignment.run
+    log.info({ model: assignment.agent.model ?? null }, '[AGENT-EXECUTOR] started')
+    this.#emit(runId, { type: 'started', runId, agentId, attempt })
+    // What the attempt before had told is not known here, and comes anew.
+    if (attempt > 1) this.#emit(runId, { type: 'rewind', to: 0 })
+    await runAgent(assignment, progress, {
+      gateway: this.options.gateway,
+      fallbackModels: this.options.fallbackModels,
+      signal,
+      wait: this.options.wait ?? wait,
+      emit: event => this.#emit(runId, event),
+      log: (message, fields) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
+    })
+  }
+
+  async #settle (run: Run, progress: Progress, failure: unknown, startedAt: number, log: Logger): Promise<void> {
+    const { runId, attempt } = run
+    const result = { ...resultOf(progress, failure, run.creditsReserved), trace: toTrace(this.options.events.entries(runId)) }
+    if (result.error?.code === 'internal_error') log.error({ err: failure }, '[AGENT-EXECUTOR] failed unexpectedly')
     try {
-      const settled = await this.options.store.finish(run.runId, run.attempt, result)
-      this.#emit(run, finalEvent(settled))
+      const settled = await this.options.store.finish(runId, attempt, result)
+      this.#emit(runId, finalEvent(settled))
       log.info({
         status: settled.status,
         code: settled.error?.code,
@@ -142,31 +186,32 @@ export class Executor {
         ms: Math.round(performance.now() - startedAt)
       }, '[AGENT-EXECUTOR] finished')
     } catch (error) {
-      // The reservation stays as it is: what was not settled was not charged.
-      log.error({ err: error }, '[AGENT-EXECUTOR] not settled')
-      this.#emit(run, errorEvent(run.runId, toServiceError(error)))
+      const isLost = error instanceof ServiceError && error.code === 'stale_attempt'
+      if (!isLost) log.error({ err: error }, '[AGENT-EXECUTOR] not settled')
+      // Unsettled it is still unfinished: whoever has it, or claims it, ends it.
+      this.#letGo(run, isLost ? 'lost' : 'released', log)
     }
   }
 
-  #emit (run: Run, event: RunEvent): number {
-    return this.options.events.append(run.runId, event).seq
+  /** Readers are sent to where the run goes on. */
+  #letGo ({ runId, attempt }: Run, why: Stop['why'], log: Logger): void {
+    log.info(`[AGENT-EXECUTOR] ${why}`)
+    // A later attempt may have begun here meanwhile: then the record is its own.
+    if (this.#lives.get(runId)?.attempt === attempt) this.options.events.forget(runId)
+  }
+
+  #emit (runId: string, event: RunEvent): number {
+    return this.options.events.append(runId, event).seq
   }
 }
 
-function resultOf (progress: Progress, failure: unknown, reserved: number): Result {
+function resultOf (progress: Progress, failure: unknown, reserved: number): Omit<Result, 'trace'> {
   const { response, finishReason, usage, model, output } = progress
   const credits = priceOf({ reserved, output })
   const common = { response, finishReason, usage, model }
   if (failure === undefined) return { ...common, status: 'succeeded', credits: reserved, error: null }
-  if (failure instanceof Stop && failure.why === 'cancelled') {
-    return { ...common, status: 'cancelled', credits, error: null }
-  }
-  const { code, message } = errorOf(failure)
-  // What this service broke off itself, nobody pays for.
-  const price = failure instanceof Stop || code === 'internal_error' ? 0 : credits
-  return { ...common, status: 'failed', credits: price, error: { code, message } }
-}
-
-function errorOf (failure: unknown): ServiceError {
-  return failure instanceof Stop ? errors.interrupted() : toServiceError(failure)
+  if (failure instanceof Stop) return { ...common, status: 'cancelled', credits, error: null }
+  const { code, message } = toServiceError(failure)
+  // For our own faults nobody pays.
+  return { ...common, status: 'failed', credits: code === 'internal_error' ? 0 : credits, error: { code, message } }
 }

@@ -32,20 +32,30 @@ export class Queue {
    * Takes a slot or a place; undefined: the queue is full.
    * @param onMove is told the position of a run that waits, now and as it gets better.
    */
-  enter (userId: string, onMove: (position: number) => void = () => {}): Ticket | undefined {
+  enter (userId: string, onMove: OnMove = () => {}): Ticket | undefined {
+    const isFull = this.#waiting >= this.options.maxWaiting
+    return isFull && !this.#isFree(userId) ? undefined : this.force(userId, onMove)
+  }
+
+  /** Takes a slot, or a place even in a full queue: for a run that has begun before and has to go on. */
+  force (userId: string, onMove: OnMove = () => {}): Ticket {
     const line = this.#lineOf(userId)
     const place: Place = new Place(() => this.#leave(userId, place), () => this.#positionOf(place), onMove)
-    if (this.#hasSlot(line) && this.#nobodyElse(line)) {
+    if (this.#isFree(userId)) {
       this.#admit(line, place)
-    } else if (this.#waiting < this.options.maxWaiting) {
+    } else {
       line.waiting.push(place)
       this.#waiting++
       place.moved(place.position)
-    } else {
-      this.#drop(userId, line)
-      return undefined
     }
     return place
+  }
+
+  /** Whether a user's next run has its slot at once. Own earlier runs go first; those of others wait for their own slots, or there would be none. */
+  #isFree (userId: string): boolean {
+    const line = this.#users.get(userId)
+    return this.#running < this.options.maxConcurrent &&
+      (!line || (line.waiting.length === 0 && line.running < this.options.maxPerUser))
   }
 
   #lineOf (userId: string): UserLine {
@@ -59,11 +69,6 @@ export class Queue {
 
   #hasSlot (line: UserLine): boolean {
     return this.#running < this.options.maxConcurrent && line.running < this.options.maxPerUser
-  }
-
-  /** A user's own earlier runs go first; those of others wait for want of their own slots, or there would be none free. */
-  #nobodyElse (line: UserLine): boolean {
-    return line.waiting.length === 0
   }
 
   #admit (line: UserLine, place: Place): void {
@@ -113,6 +118,8 @@ export class Queue {
     return Array.from({ length: rounds }, (_, round) => lines.flatMap(line => line[round] ?? [])).flat()
   }
 }
+
+type OnMove = (position: number) => void
 
 const LAST_FEW = 5
 

@@ -83,6 +83,11 @@ class SseStream implements Reader {
     this.raw.end(SSE_DONE)
   }
 
+  /** The connection ends and the run does not. */
+  lost (after: number): void {
+    this.raw.end(encodeReconnect(after))
+  }
+
   beat (now: number): void {
     if (now >= this.until) this.reconnect()
     else if (now - this.#lastWrite >= BEAT && !this.raw.writableEnded) this.#send(SSE_PING)
@@ -92,14 +97,14 @@ class SseStream implements Reader {
   reconnect (): void {
     if (this.raw.writableEnded) return this.destroy()
     this.#follower?.stop()
-    this.raw.end(encodeReconnect(this.#follower?.cursor ?? 0))
+    this.lost(this.#follower?.cursor ?? 0)
   }
 
   destroy (): void {
     this.raw.destroy()
   }
 
-  #send (frame: string): boolean {
+  #send (frame: string | Buffer): boolean {
     this.#lastWrite = Date.now()
     return this.raw.write(frame)
   }

@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import type { Database } from '../database/port.js'
 import { startDemoModel } from '../demo/demo-model.js'
 import { errors, ServiceError } from '../errors.js'
 import { Executor, type RunStore } from '../executor/executor.js'
@@ -37,8 +36,9 @@ async function executor (app: FastifyInstance): Promise<void> {
   const executor = new Executor({
     gateway,
     events: app.events,
-    store: createStore(app.database, closing.signal),
-    log: app.log as Logger
+    store: createStore(app, closing.signal),
+    log: app.log as Logger,
+    fallbackModels: config.fallbackModels
   })
   let draining = false
 
@@ -69,7 +69,7 @@ async function findGateway (app: FastifyInstance): Promise<{ url: string, key?: 
   return demo
 }
 
-function createStore (database: Database, closing: AbortSignal): RunStore {
+function createStore ({ database, config }: FastifyInstance, closing: AbortSignal): RunStore {
   return {
     async start (runId, attempt) {
       await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
@@ -83,7 +83,9 @@ function createStore (database: Database, closing: AbortSignal): RunStore {
       p_usage: result.usage,
       p_credits: result.credits,
       p_model: result.model,
-      p_error: result.error
+      p_error: result.error,
+      p_trace: result.trace,
+      p_keep_messages: config.keepMessages
     }), closing)
   }
 }

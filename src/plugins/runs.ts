@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../errors.js'
-import { finalEvent } from '../executor/final-event.js'
+import { follow, isFinal, tellPosition } from '../executor/event-log.js'
 import type { Agent } from '../executor/prompt.js'
-import type { FunctionResult, Message, Run, RunStatus } from '../schemas.js'
+import { restore, type Trace } from '../executor/trace.js'
+import type { FinalEvent, FunctionResult, Message, Run, RunStatus } from '../schemas.js'
+import { readCursor, writeCursor, type Position } from './cursor.js'
 
 /** What it takes to begin a run. */
 export interface RunRequest {
@@ -42,36 +45,43 @@ declare module 'fastify' {
       get (userId: string, runId: string): Promise<Run>
       /** A page of a user's runs, newest first. Throws `bad_request` for a cursor that is none. */
       list (filter: RunFilter): Promise<RunPage>
+      /** Makes sure that a user's run can be followed from event `after` on. Throws `run_not_found`, `bad_request`. */
+      resume (userId: string, runId: string, after: number): Promise<Run>
+      /** Ends a run, and answers with it once it has ended; one that has ended already stays as it is. Throws `run_not_found`. */
+      cancel (userId: string, runId: string): Promise<Run>
+      /** A run's last event. Throws `shutting_down` where this process ends before the run does. */
+      finalEvent (runId: string): Promise<FinalEvent>
     }
   }
 }
 
 /** Seconds; by then a slot or another process should be there. */
 const RETRY_AFTER = 5
+/** How long another process may take to end a run that was cancelled: its heartbeat and its settlement. */
+const CANCEL_POLL_MS = 250
+const CANCEL_POLLS = 40
 
 interface Begun { run: Run, agent: Agent, joined: boolean }
 
 async function runs (app: FastifyInstance): Promise<void> {
-  const { database, executor, queue, events } = app
-  app.decorate('runs', { begin, get, list })
+  const { database, executor, queue, events, leases } = app
+  app.decorate('runs', { begin, get, list, resume, cancel, finalEvent })
 
   async function begin (request: RunRequest): Promise<Run> {
     if (app.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
-    let runId: string | undefined
-    const ticket = queue.enter(request.userId, position => {
-      if (runId) events.append(runId, { type: 'queued', runId, position })
-    })
+    let onMove = (_position: number) => {}
+    const ticket = queue.enter(request.userId, position => onMove(position))
     if (!ticket) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
       const { run, agent, joined } = await database.call<Begun>('begin_run', toArguments(request, ticket.position > 0))
       if (joined) {
         ticket.leave()
-        if (run.finishedAt && events.last(run.runId) === undefined) retell(run)
+        await bringBack(run)
         return run
       }
-      runId = run.runId
-      if (ticket.position > 0) events.append(runId, { type: 'queued', runId, position: ticket.position })
       executor.launch({ ...request, run, agent, ticket })
+      onMove = tellPosition(events, run.runId)
+      if (ticket.position > 0) onMove(ticket.position)
       return run
     } catch (error) {
       ticket.leave()
@@ -79,17 +89,33 @@ async function runs (app: FastifyInstance): Promise<void> {
     }
   }
 
-  /** A finished run that the log has forgotten is told anew from what is kept of it. */
-  function retell (run: Run): void {
-    const { runId, agentId, attempt, response } = run
-    events.append(runId, { type: 'started', runId, agentId, attempt })
-    if (response) events.append(runId, { type: 'chunk', content: response })
-    events.append(runId, finalEvent(run))
+  function toArguments ({ userId, agentId, messages, functionResults, agent, idempotencyKey }: RunRequest, waiting: boolean) {
+    return {
+      p_user_id: userId,
+      p_agent_id: agentId,
+      p_request_hash: createHash('sha256').update(JSON.stringify([agentId, messages, functionResults, agent])).digest('hex'),
+      p_input: { messages, functionResults },
+      p_owner: leases.owner,
+      p_lease_seconds: leases.seconds,
+      p_idempotency_key: idempotencyKey ?? null,
+      p_agent: agent ?? null,
+      p_waiting: waiting
+    }
+  }
+
+  /** A finished run that the log has let go of comes back from the database, as it was told. */
+  async function bringBack (run: Run): Promise<void> {
+    if (!run.finishedAt || events.last(run.runId) !== undefined) return
+    const [ended] = await database.call<Array<{ run: Run, trace: Trace | null }>>('get_ended_runs', { p_run_ids: [run.runId] })
+    if (ended && events.last(run.runId) === undefined) restore(events, ended.run, ended.trace)
   }
 
   async function get (userId: string, runId: string): Promise<Run> {
-    const run = await database.call<Run>('get_run', { p_user_id: userId, p_run_id: runId })
-    return withProgress(run)
+    return withProgress(await fetch(userId, runId))
+  }
+
+  function fetch (userId: string, runId: string): Promise<Run> {
+    return database.call<Run>('get_run', { p_user_id: userId, p_run_id: runId })
   }
 
   async function list ({ userId, limit, status, agentId, cursor }: RunFilter): Promise<RunPage> {
@@ -110,35 +136,45 @@ async function runs (app: FastifyInstance): Promise<void> {
     const progress = run.finishedAt ? undefined : executor.progressOf(run.runId)
     return progress ? { ...run, response: progress.response, usage: progress.usage } : run
   }
-}
 
-function toArguments ({ userId, agentId, messages, functionResults, agent, idempotencyKey }: RunRequest, waiting: boolean) {
-  return {
-    p_user_id: userId,
-    p_agent_id: agentId,
-    p_request_hash: createHash('sha256').update(JSON.stringify([agentId, messages, functionResults, agent])).digest('hex'),
-    p_idempotency_key: idempotencyKey ?? null,
-    p_agent: agent ?? null,
-    p_waiting: waiting
+  async function resume (userId: string, runId: string, after: number): Promise<Run> {
+    const run = await fetch(userId, runId)
+    await bringBack(run)
+    const last = events.last(runId)
+    if (last !== undefined && after > last) {
+      throw errors.badRequest(`The run has no event ${after}: its last is ${last}.`)
+    }
+    return run
+  }
+
+  async function cancel (userId: string, runId: string): Promise<Run> {
+    let run = await database.call<Run>('cancel_run', { p_user_id: userId, p_run_id: runId })
+    // Where it is under way here it is stopped at once, and elsewhere by its owner's next heartbeat.
+    if (await executor.cancel(runId)) return fetch(userId, runId)
+    for (let polls = 0; !run.finishedAt && polls < CANCEL_POLLS; polls++) {
+      await delay(CANCEL_POLL_MS)
+      run = await fetch(userId, runId)
+    }
+    return run
+  }
+
+  function finalEvent (runId: string): Promise<FinalEvent> {
+    return new Promise((resolve, reject) => {
+      const watch = () => follow(events, runId, 0, {
+        write ({ event }) {
+          if (isFinal(event)) resolve(event)
+          return true
+        },
+        end () {},
+        lost () {
+          // Where this process lives on it hears of the run's end from the database.
+          if (app.isDraining()) reject(errors.shuttingDown().with({ runId, retryAfter: RETRY_AFTER }))
+          else watch()
+        }
+      })
+      watch()
+    })
   }
 }
 
-interface Position { time: string, id: string }
-
-const POSITION = /^(\d{4}-\d\d-\d\dT[\d:.]+(?:[+-]\d\d:\d\d|Z)) ([0-9a-f-]{36})$/
-
-function writeCursor ({ time, id }: Position): string {
-  return Buffer.from(`${time} ${id}`).toString('base64url')
-}
-
-function readCursor (cursor: string): Position {
-  const [, time, id] = POSITION.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
-  if (!time || !id || Number.isNaN(Date.parse(time)) || !UUID.test(id)) {
-    throw errors.badRequest('The cursor is none that this service has given out.')
-  }
-  return { time, id }
-}
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-
-export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor'] })
+export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor', 'leases'] })

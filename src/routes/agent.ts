@@ -2,9 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors, restoreError } from '../errors.js'
-import { follow, isFinal } from '../executor/event-log.js'
 import {
-  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type FinalEvent, type Run
+  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type FinalEvent, Run
 } from '../schemas.js'
 
 const response = {
@@ -14,6 +13,7 @@ const response = {
       'text/event-stream': { schema: Type.String() }
     }
   },
+  202: Run,
   ...errorAnswers
 }
 const config = { execution: true }
@@ -25,13 +25,14 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireUser,
     schema: { headers: IdempotencyHeaders, body: ExecuteBody, response }
   }, async (request, reply) => {
-    const { agentId, messages, stream } = request.body
+    const { agentId, messages, stream, background } = request.body
     const run = await app.runs.begin({
       userId: request.caller!.userId,
       agentId,
       messages,
       idempotencyKey: request.headers['idempotency-key']
     })
+    if (background) return inBackground(request, reply, run)
     return watch(request, reply, run, stream)
   })
 
@@ -63,17 +64,14 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     request.logFields = { runId, agentId }
     if (stream) return reply.streamRun(runId)
     reply.header('x-run-id', runId)
-    return answerOf(await finalEventOf(runId))
+    return answerOf(await app.runs.finalEvent(runId))
   }
 
-  function finalEventOf (runId: string): Promise<FinalEvent> {
-    return new Promise(resolve => follow(app.events, runId, 0, {
-      write ({ event }) {
-        if (isFinal(event)) resolve(event)
-        return true
-      },
-      end () {}
-    }))
+  /** The run at once, as it stands; how it goes is asked for at `/api/runs/:id`. */
+  function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
+    const { runId, agentId } = run
+    request.logFields = { runId, agentId }
+    return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
   }
 }
 

@@ -11,6 +11,10 @@ const RunQuery = Type.Object({
   cursor: Type.Optional(Type.String({ maxLength: 200 }))
 })
 
+/** Where a reader stands: the last event it has; a browser that reconnects says so in the header. */
+const EventsQuery = Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }) })
+const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })) })
+
 const RunList = Type.Object({ runs: Type.Array(Run), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 
 /** A user's own runs. */
@@ -24,6 +28,31 @@ const runs: FastifyPluginAsyncTypebox = async app => {
   app.get('/api/runs/:id', {
     schema: { params: RunParams, response: { 200: Run, ...errorAnswers } }
   }, async request => app.runs.get(request.caller!.userId, request.params.id))
+
+  app.get('/api/runs/:id/events', {
+    config: { execution: true },
+    schema: {
+      params: RunParams,
+      querystring: EventsQuery,
+      headers: EventsHeaders,
+      response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, ...errorAnswers }
+    }
+  }, async (request, reply) => {
+    const { id: runId } = request.params
+    const after = request.headers['last-event-id'] ?? request.query.after
+    request.logFields = { runId, after }
+    await app.runs.resume(request.caller!.userId, runId, after)
+    return reply.streamRun(runId, after)
+  })
+
+  app.post('/api/runs/:id/cancel', {
+    config: { execution: true },
+    schema: { params: RunParams, response: { 200: Run, ...errorAnswers } }
+  }, async request => {
+    const { id: runId } = request.params
+    request.logFields = { runId }
+    return app.runs.cancel(request.caller!.userId, runId)
+  })
 }
 
 export default runs

@@ -6,8 +6,8 @@ import type { Caller } from '../plugins/auth.js'
 import { CLOSE, type Session } from '../plugins/websocket.js'
 import { errors, toServiceError } from '../errors.js'
 import { follow, frameOf, type Entry, type Follower, type Reader } from '../executor/event-log.js'
-import { SocketMessages, type ExecuteMessage } from '../schemas.js'
-import { answersRequest, encodeSocket, encodeSocketFor } from '../streams/socket.js'
+import { SocketMessages, type CancelMessage, type ExecuteMessage, type ResumeMessage } from '../schemas.js'
+import { answersRequest, encodeReconnect, encodeSocket, encodeSocketFor } from '../streams/socket.js'
 import { compileMessage, invalid } from '../validation.js'
 
 /** How long a new connection has to say who it is, and one whose token expired to do so again. */
@@ -40,7 +40,9 @@ function tokenOfProtocols ({ headers }: FastifyRequest): string | undefined {
   return protocols.find(protocol => protocol.startsWith('bearer.'))?.slice('bearer.'.length)
 }
 
-interface ClientMessage { type: string, requestId?: unknown }
+interface ClientMessage { type: string, requestId?: unknown, runId?: unknown }
+
+const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
 
 /** One connection: who is at its other end, and which runs it watches. */
 class SocketSession implements Session {
@@ -113,6 +115,8 @@ class SocketSession implements Session {
     if (!this.#caller || this.#caller.expiresAt <= Date.now()) {
       throw errors.unauthorized('Authenticate first: {"type":"auth","token":"…"}.')
     }
+    if (message.type === 'resume') return this.#resume(this.#caller, message as ResumeMessage)
+    if (message.type === 'cancel') return this.#cancel(this.#caller, message as CancelMessage)
     return this.#execute(this.#caller, message as ExecuteMessage)
   }
 
@@ -134,19 +138,38 @@ class SocketSession implements Session {
   }
 
   async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId }: ExecuteMessage): Promise<void> {
-    if (this.#followers.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
+    this.#makeSureOfRoom()
     const { runId } = await this.app.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
     this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
-    this.#follow(runId, requestId)
+    this.#follow(runId, 0, requestId)
   }
 
-  #follow (runId: string, requestId?: string): void {
+  async #resume (caller: Caller, { runId, after = 0 }: ResumeMessage): Promise<void> {
+    this.#makeSureOfRoom()
+    await this.app.runs.resume(caller.userId, runId, after)
+    this.#follow(runId, after)
+  }
+
+  /** The answer is the run's last event, whether this connection follows the run or not. */
+  async #cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
+    const isFollowed = this.#followers.has(runId)
+    await this.app.runs.cancel(caller.userId, runId)
+    if (isFollowed) return
+    await this.app.runs.resume(caller.userId, runId, 0)
+    this.#follow(runId, (this.app.events.last(runId) ?? 1) - 1)
+  }
+
+  #makeSureOfRoom (): void {
+    if (this.#followers.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
+  }
+
+  #follow (runId: string, after: number, requestId?: string): void {
     this.#followers.get(runId)?.stop()
     const reader = new SocketReader(this.socket, runId, requestId, {
       drained: () => { for (const follower of [...this.#followers.values()]) follower.resume() },
       ended: () => { this.#followers.delete(runId) }
     })
-    const follower = follow(this.app.events, runId, 0, reader)
+    const follower = follow(this.app.events, runId, after, reader)
     if (!reader.isAtEnd) this.#followers.set(runId, follower)
   }
 
@@ -155,8 +178,10 @@ class SocketSession implements Session {
     const failure = toServiceError(error)
     if (failure.statusCode === 500) this.request.log.error({ err: error }, 'unexpected error')
     const { code, message: sentence, details } = failure
-    const type = message?.type === 'agent_execute' && !details ? 'agent_execution_error' : 'error'
-    this.#send({ type, error: sentence, code, details, requestId: textOrNothing(message?.requestId) })
+    const isOfRun = message && RUN_MESSAGES.has(message.type) && !details
+    const type = isOfRun ? 'agent_execution_error' : 'error'
+    const { requestId, runId } = message ?? {}
+    this.#send({ type, error: sentence, code, details, requestId: textOrNothing(requestId), runId: textOrNothing(runId) })
   }
 
   #send (message: object): void {
@@ -190,13 +215,18 @@ class SocketReader implements Reader {
       ? this.#encodeAnswer(entry.seq, entry.event, this.runId)
       : frameOf(entry, encodeSocket, this.runId)
     const hasRoom = this.socket.bufferedAmount + frame.length < HIGH_WATER
-    this.socket.send(frame, hasRoom ? undefined : error => { if (!error) this.on.drained() })
+    this.socket.send(frame, { binary: false }, hasRoom ? undefined : error => { if (!error) this.on.drained() })
     return hasRoom
   }
 
   end (): void {
     this.isAtEnd = true
     this.on.ended()
+  }
+
+  lost (after: number): void {
+    if (this.socket.readyState === this.socket.OPEN) this.socket.send(encodeReconnect(this.runId, after))
+    this.end()
   }
 }
 

@@ -6,6 +6,7 @@ const TYPES: Record<RunEvent['type'], string> = {
   chunk: 'agent_chunk',
   reasoning: 'agent_reasoning',
   rewind: 'agent_rewind',
+  retry: 'agent_retry',
   done: 'agent_execution_complete',
   error: 'agent_execution_error',
   cancelled: 'agent_cancelled'
@@ -20,6 +21,11 @@ export function encodeSocket (seq: number, event: RunEvent, runId: string): stri
 export function encodeSocketFor (requestId: string) {
   return (seq: number, event: RunEvent, runId: string): string =>
     JSON.stringify({ ...event, type: TYPES[event.type], runId, seq, requestId })
+}
+
+/** The run goes on elsewhere, or there was no more room for it here: to be resumed from `after`. */
+export function encodeReconnect (runId: string, after: number): string {
+  return JSON.stringify({ type: 'agent_reconnect', runId, after })
 }
 
 /** The events that tell a client about its request, and so bear its name. */

@@ -25,6 +25,14 @@ create table public.agent_runs (
   credits_reserved integer not null default 0 check (credits_reserved >= 0),
   credits_charged integer not null default 0 check (credits_charged >= 0),
   error jsonb,
+  -- The process that has the run, until when unless it says more, and how often one died over it. A lease of
+  -- '-infinity' was given up on purpose.
+  owner uuid,
+  lease_until timestamptz,
+  crashes integer not null default 0,
+  cancel_requested boolean not null default false,
+  -- What was said is no longer kept.
+  erased boolean not null default false,
   created_at timestamptz not null default now(),
   started_at timestamptz,
   finished_at timestamptz
@@ -32,12 +40,32 @@ create table public.agent_runs (
 create unique index agent_runs_idempotency on public.agent_runs (user_id, idempotency_key)
   where idempotency_key is not null;
 create index agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
+create index agent_runs_unfinished on public.agent_runs (lease_until) where finished_at is null;
+create index agent_runs_to_erase on public.agent_runs (finished_at) where not erased;
 
 alter table public.agent_runs enable row level security;
 create policy agent_runs_own on public.agent_runs for select to authenticated
   using (user_id = (select auth.uid()));
 grant select on public.agent_runs to authenticated;
 grant select, insert, update, delete on public.agent_runs to service_role;
+
+-- What it takes to begin a run anew: {agent, messages, functionResults}. A table of its own, for an agent's prompt is
+-- its owner's and not its user's to read.
+create table public.agent_run_inputs (
+  run_id uuid primary key references public.agent_runs (id) on delete cascade,
+  input jsonb not null
+);
+
+-- The events of a finished run but for the last: an object as it was told, a number for a chunk of so many UTF-16
+-- units of the response.
+create table public.agent_run_traces (
+  run_id uuid primary key references public.agent_runs (id) on delete cascade,
+  trace jsonb not null
+);
+
+alter table public.agent_run_inputs enable row level security;
+alter table public.agent_run_traces enable row level security;
+grant select, insert, update, delete on public.agent_run_inputs, public.agent_run_traces to service_role;
 
 -- The version of what stands in these files; the service asks for it to know that it speaks to a database it fits.
 create function public.schema_version() returns jsonb
@@ -68,6 +96,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Begins a run: idempotency, the agent, the reservation and the run's row, in one transaction.
+--   p_input   {messages, functionResults}, kept so that another process can begin the run anew
 --   p_agent   the agent's configuration where the caller has checked user and credits itself; such a run is
 --             never charged, and the agents table is not read
 --   p_waiting there is no free slot: the run begins as `queued`
@@ -77,6 +106,9 @@ create function public.begin_run(
   p_user_id uuid,
   p_agent_id uuid,
   p_request_hash text,
+  p_input jsonb,
+  p_owner uuid,
+  p_lease_seconds numeric,
   p_idempotency_key text default null,
   p_agent jsonb default null,
   p_waiting boolean default false,
@@ -129,10 +161,13 @@ begin
   end if;
 
   insert into public.agent_runs
-      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, started_at)
+      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, started_at, owner, lease_until)
     values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
-      p_request_hash, v_agent ->> 'model', v_credits, case when p_waiting then null else now() end)
+      p_request_hash, v_agent ->> 'model', v_credits, case when p_waiting then null else now() end, p_owner,
+      now() + make_interval(secs => p_lease_seconds))
     returning * into v_run;
+  insert into public.agent_run_inputs (run_id, input)
+    values (v_run.id, p_input || jsonb_build_object('agent', v_agent));
   return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'joined', false);
 end $$;
 
@@ -162,7 +197,9 @@ create function public.finish_run(
   p_usage jsonb,
   p_credits integer,
   p_model text,
-  p_error jsonb
+  p_error jsonb,
+  p_trace jsonb default null,
+  p_keep_messages boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -195,10 +232,128 @@ begin
   end if;
   update public.agent_runs
     set status = p_status, response = p_response, finish_reason = p_finish_reason, usage = p_usage,
-        model = p_model, error = p_error, credits_reserved = 0, credits_charged = v_charged, finished_at = now()
+        model = coalesce(p_model, model), error = p_error, credits_reserved = 0, credits_charged = v_charged,
+        finished_at = clock_timestamp(), owner = null, lease_until = null
     where id = p_run_id
     returning * into v_run;
+  if not p_keep_messages then
+    delete from public.agent_run_inputs where run_id = p_run_id;
+  end if;
+  if p_trace is not null then
+    insert into public.agent_run_traces (run_id, trace) values (p_run_id, p_trace);
+  end if;
   return public.run_json(v_run);
+end $$;
+
+-- A process says that it lives: its runs are its own for so much longer.
+-- Returns those that are, [{runId, attempt, cancel}]; what it had and is not among them was taken over.
+create function public.heartbeat_runs(p_owner uuid, p_lease_seconds numeric) returns jsonb
+language sql security definer set search_path = '' as $$
+  with kept as (
+    update public.agent_runs set lease_until = now() + make_interval(secs => p_lease_seconds)
+      where owner = p_owner and finished_at is null
+      returning id, attempt, cancel_requested
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('runId', id, 'attempt', attempt, 'cancel', cancel_requested)), '[]')
+    from kept
+$$;
+
+-- Takes over unfinished runs that no living process has, oldest first, each as a new attempt. A run over which so many
+-- processes died is ended instead, and costs nothing.
+-- Returns {claimed: [{run, userId, input}], outstanding}: whether anybody has unfinished runs at all.
+create function public.claim_runs(p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20)
+returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_claimed jsonb := '[]';
+begin
+  for v_run in
+    select * from public.agent_runs
+      where finished_at is null and lease_until < now()
+      order by lease_until, created_at
+      limit p_limit
+      for update skip locked
+  loop
+    if v_run.lease_until > '-infinity' then
+      v_run.crashes := v_run.crashes + 1;
+    end if;
+    update public.agent_runs
+      set attempt = attempt + 1, crashes = v_run.crashes, owner = p_owner,
+          lease_until = now() + make_interval(secs => p_lease_seconds)
+      where id = v_run.id
+      returning * into v_run;
+    if v_run.crashes >= p_max_crashes then
+      perform public.finish_run(v_run.id, v_run.attempt, 'failed', '', null, null, 0, null, jsonb_build_object(
+        'code', 'crashed_too_often', 'message', 'The run was ended: the server broke down over it again and again.'));
+    else
+      v_claimed := v_claimed || jsonb_build_object(
+        'run', public.run_json(v_run),
+        'userId', v_run.user_id,
+        'cancel', v_run.cancel_requested,
+        'input', (select input from public.agent_run_inputs where run_id = v_run.id));
+    end if;
+  end loop;
+  return jsonb_build_object(
+    'claimed', v_claimed,
+    'outstanding', exists (select from public.agent_runs where finished_at is null));
+end $$;
+
+-- A process gives up what it has, so that another takes it over at once.
+--   p_owner    null: everybody's, for a process that knows itself to be the only one
+--   p_crashed  the owner died
+create function public.release_runs(p_owner uuid, p_crashed boolean default false) returns jsonb
+language sql security definer set search_path = '' as $$
+  with released as (
+    update public.agent_runs
+      set lease_until = case when p_crashed then now() - interval '1 second' else '-infinity' end
+      where finished_at is null and (p_owner is null or owner = p_owner) and lease_until > '-infinity'
+      returning id
+  )
+  select jsonb_build_object('released', count(*)) from released
+$$;
+
+-- Asks for a run's end. Whoever has it learns of it by its next heartbeat; a run that nobody has ends here, and
+-- costs nothing.
+create function public.cancel_run(p_user_id uuid, p_run_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  if v_run.finished_at is null and v_run.lease_until < now() then
+    return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null);
+  end if;
+  update public.agent_runs set cancel_requested = true where id = p_run_id and finished_at is null;
+  return public.run_json(v_run);
+end $$;
+
+-- Of these runs those that have ended, with what their events can be told from: [{run, trace}].
+create function public.get_ended_runs(p_run_ids jsonb) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('run', public.run_json(r), 'trace', t.trace)), '[]')
+    from jsonb_array_elements_text(p_run_ids) as wanted (id)
+    join public.agent_runs r on r.id = wanted.id::uuid and r.finished_at is not null
+    left join public.agent_run_traces t on t.run_id = r.id
+$$;
+
+-- Erases what was said in runs that ended so many days ago, some at a time; runs and ledger stay.
+create function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_ids uuid[];
+begin
+  select array_agg(id) into v_ids from (
+    select id from public.agent_runs
+      where finished_at < now() - make_interval(secs => p_days * 86400) and not erased
+      order by finished_at limit p_limit for update skip locked) as old;
+  update public.agent_runs set response = '', erased = true where id = any (v_ids);
+  delete from public.agent_run_inputs where run_id = any (v_ids);
+  delete from public.agent_run_traces where run_id = any (v_ids);
+  return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
 end $$;
 
 create function public.get_run(p_user_id uuid, p_run_id uuid) returns jsonb
@@ -328,6 +483,7 @@ begin
   for f in
     select p.oid::regprocedure from pg_catalog.pg_proc p
       where p.pronamespace = 'public'::regnamespace and p.proname in (
+        'heartbeat_runs', 'claim_runs', 'release_runs', 'cancel_run', 'get_ended_runs', 'erase_old_runs',
         'schema_version', 'iso_time', 'run_json', 'begin_run', 'start_run', 'finish_run', 'get_run', 'list_runs',
         'get_credits', 'authenticate_api_key', 'deduct_credits', 'platform_stats', 'get_admin_stats', 'admin_stats')
   loop

@@ -1,0 +1,45 @@
+import type { Run, RunEvent } from '../schemas.js'
+import { isFinal, type Entry, type EventLog } from './event-log.js'
+import { finalEvent } from './final-event.js'
+
+/**
+ * A finished run's events without their last, small enough to keep: an event as it was told, or, for a chunk of the
+ * response, how many UTF-16 units of it it was.
+ */
+export type Trace = Array<number | RunEvent>
+
+/** What is to be kept of a run's entries, so that they can be told again to the letter and the number. */
+export function toTrace (entries: readonly Entry[]): Trace {
+  const rewound = findRewound(entries)
+  return entries
+    .filter(({ event }) => !isFinal(event))
+    .map(({ seq, event }) => event.type === 'chunk' && !rewound(seq) ? event.content.length : event)
+}
+
+/** Chunks that a later rewind took back are no part of the response. */
+function findRewound (entries: readonly Entry[]): (seq: number) => boolean {
+  const spans = entries.flatMap(({ seq, event }) => event.type === 'rewind' ? [{ from: event.to, until: seq }] : [])
+  return seq => spans.some(({ from, until }) => seq > from && seq < until)
+}
+
+/** Puts a finished run back into the log, as it was told. Without a trace (it was erased) what is left of it. */
+export function restore (log: EventLog, run: Run, trace: Trace | null): void {
+  const { runId, agentId, attempt, response } = run
+  const events = trace
+    ? eventsOf(trace, response)
+    : [
+        { type: 'started', runId, agentId, attempt } as const,
+        ...(response ? [{ type: 'chunk', content: response } as const] : [])
+      ]
+  log.open(runId, attempt)
+  for (const event of [...events, finalEvent(run)]) log.append(runId, event)
+}
+
+function eventsOf (trace: Trace, response: string): RunEvent[] {
+  let position = 0
+  return trace.map(item => {
+    if (typeof item !== 'number') return item
+    position += item
+    return { type: 'chunk', content: response.slice(position - item, position) }
+  })
+}

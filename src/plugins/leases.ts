@@ -1,0 +1,130 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { tellPosition } from '../executor/event-log.js'
+import type { AgentInput } from '../executor/agent.js'
+import { restore, type Trace } from '../executor/trace.js'
+import type { Run } from '../schemas.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    leases: {
+      /** This process, as the owner of its runs. */
+      readonly owner: string
+      readonly seconds: number
+    }
+  }
+}
+
+/** How long a run stays with a process that says nothing: after a crash nobody goes on with it sooner. */
+const LEASE_SECONDS = 6
+const HEARTBEAT_MS = 2_000
+/** How often is looked for runs to take over, and for the end of those that are followed here and run elsewhere. */
+const LOOK_MS = 1_000
+/** Where nobody has unfinished runs that is enough less often, once the first minutes of a deploy are over. */
+const IDLE_LOOK_MS = 15_000
+const ALERT_MS = 5 * 60_000
+const MAX_CLAIM = 50
+const ERASE_MS = 60 * 60_000
+const ERASE_LIMIT = 500
+
+interface Kept { runId: string, attempt: number, cancel: boolean }
+interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput }
+interface Ended { run: Run, trace: Trace | null }
+
+/** A run belongs to a process for as long as that says that it lives; what is left behind is taken over. */
+async function leases (app: FastifyInstance): Promise<void> {
+  const { database, executor, events, queue, config } = app
+  const owner = randomUUID()
+  const startedAt = Date.now()
+  let nextClaim = 0
+  app.decorate('leases', { owner, seconds: LEASE_SECONDS })
+
+  // The data directory is this process's alone: whoever had runs before is dead.
+  if (config.database.kind === 'embedded') await database.call('release_runs', { p_owner: null, p_crashed: true })
+
+  const stopHeartbeat = repeat(HEARTBEAT_MS, heartbeat)
+  const stopLooking = repeat(LOOK_MS, look)
+  const stopErasing = repeat(ERASE_MS, erase)
+
+  app.addHook('preClose', async () => {
+    await Promise.all([stopHeartbeat(), stopLooking(), stopErasing()])
+    // After the executor has let go of all: from here on others may have them.
+    await database.call('release_runs', { p_owner: owner })
+      .catch(err => app.log.warn({ err }, 'runs could not be handed over: they are taken over when their leases end'))
+  })
+
+  async function heartbeat (): Promise<void> {
+    const mine = executor.attempts
+    if (mine.size === 0) return
+    const kept = await database.call<Kept[]>('heartbeat_runs', { p_owner: owner, p_lease_seconds: LEASE_SECONDS })
+    const now = executor.attempts
+    for (const { runId, attempt, cancel } of kept) {
+      if (cancel && now.get(runId) === attempt) executor.cancel(runId)
+      if (mine.get(runId) === attempt) mine.delete(runId)
+    }
+    // What ended meanwhile is not lost.
+    for (const [runId, attempt] of mine) if (now.get(runId) === attempt) executor.lose(runId)
+  }
+
+  async function look (): Promise<void> {
+    await claim()
+    await tellEnded()
+  }
+
+  /** Takes over what nobody has, as far as there are slots. */
+  async function claim (): Promise<void> {
+    const room = Math.min(MAX_CLAIM, config.maxConcurrentRuns - queue.running)
+    if (room <= 0 || app.isDraining() || Date.now() < nextClaim) return
+    const { claimed, outstanding } = await database.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', {
+      p_owner: owner, p_lease_seconds: LEASE_SECONDS, p_limit: room
+    })
+    claimed.forEach(takeOver)
+    const isAlert = outstanding || Date.now() - startedAt < ALERT_MS
+    nextClaim = isAlert ? 0 : Date.now() + IDLE_LOOK_MS
+  }
+
+  function takeOver ({ run, userId, cancel, input }: Claimed): void {
+    app.log.info({ runId: run.runId, attempt: run.attempt, userId }, '[AGENT-EXECUTOR] taken over')
+    executor.launch({ ...input, run, userId, ticket: queue.force(userId, tellPosition(events, run.runId)) })
+    if (cancel) executor.cancel(run.runId)
+  }
+
+  /** Readers here of runs elsewhere get the whole of it when it has ended. */
+  async function tellEnded (): Promise<void> {
+    const awaited = events.awaited().filter(runId => !executor.progressOf(runId))
+    if (awaited.length === 0) return
+    const ended = await database.call<Ended[]>('get_ended_runs', { p_run_ids: awaited })
+    for (const { run, trace } of ended) {
+      if (events.last(run.runId) === undefined) restore(events, run, trace)
+    }
+  }
+
+  async function erase (): Promise<void> {
+    let erased
+    do {
+      ({ erased } = await database.call<{ erased: number }>('erase_old_runs', {
+        p_days: config.runRetentionDays, p_limit: ERASE_LIMIT
+      }))
+    } while (erased === ERASE_LIMIT && !app.isDraining())
+  }
+
+  /** Does a thing again and again, never twice at a time; a database that is away is the next round's to find back. */
+  function repeat (ms: number, task: () => Promise<void>): () => Promise<void> {
+    let running = Promise.resolve()
+    let busy = false
+    const round = () => {
+      if (busy) return
+      busy = true
+      running = task().catch(err => app.log.warn({ err }, 'the database could not be asked')).finally(() => { busy = false })
+    }
+    const timer = setInterval(round, ms).unref()
+    setImmediate(round)
+    return () => {
+      clearInterval(timer)
+      return running
+    }
+  }
+}
+
+export default fp(leases, { name: 'leases', dependencies: ['database', 'events', 'executor'] })

@@ -1,0 +1,54 @@
+import { PGlite } from '@electric-sql/pglite'
+import pg from 'pg'
+import { join } from 'node:path'
+
+const USER = '11111111-1111-4111-8111-111111111111'
+
+/** The books of a database, read and prepared past the service. */
+export interface Ledger {
+  read (): Promise<Record<'granted' | 'remaining' | 'reserved' | 'charged' | 'ledger' | 'doubled' | 'unfinished', number>>
+}
+
+type Query = (sql: string) => Promise<Array<Record<string, unknown>>>
+
+/** Gives the demo user so many credits, and reads what became of them. */
+async function createLedger (granted: number, withDatabase: <T>(task: (query: Query) => Promise<T>) => Promise<T>): Promise<Ledger> {
+  await withDatabase(query => query(`update public.credit_balances set credits_remaining = ${granted} where user_id = '${USER}'`))
+  return {
+    read: () => withDatabase(async query => {
+      const [row] = await query(`select
+        (select credits_remaining from public.credit_balances where user_id = '${USER}') as remaining,
+        (select credits_reserved from public.credit_balances where user_id = '${USER}') as reserved,
+        (select coalesce(sum(credits_charged), 0)::int from public.agent_runs) as charged,
+        (select coalesce(sum(credits_used), 0)::int from public.credit_usage) as ledger,
+        (select count(*)::int from (select from public.agent_runs group by idempotency_key having count(*) > 1) as d)
+          + (select count(*)::int from (select from public.credit_usage group by run_id having count(*) > 1) as d) as doubled,
+        (select count(*)::int from public.agent_runs where finished_at is null) as unfinished`)
+      return { granted, ...row } as Awaited<ReturnType<Ledger['read']>>
+    })
+  }
+}
+
+export function postgresLedger (url: string, granted: number): Promise<Ledger> {
+  return createLedger(granted, async task => {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    try {
+      return await task(async sql => (await client.query(sql)).rows)
+    } finally {
+      await client.end()
+    }
+  })
+}
+
+/** For before and after: while a service runs, the directory is its own. */
+export function embeddedLedger (dataDir: string, granted: number): Promise<Ledger> {
+  return createLedger(granted, async task => {
+    const pglite = await PGlite.create(join(dataDir, 'postgres'))
+    try {
+      return await task(async sql => (await pglite.query<Record<string, unknown>>(sql)).rows)
+    } finally {
+      await pglite.close()
+    }
+  })
+}

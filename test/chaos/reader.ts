@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseStream, textOf } from '../helper.js'
+
+const AGENT = '22222222-2222-4222-8222-222222222222'
+/** A run that has not ended by then is lost. */
+const PATIENCE_MS = 60_000
+
+export interface ReaderOptions {
+  name: string
+  token: string
+  urls: () => string[]
+  random: () => number
+  expected: (name: string) => string[]
+}
+
+export interface Outcome {
+  problem?: string
+  disconnects: number
+  /** When a connection broke, and when the run's next event came. */
+  cuts: Array<{ brokenAt: number, nextAt: number }>
+}
+
+type Event = ReturnType<typeof parseStream>[number]
+
+/** Starts a run and reads it to its end, wherever it goes on, as a client with a bad connection would. */
+export async function runReader (options: ReaderOptions): Promise<Outcome> {
+  const reader = new ChaosReader(options)
+  try {
+    await reader.read()
+    return { ...reader.outcome, problem: reader.findProblem() }
+  } catch (error) {
+    return { ...reader.outcome, problem: `${options.name}: ${(error as Error).message}` }
+  }
+}
+
+class ChaosReader {
+  readonly outcome: Outcome = { disconnects: 0, cuts: [] }
+  #events: Event[] = []
+  #runId?: string
+  #ended = false
+  #brokenAt?: number
+  readonly #deadline = Date.now() + PATIENCE_MS
+  readonly #cancels: boolean
+
+  constructor (private readonly options: ReaderOptions) {
+    this.#cancels = options.random() < 0.1
+  }
+
+  async read (): Promise<void> {
+    while (!this.#ended) {
+      if (Date.now() > this.#deadline) throw new Error(`not ended after ${PATIENCE_MS} ms, run ${this.#runId}`)
+      try {
+        await this.#connect()
+      } catch {
+        this.#brokenAt ??= Date.now()
+        this.outcome.disconnects++
+        await delay(50)
+      }
+    }
+  }
+
+  findProblem (): string | undefined {
+    const { name } = this.options
+    const seqs = this.#events.map(({ seq }) => seq)
+    if (seqs.some((seq, index) => index > 0 && seq <= seqs[index - 1]!)) return `${name}: seq does not rise: ${seqs}`
+    const last = this.#events.at(-1)
+    const whole = this.options.expected(name).join('')
+    const text = textOf(this.#events)
+    if (last?.type === 'done') {
+      if (text !== whole) return `${name}: run ${this.#runId}: read ${text.length} of ${whole.length} characters`
+      return last.response === whole ? undefined : `${name}: done says another text`
+    }
+    if (last?.type === 'cancelled') return this.#cancels && whole.startsWith(text) ? undefined : `${name}: cancelled, text ${text.length}`
+    return `${name}: ended by ${JSON.stringify(last)}`
+  }
+
+  async #connect (): Promise<void> {
+    const urls = this.options.urls()
+    const url = urls[Math.floor(this.options.random() * urls.length)]!
+    const leaves = new AbortController()
+    const response = await this.#request(url, AbortSignal.any([leaves.signal, AbortSignal.timeout(20_000)]))
+    if (!response.ok) throw new Error(`status ${response.status}`)
+    this.#runId ??= response.headers.get('x-run-id')!
+    if (this.options.random() < 0.3) setTimeout(() => leaves.abort(), 1000 * this.options.random())
+    if (this.#cancels && this.options.random() < 0.5) this.#cancel(url)
+    await this.#take(response)
+  }
+
+  /** The first request carries a key, so that whoever repeats it joins the run it began. */
+  #request (url: string, signal: AbortSignal): Promise<Response> {
+    const authorization = `Bearer ${this.options.token}`
+    if (this.#runId) {
+      return fetch(`${url}/api/runs/${this.#runId}/events`, {
+        headers: { authorization, 'last-event-id': String(this.#events.at(-1)?.seq ?? 0) }, signal
+      })
+    }
+    return fetch(`${url}/api/agent/execute`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json', 'idempotency-key': this.options.name },
+      body: JSON.stringify({ agentId: AGENT, messages: [{ role: 'user', content: this.options.name }] }),
+      signal
+    })
+  }
+
+  #cancel (url: string): void {
+    fetch(`${url}/api/runs/${this.#runId}/cancel`, {
+      method: 'POST', headers: { authorization: `Bearer ${this.options.token}` }
+    }).catch(() => {})
+  }
+
+  /** Takes whole frames; half of one that a broken connection leaves is forgotten. */
+  async #take (response: Response): Promise<void> {
+    let rest = ''
+    for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+      rest += text
+      const end = rest.lastIndexOf('\n\n') + 2
+      if (end === 1) continue
+      const whole = rest.slice(0, end)
+      rest = rest.slice(end)
+      this.#accept(parseStream(whole))
+      if (whole.includes('data: [DONE]')) {
+        this.#ended = true
+        return
+      }
+    }
+    throw new Error('the stream ended')
+  }
+
+  #accept (events: Event[]): void {
+    const numbered = events.filter(({ seq }) => !Number.isNaN(seq))
+    if (numbered.length === 0) return
+    if (this.#brokenAt !== undefined) {
+      this.outcome.cuts.push({ brokenAt: this.#brokenAt, nextAt: Date.now() })
+      this.#brokenAt = undefined
+    }
+    this.#events.push(...numbered)
+  }
+}
