@@ -4,7 +4,7 @@ import type { Config } from './config.js'
 import auth from './plugins/auth.js'
 import credits from './plugins/credits.js'
 import database from './plugins/database.js'
-import errorHandler, { answerFrameworkError } from './plugins/error-handler.js'
+import errorHandler, { answerClientError, answerFrameworkError } from './plugins/error-handler.js'
 import events from './plugins/events.js'
 import executor from './plugins/executor.js'
 import leases from './plugins/leases.js'
@@ -18,7 +18,7 @@ import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
-import { validatorCompiler } from './validation.js'
+import { refuseDeepNesting, validatorCompiler } from './validation.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -35,9 +35,11 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
     genReqId: () => crypto.randomUUID(),
     // During a shutdown what arrives is still answered; new runs are refused by name.
     return503OnClosing: false,
-    frameworkErrors: answerFrameworkError
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerClientError
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
+  app.addHook('preValidation', async request => refuseDeepNesting(request.body))
   app.decorate('config', config)
 
   await app.register(errorHandler)

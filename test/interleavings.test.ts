@@ -53,6 +53,7 @@ class Process {
     this.executor = new Executor({
       events: this.log,
       gateway: { complete: (request, sink, signal) => this.#complete(request, sink, signal) },
+      defaultModel: 'test/model',
       fallbackModels: [],
       log: pino({ level: 'silent' }),
       wait: async (_ms, signal) => signal.throwIfAborted(),

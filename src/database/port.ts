@@ -17,17 +17,18 @@ export interface Database {
 }
 
 /** How the drivers see an error of PostgreSQL or PostgREST. */
-export interface SqlError { code?: string, message: string, hint?: string | null, detail?: string | null }
+export interface SqlError { code?: string, message: string, hint?: string | null }
 
 /** Turns an error of any driver into the one that callers of the port get. */
-export function translateError (error: SqlError): ServiceError {
-  const { code = '', message } = error
+export function translateError ({ code = '', message, hint }: SqlError): ServiceError {
+  // Bare of what drivers hang on it: details, queries and values would bring users' texts into the log.
+  const cause = Object.assign(new Error(message), { code })
   const status = /^PT(\d{3})$/.exec(code)?.[1]
-  if (status && error.hint) return new ServiceError(error.hint, Number(status), message)
+  if (status && hint) return new ServiceError(hint, Number(status), message)
   // 42883 undefined function, 42P01 undefined table; PGRST202 is the first in PostgREST's words.
-  if (['42883', '42P01', 'PGRST202'].includes(code)) return errors.databaseNotMigrated().with({ cause: error })
-  if (isConnectionError(code)) return errors.databaseUnavailable().with({ cause: error })
-  return errors.internal().with({ cause: error })
+  if (['42883', '42P01', 'PGRST202'].includes(code)) return errors.databaseNotMigrated().with({ cause })
+  if (isConnectionError(code)) return errors.databaseUnavailable().with({ cause })
+  return errors.internal().with({ cause })
 }
 
 /**

@@ -16,6 +16,8 @@ const MAX_BACKOFF = 20_000
 /** What a run needs to know of the world around it. */
 export interface AgentContext {
   readonly gateway: Pick<Gateway, 'complete'>
+  /** What the gateway takes where the agent names no model. */
+  readonly defaultModel: string
   /** Tried in turn where the agent's own model keeps failing. */
   readonly fallbackModels: readonly string[]
   readonly signal: AbortSignal
@@ -46,6 +48,7 @@ export class Progress {
 /** Runs an agent to its end: today one model step. Throws what ended it before. */
 export async function runAgent (input: AgentInput, progress: Progress, context: AgentContext): Promise<void> {
   const { agent } = input
+  progress.model = agent.model ?? context.defaultModel
   await modelStep({
     model: agent.model,
     messages: buildMessages(agent, input.messages, input.functionResults),

@@ -39,6 +39,7 @@ export interface ExecutorOptions {
   events: EventLog
   store: RunStore
   log: Logger
+  defaultModel: string
   /** Tried in turn where an agent's model keeps failing. */
   fallbackModels: readonly string[]
   /** The clock; another one only for tests. */
@@ -156,12 +157,13 @@ export class Executor {
 
   async #work (assignment: Assignment, progress: Progress, signal: AbortSignal, log: Logger): Promise<void> {
     const { runId, agentId, attempt } = assignment.run
-    log.info({ model: assignment.agent.model ?? null }, '[AGENT-EXECUTOR] started')
+    log.info({ model: assignment.agent.model ?? this.options.defaultModel }, '[AGENT-EXECUTOR] started')
     this.#emit(runId, { type: 'started', runId, agentId, attempt })
     // What the attempt before had told is not known here, and comes anew.
     if (attempt > 1) this.#emit(runId, { type: 'rewind', to: 0 })
     await runAgent(assignment, progress, {
       gateway: this.options.gateway,
+      defaultModel: this.options.defaultModel,
       fallbackModels: this.options.fallbackModels,
       signal,
       wait: this.options.wait ?? wait,

@@ -44,6 +44,8 @@ export class Queue {
     if (this.#isFree(userId)) {
       this.#admit(line, place)
     } else {
+      // Behind those who wait already, not where its user's runs happened to begin.
+      if (line.waiting.length === 0) this.#moveToEnd(userId, line)
       line.waiting.push(place)
       this.#waiting++
       place.moved(place.position)
@@ -100,11 +102,14 @@ export class Queue {
       if (line.waiting.length === 0 || !this.#hasSlot(line)) continue
       this.#waiting--
       this.#admit(line, line.waiting.shift()!)
-      // Served: to the end of the round.
-      this.#users.delete(userId)
-      this.#users.set(userId, line)
+      this.#moveToEnd(userId, line)
     }
     this.#order().forEach((place, index) => place.moved(index + 1))
+  }
+
+  #moveToEnd (userId: string, line: UserLine): void {
+    this.#users.delete(userId)
+    this.#users.set(userId, line)
   }
 
   #positionOf (place: Place): number {

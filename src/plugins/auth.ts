@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createRemoteJWKSet } from 'jose'
 import { readJwtSecret } from '../access-token.js'
-import { errors } from '../errors.js'
+import { errors, ServiceError } from '../errors.js'
 
 /** On whose behalf a request is made. */
 export interface Caller {
@@ -34,6 +34,7 @@ const MAX_TOKEN_LENGTH = 8192
 /** How often an unknown `kid` may make us ask for the keys again; how long keys are taken for current. */
 const JWKS_COOLDOWN = 60_000
 const JWKS_MAX_AGE = 600_000
+const JWKS_FAILURE_PAUSE = 1_000
 
 interface Claims { sub?: unknown, role?: unknown, iss?: unknown, exp: number }
 interface Header { alg: string, kid?: string }
@@ -61,7 +62,7 @@ async function auth (app: FastifyInstance): Promise<void> {
     try {
       request.caller = await authenticate(credentialsOf(request))
     } catch (error) {
-      await app.countFailedAttempt(request)
+      if (error instanceof ServiceError && error.statusCode === 401) await app.countFailedAttempt(request)
       throw error
     }
   }
@@ -130,13 +131,28 @@ async function createTokenVerifier (app: FastifyInstance): Promise<(token: strin
 /** Finds a project's public key as PEM. jose fetches, caches and bounds how often it asks. */
 function createKeyFinder (url: string): (alg: string, kid?: string) => Promise<string> {
   const findKey = createRemoteJWKSet(new URL(url), { cooldownDuration: JWKS_COOLDOWN, cacheMaxAge: JWKS_MAX_AGE })
-  const exported = new WeakMap<object, string>()
+  const exported = new Map<string, string>()
+  let failedAt = -Infinity
+
   return async function publicKey (alg, kid) {
-    const key = await findKey({ alg, kid }).catch(error => {
-      throw NO_SUCH_KEY.has(error.code) ? error : errors.keysUnavailable()
-    })
-    const pem = exported.get(key) ?? KeyObject.from(key as never).export({ type: 'spki', format: 'pem' }).toString()
-    exported.set(key, pem)
+    const name = `${alg} ${kid}`
+    if (Date.now() - failedAt < JWKS_FAILURE_PAUSE) return known(name)
+    try {
+      const key = await findKey({ alg, kid })
+      const pem = KeyObject.from(key as never).export({ type: 'spki', format: 'pem' }).toString()
+      exported.set(name, pem)
+      return pem
+    } catch (error) {
+      if (NO_SUCH_KEY.has((error as { code?: string }).code ?? '')) throw error
+      failedAt = Date.now()
+      return known(name)
+    }
+  }
+
+  /** While the keys cannot be fetched, those that were seen before hold. */
+  function known (name: string): string {
+    const pem = exported.get(name)
+    if (pem === undefined) throw errors.keysUnavailable()
     return pem
   }
 }

@@ -1,4 +1,7 @@
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, ServiceError } from '../errors.js'
 import { invalid } from '../validation.js'
@@ -19,16 +22,31 @@ export function answerFrameworkError (error: FastifyError, request: FastifyReque
   render(errors.badRequest(error.message), request, reply)
 }
 
+/** What is no HTTP: the parser gave up before there was a request. */
+export function answerClientError (error: ConnectionError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const told = translateClientError(error.code)
+  const body = JSON.stringify(toBody(told, randomUUID()))
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 ${told.statusCode} ${STATUS_CODES[told.statusCode]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  }
+  socket.destroySoon()
+}
+
+function translateClientError (code: string): ServiceError {
+  if (code === 'HPE_HEADER_OVERFLOW') return errors.headersTooLarge()
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return errors.requestTimeout()
+  return errors.badRequest('The request is not valid HTTP.')
+}
+
 function render (error: ServiceError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error.retryAfter !== undefined) reply.header('retry-after', Math.ceil(error.retryAfter))
-  return reply.code(error.statusCode).type('application/json').send({
-    error: error.message,
-    code: error.code,
-    statusCode: error.statusCode,
-    requestId: request.id,
-    runId: error.runId,
-    details: error.details
-  })
+  return reply.code(error.statusCode).type('application/json').send(toBody(error, request.id))
+}
+
+function toBody ({ message, code, statusCode, runId, details }: ServiceError, requestId: string) {
+  return { error: message, code, statusCode, requestId, runId, details }
 }
 
 /** Fastify's own errors in the words of this service. */

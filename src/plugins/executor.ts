@@ -38,6 +38,7 @@ async function executor (app: FastifyInstance): Promise<void> {
     events: app.events,
     store: createStore(app, closing.signal),
     log: app.log as Logger,
+    defaultModel: config.model,
     fallbackModels: config.fallbackModels
   })
   let draining = false

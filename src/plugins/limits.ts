@@ -59,7 +59,7 @@ function addressKey (request: FastifyRequest): string {
 
 /** Where a request came from: behind Railway's proxy the address that it saw, else the peer's. */
 export function clientAddress (request: FastifyRequest): string {
-  const peer = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+  const peer = (request.socket?.remoteAddress ?? '').replace(/^::ffff:/, '')
   const told = request.headers['x-real-ip']
   const believed = isIPv4(peer) && RAILWAY_PROXIES.check(peer) && typeof told === 'string' && (isIPv4(told) || isIPv6(told))
   return believed ? told : peer

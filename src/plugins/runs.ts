@@ -7,7 +7,6 @@ import { follow, isFinal, tellPosition } from '../executor/event-log.js'
 import type { Agent } from '../executor/prompt.js'
 import { restore, type Trace } from '../executor/trace.js'
 import type { FinalEvent, FunctionResult, Message, Run, RunStatus } from '../schemas.js'
-import { readCursor, writeCursor, type Position } from './cursor.js'
 
 /** What it takes to begin a run. */
 export interface RunRequest {
@@ -119,16 +118,14 @@ async function runs (app: FastifyInstance): Promise<void> {
   }
 
   async function list ({ userId, limit, status, agentId, cursor }: RunFilter): Promise<RunPage> {
-    const after = cursor === undefined ? undefined : readCursor(cursor)
-    const page = await database.call<{ runs: Run[], next: Position | null }>('list_runs', {
+    const page = await database.call<{ runs: Run[], next: string | null }>('list_runs', {
       p_user_id: userId,
       p_limit: limit,
       p_status: status ?? null,
       p_agent_id: agentId ?? null,
-      p_after_time: after?.time ?? null,
-      p_after_id: after?.id ?? null
+      p_after: cursor ?? null
     })
-    return { runs: page.runs.map(withProgress), nextCursor: page.next && writeCursor(page.next) }
+    return { runs: page.runs.map(withProgress), nextCursor: page.next }
   }
 
   /** What was said so far stands in the database only at the end. */

@@ -13,7 +13,8 @@ async function security (app: FastifyInstance): Promise<void> {
     methods: ['GET', 'POST'],
     allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id'],
     exposedHeaders: ['x-run-id', 'retry-after'],
-    maxAge: 86_400
+    maxAge: 86_400,
+    strictPreflight: false
   })
 }
 

@@ -1,6 +1,7 @@
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { errors } from '../errors.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,6 +19,7 @@ export interface Session {
   close (code: number, reason: string): void
 }
 
+export const SOCKET_PATH = '/ws'
 export const SUBPROTOCOL = 'jeesi'
 
 const TICK = 1_000
@@ -47,6 +49,11 @@ async function websocket (app: FastifyInstance): Promise<void> {
       app.websocketServer.close()
       done()
     }
+  })
+
+  // An upgrade where no socket is would else be accepted, and its URL logged, in which a token may stand.
+  app.addHook('onRequest', async request => {
+    if (request.ws && request.routeOptions.url !== SOCKET_PATH) throw errors.notFound()
   })
 
   // One clock for all sockets, not a timer each.

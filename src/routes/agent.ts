@@ -37,7 +37,8 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   })
 
   app.post('/api/agent/execute-validated', {
-    config,
+    // Behind the edge function stand all users of the platform: its limits are theirs.
+    config: { ...config, rateLimit: false },
     onRequest: app.requireBackendSecret,
     schema: { headers: IdempotencyHeaders, body: ExecuteValidatedBody, response }
   }, async (request, reply) => {

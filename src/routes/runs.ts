@@ -8,7 +8,7 @@ const RunQuery = Type.Object({
   status: Type.Optional(RunStatus),
   agentId: Type.Optional(Uuid),
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
-  cursor: Type.Optional(Type.String({ maxLength: 200 }))
+  cursor: Type.Optional(Uuid)
 })
 
 /** Where a reader stands: the last event it has; a browser that reconnects says so in the header. */

@@ -3,12 +3,12 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import type { Caller } from '../plugins/auth.js'
-import { CLOSE, type Session } from '../plugins/websocket.js'
-import { errors, toServiceError } from '../errors.js'
+import { CLOSE, SOCKET_PATH, type Session } from '../plugins/websocket.js'
+import { errors, toServiceError, type ServiceError } from '../errors.js'
 import { follow, frameOf, type Entry, type Follower, type Reader } from '../executor/event-log.js'
 import { SocketMessages, type CancelMessage, type ExecuteMessage, type ResumeMessage } from '../schemas.js'
 import { answersRequest, encodeReconnect, encodeSocket, encodeSocketFor } from '../streams/socket.js'
-import { compileMessage, invalid } from '../validation.js'
+import { compileMessage, invalid, refuseDeepNesting } from '../validation.js'
 
 /** How long a new connection has to say who it is, and one whose token expired to do so again. */
 const FIRST_AUTH_MS = 10_000
@@ -26,11 +26,17 @@ const validators = Object.fromEntries(
 const SocketQuery = Type.Object({ token: Type.Optional(Type.String()) })
 
 const socket: FastifyPluginAsyncTypebox = async app => {
-  app.get('/ws', { websocket: true, schema: { querystring: SocketQuery } }, (socket, request) => {
-    const session = new SocketSession(app, socket, request)
-    app.sessions.add(session)
-    socket.on('close', () => app.sessions.delete(session))
-    session.begin(request.query.token ?? tokenOfProtocols(request))
+  app.route({
+    method: 'GET',
+    url: SOCKET_PATH,
+    schema: { querystring: SocketQuery },
+    handler: () => { throw errors.notFound() },
+    wsHandler (socket, request) {
+      const session = new SocketSession(app, socket, request)
+      app.sessions.add(session)
+      socket.on('close', () => app.sessions.delete(session))
+      session.begin(request.query.token ?? tokenOfProtocols(request))
+    }
   })
 }
 
@@ -49,10 +55,12 @@ class SocketSession implements Session {
   #caller?: Caller
   /** When the connection is closed unless somebody authenticates. */
   #authDeadline = Date.now() + FIRST_AUTH_MS
-  #followers = new Map<string, Follower>()
+  #followed = new Map<string, { follower: Follower, reader: SocketReader }>()
   #pending = 0
   #order: Promise<void> = Promise.resolve()
   #missedPongs = 0
+  /** When the last of the session's own answers has left. */
+  #flushed: Promise<void> = Promise.resolve()
 
   constructor (
     private readonly app: FastifyInstance,
@@ -91,22 +99,27 @@ class SocketSession implements Session {
   /** One message after the other, and no more of them in memory than a few. */
   #enqueue (handle: () => Promise<void>): void {
     if (++this.#pending === MAX_PENDING) this.socket.pause()
-    this.#order = this.#order.then(handle).finally(() => {
+    this.#order = this.#order.then(handle).then(() => this.#makeRoom()).finally(() => {
       if (this.#pending-- === MAX_PENDING) this.socket.resume()
     })
   }
 
   async #receive (data: RawData, isBinary: boolean): Promise<void> {
     if (this.socket.readyState !== this.socket.OPEN) return
-    let message: ClientMessage | undefined
+    const message = read(data, isBinary)
     try {
       await this.app.countMessage(this.request)
-      message = read(data, isBinary)
+      if (message instanceof Error) throw message
       check(message)
       await this.#handle(message)
     } catch (error) {
-      this.#refuse(error, message)
+      this.#refuse(error, message instanceof Error ? null : message)
     }
+  }
+
+  /** A client that asks and does not read is not answered without end: its next message waits. */
+  async #makeRoom (): Promise<void> {
+    if (this.socket.bufferedAmount >= HIGH_WATER) await this.#flushed
   }
 
   async #handle (message: ClientMessage): Promise<void> {
@@ -141,7 +154,10 @@ class SocketSession implements Session {
     this.#makeSureOfRoom()
     const { runId } = await this.app.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
     this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
-    this.#follow(runId, 0, requestId)
+    // A repeated key on one connection: what was told once is not told again, but for the answer to the request.
+    const followed = this.#followed.get(runId)
+    if (followed && requestId !== undefined) followed.reader.join(requestId, this.app.events.entries(runId))
+    else if (!followed) this.#follow(runId, 0, requestId)
   }
 
   async #resume (caller: Caller, { runId, after = 0 }: ResumeMessage): Promise<void> {
@@ -152,7 +168,7 @@ class SocketSession implements Session {
 
   /** The answer is the run's last event, whether this connection follows the run or not. */
   async #cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
-    const isFollowed = this.#followers.has(runId)
+    const isFollowed = this.#followed.has(runId)
     await this.app.runs.cancel(caller.userId, runId)
     if (isFollowed) return
     await this.app.runs.resume(caller.userId, runId, 0)
@@ -160,37 +176,42 @@ class SocketSession implements Session {
   }
 
   #makeSureOfRoom (): void {
-    if (this.#followers.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
+    if (this.#followed.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
   }
 
   #follow (runId: string, after: number, requestId?: string): void {
-    this.#followers.get(runId)?.stop()
+    // The client may have left while the run began.
+    if (this.socket.readyState !== this.socket.OPEN) return
+    this.#followed.get(runId)?.follower.stop()
+    this.#followed.delete(runId)
     const reader = new SocketReader(this.socket, runId, requestId, {
-      drained: () => { for (const follower of [...this.#followers.values()]) follower.resume() },
-      ended: () => { this.#followers.delete(runId) }
+      drained: () => { for (const { follower } of [...this.#followed.values()]) follower.resume() },
+      ended: () => { this.#followed.delete(runId) }
     })
     const follower = follow(this.app.events, runId, after, reader)
-    if (!reader.isAtEnd) this.#followers.set(runId, follower)
+    if (!reader.isAtEnd) this.#followed.set(runId, { follower, reader })
   }
 
   /** What was asked cannot be done; the connection stays. */
-  #refuse (error: unknown, message?: ClientMessage): void {
+  #refuse (error: unknown, message: ClientMessage | null = null): void {
     const failure = toServiceError(error)
     if (failure.statusCode === 500) this.request.log.error({ err: error }, 'unexpected error')
     const { code, message: sentence, details } = failure
     const isOfRun = message && RUN_MESSAGES.has(message.type) && !details
     const type = isOfRun ? 'agent_execution_error' : 'error'
     const { requestId, runId } = message ?? {}
-    this.#send({ type, error: sentence, code, details, requestId: textOrNothing(requestId), runId: textOrNothing(runId) })
+    if (isOfRun) this.request.log.info({ code, userId: this.#caller?.userId }, `[AGENT-EXECUTE] WebSocket ${message.type} refused`)
+    this.#send({ type, error: sentence, code, details, requestId: shortText(requestId), runId: shortText(runId) })
   }
 
   #send (message: object): void {
-    if (this.socket.readyState === this.socket.OPEN) this.socket.send(JSON.stringify(message))
+    if (this.socket.readyState !== this.socket.OPEN) return
+    this.#flushed = new Promise(resolve => { this.socket.send(JSON.stringify(message), () => resolve()) })
   }
 
   #end (): void {
-    for (const follower of this.#followers.values()) follower.stop()
-    this.#followers.clear()
+    for (const { follower } of this.#followed.values()) follower.stop()
+    this.#followed.clear()
   }
 }
 
@@ -199,7 +220,8 @@ interface ReaderEvents { drained (): void, ended (): void }
 /** One run on its way to one socket. */
 class SocketReader implements Reader {
   isAtEnd = false
-  readonly #encodeAnswer?: ReturnType<typeof encodeSocketFor>
+  /** The requests that this run answers, by their clients' names. */
+  readonly #requestIds: string[]
 
   constructor (
     private readonly socket: WebSocket,
@@ -207,13 +229,24 @@ class SocketReader implements Reader {
     requestId: string | undefined,
     private readonly on: ReaderEvents
   ) {
-    if (requestId !== undefined) this.#encodeAnswer = encodeSocketFor(requestId)
+    this.#requestIds = requestId === undefined ? [] : [requestId]
+  }
+
+  /** Another request of the same connection joins the run: it is told that it has started, and in time how it ends. */
+  join (requestId: string, entries: readonly Entry[]): void {
+    if (this.#requestIds.includes(requestId)) return
+    this.#requestIds.push(requestId)
+    const started = entries.find(({ event }) => event.type === 'started')
+    if (started) this.#send(encodeSocketFor(requestId)(started.seq, started.event, this.runId))
   }
 
   write (entry: Entry): boolean {
-    const frame = this.#encodeAnswer && answersRequest(entry.event)
-      ? this.#encodeAnswer(entry.seq, entry.event, this.runId)
-      : frameOf(entry, encodeSocket, this.runId)
+    if (this.#requestIds.length === 0 || !answersRequest(entry.event)) return this.#send(frameOf(entry, encodeSocket, this.runId))
+    const sent = this.#requestIds.map(requestId => this.#send(encodeSocketFor(requestId)(entry.seq, entry.event, this.runId)))
+    return sent.every(Boolean)
+  }
+
+  #send (frame: Buffer | string): boolean {
     const hasRoom = this.socket.bufferedAmount + frame.length < HIGH_WATER
     this.socket.send(frame, { binary: false }, hasRoom ? undefined : error => { if (!error) this.on.drained() })
     return hasRoom
@@ -230,20 +263,22 @@ class SocketReader implements Reader {
   }
 }
 
-function read (data: RawData, isBinary: boolean): ClientMessage {
-  if (isBinary) throw errors.badRequest('Messages are JSON in text frames.')
+function read (data: RawData, isBinary: boolean): ClientMessage | null | ServiceError {
+  if (isBinary) return errors.badRequest('Messages are JSON in text frames.')
   try {
     return JSON.parse(data.toString())
   } catch {
-    throw errors.invalidJson('message')
+    return errors.invalidJson('message')
   }
 }
 
-function textOrNothing (value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
+/** What of a bad message is said back to its client. */
+function shortText (value: unknown): string | undefined {
+  return typeof value === 'string' && value.length <= 200 ? value : undefined
 }
 
-function check (message: ClientMessage | null): void {
+function check (message: ClientMessage | null): asserts message is ClientMessage {
+  refuseDeepNesting(message)
   const type = message?.type
   const validate = typeof type === 'string' && Object.hasOwn(validators, type) ? validators[type] : undefined
   if (!validate) throw errors.badRequest(`The message's type must be one of ${Object.keys(validators).join(', ')}.`)

@@ -368,23 +368,28 @@ begin
   return public.run_json(v_run);
 end $$;
 
--- A page of a user's runs, newest first. p_after is the `next` of the page before: the microsecond and the id
--- of its last run.
+-- A page of a user's runs, newest first; p_after is the `next` of the page before, the id of its last run.
 create function public.list_runs(
   p_user_id uuid,
   p_limit integer,
   p_status text default null,
   p_agent_id uuid default null,
-  p_after_time timestamptz default null,
-  p_after_id uuid default null
+  p_after uuid default null
 ) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with page as (
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_after public.agent_runs;
+begin
+  select * into v_after from public.agent_runs where id = p_after and user_id = p_user_id;
+  if p_after is not null and not found then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
+  end if;
+  return (with page as (
     select r from public.agent_runs r
       where r.user_id = p_user_id
         and (p_status is null or r.status = p_status)
         and (p_agent_id is null or r.agent_id = p_agent_id)
-        and (p_after_id is null or (r.created_at, r.id) < (p_after_time, p_after_id))
+        and (p_after is null or (r.created_at, r.id) < (v_after.created_at, v_after.id))
       order by r.created_at desc, r.id desc
       limit p_limit + 1
   ), numbered as (
@@ -392,9 +397,8 @@ language sql stable security definer set search_path = '' as $$
   )
   select jsonb_build_object(
     'runs', coalesce((select jsonb_agg(public.run_json(r) order by n) from numbered where n <= p_limit), '[]'),
-    'next', (select jsonb_build_object('time', (r).created_at, 'id', (r).id)
-      from numbered where n = p_limit and exists (select from numbered where n > p_limit)))
-$$;
+    'next', (select (r).id from numbered where n = p_limit and exists (select from numbered where n > p_limit))));
+end $$;
 
 create function public.get_credits(p_user_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$

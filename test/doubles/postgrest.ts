@@ -23,7 +23,9 @@ export async function startPostgrest (t: Test, sql: Sql, serviceKey: string): Pr
     const values = Object.values(args).map(value => value !== null && typeof value === 'object' ? JSON.stringify(value) : value)
     try {
       const [row] = await sql.query(`select public.${fn}(${list}) as result`, values)
-      answer(200, row!.result)
+      // PostgREST answers for a function that returns void without a body.
+      if (row!.result === '') response.writeHead(204).end()
+      else answer(200, row!.result)
     } catch (error) {
       const { code = '', message, detail = null, hint = null } = error as { code?: string, message: string, detail?: string, hint?: string }
       if (code === '42883') return answer(404, { code: 'PGRST202', message, details: detail, hint })
