@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import type { Config } from './config.js'
+import { createWhole } from './files.js'
 
 /**
  * The secret that access tokens are signed with by HS256: the configured one; in the embedded mode, where none is
@@ -13,12 +14,8 @@ export async function readJwtSecret (config: Config): Promise<string | undefined
   const { dataDir } = config.database
   const path = join(dataDir, 'jwt-secret')
   await mkdir(dataDir, { recursive: true })
-  try {
-    // Exclusive, so that of two processes that start together both use what the first has written.
-    await writeFile(path, randomBytes(32).toString('hex'), { flag: 'wx', mode: 0o600 })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
+  // Of two processes that start together both use what the first has written.
+  await createWhole(path, randomBytes(32).toString('hex'), 0o600)
   return readFile(path, 'utf8')
 }
 

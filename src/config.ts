@@ -24,12 +24,12 @@ const Environment = Type.Object({
   MAX_RUNS_PER_USER: Type.Integer({ minimum: 1, default: 50 }),
   MAX_QUEUED_RUNS: Type.Integer({ minimum: 0, default: 1000 }),
   KEEP_MESSAGES: Type.Boolean({ default: false }),
-  RUN_RETENTION_DAYS: Type.Number({ exclusiveMinimum: 0, default: 30 }),
+  RUN_RETENTION_DAYS: Type.Number({ exclusiveMinimum: 0, maximum: 36_500, default: 30 }),
   RATE_LIMIT_MAX: Type.Integer({ minimum: 1, default: 1000 }),
   RATE_LIMIT_WINDOW: Type.Integer({ minimum: 1, default: 60_000 }),
   BODY_LIMIT: Type.Integer({ minimum: 1, default: 10 * 1024 * 1024 }),
-  DRAIN_SECONDS: Type.Number({ minimum: 0, default: 20 }),
-  SSE_MAX_SECONDS: Type.Number({ exclusiveMinimum: 0, default: 840 })
+  DRAIN_SECONDS: Type.Number({ minimum: 0, maximum: 86_400, default: 20 }),
+  SSE_MAX_SECONDS: Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 })
 })
 type Environment = Static<typeof Environment>
 
@@ -98,11 +98,14 @@ export function loadConfig (): Config {
 export function parseConfig (variables: NodeJS.ProcessEnv): Config {
   const set = Object.fromEntries(Object.entries(variables)
     .map(([name, value]) => [name, value?.trim()])
-    .filter(([name, value]) => value && name! in Environment.properties))
+    .filter(([name, value]) => value && name! in Environment.properties)
+    // Ajv takes it for a number, and looks no further.
+    .map(([name, value]) => [name, value === 'Infinity' ? 'an infinite number' : value]))
   const problems: string[] = []
   const env = readVariables(set, problems)
   const config = env && compose(env, problems)
   if (!config || problems.length > 0) throw new ConfigError(problems)
+  for (const part of Object.values(config)) Object.freeze(part)
   return Object.freeze(config)
 }
 

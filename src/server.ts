@@ -64,7 +64,10 @@ function explain (error: unknown): string {
     case 'EADDRINUSE': return 'PORT is in use by another program: stop that one, or set PORT to another number'
     case 'EACCES':
     case 'EADDRNOTAVAIL':
+    case 'EEXIST':
+    case 'ENOSPC':
     case 'ENOTFOUND':
+    case 'EPERM':
     case 'EROFS':
     case 'ENOTDIR': return `cannot start: ${message}`
     default: return code && /^[a-z_]+$/.test(code) ? `cannot start: ${message} ${cause?.message ?? ''}` : `cannot start: ${stack ?? message}`

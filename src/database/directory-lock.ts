@@ -1,9 +1,6 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-
-/** How long a process that takes over a dead one's lock waits to see whether another did the same. */
-const SETTLE_TIME = 50
+import { createWhole } from '../files.js'
 
 export class DirectoryLockedError extends Error {
   constructor (directory: string, pid: number) {
@@ -14,37 +11,39 @@ export class DirectoryLockedError extends Error {
 interface Owner { pid: number, started: string | null }
 
 /**
- * Takes a directory for this process alone; a process that died, however it did, holds nothing.
+ * Takes a directory for this caller alone; a process that died, however it did, holds nothing.
  * @returns a function that gives the directory free.
  * @throws {DirectoryLockedError} where a living process has it.
  */
 export async function lockDirectory (directory: string): Promise<() => Promise<void>> {
   const path = join(directory, 'lock')
-  const self: Owner = { pid: process.pid, started: await startOf(process.pid) }
-  const unlock = () => rm(path, { force: true })
-  try {
-    await writeFile(path, JSON.stringify(self), { flag: 'wx' })
-    return unlock
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  const self = JSON.stringify({ pid: process.pid, started: await startOf(process.pid) } satisfies Owner)
+  while (!await createWhole(path, self)) {
+    const lock = await readFile(path, 'utf8').catch(() => undefined)
+    const owner = readOwner(lock)
+    if (owner && await isAlive(owner)) throw new DirectoryLockedError(directory, owner.pid)
+    if (lock !== undefined) await bury(path, lock)
   }
-  await refuseIfAlive(directory, path)
-  await writeFile(`${path}.${process.pid}`, JSON.stringify(self))
-  await rename(`${path}.${process.pid}`, path)
-  // Two processes may have found the same dead owner: the one whose name stands in the end has the lock.
-  await delay(SETTLE_TIME)
-  await refuseIfAlive(directory, path)
-  return unlock
+  return () => rm(path, { force: true })
 }
 
-async function refuseIfAlive (directory: string, path: string): Promise<void> {
-  const owner = await readOwner(path)
-  if (owner && owner.pid !== process.pid && await isAlive(owner)) throw new DirectoryLockedError(directory, owner.pid)
-}
-
-async function readOwner (path: string): Promise<Owner | undefined> {
+/** Removes a dead owner's lock. Of several who found it, all but one then hold the winner's in their hands, and put it back. */
+async function bury (path: string, dead: string): Promise<void> {
+  const grave = `${path}.dead-${process.pid}`
   try {
-    const owner = JSON.parse(await readFile(path, 'utf8')) as Owner
+    await rename(path, grave)
+    if (await readFile(grave, 'utf8') !== dead) await link(grave, path)
+  } catch (error) {
+    // Gone, or there again: the next look tells.
+    if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  } finally {
+    await rm(grave, { force: true })
+  }
+}
+
+function readOwner (lock = ''): Owner | undefined {
+  try {
+    const owner = JSON.parse(lock) as Owner
     return Number.isInteger(owner.pid) ? owner : undefined
   } catch {
     return undefined
@@ -53,6 +52,8 @@ async function readOwner (path: string): Promise<Owner | undefined> {
 
 /** A process number is used again, after a restart of a container even at once: the time of its start tells it apart. */
 async function isAlive (owner: Owner): Promise<boolean> {
+  // Where no start is known our own number can only be that of one who is gone.
+  if (owner.pid === process.pid && owner.started === null) return false
   try {
     process.kill(owner.pid, 0)
   } catch (error) {

@@ -36,7 +36,7 @@ export function translateError ({ code = '', message, hint }: SqlError): Service
  * PostgREST without its database; no code at all, or a POSIX one, is a connection that failed.
  */
 function isConnectionError (code: string): boolean {
-  return code === '' || /^(08|53|57)/.test(code) || code === '25006' || /^PGRST00/.test(code) || /^E[A-Z]+$/.test(code)
+  return code === '' || /^(08|53|57)/.test(code) || code === '25006' || /^PGRST00/.test(code) || /^E[A-Z_]+$/.test(code)
 }
 
 /** Arguments that PostgreSQL takes: its text and jsonb know neither NUL nor half of a surrogate pair. */

@@ -15,7 +15,7 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
     async call<T> (fn: string, args = {}) {
       const { data, error, status } = await client.rpc(fn, toStorableArguments(args)).abortSignal(AbortSignal.timeout(CALL_TIMEOUT))
       if (!error) return data as T
-      throw translateError({ ...error, code: isUnreachable(status, error.code) ? '' : error.code })
+      throw translateError({ ...error, code: isUnreachable(status, error.code) ? '' : error.code || `HTTP ${status}` })
     },
     async close () {}
   }

@@ -135,6 +135,24 @@ $$;
 revoke execute on function public.has_role(uuid, public.app_role) from public;
 grant execute on function public.has_role(uuid, public.app_role) to authenticated, service_role;
 
+-- What is money or a right, users may read and never write. On a live database policies and grants said otherwise.
+do $$
+declare
+  own_table text;
+  old_policy text;
+begin
+  foreach own_table in array array['credit_balances', 'credit_usage', 'user_roles'] loop
+    execute format('alter table public.%I enable row level security', own_table);
+    execute format('revoke insert, update, delete, truncate on public.%I from public, anon, authenticated', own_table);
+    for old_policy in
+      select policyname from pg_catalog.pg_policies
+        where schemaname = 'public' and tablename = own_table and cmd <> 'SELECT'
+    loop
+      execute format('drop policy %I on public.%I', old_policy, own_table);
+    end loop;
+  end loop;
+end $$;
+
 -- A table that nobody wrote policies for gets row-level security and the rule "your own rows": what users own
 -- they may change, what is money or a right they may only read. Tables with policies keep theirs.
 do $$

@@ -1,0 +1,201 @@
+import { exec, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, readStream, textOf } from './helper.js'
+
+const TSX = import.meta.resolve('tsx')
+const HELLO = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hello' }] }
+
+t.test('with nothing configured the service prints its URL and a curl line that works as it stands', async t => {
+  const service = await start(t)
+  t.equal((await fetch(`${service.url}/health`)).status, 200)
+  t.ok(service.curl.startsWith(`curl -N ${service.url}/api/agent/execute `))
+  const raw = await runCurl(t, service.curl)
+  const events = parseStream(raw)
+  t.match(textOf(events), /^You said: "Hello"\. I am the built-in demo model/)
+  t.match(events.at(-1), { type: 'done', creditsUsed: 1 })
+  t.ok(raw.endsWith('data: [DONE]\n\n'))
+})
+
+t.test('SIGTERM', async t => {
+  t.test('ends an idle service with code 0 at once, and WebSockets with 1012', async t => {
+    const service = await start(t)
+    const socket = await connect(t, service)
+    const closed = once(socket, 'close')
+    const { code, ms } = await end(service)
+    t.equal(code, 0)
+    t.ok(ms < 3000, `${ms} ms`)
+    const [closeCode, reason] = await closed
+    t.equal(closeCode, 1012)
+    t.equal(String(reason), 'the server restarts')
+  })
+
+  t.test('lets a run under way end, whose readers get all of it, and begins no other', async t => {
+    const service = await start(t)
+    const stream = await execute(service)
+    const socket = await connect(t, service)
+    const draining = service.nextLine(/SIGTERM received/)
+    const ended = end(service)
+    await draining
+    const refused = await execute(service)
+    t.equal(refused.status, 503)
+    t.ok(Number(refused.headers.get('retry-after')) > 0)
+    t.match(await refused.json(), { code: 'shutting_down' })
+    t.equal(socket.readyState, WebSocket.OPEN, 'a connection lasts as long as the runs')
+    const told = await readStream(stream)
+    t.match(told.events.at(-1), { type: 'done', response: told.text })
+    t.equal((await ended).code, 0)
+  })
+
+  t.test('after DRAIN_SECONDS ends what is left: a reader learns how it stands, and nothing was charged', async t => {
+    const dataDir = await createDataDir(t)
+    const service = await start(t, { DATA_DIR: dataDir, DRAIN_SECONDS: '0' })
+    const stream = await execute(service)
+    const { code, ms } = await end(service)
+    t.equal(code, 0)
+    t.ok(ms < 3000, `${ms} ms`)
+    const { events, raw } = await readStream(stream)
+    const last = events.at(-1) as { type: string, code?: string, retryable?: boolean } | undefined
+    if (last?.type === 'error') {
+      t.match(last, { code: 'interrupted', retryable: true })
+      t.ok(raw.endsWith('data: [DONE]\n\n'))
+    } else {
+      t.match(last, { type: 'reconnect', after: Number })
+    }
+    const next = await start(t, { DATA_DIR: dataDir })
+    const credits = await (await fetch(`${next.url}/api/credits`, { headers: { 'x-api-key': DEMO_KEY } })).json()
+    t.match(credits, { creditsRemaining: 100, creditsReserved: 0, creditsUsedThisMonth: 0 })
+  })
+})
+
+t.test('what an operator has to mend is one line, exit code 1 and no stack', async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { server.close() })
+  const { port } = server.address() as AddressInfo
+  const cases: Array<[string, Record<string, string>, RegExp]> = [
+    ['a port in use', { PORT: `${port}`, HOST: '127.0.0.1' }, /^PORT is in use by another program: .+\n$/],
+    ['production without a database', { NODE_ENV: 'production' }, /^config: SUPABASE_URL is missing: .+ EMBEDDED=true .+\n$/],
+    ['two malformed variables', { PORT: 'x', EMBEDDED: 'x' }, /^config: .*PORT.+\nconfig: .*EMBEDDED.+\n$|^config: .*EMBEDDED.+\nconfig: .*PORT.+\n$/],
+    ['a host that is not there', { HOST: 'no-such-host.invalid' }, /^cannot start: .+\n$/],
+    ['a data directory that is a file', { DATA_DIR: fileURLToPath(import.meta.url) }, /^cannot start: .+\n$/]
+  ]
+  for (const [what, variables, expected] of cases) {
+    const { code, stderr } = await run(t, 'server.ts', [], { DATA_DIR: await createDataDir(t), ...variables })
+    t.equal(code, 1, what)
+    t.match(stderr, expected, what)
+    t.notMatch(stderr, /\n {4}at /, what)
+  }
+})
+
+t.test('EMBEDDED=true starts in production on the embedded database', async t => {
+  const service = await start(t, { NODE_ENV: 'production', EMBEDDED: 'true' })
+  t.match(await (await fetch(`${service.url}/ready`)).json(), { status: 'ready', database: 'up' })
+})
+
+t.test('npm run token', async t => {
+  const dataDir = await createDataDir(t)
+  const token = async (...args: string[]) => run(t, 'cli/token.ts', args, { DATA_DIR: dataDir })
+  const first = await token()
+  const service = await start(t, { DATA_DIR: dataDir })
+  const statsAs = (jwt: string) => fetch(`${service.url}/api/admin/stats`, { headers: { authorization: `Bearer ${jwt.trim()}` } })
+
+  t.test('prints a token of the demo user, even before the first start', async t => {
+    t.match(first, { code: 0, stderr: '', stdout: /^[\w-]+\.[\w-]+\.[\w-]+\n$/ })
+    t.equal((await statsAs(first.stdout)).status, 200, 'who is an admin')
+    t.equal(subjectOf(first.stdout), DEMO_USER)
+  })
+
+  t.test('prints one of another user', async t => {
+    const { stdout } = await token('--user', OTHER_USER)
+    t.equal(subjectOf(stdout), OTHER_USER)
+    t.equal((await statsAs(stdout)).status, 403, 'who is none')
+  })
+
+  t.test('says in one line what is wrong, and prints no token', async t => {
+    for (const args of [['--user', 'nonsense'], ['--user', ''], ['--user'], ['--usr', OTHER_USER]]) {
+      t.match(await token(...args), { code: 1, stdout: '', stderr: /^\S.+\n$/ }, args.join(' '))
+    }
+    t.match(await run(t, 'cli/token.ts', [], { SUPABASE_DB_URL: 'postgres://x', SUPABASE_URL: 'http://x', LOVABLE_API_KEY: 'x' }),
+      { code: 1, stdout: '', stderr: /^SUPABASE_JWT_SECRET is not set: .+\n$/ })
+  })
+})
+
+/** Pastes a line into a shell; a machine without curl makes the same request by fetch. */
+async function runCurl (t: Test, line: string): Promise<string> {
+  const { stdout, code } = await new Promise<{ stdout: string, code: unknown }>(resolve => {
+    exec(line, { shell: '/bin/sh' }, (error, stdout) => resolve({ stdout, code: error ? error.code : 0 }))
+  })
+  if (code !== 127) return stdout
+  t.comment('LEFT OUT: no curl on this machine; its line is parsed, and the request made by fetch')
+  const headers = [...line.matchAll(/-H '([^:]+): ([^']+)'/g)].map(([, name, value]) => [name, value] as [string, string])
+  const response = await fetch(/https?:\S+/.exec(line)![0], { method: 'POST', headers, body: /-d '([^']+)'/.exec(line)![1] })
+  return response.text()
+}
+
+function subjectOf (token: string): unknown {
+  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()).sub
+}
+
+function execute (service: Started): Promise<Response> {
+  const headers = { 'content-type': 'application/json', 'x-api-key': DEMO_KEY }
+  return fetch(`${service.url}/api/agent/execute`, { method: 'POST', headers, body: JSON.stringify(HELLO) })
+}
+
+/** A WebSocket whose user is known. */
+async function connect (t: Test, service: Started): Promise<WebSocket> {
+  const socket = new WebSocket(`${service.url.replace('http', 'ws')}/ws?token=${DEMO_KEY}`)
+  t.teardown(() => socket.terminate())
+  await once(socket, 'message')
+  return socket
+}
+
+interface Started { child: ChildProcess, url: string, curl: string, nextLine (pattern: RegExp): Promise<string> }
+
+/** Starts the service and waits until it listens, and has said how to try it. */
+async function start (t: Test, variables: Record<string, string> = {}): Promise<Started> {
+  const child = launch(t, 'server.ts', [], { PORT: '0', DATA_DIR: variables.DATA_DIR ?? await createDataDir(t), ...variables })
+  const lines = createInterface({ input: child.stdout! })
+  const failure = text(child.stderr!)
+  const nextLine = (pattern: RegExp) => new Promise<string>((resolve, reject) => {
+    lines.on('line', line => { if (pattern.test(line)) resolve(line) })
+    lines.once('close', async () => reject(new Error(`The service ended: ${await failure}`)))
+  })
+  const curl = nextLine(/^ {2}curl /)
+  const url = /listening at ([^"]+)/.exec(await nextLine(/"listening at /))![1]!
+  return { child, url, curl: (await curl).trim(), nextLine }
+}
+
+async function end ({ child }: Started): Promise<{ code: number, ms: number }> {
+  const since = performance.now()
+  child.kill('SIGTERM')
+  const [code] = await once(child, 'exit')
+  return { code, ms: performance.now() - since }
+}
+
+/** A program of ours from its start to its end. */
+async function run (t: Test, script: string, args: string[], variables: Record<string, string>) {
+  const child = launch(t, script, args, variables)
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'exit')])
+  return { code, stdout, stderr }
+}
+
+/** Sees no environment but this, and no .env file. */
+function launch (t: Test, script: string, args: string[], variables: Record<string, string>): ChildProcess {
+  const path = fileURLToPath(new URL(`../src/${script}`, import.meta.url))
+  const child = spawn(process.execPath, ['--import', TSX, path, ...args], {
+    cwd: tmpdir(), env: { PATH: process.env.PATH, ...variables }, stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  })
+  return child
+}
