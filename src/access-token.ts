@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import type { Config } from './config.js'
@@ -14,9 +14,13 @@ export async function readJwtSecret (config: Config): Promise<string | undefined
   const { dataDir } = config.database
   const path = join(dataDir, 'jwt-secret')
   await mkdir(dataDir, { recursive: true })
-  // Of two processes that start together both use what the first has written.
-  await createWhole(path, randomBytes(32).toString('hex'), 0o600)
-  return readFile(path, 'utf8')
+  for (;;) {
+    // Of two processes that start together both use what the first has written.
+    await createWhole(path, randomBytes(32).toString('hex'), 0o600)
+    const secret = await readFile(path, 'utf8')
+    if (secret) return secret
+    await rm(path)
+  }
 }
 
 /** An access token as Supabase's auth server would sign it for a user. */

@@ -62,7 +62,7 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
     }
     const denied = { code: '42501', message: /permission denied for function/ }
     for (const role of ['anon', 'authenticated']) {
-      await t.rejects(as(role, DEMO_USER, `select public.begin_run('${DEMO_USER}', '${DEMO_AGENT}', 'x', p_agent => '{}')`), denied)
+      await t.rejects(as(role, DEMO_USER, `select public.begin_run('${DEMO_USER}', '${DEMO_AGENT}', 'x', '{}', gen_random_uuid(), 60, p_agent => '{}')`), denied)
       await t.rejects(as(role, DEMO_USER, `select public.deduct_credits('${OTHER_USER}', 1)`), denied)
       await t.rejects(as(role, DEMO_USER, `select public.finish_run('${DEMO_USER}', 1, 'failed', '', '', null, 0, '', null)`), denied)
     }
@@ -83,7 +83,7 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
   t.test('users see their own runs and no others', async t => {
     const agent = '{"name": "x"}'
     for (const user of [DEMO_USER, OTHER_USER]) {
-      await sql.query('select public.begin_run($1, $2, \'x\', p_agent => $3)', [user, DEMO_AGENT, agent])
+      await sql.query('select public.begin_run($1, $2, \'x\', \'{}\', gen_random_uuid(), 60, p_agent => $3)', [user, DEMO_AGENT, agent])
     }
     const runs = 'select user_id from public.agent_runs'
     for (const user of [DEMO_USER, OTHER_USER]) t.same(await as('authenticated', user, runs), [{ user_id: user }])

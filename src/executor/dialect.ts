@@ -20,6 +20,8 @@ const ADAPTATIONS: Record<string, Adaptation> = {
   stream_options: ({ stream_options, ...body }) => body
 }
 
+const UNSUPPORTED = /unsupported|not support|not permitted|not allowed|not accept|unknown|unrecognized|unexpected|extra|deprecated/i
+
 /**
  * The small differences between OpenAI-compatible gateways and their models: a model that refuses a parameter is
  * asked again without it, and from then on at once in its own way.
@@ -34,6 +36,8 @@ export class Dialects {
 
   /** Whether a refusal (400 or 422, with its sentence) taught something, so that asking again makes sense. */
   learn (body: ChatRequest, refusal: string): boolean {
+    // A value out of its range is the request's fault, and no trait of the model.
+    if (!UNSUPPORTED.test(refusal)) return false
     const name = Object.keys(ADAPTATIONS).find(parameter =>
       parameter in body && new RegExp(`\\b${parameter}\\b`).test(refusal))
     if (!name) return false

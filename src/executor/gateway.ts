@@ -68,7 +68,7 @@ export class Gateway {
       } catch (error) {
         if (!(error instanceof Refusal)) throw error
         const taught = error.mayBeDialect && this.#dialects.learn(body, error.text)
-        if (!taught && !await this.#findModel(request, error, signal)) throw error.toServiceError()
+        if (!taught && !await this.#findModel(request, body.model, error, signal)) throw error.toServiceError()
       }
     }
   }
@@ -127,15 +127,19 @@ export class Gateway {
    * An agent that names no model, on a gateway that lacks our default one (Ollama, vLLM): takes the first chat model
    * that the gateway lists. Once; an operator who wants another sets AI_MODEL.
    */
-  async #findModel (request: ModelRequest, refusal: Refusal, signal: AbortSignal): Promise<boolean> {
-    const isOurs = !request.model && !this.options.modelIsChosen && !this.#discoveredModel
+  async #findModel (request: ModelRequest, refused: string, refusal: Refusal, signal: AbortSignal): Promise<boolean> {
+    const isOurs = !request.model && !this.options.modelIsChosen && refused === this.options.model
     if (!isOurs || !refusal.isUnknownModel) return false
+    // Another run may have found it meanwhile.
+    if (this.#discoveredModel) return true
     try {
       const { statusCode, body } = await this.#get('/models', AbortSignal.any([signal, AbortSignal.timeout(10_000)]))
       const list = statusCode === 200 ? await body.json() as { data?: Array<{ id?: unknown }> } : (await body.dump(), {})
       const ids = (Array.isArray(list.data) ? list.data : []).map(model => model?.id)
-      this.#discoveredModel = ids.find((id): id is string =>
-        typeof id === 'string' && id !== this.options.model && !/embed|whisper|tts|dall-e|moderation|rerank/i.test(id))
+      // A gateway that has our model refused something else.
+      if (ids.includes(this.options.model)) return false
+      this.#discoveredModel ??= ids.find((id): id is string =>
+        typeof id === 'string' && !/embed|whisper|tts|dall-e|moderation|rerank/i.test(id))
     } catch {
       signal.throwIfAborted()
     }
@@ -226,6 +230,8 @@ class CompletionHandler implements Dispatcher.DispatchHandler {
     if (this.#settled) return
     // What arrived before the break is given out before the break is told.
     this.#flush({ last: true })
+    // Only the usage may have been lost.
+    if (this.#sawEnd) return this.#settle(() => this.resolve(this.#completion))
     const timedOut = /Timeout/.test(error.name)
     this.#fail((timedOut ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error }))
   }
@@ -245,6 +251,7 @@ class CompletionHandler implements Dispatcher.DispatchHandler {
       this.#sawEnd = true
       return
     }
+    if (data.trim() === '') return
     const frame = JSON.parse(data)
     if (frame?.error) throw this.#frameError(frame.error)
     const choice = frame?.choices?.[0]
@@ -259,9 +266,13 @@ class CompletionHandler implements Dispatcher.DispatchHandler {
   }
 
   #take (message: any, finishReason: unknown, { usage, model }: { usage?: ReportedUsage | null, model?: unknown }): void {
-    if (typeof message?.content === 'string') this.#text += message.content
     const reasoning = message?.reasoning_content ?? message?.reasoning
-    if (typeof reasoning === 'string') this.#reasoning += reasoning
+    if (typeof reasoning === 'string' && reasoning) {
+      // A thought that follows text is told after it.
+      if (this.#text) this.#flush()
+      this.#reasoning += reasoning
+    }
+    if (typeof message?.content === 'string') this.#text += message.content
     if (typeof finishReason === 'string') {
       this.#completion.finishReason = finishReason
       this.#sawEnd = true
@@ -344,9 +355,10 @@ function errorText (body: string): string {
   let text = body
   try {
     const { error, message } = JSON.parse(body)
-    text = typeof error === 'string' ? error : [error?.message ?? message, error?.param].filter(Boolean).join(' ')
+    const sentence = typeof error === 'string' ? error : error?.message ?? message
+    if (typeof sentence === 'string') text = [sentence, error?.param].filter(Boolean).join(' ')
   } catch { /* no JSON: the text itself */ }
-  return String(text).slice(0, 300)
+  return toStorable(text.slice(0, 300))
 }
 
 /** Seconds, from a number of them or from a date; undefined where the header is neither. */

@@ -37,7 +37,7 @@ function textOf (entry: unknown): string {
   if (typeof entry === 'string') return entry.trim()
   if (typeof entry !== 'object' || entry === null) return ''
   if (!('content' in entry)) return JSON.stringify(entry)
-  const content = typeof entry.content === 'string' ? entry.content.trim() : JSON.stringify(entry.content ?? '')
+  const content = typeof entry.content === 'string' ? entry.content.trim() : entry.content == null ? '' : JSON.stringify(entry.content)
   const title = 'title' in entry && typeof entry.title === 'string' ? `${entry.title.trim()}: ` : ''
   return content && title + content
 }
