@@ -1,6 +1,11 @@
-import { link, readFile, rename, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createWhole } from '../files.js'
+
+/** How long another process needs at the most to remove a file. */
+const BURIAL_PAUSE = 10
 
 export class DirectoryLockedError extends Error {
   constructor (directory: string, pid: number) {
@@ -18,26 +23,38 @@ interface Owner { pid: number, started: string | null }
 export async function lockDirectory (directory: string): Promise<() => Promise<void>> {
   const path = join(directory, 'lock')
   const self = JSON.stringify({ pid: process.pid, started: await startOf(process.pid) } satisfies Owner)
-  while (!await createWhole(path, self)) {
-    const lock = await readFile(path, 'utf8').catch(() => undefined)
-    const owner = readOwner(lock)
-    if (owner && await isAlive(owner)) throw new DirectoryLockedError(directory, owner.pid)
-    if (lock !== undefined) await bury(path, lock)
-  }
+  const holder = await take(path, self)
+  if (holder) throw new DirectoryLockedError(directory, holder.pid)
   return () => rm(path, { force: true })
 }
 
-/** Removes a dead owner's lock. Of several who found it, all but one then hold the winner's in their hands, and put it back. */
-async function bury (path: string, dead: string): Promise<void> {
-  const grave = `${path}.dead-${process.pid}`
+/** Takes a lock; returns the living process that has it, if there is one. */
+async function take (path: string, self: string): Promise<Owner | undefined> {
+  while (!await createWhole(path, self)) {
+    const lock = await read(path)
+    const owner = readOwner(lock)
+    if (owner && await isAlive(owner)) return owner
+    if (lock !== undefined) await bury(path, lock, self)
+  }
+}
+
+/**
+ * Removes a dead owner's lock. Of several who found it only the one who has the lock on this very burial may: the others
+ * would remove the lock of whoever came after.
+ */
+async function bury (path: string, dead: string, self: string): Promise<void> {
+  const burial = `${path}.${createHash('sha256').update(dead).digest('hex').slice(0, 16)}`
+  if (await take(burial, self)) return delay(BURIAL_PAUSE)
+  if (await read(path) === dead) await rm(path, { force: true })
+  await rm(burial, { force: true })
+}
+
+async function read (path: string): Promise<string | undefined> {
   try {
-    await rename(path, grave)
-    if (await readFile(grave, 'utf8') !== dead) await link(grave, path)
+    return await readFile(path, 'utf8')
   } catch (error) {
-    // Gone, or there again: the next look tells.
-    if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-  } finally {
-    await rm(grave, { force: true })
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
   }
 }
 
