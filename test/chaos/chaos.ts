@@ -11,7 +11,8 @@ import type { Ledger } from './ledger.js'
 
 export const SECRET = 'a-secret-that-is-only-for-chaos'
 const USER = '11111111-1111-4111-8111-111111111111'
-const SERVER = fileURLToPath(new URL('../../dist/server.js', import.meta.url))
+const BUILT = [fileURLToPath(new URL('../../dist/server.js', import.meta.url))]
+const SOURCE = ['--import', 'tsx', fileURLToPath(new URL('../../src/server.ts', import.meta.url))]
 
 /** What can befall a process, with how often, in parts of the whole. */
 const BLOWS = { kill: 5, terminate: 3, freeze: 1 }
@@ -30,6 +31,8 @@ export interface ChaosOptions {
   variables: Record<string, string>
   ledger: Ledger
   seed: number
+  /** Runs the sources and not what was built of them: slower to start, and needs no build. */
+  fromSource?: boolean
   say?: (line: string) => void
 }
 
@@ -92,8 +95,8 @@ export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
 
 interface Replica { process: ChildProcess, url: string }
 
-async function startReplica ({ variables }: ChaosOptions, gatewayUrl: string): Promise<Replica> {
-  const child = spawn(process.execPath, [SERVER], {
+async function startReplica ({ variables, fromSource }: ChaosOptions, gatewayUrl: string): Promise<Replica> {
+  const child = spawn(process.execPath, fromSource ? SOURCE : BUILT, {
     env: {
       PATH: process.env.PATH,
       NODE_ENV: 'development',

@@ -1,0 +1,26 @@
+import t from 'tap'
+import { runChaos, type ChaosReport } from './chaos/chaos.js'
+import { embeddedLedger, postgresLedger } from './chaos/ledger.js'
+import { createDataDir, createPostgres, findPostgres } from './helper.js'
+
+// The short form of `npm run chaos`: real processes, real kills.
+const SHORT = { clients: 8, pause: 1500, seed: 11 }
+
+const NOTHING_WRONG: Partial<ChaosReport> = { lost: 0, doubled: 0, stuck: 0, miscounted: 0, problems: [] }
+
+t.test('whatever happens to the process, every run on the embedded database ends once and is read whole', async t => {
+  const dataDir = await createDataDir(t)
+  const ledger = await embeddedLedger(dataDir, 100_000)
+  const report = await runChaos({ ...SHORT, blows: 4, replicas: 1, variables: { DATA_DIR: dataDir }, ledger, fromSource: true })
+  t.match(report, NOTHING_WRONG)
+  t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
+})
+
+t.test('the same with two processes beside a real PostgreSQL', async t => {
+  if (!await findPostgres(t)) return
+  const url = await createPostgres(t)
+  const ledger = await postgresLedger(url, 100_000)
+  const report = await runChaos({ ...SHORT, blows: 10, replicas: 2, variables: { SUPABASE_DB_URL: url }, ledger, fromSource: true })
+  t.match(report, NOTHING_WRONG)
+  t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
+})
