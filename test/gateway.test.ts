@@ -3,7 +3,8 @@ import { EventEmitter, once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import type { ServiceError } from '../src/errors.js'
-import { Gateway, type Completion, type GatewayOptions, type ModelRequest, type ModelSink } from '../src/executor/gateway.js'
+import { Gateway, type GatewayOptions, type ModelRequest } from '../src/executor/gateway.js'
+import type { Completion, ModelSink } from '../src/executor/gateway-answer.js'
 import { delta, ending, frame, hang, inTurn, openStream, refuse, say, startGateway, USAGE, type Call, type Reply } from './doubles/gateway.js'
 
 const REQUEST: ModelRequest = { model: 'test/model', messages: [{ role: 'user', content: 'Hi' }], temperature: 0.7, maxTokens: 100 }

@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors.js'
 import type { Message, RunEvent, Usage } from '../schemas.js'
-import type { Completion, Gateway, ModelRequest } from './gateway.js'
+import type { Gateway, ModelRequest } from './gateway.js'
+import type { Completion } from './gateway-answer.js'
 import { buildMessages, type Agent } from './prompt.js'
 import type { FunctionResult } from '../schemas.js'
 import { addUsage, measureUsage, NO_USAGE } from './usage.js'

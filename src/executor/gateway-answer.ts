@@ -1,0 +1,242 @@
+import type { Dispatcher } from 'undici'
+import { errors, ServiceError } from '../errors.js'
+import { toStorable } from '../text.js'
+import { SseParser } from './sse-parser.js'
+import type { ReportedUsage } from './usage.js'
+
+/** Where a model's words go, all of one network read at once. */
+export interface ModelSink {
+  text (content: string): void
+  reasoning (content: string): void
+}
+
+export interface Completion {
+  model: string
+  /** `stop`, `length`, `content_filter` … in the gateway's words; null where it did not say. */
+  finishReason: string | null
+  usage?: ReportedUsage
+}
+
+const MAX_ERROR_BODY = 64 * 1024
+const MAX_JSON_BODY = 16 * 1024 * 1024
+
+/** The gateway's own 4xx to what was asked. */
+export class Refusal extends Error {
+  constructor (readonly status: number, readonly text: string) {
+    super(text)
+  }
+
+  get mayBeDialect (): boolean {
+    return this.status === 400 || this.status === 422
+  }
+
+  get isUnknownModel (): boolean {
+    return this.status === 404 || (this.status === 400 && /model/i.test(this.text))
+  }
+
+  toServiceError (): ServiceError {
+    return errors.gatewayRejected(this.text || `status ${this.status}`)
+  }
+}
+
+/** Reads one answer of the gateway as it arrives. */
+export class CompletionHandler implements Dispatcher.DispatchHandler {
+  #controller?: Dispatcher.DispatchController
+  #status = 0
+  #retryAfter?: number
+  #parser?: SseParser
+  /** The body of an answer that is no stream: an error, or a completion in one piece. */
+  #body: Buffer[] = []
+  #bodyLength = 0
+  #text = ''
+  #reasoning = ''
+  #flushScheduled = false
+  #sawEnd = false
+  #completion: Completion
+  #settled = false
+  #abort = () => this.#fail(this.signal.reason)
+
+  constructor (
+    model: string,
+    private readonly sink: ModelSink,
+    private readonly signal: AbortSignal,
+    private readonly resolve: (completion: Completion) => void,
+    private readonly reject: (error: unknown) => void
+  ) {
+    this.#completion = { model, finishReason: null }
+    signal.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  onRequestStart (controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#settled) controller.abort(new Error('settled'))
+  }
+
+  onResponseStart (_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+    this.#status = status
+    this.#retryAfter = parseRetryAfter(String(headers['retry-after'] ?? ''))
+    if (status === 200 && !String(headers['content-type']).includes('application/json')) {
+      this.#parser = new SseParser(data => this.#frame(data))
+    }
+  }
+
+  onResponseData (_: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#settled) return
+    if (!this.#parser) return this.#collect(chunk)
+    this.#guard(() => this.#parser!.push(chunk))
+    this.#scheduleFlush()
+  }
+
+  onResponseEnd (): void {
+    if (this.#settled) return
+    this.#guard(() => {
+      if (this.#status !== 200) throw this.#statusError()
+      if (this.#parser) this.#parser.end()
+      else this.#whole(JSON.parse(Buffer.concat(this.#body).toString()))
+    })
+    this.#flush({ last: true })
+    if (!this.#sawEnd) return this.#fail(errors.gatewayUnavailable())
+    this.#settle(() => this.resolve(this.#completion))
+  }
+
+  onResponseError (_: Dispatcher.DispatchController, error: Error): void {
+    if (this.#settled) return
+    // What arrived before the break is given out before the break is told.
+    this.#flush({ last: true })
+    // Only the usage may have been lost.
+    if (this.#sawEnd) return this.#settle(() => this.resolve(this.#completion))
+    const timedOut = /Timeout/.test(error.name)
+    this.#fail((timedOut ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error }))
+  }
+
+  #collect (chunk: Buffer): void {
+    const limit = this.#status === 200 ? MAX_JSON_BODY : MAX_ERROR_BODY
+    this.#bodyLength += chunk.length
+    if (this.#bodyLength <= limit) {
+      this.#body.push(chunk)
+    } else {
+      this.#fail(this.#status === 200 ? errors.gatewayUnavailable() : this.#statusError())
+    }
+  }
+
+  #frame (data: string): void {
+    if (data === '[DONE]') {
+      this.#sawEnd = true
+      return
+    }
+    if (data.trim() === '') return
+    const frame = JSON.parse(data)
+    if (frame?.error) throw this.#frameError(frame.error)
+    const choice = frame?.choices?.[0]
+    this.#take(choice?.delta, choice?.finish_reason, frame)
+  }
+
+  #whole (completion: any): void {
+    if (completion?.error) throw this.#frameError(completion.error)
+    const choice = completion?.choices?.[0]
+    this.#take(choice?.message, choice?.finish_reason, completion)
+    this.#sawEnd = choice !== undefined
+  }
+
+  #take (message: any, finishReason: unknown, { usage, model }: { usage?: ReportedUsage | null, model?: unknown }): void {
+    const reasoning = message?.reasoning_content ?? message?.reasoning
+    if (typeof reasoning === 'string' && reasoning) {
+      // A thought that follows text is told after it.
+      if (this.#text) this.#flush()
+      this.#reasoning += reasoning
+    }
+    if (typeof message?.content === 'string') this.#text += message.content
+    if (typeof finishReason === 'string') {
+      this.#completion.finishReason = finishReason
+      this.#sawEnd = true
+    }
+    if (usage) this.#completion.usage = usage
+    if (typeof model === 'string' && model) this.#completion.model = model
+  }
+
+  /** undici hands over each HTTP chunk by itself: what one read of the socket brought is given out together. */
+  #scheduleFlush (): void {
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    process.nextTick(() => {
+      this.#flushScheduled = false
+      if (!this.#settled) this.#flush()
+    })
+  }
+
+  /** Half of a surrogate pair waits for its other half, so that every event is text by itself. */
+  #flush ({ last = false } = {}): void {
+    const [reasoning, reasoningRest] = last ? [this.#reasoning, ''] : cutHalfPair(this.#reasoning)
+    const [text, textRest] = last ? [this.#text, ''] : cutHalfPair(this.#text)
+    this.#reasoning = reasoningRest
+    this.#text = textRest
+    if (reasoning) this.sink.reasoning(toStorable(reasoning))
+    if (text) this.sink.text(toStorable(text))
+  }
+
+  /** What a gateway sends that cannot be read is the gateway's failure. */
+  #guard (read: () => void): void {
+    try {
+      read()
+    } catch (error) {
+      this.#flush({ last: true })
+      this.#fail(error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error }))
+    }
+  }
+
+  #statusError (): Error {
+    const text = errorText(Buffer.concat(this.#body).toString())
+    return errorOfStatus(this.#status, text, this.#retryAfter)
+  }
+
+  /** An error inside a stream that began well has the status, if any, in its `code`. */
+  #frameError (error: { code?: unknown, message?: unknown, status?: unknown }): Error {
+    const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
+    const failure = errorOfStatus(status, String(error.message ?? ''), undefined)
+    return failure instanceof Refusal ? failure.toServiceError() : failure
+  }
+
+  #fail (error: unknown): void {
+    this.#settle(() => this.reject(error))
+    this.#controller?.abort(new Error('settled'))
+  }
+
+  #settle (how: () => void): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.signal.removeEventListener('abort', this.#abort)
+    how()
+  }
+}
+
+function cutHalfPair (text: string): [string, string] {
+  const last = text.charCodeAt(text.length - 1)
+  return last >= 0xd800 && last <= 0xdbff ? [text.slice(0, -1), text.slice(-1)] : [text, '']
+}
+
+function errorOfStatus (status: number, text: string, retryAfter: number | undefined): Error {
+  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter })
+  if (status === 402) return errors.gatewayPaymentRequired()
+  if (status === 401 || status === 403) return errors.gatewayUnauthorized()
+  if (status === 408 || status === 504) return errors.gatewayTimeout()
+  if (status >= 400 && status < 500) return new Refusal(status, text)
+  return errors.gatewayUnavailable().with({ retryAfter })
+}
+
+/** The sentence in an error body: OpenAI's shape, Ollama's, or plain text; cut to what a person reads. */
+function errorText (body: string): string {
+  let text = body
+  try {
+    const { error, message } = JSON.parse(body)
+    const sentence = typeof error === 'string' ? error : error?.message ?? message
+    if (typeof sentence === 'string') text = [sentence, error?.param].filter(Boolean).join(' ')
+  } catch { /* no JSON: the text itself */ }
+  return toStorable(text.slice(0, 300))
+}
+
+/** Seconds, from a number of them or from a date; undefined where the header is neither. */
+function parseRetryAfter (value: string): number | undefined {
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value)
+  const date = value && Date.parse(value)
+  return date ? Math.max(0, (date - Date.now()) / 1000) : undefined
+}
