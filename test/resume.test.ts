@@ -73,6 +73,36 @@ t.test('a run\'s events can be picked up anywhere', async t => {
   })
 })
 
+t.test('a caller who resumes without end is held off, and the run is not', async t => {
+  const service = await startService(t, { RATE_LIMIT_MAX: '100' })
+  const runId = (await service.execute()).headers.get('x-run-id')!
+  const answers = await Promise.all(Array.from({ length: 1000 }, () => openEvents(service.url, runId)))
+  const statuses = answers.map(({ status }) => status)
+  t.equal(statuses.filter(status => status === 200).length, 99)
+  t.equal(statuses.filter(status => status === 429).length, 901)
+  for (const answer of answers.filter(({ status }) => status === 200)) t.equal((await readStream(answer)).text, 'Hello world')
+})
+
+t.test('a quiet run\'s stream is kept alive by comments', async t => {
+  // A beat comes every quarter of the longest time that a connection may last, here 6 s.
+  const service = await startService(t, { SSE_MAX_SECONDS: '24' })
+  service.gateway.reply = hang('Hel')
+  const arriving = service.gateway.nextCall()
+  const { body: run } = await service.request('POST', '/api/agent/execute', {
+    body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true }
+  })
+  await arriving
+  const reader = (await openEvents(service.url, run.runId)).body!.getReader()
+  let seen = ''
+  const readUntil = async (text: string) => { while (!seen.includes(text)) seen += Buffer.from((await reader.read()).value!) }
+  await readUntil('Hel')
+  const { now } = Date
+  t.intercept(Date, 'now', { value: () => now() + 7_500 })
+  await readUntil(': ping\n\n')
+  t.notOk(seen.includes('reconnect'))
+  await reader.cancel()
+})
+
 t.test('after a restart a finished run is told again, to the letter and the number', async t => {
   const dataDir = await createDataDir(t)
   const before = await startService(t, { DATA_DIR: dataDir })

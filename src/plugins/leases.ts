@@ -113,10 +113,15 @@ async function leases (app: FastifyInstance): Promise<void> {
   function repeat (ms: number, task: () => Promise<void>): () => Promise<void> {
     let running = Promise.resolve()
     let busy = false
+    let failing = false
     const round = () => {
       if (busy) return
       busy = true
-      running = task().catch(err => app.log.warn({ err }, 'the database could not be asked')).finally(() => { busy = false })
+      running = task().then(() => { failing = false }, err => {
+        // Once for each time without database, not once a second.
+        if (!failing) app.log.warn({ err }, 'the database could not be asked: it is asked again and again')
+        failing = true
+      }).finally(() => { busy = false })
     }
     const timer = setInterval(round, ms).unref()
     setImmediate(round)
