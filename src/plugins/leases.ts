@@ -28,7 +28,6 @@ const MAX_CLAIM = 50
 const ERASE_MS = 60 * 60_000
 const ERASE_LIMIT = 500
 
-interface Kept { runId: string, attempt: number, cancel: boolean }
 interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput }
 interface Ended { run: Run, trace: Trace | null }
 
@@ -38,6 +37,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   const owner = randomUUID()
   const startedAt = Date.now()
   let nextClaim = 0
+  let doubtfulUntil = 0
   app.decorate('leases', { owner, seconds: LEASE_SECONDS })
 
   // The data directory is this process's alone: whoever had runs before is dead.
@@ -55,16 +55,23 @@ async function leases (app: FastifyInstance): Promise<void> {
   })
 
   async function heartbeat (): Promise<void> {
-    const mine = executor.attempts
-    if (mine.size === 0) return
-    const kept = await database.call<Kept[]>('heartbeat_runs', { p_owner: owner, p_lease_seconds: LEASE_SECONDS })
-    const now = executor.attempts
-    for (const { runId, attempt, cancel } of kept) {
-      if (cancel && now.get(runId) === attempt) executor.cancel(runId)
-      if (mine.get(runId) === attempt) mine.delete(runId)
+    if (executor.size === 0) return
+    const { lapsed, cancel } = await database.call<{ lapsed: boolean, cancel: string[] }>(
+      'heartbeat_worker', { p_owner: owner, p_lease_seconds: LEASE_SECONDS })
+    for (const runId of cancel) executor.cancel(runId)
+    // Another's claim may be under way while we speak: what was lost is looked for a while longer.
+    if (lapsed) doubtfulUntil = Date.now() + 2 * LEASE_SECONDS * 1000
+    if (Date.now() < doubtfulUntil) await findLost()
+  }
+
+  /** Lets go of what another process has by now. */
+  async function findLost (): Promise<void> {
+    const before = executor.attempts
+    const owned = await database.call<Record<string, number>>('get_owned_runs', { p_owner: owner })
+    for (const [runId, attempt] of executor.attempts) {
+      // Neither what began nor what ended while we asked.
+      if (before.get(runId) === attempt && owned[runId] !== attempt) executor.lose(runId)
     }
-    // What ended meanwhile is not lost.
-    for (const [runId, attempt] of mine) if (now.get(runId) === attempt) executor.lose(runId)
   }
 
   async function look (): Promise<void> {

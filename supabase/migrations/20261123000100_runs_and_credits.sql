@@ -25,8 +25,8 @@ create table public.agent_runs (
   credits_reserved integer not null default 0 check (credits_reserved >= 0),
   credits_charged integer not null default 0 check (credits_charged >= 0),
   error jsonb,
-  -- The process that has the run, until when unless it says more, and how often one died over it. A lease of
-  -- '-infinity' was given up on purpose.
+  -- The process that has the run; until when without a word of it (see agent_workers), '-infinity' where it gave the
+  -- run up on purpose; and how often one died over it.
   owner uuid,
   lease_until timestamptz,
   crashes integer not null default 0,
@@ -41,7 +41,16 @@ create unique index agent_runs_idempotency on public.agent_runs (user_id, idempo
   where idempotency_key is not null;
 create index agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
 create index agent_runs_unfinished on public.agent_runs (lease_until) where finished_at is null;
+create index agent_runs_to_cancel on public.agent_runs (owner) where cancel_requested and finished_at is null;
 create index agent_runs_to_erase on public.agent_runs (finished_at) where not erased;
+
+-- The processes that run runs, and until when they are taken for alive: one row to renew, however many runs they have.
+create table public.agent_workers (
+  owner uuid primary key,
+  lease_until timestamptz not null
+);
+alter table public.agent_workers enable row level security;
+grant select, insert, update, delete on public.agent_workers to service_role;
 
 alter table public.agent_runs enable row level security;
 create policy agent_runs_own on public.agent_runs for select to authenticated
@@ -246,16 +255,36 @@ begin
 end $$;
 
 -- A process says that it lives: its runs are its own for so much longer.
--- Returns those that are, [{runId, attempt, cancel}]; what it had and is not among them was taken over.
-create function public.heartbeat_runs(p_owner uuid, p_lease_seconds numeric) returns jsonb
-language sql security definer set search_path = '' as $$
-  with kept as (
-    update public.agent_runs set lease_until = now() + make_interval(secs => p_lease_seconds)
-      where owner = p_owner and finished_at is null
-      returning id, attempt, cancel_requested
-  )
-  select coalesce(jsonb_agg(jsonb_build_object('runId', id, 'attempt', attempt, 'cancel', cancel_requested)), '[]')
-    from kept
+-- Returns {lapsed, cancel}: whether it was taken for dead since it spoke last, so that its runs may be another's by now;
+-- and the runs of its own that are to be cancelled.
+create function public.heartbeat_worker(p_owner uuid, p_lease_seconds numeric) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_before timestamptz;
+begin
+  select lease_until into v_before from public.agent_workers where owner = p_owner for update;
+  insert into public.agent_workers (owner, lease_until)
+    values (p_owner, now() + make_interval(secs => p_lease_seconds))
+    on conflict (owner) do update set lease_until = excluded.lease_until;
+  return jsonb_build_object(
+    'lapsed', v_before is null or v_before < now(),
+    'cancel', (select coalesce(jsonb_agg(id), '[]') from public.agent_runs
+      where owner = p_owner and cancel_requested and finished_at is null));
+end $$;
+
+-- The unfinished runs of a process, as {id: attempt}.
+create function public.get_owned_runs(p_owner uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_object_agg(id, attempt), '{}') from public.agent_runs
+    where owner = p_owner and finished_at is null
+$$;
+
+-- Whether no living process has an unfinished run.
+create function public.is_abandoned(r public.agent_runs) returns boolean
+language sql stable set search_path = '' as $$
+  select r.finished_at is null and r.lease_until < now()
+    and (r.lease_until = '-infinity' or not exists (
+      select from public.agent_workers w where w.owner = r.owner and w.lease_until >= now()))
 $$;
 
 -- Takes over unfinished runs that no living process has, oldest first, each as a new attempt. A run over which so many
@@ -269,8 +298,8 @@ declare
   v_claimed jsonb := '[]';
 begin
   for v_run in
-    select * from public.agent_runs
-      where finished_at is null and lease_until < now()
+    select * from public.agent_runs r
+      where finished_at is null and lease_until < now() and public.is_abandoned(r)
       order by lease_until, created_at
       limit p_limit
       for update skip locked
@@ -303,15 +332,17 @@ end $$;
 --   p_owner    null: everybody's, for a process that knows itself to be the only one
 --   p_crashed  the owner died
 create function public.release_runs(p_owner uuid, p_crashed boolean default false) returns jsonb
-language sql security definer set search_path = '' as $$
-  with released as (
-    update public.agent_runs
-      set lease_until = case when p_crashed then now() - interval '1 second' else '-infinity' end
-      where finished_at is null and (p_owner is null or owner = p_owner) and lease_until > '-infinity'
-      returning id
-  )
-  select jsonb_build_object('released', count(*)) from released
-$$;
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_count integer;
+begin
+  delete from public.agent_workers where p_owner is null or owner = p_owner;
+  update public.agent_runs
+    set lease_until = case when p_crashed then now() - interval '1 second' else '-infinity' end
+    where finished_at is null and (p_owner is null or owner = p_owner) and lease_until > '-infinity';
+  get diagnostics v_count = row_count;
+  return jsonb_build_object('released', v_count);
+end $$;
 
 -- Asks for a run's end. Whoever has it learns of it by its next heartbeat; a run that nobody has ends here, and
 -- costs nothing.
@@ -324,7 +355,7 @@ begin
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
-  if v_run.finished_at is null and v_run.lease_until < now() then
+  if public.is_abandoned(v_run) then
     return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null);
   end if;
   update public.agent_runs set cancel_requested = true where id = p_run_id and finished_at is null;
@@ -353,6 +384,7 @@ begin
   update public.agent_runs set response = '', erased = true where id = any (v_ids);
   delete from public.agent_run_inputs where run_id = any (v_ids);
   delete from public.agent_run_traces where run_id = any (v_ids);
+  delete from public.agent_workers where lease_until < now() - interval '1 day';
   return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
 end $$;
 
@@ -487,7 +519,7 @@ begin
   for f in
     select p.oid::regprocedure from pg_catalog.pg_proc p
       where p.pronamespace = 'public'::regnamespace and p.proname in (
-        'heartbeat_runs', 'claim_runs', 'release_runs', 'cancel_run', 'get_ended_runs', 'erase_old_runs',
+        'heartbeat_worker', 'get_owned_runs', 'is_abandoned', 'claim_runs', 'release_runs', 'cancel_run', 'get_ended_runs', 'erase_old_runs',
         'schema_version', 'iso_time', 'run_json', 'begin_run', 'start_run', 'finish_run', 'get_run', 'list_runs',
         'get_credits', 'authenticate_api_key', 'deduct_credits', 'platform_stats', 'get_admin_stats', 'admin_stats')
   loop

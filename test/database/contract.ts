@@ -201,20 +201,25 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
 
   t.test('a run stays with a process that says that it lives, and goes to another when its lease has ended', async t => {
     const [one, other] = [randomUUID(), randomUUID()]
-    const heartbeat = (owner: string) => db.call('heartbeat_runs', { p_owner: owner, p_lease_seconds: 60 })
+    const heartbeat = (owner: string, seconds = 60) => db.call('heartbeat_worker', { p_owner: owner, p_lease_seconds: seconds })
+    const owned = (owner: string) => db.call('get_owned_runs', { p_owner: owner })
     const claim = (owner: string) => db.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', { p_owner: owner, p_lease_seconds: 60, p_limit: 10 })
     const user = await createUser(1)
     const input = { messages: [{ role: 'user', content: 'Hi' }] }
     const { run } = await begin(user, { p_owner: one, p_lease_seconds: 0, p_input: input })
 
-    t.same(await heartbeat(one), [{ runId: run.runId, attempt: 1, cancel: false }])
+    t.same(await heartbeat(one), { lapsed: true, cancel: [] }, 'it was not heard of before')
+    t.same(await heartbeat(one), { lapsed: false, cancel: [] })
     t.same((await claim(other)).claimed, [], 'it lives')
-    await db.call('release_runs', { p_owner: one, p_crashed: true })
+    t.same(await owned(one), { [run.runId]: 1 })
+    await heartbeat(one, -1)
     const race = await Promise.all([claim(other), claim(other), claim(other)])
     const [claimed, ...more] = race.flatMap(({ claimed }) => claimed)
     t.same(more, [], 'one takes it over')
     t.match(claimed, { run: { runId: run.runId, attempt: 2, creditsReserved: 1 }, userId: user, input: { ...input, agent: { name: 'Demo agent' } } })
-    t.same(await heartbeat(one), [], 'and the first hears that it is gone')
+    t.match(await heartbeat(one), { lapsed: true }, 'the first hears that it was taken for dead')
+    t.same(await owned(one), {}, 'and what it has lost')
+    t.same(await owned(other), { [run.runId]: 2 })
     await t.rejects(finish(run), { code: 'stale_attempt' })
     await t.rejects(db.call('start_run', { p_run_id: run.runId, p_attempt: 1 }), { code: 'stale_attempt' })
     t.match(await finish({ ...run, attempt: 2 }), { status: 'succeeded', creditsCharged: 1 })
@@ -241,7 +246,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     const { run } = await begin(user, { p_owner: owner })
     await t.rejects(cancel(run.runId, DEMO_USER), { code: 'run_not_found' })
     t.match(await cancel(run.runId), { status: 'running' })
-    t.same(await db.call('heartbeat_runs', { p_owner: owner, p_lease_seconds: 60 }), [{ runId: run.runId, attempt: 1, cancel: true }])
+    t.match(await db.call('heartbeat_worker', { p_owner: owner, p_lease_seconds: 60 }), { cancel: [run.runId] })
     await db.call('release_runs', { p_owner: owner })
     const ended = await cancel(run.runId)
     t.match(ended, { status: 'cancelled', creditsCharged: 0, creditsReserved: 0 })
