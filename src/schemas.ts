@@ -98,6 +98,16 @@ export const Run = Type.Object({
 })
 export type Run = Static<typeof Run>
 
+/** What a run that succeeded has brought; executionTime in milliseconds. */
+const answer = {
+  response: Type.String(),
+  executionTime: Type.Integer(),
+  runId: Uuid,
+  usage: Usage,
+  creditsUsed: Type.Integer(),
+  finishReason: Nullable(Type.String())
+}
+
 /** What a run tells its readers, in the order it happened; the last is one of `done`, `error`, `cancelled`. */
 export const RunEvent = Type.Union([
   Type.Object({ type: Type.Literal('started'), runId: Uuid, agentId: Uuid, attempt: Type.Integer() }),
@@ -111,15 +121,7 @@ export const RunEvent = Type.Union([
     delayMs: Type.Integer(),
     model: Type.Optional(Type.String())
   }),
-  Type.Object({
-    type: Type.Literal('done'),
-    response: Type.String(),
-    executionTime: Type.Integer(),
-    runId: Uuid,
-    usage: Usage,
-    creditsUsed: Type.Integer(),
-    finishReason: Nullable(Type.String())
-  }),
+  Type.Object({ type: Type.Literal('done'), ...answer }),
   Type.Object({
     type: Type.Literal('error'),
     error: Type.String(),
@@ -134,15 +136,8 @@ export type FinalEvent = Extract<RunEvent, { type: 'done' | 'error' | 'cancelled
 
 // --- What is answered ---
 
-/** The answer to an `execute` that does not stream; executionTime in milliseconds. */
-export const ExecuteAnswer = Type.Object({
-  response: Type.String(),
-  executionTime: Type.Integer(),
-  runId: Uuid,
-  usage: Usage,
-  creditsUsed: Type.Integer(),
-  finishReason: Nullable(Type.String())
-})
+/** The answer to an `execute` that does not stream. */
+export const ExecuteAnswer = Type.Object(answer)
 
 export const ErrorBody = Type.Object({
   error: Type.String(),

@@ -11,7 +11,8 @@ import { signAccessToken } from '../src/access-token.js'
 import { buildApp } from '../src/app.js'
 import { parseConfig, type Config } from '../src/config.js'
 import { openEmbedded } from '../src/database/embedded.js'
-import { listMigrations, migrate } from '../src/database/migrations.js'
+import { listMigrations } from '../src/database/migrations.js'
+import { migratePostgres } from '../src/database/postgres.js'
 import { createLogger } from '../src/logger.js'
 import type { Run, RunEvent } from '../src/schemas.js'
 import { startGateway, type GatewayDouble } from './doubles/gateway.js'
@@ -212,14 +213,6 @@ export async function createPostgres (t: Test, { migrated = true } = {}): Promis
   })
   const url = new URL(POSTGRES_URL)
   url.pathname = `/${name}`
-  if (migrated) {
-    const client = new pg.Client({ connectionString: url.href })
-    await client.connect()
-    await migrate({
-      async run (sql) { await client.query(sql) },
-      async query (sql, values) { return (await client.query(sql, values)).rows }
-    }, { seed: true })
-    await client.end()
-  }
+  if (migrated) await migratePostgres(url.href, { seed: true })
   return url.href
 }

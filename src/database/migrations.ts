@@ -8,12 +8,17 @@ export interface SqlRunner {
   query (sql: string, values: unknown[]): Promise<Array<Record<string, unknown>>>
 }
 
+export interface MigrateOptions {
+  /** Adds the demo rows. */
+  seed?: boolean
+}
+
 /**
  * Brings a database up to date, each migration in a transaction of its own, and notes it where the Supabase CLI
  * does, so that the two agree on what has been applied.
  * @returns the names of the migrations that were applied now.
  */
-export async function migrate (sql: SqlRunner, { seed = false } = {}): Promise<string[]> {
+export async function migrate (sql: SqlRunner, { seed = false }: MigrateOptions = {}): Promise<string[]> {
   await sql.run(await readSql('platform.sql'))
   await sql.run(`
     create schema if not exists supabase_migrations;

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { migrate, type MigrateOptions } from './migrations.js'
 import { toQuery, translateError, type Database, type SqlError } from './port.js'
 
 const MAX_CONNECTIONS = 20
@@ -25,5 +26,19 @@ export function connectPostgres (url: string, onError: (error: Error) => void): 
       }
     },
     close: () => pool.end()
+  }
+}
+
+/** Brings a database up to date by a connection of its own. Returns the names of the migrations that were applied now. */
+export async function migratePostgres (url: string, options?: MigrateOptions): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT })
+  await client.connect()
+  try {
+    return await migrate({
+      async run (sql) { await client.query(sql) },
+      async query (sql, values) { return (await client.query(sql, values)).rows }
+    }, options)
+  } finally {
+    await client.end()
   }
 }

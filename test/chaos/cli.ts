@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { openEmbedded } from '../../src/database/embedded.js'
-import { migrate } from '../../src/database/migrations.js'
+import { migratePostgres } from '../../src/database/postgres.js'
 import { runChaos, type ChaosOptions } from './chaos.js'
 import { embeddedLedger, postgresLedger } from './ledger.js'
 
@@ -60,13 +60,7 @@ async function onPostgres () {
   await admin.query(`create database ${name}`)
   const url = new URL(values.url)
   url.pathname = `/${name}`
-  const client = new pg.Client({ connectionString: url.href })
-  await client.connect()
-  await migrate({
-    async run (sql) { await client.query(sql) },
-    async query (sql, parameters) { return (await client.query(sql, parameters)).rows }
-  }, { seed: true })
-  await client.end()
+  await migratePostgres(url.href, { seed: true })
   const ledger = await postgresLedger(url.href, 1_000_000)
   const report = await runChaos({ ...options(), replicas: 2, variables: { SUPABASE_DB_URL: url.href }, ledger })
   if (report.problems.length > 0) say(`the database is kept as ${name}`)
