@@ -36,6 +36,26 @@ t.test('SIGTERM', async t => {
     t.equal(String(reason), 'the server restarts')
   })
 
+  t.test('is not held up by a database that takes connections and answers nothing', async t => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    t.teardown(() => { silent.close() })
+    const child = launch(t, 'server.ts', [], {
+      PORT: '0',
+      SUPABASE_DB_URL: `postgres://user@127.0.0.1:${(silent.address() as AddressInfo).port}/db`,
+      SUPABASE_JWT_SECRET: 'secret',
+      LOVABLE_API_KEY: 'key'
+    })
+    const asked = once(silent, 'connection')
+    for await (const line of createInterface({ input: child.stdout! })) if (line.includes('"listening at')) break
+    await asked
+    const exited = once(child, 'exit')
+    const since = performance.now()
+    child.kill('SIGTERM')
+    t.equal((await exited)[0], 0)
+    t.ok(performance.now() - since < 8000)
+  })
+
   t.test('lets a run under way end, whose readers get all of it, and begins no other', async t => {
     const service = await start(t)
     const stream = await execute(service)

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { migrate, type MigrateOptions } from './migrations.js'
 import { toQuery, translateError, type Database, type SqlError } from './port.js'
@@ -5,6 +6,7 @@ import { toQuery, translateError, type Database, type SqlError } from './port.js
 const MAX_CONNECTIONS = 20
 const CONNECT_TIMEOUT = 5_000
 const STATEMENT_TIMEOUT = 15_000
+const CLOSE_TIMEOUT = 2_000
 
 /** The database by a pool of direct connections. */
 export function connectPostgres (url: string, onError: (error: Error) => void): Database {
@@ -25,7 +27,8 @@ export function connectPostgres (url: string, onError: (error: Error) => void): 
         throw translateError(error as SqlError)
       }
     },
-    close: () => pool.end()
+    // A server that does not answer any more is not waited for.
+    close: () => Promise.race([pool.end(), delay(CLOSE_TIMEOUT, undefined, { ref: false })])
   }
 }
 

@@ -115,14 +115,18 @@ export class Executor {
     this.#stop(runId, 'lost')
   }
 
-  /** Waits for all runs for so many milliseconds, then stops those that are left, for others to go on with. */
+  /** Waits for all runs to end, for so many milliseconds at the most. */
   async drain (ms: number): Promise<void> {
-    const ended = () => Promise.all([...this.#lives.values()].map(life => life.ended))
-    let timer
-    await Promise.race([ended(), new Promise(resolve => { timer = setTimeout(resolve, ms) })])
-    clearTimeout(timer)
+    const enough = new AbortController()
+    const ended = Promise.all([...this.#lives.values()].map(life => life.ended))
+    await Promise.race([ended, delay(ms, undefined, { signal: enough.signal }).catch(() => {})])
+    enough.abort()
+  }
+
+  /** Stops what is under way, for others to go on with; waits for so many milliseconds until all of it has stopped. */
+  async release (ms: number): Promise<void> {
     for (const runId of this.#lives.keys()) this.#stop(runId, 'released')
-    await ended()
+    await this.drain(ms)
   }
 
   #stop (runId: string, why: Stop['why']): Life | undefined {

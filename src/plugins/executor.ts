@@ -23,6 +23,8 @@ declare module 'fastify' {
 
 const FIRST_PAUSE = 100
 const MAX_PAUSE = 5_000
+/** How long a write that is under way may hold up the end. */
+const RELEASE_MS = 2_000
 
 async function executor (app: FastifyInstance): Promise<void> {
   const { config } = app
@@ -54,8 +56,9 @@ async function executor (app: FastifyInstance): Promise<void> {
 
   app.addHook('preClose', async () => {
     draining = true
+    // From here on no write is repeated: what the database does not take now, the next process does again.
     closing.abort(errors.shuttingDown())
-    await executor.drain(0)
+    await executor.release(RELEASE_MS)
   })
   app.addHook('onClose', () => gateway.close())
 }

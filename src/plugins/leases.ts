@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { tellPosition } from '../executor/event-log.js'
@@ -25,6 +26,8 @@ const LOOK_MS = 1_000
 const IDLE_LOOK_MS = 15_000
 const ALERT_MS = 5 * 60_000
 const MAX_CLAIM = 50
+/** A database that does not answer is not waited for at the end. */
+const HAND_OVER_MS = 3_000
 const ERASE_MS = 60 * 60_000
 const ERASE_LIMIT = 500
 
@@ -48,11 +51,18 @@ async function leases (app: FastifyInstance): Promise<void> {
   const stopErasing = repeat(ERASE_MS, erase)
 
   app.addHook('preClose', async () => {
-    await Promise.all([stopHeartbeat(), stopLooking(), stopErasing()])
-    // After the executor has let go of all: from here on others may have them.
-    await database.call('release_runs', { p_owner: owner })
-      .catch(err => app.log.warn({ err }, 'runs could not be handed over: they are taken over when their leases end'))
+    await Promise.race([handOver(), delay(HAND_OVER_MS, undefined, { ref: false })])
   })
+
+  /** After the executor has let go of all: from here on others may have them. */
+  async function handOver (): Promise<void> {
+    try {
+      await Promise.all([stopHeartbeat(), stopLooking(), stopErasing()])
+      await database.call('release_runs', { p_owner: owner })
+    } catch (err) {
+      app.log.warn({ err }, 'runs could not be handed over: they are taken over when their leases end')
+    }
+  }
 
   async function heartbeat (): Promise<void> {
     if (executor.size === 0) return
