@@ -7,7 +7,7 @@ import type { EventLog } from './event-log.js'
 import { finalEvent } from './final-event.js'
 import { priceOf } from './price.js'
 import type { Ticket } from './queue.js'
-import { toTrace, type Trace } from './trace.js'
+import { beginning, toTrace, type Trace } from './trace.js'
 
 /** An attempt at a run, with what it takes to make it. */
 export interface Assignment extends AgentInput {
@@ -162,9 +162,7 @@ export class Executor {
   async #work (assignment: Assignment, progress: Progress, signal: AbortSignal, log: Logger): Promise<void> {
     const { runId, agentId, attempt } = assignment.run
     log.info({ model: assignment.agent.model ?? this.options.defaultModel }, '[AGENT-EXECUTOR] started')
-    this.#emit(runId, { type: 'started', runId, agentId, attempt })
-    // What the attempt before had told is not known here, and comes anew.
-    if (attempt > 1) this.#emit(runId, { type: 'rewind', to: 0 })
+    for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
     await runAgent(assignment, progress, {
       gateway: this.options.gateway,
       defaultModel: this.options.defaultModel,

@@ -22,17 +22,21 @@ function findRewound (entries: readonly Entry[]): (seq: number) => boolean {
   return seq => spans.some(({ from, until }) => seq > from && seq < until)
 }
 
-/** Puts a finished run back into the log, as it was told. Without a trace (it was erased) what is left of it. */
+/**
+ * Puts a finished run back into the log, as it was told. Without a trace there is nothing left to tell but its end: it
+ * was erased, or the database ended it itself, as an attempt that said nothing.
+ */
 export function restore (log: EventLog, run: Run, trace: Trace | null): void {
   const { runId, agentId, attempt, response } = run
-  const events = trace
-    ? eventsOf(trace, response)
-    : [
-        { type: 'started', runId, agentId, attempt } as const,
-        ...(response ? [{ type: 'chunk', content: response } as const] : [])
-      ]
+  const events = trace ? eventsOf(trace, response) : beginning(runId, agentId, attempt)
   log.open(runId, attempt)
   for (const event of [...events, finalEvent(run)]) log.append(runId, event)
+}
+
+/** What an attempt tells before anything else: what the one before had said is not known to it, and comes anew. */
+export function beginning (runId: string, agentId: string, attempt: number): RunEvent[] {
+  const started: RunEvent = { type: 'started', runId, agentId, attempt }
+  return attempt > 1 ? [started, { type: 'rewind', to: 0 }] : [started]
 }
 
 function eventsOf (trace: Trace, response: string): RunEvent[] {

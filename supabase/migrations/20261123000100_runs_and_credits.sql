@@ -356,6 +356,8 @@ begin
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
   if public.is_abandoned(v_run) then
+    -- As an attempt of its own: what the one before had told, its readers have to forget.
+    update public.agent_runs set attempt = attempt + 1 where id = p_run_id returning * into v_run;
     return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null);
   end if;
   update public.agent_runs set cancel_requested = true where id = p_run_id and finished_at is null;
