@@ -20,20 +20,28 @@ begin
   end if;
 end $$;
 
-create schema if not exists auth;
-grant usage on schema auth, public to anon, authenticated, service_role;
-
-create table if not exists auth.users (
-  id uuid primary key,
-  instance_id uuid,
-  aud text,
-  role text,
-  email text unique,
-  encrypted_password text,
-  email_confirmed_at timestamptz,
-  created_at timestamptz default now(),
-  updated_at timestamptz default now()
-);
+-- Asked for first: on Supabase schema `auth` is another role's, and even `if not exists` is denied there.
+do $$
+begin
+  if to_regnamespace('auth') is null then
+    create schema auth;
+    grant usage on schema auth to anon, authenticated, service_role;
+  end if;
+  if to_regclass('auth.users') is null then
+    create table auth.users (
+      id uuid primary key,
+      instance_id uuid,
+      aud text,
+      role text,
+      email text unique,
+      encrypted_password text,
+      email_confirmed_at timestamptz,
+      created_at timestamptz default now(),
+      updated_at timestamptz default now()
+    );
+  end if;
+end $$;
+grant usage on schema public to anon, authenticated, service_role;
 
 do $$
 begin

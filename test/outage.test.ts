@@ -1,16 +1,25 @@
 import t, { type Test } from 'tap'
 import { PGlite } from '@electric-sql/pglite'
 import { join } from 'node:path'
-import { delta, ending, openStream } from './doubles/gateway.js'
+import { delta, ending, hang, openStream, say } from './doubles/gateway.js'
 import { startPostgrest } from './doubles/postgrest.js'
-import { createDataDir, DEMO_AGENT, openEvents, readStream, startService } from './helper.js'
+import { bearer, createDataDir, DEMO_AGENT, openEvents, readStream, startService } from './helper.js'
 
 const KEY = 'service-role-key'
 
 /** A service whose database does to each call what the test wants: lets it pass, refuses it, or loses its answer. */
 async function startWithBadDatabase (t: Test) {
   const pglite = await PGlite.create(join(await createDataDir(t), 'postgres'))
-  const weather = { now: 'fair' as 'fair' | 'down' | 'losing answers', refusals: 0, onRefusal: () => {} }
+  const weather = {
+    now: 'fair' as 'fair' | 'down' | 'losing answers',
+    refusals: 0,
+    onRefusal: () => {},
+    onCall: (_text: string) => {},
+    /** As if more time than a lease had passed. */
+    async forget () {
+      await pglite.exec('delete from public.agent_workers; update public.agent_runs set lease_until = now() - interval \'1 second\'')
+    }
+  }
   const outage = () => {
     weather.refusals++
     weather.onRefusal()
@@ -20,6 +29,7 @@ async function startWithBadDatabase (t: Test) {
     async query (text: string, values: unknown[]) {
       if (weather.now === 'down') throw outage()
       const { rows } = await pglite.query<Record<string, unknown>>(text, values)
+      weather.onCall(text)
       if (weather.now === 'losing answers') throw outage()
       return rows
     }
@@ -62,6 +72,56 @@ for (const storm of ['down', 'losing answers'] as const) {
     t.match(await service.credits(), { creditsRemaining: 99, creditsReserved: 0 })
   })
 }
+
+t.test('a run that began by an answer that never arrived is found, and ends', async t => {
+  const { service, weather, ledger } = await startWithBadDatabase(t)
+  const { gateway, request } = service
+  const body = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true }
+  // One run keeps the process alive in the eyes of the database.
+  gateway.reply = hang('Hel')
+  const arriving = gateway.nextCall()
+  const { body: busy } = await request('POST', '/api/agent/execute', { body })
+  await arriving
+  gateway.reply = say('Hello')
+  const found = gateway.nextCall()
+  weather.now = 'losing answers'
+  const once = { authorization: (await bearer()).authorization!, 'idempotency-key': 'once' }
+  t.match(await request('POST', '/api/agent/execute', { body, headers: once }), { status: 503 })
+  weather.now = 'fair'
+  await found
+  const { body: joined } = await request('POST', '/api/agent/execute', { body: { ...body, background: false, stream: false }, headers: once })
+  t.match(joined, { response: 'Hello', creditsUsed: 1 })
+  t.equal(gateway.calls.length, 2)
+  t.match(await request('POST', `/api/runs/${busy.runId}/cancel`), { body: { status: 'cancelled', attempt: 1 } })
+  t.same(await ledger(), [{ credits_used: 1 }, { credits_used: 1 }])
+})
+
+t.test('after a time without database a process goes on with its own runs, and begins none of them anew', async t => {
+  const { service, weather } = await startWithBadDatabase(t)
+  const { gateway, request, url } = service
+  let finish = () => {}
+  gateway.reply = response => {
+    openStream(response).write(delta('Hel'))
+    finish = () => response.end(delta('lo') + ending())
+  }
+  const arriving = gateway.nextCall()
+  const { body: run } = await request('POST', '/api/agent/execute', {
+    body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true }
+  })
+  await arriving
+  const reading = await openEvents(url, run.runId)
+  weather.now = 'down'
+  await weather.forget()
+  const refused = new Promise<void>(resolve => { weather.onRefusal = resolve })
+  await refused
+  weather.now = 'fair'
+  const looked = new Promise<void>(resolve => { weather.onCall = text => { if (text.includes('claim_runs')) resolve() } })
+  await looked
+  finish()
+  t.match((await readStream(reading)).events.at(-1), { type: 'done', response: 'Hello' })
+  t.match(await request('GET', `/api/runs/${run.runId}`), { body: { status: 'succeeded', attempt: 1 } })
+  t.equal(gateway.calls.length, 1)
+})
 
 t.test('while the database is down a new run is refused with 503, and begins when it is back', async t => {
   const { service, weather } = await startWithBadDatabase(t)

@@ -32,11 +32,12 @@ export function translateError ({ code = '', message, hint }: SqlError): Service
 }
 
 /**
- * 08 connection exception, 53 insufficient resources, 57 operator intervention, 25006 read only; PGRST00x is
+ * What another try may mend. 08 connection exception, 40 rolled back, 53 insufficient resources, 55P03 a lock that did
+ * not come, 57 operator intervention, 25006 read only, XX000 how poolers tell of a server that went away; PGRST00x is
  * PostgREST without its database; no code at all, or a POSIX one, is a connection that failed.
  */
 function isConnectionError (code: string): boolean {
-  return code === '' || /^(08|53|57)/.test(code) || code === '25006' || /^PGRST00/.test(code) || /^E[A-Z_]+$/.test(code)
+  return code === '' || /^(08|40|53|57)/.test(code) || ['25006', '55P03', 'XX000', 'HTTP 429'].includes(code) || /^PGRST00/.test(code) || /^E[A-Z_]+$/.test(code)
 }
 
 /** Arguments that PostgreSQL takes: its text and jsonb know neither NUL nor half of a surrogate pair. */

@@ -70,6 +70,7 @@ class Stop {
 /** Runs runs: each attempt from its slot to its settlement, whoever is listening. */
 export class Executor {
   #lives = new Map<string, Life>()
+  #isReleased = false
 
   constructor (private readonly options: ExecutorOptions) {}
 
@@ -79,6 +80,9 @@ export class Executor {
   /** Takes a run on. Its events tell how it goes; nothing is thrown. */
   launch (assignment: Assignment): void {
     const { run: { runId, attempt }, ticket } = assignment
+    const present = this.#lives.get(runId)
+    // The answer that began this attempt may have been so late that a later one is under way.
+    if (this.#isReleased || (present && present.attempt > attempt)) return ticket.leave()
     this.#stop(runId, 'lost')
     this.options.events.open(runId, attempt)
     const progress = new Progress()
@@ -123,8 +127,9 @@ export class Executor {
     enough.abort()
   }
 
-  /** Stops what is under way, for others to go on with; waits for so many milliseconds until all of it has stopped. */
+  /** Stops what is under way, and takes nothing more on, for others to go on with; waits for so many milliseconds until all of it has stopped. */
   async release (ms: number): Promise<void> {
+    this.#isReleased = true
     for (const runId of this.#lives.keys()) this.#stop(runId, 'released')
     await this.drain(ms)
   }
@@ -146,6 +151,8 @@ export class Executor {
     } catch (error) {
       failure = signal.aborted ? signal.reason : error
     }
+    // First of all: as long as it has its place the queue may tell of it.
+    assignment.ticket.leave()
     if (failure instanceof Stop && failure.goesOn) return this.#letGo(run, failure.why, log)
     await this.#settle(run, progress, failure, startedAt, log)
   }
@@ -160,6 +167,7 @@ export class Executor {
   }
 
   async #work (assignment: Assignment, progress: Progress, signal: AbortSignal, log: Logger): Promise<void> {
+    signal.throwIfAborted()
     const { runId, agentId, attempt } = assignment.run
     log.info({ model: assignment.agent.model ?? this.options.defaultModel }, '[AGENT-EXECUTOR] started')
     for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
@@ -179,7 +187,7 @@ export class Executor {
     const result = { ...resultOf(progress, failure, run.creditsReserved), trace: toTrace(this.options.events.entries(runId)) }
     if (result.error?.code === 'internal_error') log.error({ err: failure }, '[AGENT-EXECUTOR] failed unexpectedly')
     try {
-      const settled = await this.options.store.finish(runId, attempt, result)
+      const settled = await this.#finish(runId, attempt, result, log)
       this.#emit(runId, finalEvent(settled))
       log.info({
         status: settled.status,
@@ -194,6 +202,18 @@ export class Executor {
       if (!isLost) log.error({ err: error }, '[AGENT-EXECUTOR] not settled')
       // Unsettled it is still unfinished: whoever has it, or claims it, ends it.
       this.#letGo(run, isLost ? 'lost' : 'released', log)
+    }
+  }
+
+  /** What the database refuses for good ends the run all the same, or it would be made again and again. */
+  async #finish (runId: string, attempt: number, result: Result, log: Logger): Promise<Run> {
+    try {
+      return await this.options.store.finish(runId, attempt, result)
+    } catch (error) {
+      if (!(error instanceof ServiceError) || error.code !== 'internal_error') throw error
+      log.error({ err: error }, '[AGENT-EXECUTOR] the database refuses the result')
+      const { code, message } = error
+      return this.options.store.finish(runId, attempt, { ...result, status: 'failed', credits: 0, error: { code, message } })
     }
   }
 
@@ -213,7 +233,7 @@ function resultOf (progress: Progress, failure: unknown, reserved: number): Omit
   const { response, finishReason, usage, model, output } = progress
   const credits = priceOf({ reserved, output })
   const common = { response, finishReason, usage, model }
-  if (failure === undefined) return { ...common, status: 'succeeded', credits: reserved, error: null }
+  if (failure === undefined) return { ...common, status: 'succeeded', credits, error: null }
   if (failure instanceof Stop) return { ...common, status: 'cancelled', credits, error: null }
   const { code, message } = toServiceError(failure)
   // For our own faults nobody pays.

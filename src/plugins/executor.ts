@@ -23,6 +23,8 @@ declare module 'fastify' {
 
 const FIRST_PAUSE = 100
 const MAX_PAUSE = 5_000
+/** While a run is on, a function that is not there is one that PostgREST has lost sight of. */
+const PASSING = new Set(['database_unavailable', 'database_not_migrated'])
 /** How long a write that is under way may hold up the end. */
 const RELEASE_MS = 2_000
 
@@ -100,7 +102,8 @@ async function persist<T> (write: () => Promise<T>, closing: AbortSignal): Promi
     try {
       return await write()
     } catch (error) {
-      if (closing.aborted || !(error instanceof ServiceError) || error.code !== 'database_unavailable') throw error
+      const isPassing = error instanceof ServiceError && PASSING.has(error.code)
+      if (closing.aborted || !isPassing) throw error
     }
     await delay(pause, undefined, { signal: closing }).catch(() => {})
   }

@@ -19,8 +19,7 @@ declare module 'fastify' {
 
 /** How long a run stays with a process that says nothing: after a crash nobody goes on with it sooner. */
 const LEASE_SECONDS = 6
-const HEARTBEAT_MS = 2_000
-/** How often is looked for runs to take over, and for the end of those that are followed here and run elsewhere. */
+/** How often the process says that it lives, and looks for runs to take over and for the end of those that run elsewhere. */
 const LOOK_MS = 1_000
 /** Where nobody has unfinished runs that is enough less often, once the first minutes of a deploy are over. */
 const IDLE_LOOK_MS = 15_000
@@ -41,52 +40,61 @@ async function leases (app: FastifyInstance): Promise<void> {
   const startedAt = Date.now()
   let nextClaim = 0
   let doubtfulUntil = 0
+  let unknownBefore = new Set<string>()
   app.decorate('leases', { owner, seconds: LEASE_SECONDS })
 
   // The data directory is this process's alone: whoever had runs before is dead.
   if (config.database.kind === 'embedded') await database.call('release_runs', { p_owner: null, p_crashed: true })
 
-  const stopHeartbeat = repeat(HEARTBEAT_MS, heartbeat)
   const stopLooking = repeat(LOOK_MS, look)
+  const stopTelling = repeat(LOOK_MS, tellEnded)
   const stopErasing = repeat(ERASE_MS, erase)
 
   app.addHook('preClose', async () => {
+    // Readers here of runs elsewhere have waited in vain.
+    for (const runId of events.awaited()) events.forget(runId)
     await Promise.race([handOver(), delay(HAND_OVER_MS, undefined, { ref: false })])
   })
 
   /** After the executor has let go of all: from here on others may have them. */
   async function handOver (): Promise<void> {
     try {
-      await Promise.all([stopHeartbeat(), stopLooking(), stopErasing()])
+      await Promise.all([stopLooking(), stopTelling(), stopErasing()])
       await database.call('release_runs', { p_owner: owner })
     } catch (err) {
       app.log.warn({ err }, 'runs could not be handed over: they are taken over when their leases end')
     }
   }
 
+  /** First its own life, then others' deaths: after a time without database it would else take over what it has. */
+  async function look (): Promise<void> {
+    if (executor.size > 0) await heartbeat()
+    await claim()
+  }
+
   async function heartbeat (): Promise<void> {
-    if (executor.size === 0) return
-    const { lapsed, cancel } = await database.call<{ lapsed: boolean, cancel: string[] }>(
+    const { lapsed, owned, cancel } = await database.call<{ lapsed: boolean, owned: number, cancel: string[] }>(
       'heartbeat_worker', { p_owner: owner, p_lease_seconds: LEASE_SECONDS })
     for (const runId of cancel) executor.cancel(runId)
     // Another's claim may be under way while we speak: what was lost is looked for a while longer.
     if (lapsed) doubtfulUntil = Date.now() + 2 * LEASE_SECONDS * 1000
-    if (Date.now() < doubtfulUntil) await findLost()
+    if (Date.now() < doubtfulUntil || owned !== executor.size || unknownBefore.size > 0) await reconcile()
   }
 
-  /** Lets go of what another process has by now. */
-  async function findLost (): Promise<void> {
+  /** Holds what runs here against what the database says runs here. */
+  async function reconcile (): Promise<void> {
     const before = executor.attempts
     const owned = await database.call<Record<string, number>>('get_owned_runs', { p_owner: owner })
-    for (const [runId, attempt] of executor.attempts) {
-      // Neither what began nor what ended while we asked.
+    const now = executor.attempts
+    // What another process has by now; neither what began nor what ended while we asked.
+    for (const [runId, attempt] of now) {
       if (before.get(runId) === attempt && owned[runId] !== attempt) executor.lose(runId)
     }
-  }
-
-  async function look (): Promise<void> {
-    await claim()
-    await tellEnded()
+    // What began or was claimed by an answer that never arrived: given up when it is still unknown at the next look.
+    const unknown = Object.keys(owned).filter(runId => !now.has(runId) && !before.has(runId))
+    const given = unknown.filter(runId => unknownBefore.has(runId))
+    unknownBefore = new Set(unknown)
+    if (given.length > 0) await database.call('release_runs', { p_owner: owner, p_run_ids: given })
   }
 
   /** Takes over what nobody has, as far as there are slots. */
@@ -103,7 +111,12 @@ async function leases (app: FastifyInstance): Promise<void> {
 
   function takeOver ({ run, userId, cancel, input }: Claimed): void {
     app.log.info({ runId: run.runId, attempt: run.attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    executor.launch({ ...input, run, userId, ticket: queue.force(userId, tellPosition(events, run.runId)) })
+    // Told only after the attempt has its own record.
+    let onMove = (_position: number) => {}
+    const ticket = queue.force(userId, position => onMove(position))
+    executor.launch({ ...input, run, userId, ticket })
+    onMove = tellPosition(events, run.runId)
+    if (ticket.position > 0) onMove(ticket.position)
     if (cancel) executor.cancel(run.runId)
   }
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../errors.js'
-import { follow, isFinal, tellPosition } from '../executor/event-log.js'
+import { firstSeq, follow, isFinal, tellPosition } from '../executor/event-log.js'
 import type { Agent } from '../executor/prompt.js'
 import { restore, type Trace } from '../executor/trace.js'
 import type { FinalEvent, FunctionResult, Message, Run, RunStatus } from '../schemas.js'
@@ -138,7 +138,9 @@ async function runs (app: FastifyInstance): Promise<void> {
     const run = await fetch(userId, runId)
     await bringBack(run)
     const last = events.last(runId)
-    if (last !== undefined && after > last) {
+    // A record of an earlier attempt is about to go: what the reader has may be of a later one.
+    const isCurrent = last !== undefined && last >= firstSeq(run.attempt)
+    if (isCurrent && after > last) {
       throw errors.badRequest(`The run has no event ${after}: its last is ${last}.`)
     }
     return run
@@ -148,7 +150,7 @@ async function runs (app: FastifyInstance): Promise<void> {
     let run = await database.call<Run>('cancel_run', { p_user_id: userId, p_run_id: runId })
     // Where it is under way here it is stopped at once, and elsewhere by its owner's next heartbeat.
     if (await executor.cancel(runId)) return fetch(userId, runId)
-    for (let polls = 0; !run.finishedAt && polls < CANCEL_POLLS; polls++) {
+    for (let polls = 0; !run.finishedAt && polls < CANCEL_POLLS && !app.isDraining(); polls++) {
       await delay(CANCEL_POLL_MS)
       run = await fetch(userId, runId)
     }

@@ -139,16 +139,23 @@ grant execute on function public.has_role(uuid, public.app_role) to authenticate
 do $$
 declare
   own_table text;
-  old_policy text;
+  old record;
 begin
   foreach own_table in array array['credit_balances', 'credit_usage', 'user_roles'] loop
     execute format('alter table public.%I enable row level security', own_table);
     execute format('revoke insert, update, delete, truncate on public.%I from public, anon, authenticated', own_table);
-    for old_policy in
-      select policyname from pg_catalog.pg_policies
+    for old in
+      select policyname, permissive, cmd, qual,
+          (select string_agg(case r when 'public' then 'public' else quote_ident(r) end, ', ') from unnest(roles) r) as roles
+        from pg_catalog.pg_policies
         where schemaname = 'public' and tablename = own_table and cmd <> 'SELECT'
     loop
-      execute format('drop policy %I on public.%I', old_policy, own_table);
+      execute format('drop policy %I on public.%I', old.policyname, own_table);
+      -- Who might do everything may read on.
+      if old.cmd = 'ALL' and old.qual is not null then
+        execute format('create policy %I on public.%I as %s for select to %s using (%s)',
+          left(old.policyname, 50) || ' (read)', own_table, old.permissive, old.roles, old.qual);
+      end if;
     end loop;
   end loop;
 end $$;

@@ -41,7 +41,7 @@ create unique index agent_runs_idempotency on public.agent_runs (user_id, idempo
   where idempotency_key is not null;
 create index agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
 create index agent_runs_unfinished on public.agent_runs (lease_until) where finished_at is null;
-create index agent_runs_to_cancel on public.agent_runs (owner) where cancel_requested and finished_at is null;
+create index agent_runs_owned on public.agent_runs (owner) where finished_at is null;
 create index agent_runs_to_erase on public.agent_runs (finished_at) where not erased;
 
 -- The processes that run runs, and until when they are taken for alive: one row to renew, however many runs they have.
@@ -229,10 +229,14 @@ begin
   v_charged := greatest(0, least(p_credits, v_run.credits_reserved));
   if v_run.credits_reserved > 0 then
     update public.credit_balances
-      set credits_reserved = credits_reserved - v_run.credits_reserved,
+      set credits_reserved = greatest(0, credits_reserved - v_run.credits_reserved),
           credits_remaining = credits_remaining + v_run.credits_reserved - v_charged,
           credits_used_this_month = coalesce(credits_used_this_month, 0) + v_charged
       where user_id = v_run.user_id;
+    -- A user who was deleted meanwhile has neither balance nor ledger.
+    if not found then
+      v_charged := 0;
+    end if;
   end if;
   if v_charged > 0 then
     insert into public.credit_usage (user_id, agent_id, run_id, credits_used, operation_type, metadata)
@@ -255,8 +259,8 @@ begin
 end $$;
 
 -- A process says that it lives: its runs are its own for so much longer.
--- Returns {lapsed, cancel}: whether it was taken for dead since it spoke last, so that its runs may be another's by now;
--- and the runs of its own that are to be cancelled.
+-- Returns {lapsed, owned, cancel}: whether it was taken for dead since it spoke last, so that its runs may be another's
+-- by now; how many it has; and those of them that are to be cancelled.
 create function public.heartbeat_worker(p_owner uuid, p_lease_seconds numeric) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -268,6 +272,7 @@ begin
     on conflict (owner) do update set lease_until = excluded.lease_until;
   return jsonb_build_object(
     'lapsed', v_before is null or v_before < now(),
+    'owned', (select count(*) from public.agent_runs where owner = p_owner and finished_at is null),
     'cancel', (select coalesce(jsonb_agg(id), '[]') from public.agent_runs
       where owner = p_owner and cancel_requested and finished_at is null));
 end $$;
@@ -331,15 +336,20 @@ end $$;
 -- A process gives up what it has, so that another takes it over at once.
 --   p_owner    null: everybody's, for a process that knows itself to be the only one
 --   p_crashed  the owner died
-create function public.release_runs(p_owner uuid, p_crashed boolean default false) returns jsonb
+--   p_run_ids  only these; the owner lives, and has lost sight of them
+create function public.release_runs(p_owner uuid, p_crashed boolean default false, p_run_ids jsonb default null)
+returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_count integer;
 begin
-  delete from public.agent_workers where p_owner is null or owner = p_owner;
+  if p_run_ids is null then
+    delete from public.agent_workers where p_owner is null or owner = p_owner;
+  end if;
   update public.agent_runs
     set lease_until = case when p_crashed then now() - interval '1 second' else '-infinity' end
-    where finished_at is null and (p_owner is null or owner = p_owner) and lease_until > '-infinity';
+    where finished_at is null and (p_owner is null or owner = p_owner) and lease_until > '-infinity'
+      and (p_run_ids is null or p_run_ids ? id::text);
   get diagnostics v_count = row_count;
   return jsonb_build_object('released', v_count);
 end $$;

@@ -208,8 +208,8 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     const input = { messages: [{ role: 'user', content: 'Hi' }] }
     const { run } = await begin(user, { p_owner: one, p_lease_seconds: 0, p_input: input })
 
-    t.same(await heartbeat(one), { lapsed: true, cancel: [] }, 'it was not heard of before')
-    t.same(await heartbeat(one), { lapsed: false, cancel: [] })
+    t.same(await heartbeat(one), { lapsed: true, owned: 1, cancel: [] }, 'it was not heard of before')
+    t.same(await heartbeat(one), { lapsed: false, owned: 1, cancel: [] })
     t.same((await claim(other)).claimed, [], 'it lives')
     t.same(await owned(one), { [run.runId]: 1 })
     await heartbeat(one, -1)
@@ -217,7 +217,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     const [claimed, ...more] = race.flatMap(({ claimed }) => claimed)
     t.same(more, [], 'one takes it over')
     t.match(claimed, { run: { runId: run.runId, attempt: 2, creditsReserved: 1 }, userId: user, input: { ...input, agent: { name: 'Demo agent' } } })
-    t.match(await heartbeat(one), { lapsed: true }, 'the first hears that it was taken for dead')
+    t.match(await heartbeat(one), { lapsed: true, owned: 0 }, 'the first hears that it was taken for dead')
     t.same(await owned(one), {}, 'and what it has lost')
     t.same(await owned(other), { [run.runId]: 2 })
     await t.rejects(finish(run), { code: 'stale_attempt' })
