@@ -1,6 +1,7 @@
 -- Runs, and the credits they take. All that must be atomic is one function here; each is called by name with
 -- named arguments, returns jsonb, and may be executed by service_role alone. What a caller did wrong is raised
--- as SQLSTATE PT<http status> with the error's code in the hint.
+-- as SQLSTATE PT<http status> with the error's code in the hint. Those that wait for rows others may hold give up after
+-- five seconds: a caller that has gone must not leave a call behind that is done later.
 
 -- A balance is what can still be spent (credits_remaining) and what runs under way hold (credits_reserved).
 alter table public.credit_balances
@@ -123,7 +124,7 @@ create function public.begin_run(
   p_waiting boolean default false,
   p_python boolean default false
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
   v_agent jsonb := p_agent;
@@ -210,7 +211,7 @@ create function public.finish_run(
   p_trace jsonb default null,
   p_keep_messages boolean default false
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
   v_charged integer;
@@ -357,7 +358,7 @@ end $$;
 -- Asks for a run's end. Whoever has it learns of it by its next heartbeat; a run that nobody has ends here, and
 -- costs nothing.
 create function public.cancel_run(p_user_id uuid, p_run_id uuid) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
 begin
