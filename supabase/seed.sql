@@ -17,8 +17,9 @@ values
 on conflict (user_id) do nothing;
 
 insert into public.user_roles (user_id, role)
-values ('11111111-1111-4111-8111-111111111111', 'admin')
-on conflict (user_id, role) do nothing;
+select '11111111-1111-4111-8111-111111111111', 'admin'
+  where not exists (select from public.user_roles
+    where user_id = '11111111-1111-4111-8111-111111111111' and role = 'admin');
 
 insert into public.agents (id, user_id, name, description, purpose, status, system_prompt, is_published, is_heavy, executor, entrypoint)
 values

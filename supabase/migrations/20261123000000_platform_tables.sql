@@ -1,6 +1,12 @@
 -- The platform's tables, created only where they are missing, so that this file applies to an empty Supabase
 -- database and to the live one alike. Columns the service reads are added to tables that exist without them.
 
+-- Which of them were missing: only those get policies below.
+select set_config('jeesi.new_tables', coalesce((
+  select string_agg(name, ',') from unnest(array['agents', 'credit_balances', 'credit_usage', 'api_keys', 'user_roles',
+    'agent_functions', 'agent_schedules', 'scheduled_runs', 'conversations', 'messages']) as name
+    where to_regclass('public.' || name) is null), ''), false);
+
 do $$
 begin
   if to_regtype('public.app_role') is null then
@@ -25,10 +31,19 @@ create table if not exists public.agents (
   updated_at timestamptz not null default now()
 );
 alter table public.agents
+  add column if not exists system_prompt text,
+  add column if not exists ai_model text,
+  add column if not exists temperature numeric,
+  add column if not exists max_tokens integer,
+  add column if not exists knowledge_base jsonb,
+  add column if not exists is_published boolean not null default false,
+  -- Of agents that are there already nobody knows when they were made.
+  add column if not exists created_at timestamptz,
   add column if not exists is_heavy boolean not null default false,
   add column if not exists railway_url text,
   add column if not exists executor text not null default 'model' check (executor in ('model', 'python')),
   add column if not exists entrypoint text;
+alter table public.agents alter column created_at set default now();
 
 create table if not exists public.credit_balances (
   id uuid primary key default gen_random_uuid(),
@@ -49,6 +64,11 @@ create table if not exists public.credit_usage (
   metadata jsonb,
   created_at timestamptz not null default now()
 );
+alter table public.credit_usage
+  add column if not exists id uuid not null default gen_random_uuid(),
+  add column if not exists agent_id uuid,
+  add column if not exists metadata jsonb,
+  add column if not exists created_at timestamptz not null default now();
 create index if not exists credit_usage_newest on public.credit_usage (user_id, created_at desc);
 
 create table if not exists public.api_keys (
@@ -61,7 +81,15 @@ create table if not exists public.api_keys (
   is_active boolean not null default true,
   created_at timestamptz not null default now()
 );
+alter table public.api_keys
+  add column if not exists id uuid not null default gen_random_uuid(),
+  add column if not exists last_used_at timestamptz,
+  add column if not exists is_active boolean not null default true;
 create index if not exists api_keys_by_hash on public.api_keys (key_hash);
+
+alter table public.credit_balances
+  add column if not exists credits_used_this_month integer not null default 0,
+  add column if not exists plan_type text not null default 'free';
 
 create table if not exists public.user_roles (
   id uuid primary key default gen_random_uuid(),
@@ -83,6 +111,9 @@ create table if not exists public.agent_functions (
   execution_order integer not null default 0,
   created_at timestamptz not null default now()
 );
+alter table public.agent_functions
+  add column if not exists is_enabled boolean not null default true,
+  add column if not exists execution_order integer not null default 0;
 create index if not exists agent_functions_in_order on public.agent_functions (agent_id, execution_order);
 
 create table if not exists public.agent_schedules (
@@ -132,36 +163,10 @@ create or replace function public.has_role(_user_id uuid, _role public.app_role)
 language sql stable security definer set search_path = '' as $$
   select exists (select from public.user_roles where user_id = _user_id and role = _role)
 $$;
-revoke execute on function public.has_role(uuid, public.app_role) from public;
 grant execute on function public.has_role(uuid, public.app_role) to authenticated, service_role;
 
--- What is money or a right, users may read and never write. On a live database policies and grants said otherwise.
-do $$
-declare
-  own_table text;
-  old record;
-begin
-  foreach own_table in array array['credit_balances', 'credit_usage', 'user_roles'] loop
-    execute format('alter table public.%I enable row level security', own_table);
-    execute format('revoke insert, update, delete, truncate on public.%I from public, anon, authenticated', own_table);
-    for old in
-      select policyname, permissive, cmd, qual,
-          (select string_agg(case r when 'public' then 'public' else quote_ident(r) end, ', ') from unnest(roles) r) as roles
-        from pg_catalog.pg_policies
-        where schemaname = 'public' and tablename = own_table and cmd <> 'SELECT'
-    loop
-      execute format('drop policy %I on public.%I', old.policyname, own_table);
-      -- Who might do everything may read on.
-      if old.cmd = 'ALL' and old.qual is not null then
-        execute format('create policy %I on public.%I as %s for select to %s using (%s)',
-          left(old.policyname, 50) || ' (read)', own_table, old.permissive, old.roles, old.qual);
-      end if;
-    end loop;
-  end loop;
-end $$;
-
--- A table that nobody wrote policies for gets row-level security and the rule "your own rows": what users own
--- they may change, what is money or a right they may only read. Tables with policies keep theirs.
+-- A table made here gets row-level security and the rule "your own rows": what users own they may change, what is money
+-- or a right they may only read. Tables that were there keep what they have: pages that work with them go on working.
 do $$
 declare
   rule record;
@@ -180,11 +185,12 @@ begin
       ('messages',        'all',    'exists (select from public.conversations c where c.id = conversation_id and c.user_id = (select auth.uid()))')
     ) as r (table_name, command, condition)
   loop
-    continue when exists (
-      select from pg_catalog.pg_policies where schemaname = 'public' and tablename = rule.table_name);
+    continue when rule.table_name <> all (string_to_array(current_setting('jeesi.new_tables'), ','));
     execute format('alter table public.%I enable row level security', rule.table_name);
     execute format('create policy %I on public.%I for %s to authenticated using (%s)',
       rule.table_name || '_own', rule.table_name, rule.command, rule.condition);
+    -- Older projects grant everything on a new table to everybody.
+    execute format('revoke all on public.%I from public, anon, authenticated', rule.table_name);
     execute format('grant %s on public.%I to authenticated',
       case rule.command when 'all' then 'select, insert, update, delete' else 'select' end, rule.table_name);
   end loop;

@@ -11,7 +11,7 @@ alter table public.credit_balances
 alter table public.credit_usage add column if not exists run_id uuid;
 create unique index if not exists credit_usage_once_a_run on public.credit_usage (run_id);
 
-create table public.agent_runs (
+create table if not exists public.agent_runs (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null,
   agent_id uuid not null,
@@ -38,15 +38,15 @@ create table public.agent_runs (
   started_at timestamptz,
   finished_at timestamptz
 );
-create unique index agent_runs_idempotency on public.agent_runs (user_id, idempotency_key)
+create unique index if not exists agent_runs_idempotency on public.agent_runs (user_id, idempotency_key)
   where idempotency_key is not null;
-create index agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
-create index agent_runs_unfinished on public.agent_runs (lease_until) where finished_at is null;
-create index agent_runs_owned on public.agent_runs (owner) where finished_at is null;
-create index agent_runs_to_erase on public.agent_runs (finished_at) where not erased;
+create index if not exists agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
+create index if not exists agent_runs_unfinished on public.agent_runs (lease_until) where finished_at is null;
+create index if not exists agent_runs_owned on public.agent_runs (owner) where finished_at is null;
+create index if not exists agent_runs_to_erase on public.agent_runs (finished_at) where not erased;
 
 -- The processes that run runs, and until when they are taken for alive: one row to renew, however many runs they have.
-create table public.agent_workers (
+create table if not exists public.agent_workers (
   owner uuid primary key,
   lease_until timestamptz not null
 );
@@ -54,6 +54,7 @@ alter table public.agent_workers enable row level security;
 grant select, insert, update, delete on public.agent_workers to service_role;
 
 alter table public.agent_runs enable row level security;
+drop policy if exists agent_runs_own on public.agent_runs;
 create policy agent_runs_own on public.agent_runs for select to authenticated
   using (user_id = (select auth.uid()));
 grant select on public.agent_runs to authenticated;
@@ -61,14 +62,14 @@ grant select, insert, update, delete on public.agent_runs to service_role;
 
 -- What it takes to begin a run anew: {agent, messages, functionResults}. A table of its own, for an agent's prompt is
 -- its owner's and not its user's to read.
-create table public.agent_run_inputs (
+create table if not exists public.agent_run_inputs (
   run_id uuid primary key references public.agent_runs (id) on delete cascade,
   input jsonb not null
 );
 
 -- The events of a finished run but for the last: an object as it was told, a number for a chunk of so many UTF-16
 -- units of the response.
-create table public.agent_run_traces (
+create table if not exists public.agent_run_traces (
   run_id uuid primary key references public.agent_runs (id) on delete cascade,
   trace jsonb not null
 );
@@ -78,16 +79,16 @@ alter table public.agent_run_traces enable row level security;
 grant select, insert, update, delete on public.agent_run_inputs, public.agent_run_traces to service_role;
 
 -- The version of what stands in these files; the service asks for it to know that it speaks to a database it fits.
-create function public.schema_version() returns jsonb
+create or replace function public.schema_version() returns jsonb
 language sql immutable set search_path = '' as $$ select jsonb_build_object('version', 1) $$;
 
-create function public.iso_time(p_time timestamptz) returns text
+create or replace function public.iso_time(p_time timestamptz) returns text
 language sql immutable set search_path = '' as $$
   select to_char(p_time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
 -- A run as callers see it.
-create function public.run_json(r public.agent_runs) returns jsonb
+create or replace function public.run_json(r public.agent_runs) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'runId', r.id,
@@ -112,7 +113,7 @@ $$;
 --   p_waiting there is no free slot: the run begins as `queued`
 --   p_python  this service can run agents that are Python
 -- Returns {run, agent, joined}; joined: the key has begun this run before, and nothing was done now.
-create function public.begin_run(
+create or replace function public.begin_run(
   p_user_id uuid,
   p_agent_id uuid,
   p_request_hash text,
@@ -182,7 +183,7 @@ begin
 end $$;
 
 -- A queued run got its slot.
-create function public.start_run(p_run_id uuid, p_attempt integer) returns jsonb
+create or replace function public.start_run(p_run_id uuid, p_attempt integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_run public.agent_runs;
@@ -198,7 +199,7 @@ end $$;
 
 -- Ends a run: its result, the settlement of its reservation, and the ledger's entry, in one transaction.
 -- Repeated, it answers what the first call did; from an attempt that is no longer the run's, it is refused.
-create function public.finish_run(
+create or replace function public.finish_run(
   p_run_id uuid,
   p_attempt integer,
   p_status text,
@@ -262,7 +263,7 @@ end $$;
 -- A process says that it lives: its runs are its own for so much longer.
 -- Returns {lapsed, owned, cancel}: whether it was taken for dead since it spoke last, so that its runs may be another's
 -- by now; how many it has; and those of them that are to be cancelled.
-create function public.heartbeat_worker(p_owner uuid, p_lease_seconds numeric) returns jsonb
+create or replace function public.heartbeat_worker(p_owner uuid, p_lease_seconds numeric) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_before timestamptz;
@@ -279,14 +280,14 @@ begin
 end $$;
 
 -- The unfinished runs of a process, as {id: attempt}.
-create function public.get_owned_runs(p_owner uuid) returns jsonb
+create or replace function public.get_owned_runs(p_owner uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_object_agg(id, attempt), '{}') from public.agent_runs
     where owner = p_owner and finished_at is null
 $$;
 
 -- Whether no living process has an unfinished run.
-create function public.is_abandoned(r public.agent_runs) returns boolean
+create or replace function public.is_abandoned(r public.agent_runs) returns boolean
 language sql stable set search_path = '' as $$
   select r.finished_at is null and r.lease_until < now()
     and (r.lease_until = '-infinity' or not exists (
@@ -296,7 +297,7 @@ $$;
 -- Takes over unfinished runs that no living process has, oldest first, each as a new attempt. A run over which so many
 -- processes died is ended instead, and costs nothing.
 -- Returns {claimed: [{run, userId, input}], outstanding}: whether anybody has unfinished runs at all.
-create function public.claim_runs(p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20)
+create or replace function public.claim_runs(p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20)
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -338,7 +339,7 @@ end $$;
 --   p_owner    null: everybody's, for a process that knows itself to be the only one
 --   p_crashed  the owner died
 --   p_run_ids  only these; the owner lives, and has lost sight of them
-create function public.release_runs(p_owner uuid, p_crashed boolean default false, p_run_ids jsonb default null)
+create or replace function public.release_runs(p_owner uuid, p_crashed boolean default false, p_run_ids jsonb default null)
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -357,7 +358,7 @@ end $$;
 
 -- Asks for a run's end. Whoever has it learns of it by its next heartbeat; a run that nobody has ends here, and
 -- costs nothing.
-create function public.cancel_run(p_user_id uuid, p_run_id uuid) returns jsonb
+create or replace function public.cancel_run(p_user_id uuid, p_run_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
@@ -376,7 +377,7 @@ begin
 end $$;
 
 -- Of these runs those that have ended, with what their events can be told from: [{run, trace}].
-create function public.get_ended_runs(p_run_ids jsonb) returns jsonb
+create or replace function public.get_ended_runs(p_run_ids jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('run', public.run_json(r), 'trace', t.trace)), '[]')
     from jsonb_array_elements_text(p_run_ids) as wanted (id)
@@ -385,7 +386,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 -- Erases what was said in runs that ended so many days ago, some at a time; runs and ledger stay.
-create function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
+create or replace function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_ids uuid[];
@@ -401,7 +402,7 @@ begin
   return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
 end $$;
 
-create function public.get_run(p_user_id uuid, p_run_id uuid) returns jsonb
+create or replace function public.get_run(p_user_id uuid, p_run_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_run public.agent_runs;
@@ -414,7 +415,7 @@ begin
 end $$;
 
 -- A page of a user's runs, newest first; p_after is the `next` of the page before, the id of its last run.
-create function public.list_runs(
+create or replace function public.list_runs(
   p_user_id uuid,
   p_limit integer,
   p_status text default null,
@@ -445,7 +446,7 @@ begin
     'next', (select (r).id from numbered where n = p_limit and exists (select from numbered where n > p_limit))));
 end $$;
 
-create function public.get_credits(p_user_id uuid) returns jsonb
+create or replace function public.get_credits(p_user_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
       'creditsRemaining', coalesce(max(credits_remaining), 0),
@@ -456,7 +457,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 -- Whose API key this is, {userId}, or {userId: null}. When it was used is noted once a minute at most.
-create function public.authenticate_api_key(p_key_hash text) returns jsonb
+create or replace function public.authenticate_api_key(p_key_hash text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_key public.api_keys;
@@ -485,7 +486,7 @@ begin
 end $$;
 
 -- The figures themselves, for the two functions below, which check who asks.
-create function public.platform_stats() returns table (
+create or replace function public.platform_stats() returns table (
   total_users bigint, total_agents bigint, agents_this_week bigint, agents_this_month bigint, active_users bigint,
   total_credits_used bigint, credits_used_this_week bigint, pro_subscribers bigint, expert_subscribers bigint)
 language sql stable security definer set search_path = '' as $$
@@ -516,7 +517,7 @@ begin
 end $$;
 
 -- For the service, which passes the user on whose behalf it asks.
-create function public.admin_stats(p_user_id uuid) returns jsonb
+create or replace function public.admin_stats(p_user_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   if not public.has_role(p_user_id, 'admin') then
