@@ -6,6 +6,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations, migrate, type SqlRunner } from '../src/database/migrations.js'
 import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER } from './helper.js'
+import { LIVE_PROJECTS } from './live-projects.js'
 
 t.test('migrations on PGlite', async t => testMigrations(t, async t => {
   const pglite = await PGlite.create()
@@ -47,101 +48,108 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
     const broken = (await listMigrations()).at(-1)!
     const failing: SqlRunner = { ...sql, run: script => sql.run(isOf(broken, script) ? `${script}; select 1 / 0` : script) }
     await t.rejects(migrate(failing), /division by zero/)
-    t.same(await sql.query("select to_regclass('public.agent_runs') as t, to_regproc('public.begin_run') as f", []), [{ t: null, f: null }])
+    t.same(await sql.query("select to_regclass('public.admin_actions') as t, to_regproc('public.adopt_run') as f", []), [{ t: null, f: null }])
     t.same(await migrate(sql), [broken])
   })
 
-  t.test('the service\'s functions are for service_role alone', async t => {
-    const functions = await sql.query(`select oid::regprocedure::text as name, proname from pg_proc
-      where pronamespace = 'public'::regnamespace and proname not in ('has_role', 'get_admin_stats') order by 1`, [])
-    const may = (role: string, name: unknown) => sql.query('select has_function_privilege($1, $2, \'execute\') as may', [role, name])
-    t.ok(['begin_run', 'finish_run', 'deduct_credits'].every(name => functions.some(({ proname }) => proname === name)))
-    for (const { name } of functions) {
-      for (const role of ['anon', 'authenticated']) t.same(await may(role, name), [{ may: false }], `${role} ${name}`)
-      t.same(await may('service_role', name), [{ may: true }], `service_role ${name}`)
-    }
-    const denied = { code: '42501', message: /permission denied for function/ }
-    for (const role of ['anon', 'authenticated']) {
-      await t.rejects(as(role, DEMO_USER, `select public.begin_run('${DEMO_USER}', '${DEMO_AGENT}', 'x', '{}', gen_random_uuid(), 60, p_agent => '{}')`), denied)
-      await t.rejects(as(role, DEMO_USER, `select public.deduct_credits('${OTHER_USER}', 1)`), denied)
-      await t.rejects(as(role, DEMO_USER, `select public.finish_run('${DEMO_USER}', 1, 'failed', '', '', null, 0, '', null)`), denied)
-    }
-    await as('service_role', '', `select public.deduct_credits('${DEMO_USER}', 0)`)
+  t.test('pasted into an SQL editor file by file, and again, they come to the same', async t => {
+    const sql = await open(t)
+    const scripts = await Promise.all(['platform.sql', ...(await listMigrations()).map(file => `migrations/${file}`), 'seed.sql'].map(readSql))
+    for (const script of scripts) await sql.run(script)
+    const before = await describe(sql)
+    for (const script of scripts) await sql.run(script)
+    t.same(await describe(sql), before)
   })
 
-  t.test('users read their own balance and ledger, and write neither, nor a role', async t => {
-    for (const table of ['credit_balances', 'credit_usage', 'user_roles', 'agent_runs']) {
-      for (const write of [`update public.${table} set user_id = user_id`, `delete from public.${table}`, `insert into public.${table} (user_id) values ('${OTHER_USER}')`]) {
-        await t.rejects(as('authenticated', OTHER_USER, write), { code: '42501' }, write)
+  t.test('what is the service\'s functions are service_role\'s to call, all of them', async t => {
+    const missing = await sql.query(`select oid::regprocedure::text from pg_proc
+      where pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype and not has_function_privilege('service_role', oid, 'execute')`, [])
+    t.same(missing, [])
+    const tables = await sql.query(`select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
+      and not has_table_privilege('service_role', oid, 'select, insert, update, delete')`, [])
+    t.same(tables, [], 'and so are the tables')
+  })
+
+  for (const { name, sql: project } of LIVE_PROJECTS) {
+    t.test(`beside a live project ${name}`, async t => {
+      const sql = await open(t)
+      await sql.run(await readSql('platform.sql'))
+      await sql.run(project)
+      const signatures = () => sql.query(`select oid::regprocedure::text as name, proargnames, prorettype::regtype::text as returns from pg_proc
+        where proname in ('has_role', 'deduct_credits', 'get_admin_stats') order by 1`, [])
+      const before = await signatures()
+      await migrate(sql, { seed: true })
+      await testLiveProject(t, sql)
+      t.same(await signatures(), before, 'what frontends and functions call is called the same')
+      t.same(await migrate(sql, { seed: true }), [])
+    })
+  }
+
+  async function testLiveProject (t: Test, sql: SqlRunner): Promise<void> {
+    const balances = 'select user_id, credits_remaining from public.credit_balances where user_id is not null'
+    const of = async (user: string) => (await sql.query(`${balances} and user_id = $1`, [user]))[0]?.credits_remaining
+    t.same([await of(DEMO_USER), await of(OTHER_USER)], [42, 0], 'balances stay, but for what was overdrawn')
+    t.same(await as('authenticated', OTHER_USER, balances, sql), [{ user_id: OTHER_USER, credits_remaining: 0 }], 'users read their own')
+    await t.rejects(as('anon', '', balances, sql), { code: '42501' })
+    for (const user of [DEMO_USER, OTHER_USER]) {
+      for (const write of [
+        'update public.credit_balances set credits_remaining = 1000000',
+        `insert into public.credit_usage (user_id, credits_used, operation_type) values ('${user}', -100, 'gift')`,
+        'delete from public.credit_usage',
+        'truncate public.credit_balances'
+      ]) {
+        await t.rejects(as('authenticated', user, write, sql), { code: '42501' }, write)
+        await t.rejects(as('anon', '', write, sql), { code: '42501' }, `anon: ${write}`)
       }
     }
-    t.same(await as('authenticated', OTHER_USER, 'select user_id, credits_remaining from public.credit_balances'),
-      [{ user_id: OTHER_USER, credits_remaining: 7 }])
-    await t.rejects(as('anon', '', 'select * from public.credit_balances'), { code: '42501' })
-  })
-
-  t.test('users see their own runs and no others', async t => {
-    const agent = '{"name": "x"}'
-    for (const user of [DEMO_USER, OTHER_USER]) {
-      await sql.query('select public.begin_run($1, $2, \'x\', \'{}\', gen_random_uuid(), 60, p_agent => $3)', [user, DEMO_AGENT, agent])
+    const admin = `insert into public.user_roles (user_id, role) values ('${OTHER_USER}', 'admin') returning role::text`
+    await t.rejects(as('authenticated', OTHER_USER, admin, sql), { code: '42501' }, 'nobody makes themselves an admin')
+    for (const role of ['anon', 'authenticated']) {
+      await t.rejects(as(role, DEMO_USER, `select public.deduct_credits('${OTHER_USER}', 0)`, sql), { code: '42501' })
     }
-    const runs = 'select user_id from public.agent_runs'
-    for (const user of [DEMO_USER, OTHER_USER]) t.same(await as('authenticated', user, runs), [{ user_id: user }])
-    t.same(await as('authenticated', '', runs), [])
-    await t.rejects(as('anon', '', runs), { code: '42501' })
-  })
-
-  t.test('get_admin_stats answers an admin and the service role, and nobody else', async t => {
-    const stats = 'select total_agents::int from public.get_admin_stats()'
-    t.same(await as('authenticated', DEMO_USER, stats), [{ total_agents: 3 }])
-    t.same(await as('service_role', '', stats), [{ total_agents: 3 }])
-    await t.rejects(as('authenticated', OTHER_USER, stats), { code: 'PT403' })
-    await t.rejects(as('anon', '', stats), { code: '42501' })
-  })
-
-  t.test('the live project\'s tables keep their rows, and what is unsafe there is mended', async t => {
-    const sql = await open(t)
-    await sql.run(await readFile(new URL('../supabase/platform.sql', import.meta.url), 'utf8'))
-    await sql.run(LIVE_PROJECT)
-    await migrate(sql, { seed: true })
-    t.match(await sql.query('select credits_remaining, credits_reserved from public.credit_balances where user_id = $1', [DEMO_USER]),
-      [{ credits_remaining: 42, credits_reserved: 0 }])
-    const own = 'credits_remaining from public.credit_balances'
-    t.same(await as('authenticated', DEMO_USER, `select ${own}`, sql), [{ credits_remaining: 42 }], 'users still read their own')
+    await t.rejects(sql.query('update public.credit_balances set credits_remaining = -1', []), { code: '23514' })
     await t.rejects(sql.query('select public.deduct_credits($1, 43)', [DEMO_USER]), { code: 'PT402' })
-    await t.rejects(as('authenticated', DEMO_USER, `select public.deduct_credits('${OTHER_USER}', 1)`, sql), { code: '42501' })
-    t.same(await as('service_role', '', 'select total_agents::int from public.get_admin_stats()', sql), [{ total_agents: 3 }])
-    const written = await as('authenticated', DEMO_USER, 'update public.credit_balances set credits_remaining = 1000000 returning user_id', sql)
-      .catch(error => error.code)
-    t.ok(written === '42501' || (written as unknown[]).length === 0, 'nobody writes their own balance', { found: written })
+    t.match(await as('service_role', '', 'select total_users::int from public.get_admin_stats()', sql), [{ total_users: 2 }])
+
+    // A run's whole life, on whatever columns there are.
+    const run = `(public.begin_run('${DEMO_USER}', '${DEMO_AGENT}', 'x', '{}', gen_random_uuid(), 60) -> 'run' ->> 'runId')::uuid`
+    await as('service_role', '', `select public.finish_run(${run}, 1, 'succeeded', 'Hello', 'stop', '{"totalTokens": 3}', 1, 'm', null)`, sql, 'commit')
+    await sql.query('select public.grant_credits($1, 5, \'For the trouble\')', [OTHER_USER])
+    t.same([await of(DEMO_USER), await of(OTHER_USER)], [41, 5])
+    t.same(await sql.query('select public.audit_credits() -> \'problems\' as problems', []), [{ problems: [] }], 'it all adds up')
+  }
+
+  t.test('beside a live project pages without a session still read what is for everybody, and admins still give roles', async t => {
+    const sql = await open(t)
+    await sql.run(await readSql('platform.sql'))
+    await sql.run(LIVE_PROJECTS[0]!.sql)
+    await migrate(sql)
+    const agents = 'select name from public.agents'
+    t.same(await as('anon', '', agents, sql), [{ name: 'Public helper' }], 'by a policy that asks for roles')
+    t.same(await as('anon', '', `select public.has_role('${DEMO_USER}', 'admin') as it`, sql), [{ it: false }], 'of which anon learns nothing')
+    const promote = `insert into public.user_roles (user_id, role) values ('${OTHER_USER}', 'moderator') returning role::text`
+    t.same(await as('authenticated', DEMO_USER, promote, sql), [{ role: 'moderator' }])
+    const members = await sql.query('select tablename from pg_publication_tables where pubname = \'supabase_realtime\' order by 1', [])
+    t.same(members, [{ tablename: 'agent_runs' }, { tablename: 'credit_balances' }], 'and follow their runs and balances live')
   })
 
   /** What a role sees as a user, the way PostgREST asks. */
-  async function as (role: string, userId: string, query: string, on = sql): Promise<Array<Record<string, unknown>>> {
+  async function as (role: string, userId: string, query: string, on = sql, end = 'rollback'): Promise<Array<Record<string, unknown>>> {
     await on.run(`begin; set local role ${role}; set local "request.jwt.claims" = '${JSON.stringify({ sub: userId, role })}'`)
     try {
-      return await on.query(query, [])
-    } finally {
+      const rows = await on.query(query, [])
+      await on.run(end)
+      return rows
+    } catch (error) {
       await on.run('rollback')
+      throw error
     }
   }
 }
 
-/** What the contract tells of the live project: tables older than these migrations, and what is unsafe about them. */
-const LIVE_PROJECT = `
-  insert into auth.users (id) values ('${DEMO_USER}');
-  create type public.app_role as enum ('admin', 'moderator', 'user');
-  create table public.credit_balances (id uuid primary key default gen_random_uuid(), user_id uuid not null unique references auth.users (id),
-    credits_remaining integer not null default 0, credits_used_this_month integer not null default 0, plan_type text not null default 'free');
-  insert into public.credit_balances (user_id, credits_remaining) values ('${DEMO_USER}', 42);
-  alter table public.credit_balances enable row level security;
-  create policy "Users can view their own credits" on public.credit_balances for select using (auth.uid() = user_id);
-  create policy "Users can update their own credits" on public.credit_balances for update using (auth.uid() = user_id);
-  grant all on public.credit_balances to anon, authenticated, service_role;
-  create function public.deduct_credits(p_user_id uuid, p_credits integer) returns void language sql security definer as $$
-    update public.credit_balances set credits_remaining = credits_remaining - p_credits where user_id = p_user_id
-  $$;
-  grant execute on function public.deduct_credits(uuid, integer) to anon, authenticated;`
+function readSql (file: string): Promise<string> {
+  return readFile(new URL(`../supabase/${file}`, import.meta.url), 'utf8')
+}
 
 function isOf (file: string, script: string): boolean {
   return script.includes(`values ('${file.split('_')[0]}'`)
@@ -151,9 +159,9 @@ function isOf (file: string, script: string): boolean {
 async function describe (sql: SqlRunner): Promise<unknown[]> {
   const queries = [
     'select table_schema, table_name, column_name, data_type, column_default from information_schema.columns where table_schema in (\'public\', \'auth\') order by 1, 2, 3',
-    'select oid::regprocedure::text, md5(prosrc), proacl::text from pg_proc where pronamespace in (\'public\'::regnamespace, \'auth\'::regnamespace) order by 1',
+    'select oid::regprocedure::text, md5(prosrc), array(select unnest(proacl)::text order by 1)::text as acl from pg_proc where pronamespace in (\'public\'::regnamespace, \'auth\'::regnamespace) order by 1',
     'select tablename, policyname, cmd, qual from pg_policies order by 1, 2',
-    'select relname, relacl::text, relrowsecurity from pg_class where relnamespace = \'public\'::regnamespace order by 1',
+    'select relname, array(select unnest(relacl)::text order by 1)::text as acl, relrowsecurity from pg_class where relnamespace = \'public\'::regnamespace order by 1',
     'select conrelid::regclass::text, conname from pg_constraint where connamespace = \'public\'::regnamespace order by 1, 2'
   ]
   const tables = await sql.query('select schemaname || \'.\' || tablename as name from pg_tables where schemaname in (\'public\', \'auth\') order by 1', [])
@@ -162,6 +170,40 @@ async function describe (sql: SqlRunner): Promise<unknown[]> {
   for (const query of queries) answers.push(await sql.query(query, []))
   return answers
 }
+
+t.test('migrations by a role that owns the database and is no superuser, beside a schema `auth` of another, as on Supabase', async t => {
+  if (!await findPostgres(t)) return
+  for (const [name, project] of [['a new project', ''], ...LIVE_PROJECTS.slice(0, 2).map(({ name, sql }) => [name, sql])] as Array<[string, string]>) {
+    const url = await createPostgres(t, { migrated: false })
+    const admin = new pg.Client({ connectionString: url })
+    await admin.connect()
+    const database = new URL(url).pathname.slice(1)
+    const owner = `${database}_owner`
+    await admin.query(await readSql('platform.sql'))
+    await admin.query(`create role ${owner} login; grant anon, authenticated, service_role to ${owner};
+      alter database ${database} owner to ${owner}; alter schema public owner to ${owner};
+      grant usage on schema auth to ${owner}; grant select, insert, references, trigger on auth.users to ${owner}`)
+    const client = new pg.Client({ connectionString: Object.assign(new URL(url), { username: owner }).href })
+    t.teardown(async () => {
+      await client.end()
+      await admin.query(`reassign owned by ${owner} to postgres; drop owned by ${owner}`)
+      await admin.query(`drop role ${owner}`)
+      await admin.end()
+    })
+    await client.connect()
+    await client.query(project)
+    const sql: SqlRunner = {
+      async run (text) { await client.query(text) },
+      async query (text, values) { return (await client.query(text, values)).rows }
+    }
+    await migrate(sql)
+    t.same(await sql.query('select rolsuper or rolbypassrls as mighty from pg_roles where rolname = current_user', []), [{ mighty: false }], name)
+    const { rows: [user] } = await client.query('insert into auth.users (id, email) values (gen_random_uuid(), \'new@example.com\') returning id')
+    await client.query('select public.grant_credits($1, 5, \'Welcome\')', [user.id])
+    t.match(await sql.query('select public.audit_credits() -> \'total\' as total', []), [{ total: 0 }], name)
+    t.same(await migrate(sql), [], name)
+  }
+})
 
 t.test('npm run migrate', async t => {
   t.test('says in one line what is wrong, and ends with 1', async t => {

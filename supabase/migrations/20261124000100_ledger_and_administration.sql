@@ -99,8 +99,9 @@ end $$;
 
 -- What a user had before the first entry of their ledger; from here on
 --   opening - sum of the ledger = what can be spent + what is reserved.
+-- No foreign key: a live balance may be of a user who is no more.
 create table if not exists public.credit_openings (
-  user_id uuid primary key references auth.users (id) on delete cascade,
+  user_id uuid primary key,
   credits bigint not null,
   created_at timestamptz not null default now()
 );
@@ -111,6 +112,7 @@ grant select, insert, update, delete on public.credit_openings to service_role;
 insert into public.credit_openings (user_id, credits)
   select b.user_id, coalesce(b.credits_remaining, 0) + b.credits_reserved + coalesce(sum(u.credits_used), 0)
     from public.credit_balances b left join public.credit_usage u on u.user_id = b.user_id
+    where b.user_id is not null
     group by b.user_id, b.credits_remaining, b.credits_reserved
   on conflict do nothing;
 
@@ -124,7 +126,8 @@ begin
   return null;
 end $$;
 drop trigger if exists open_balance on public.credit_balances;
-create trigger open_balance after insert on public.credit_balances for each row execute function public.open_balance();
+create trigger open_balance after insert on public.credit_balances for each row
+  when (new.user_id is not null) execute function public.open_balance();
 
 -- Every balance with what its opening and its ledger make of it; `expected` is null where there is no opening.
 create or replace function public.expected_balances()
@@ -135,6 +138,7 @@ language sql stable security definer set search_path = '' as $$
     left join public.credit_openings o on o.user_id = b.user_id
     left join (select u.user_id, sum(u.credits_used)::bigint as used from public.credit_usage u group by u.user_id) l
       on l.user_id = b.user_id
+    where b.user_id is not null
 $$;
 
 -- Compares balances, ledger and runs, in one look at all three.

@@ -1,0 +1,50 @@
+-- Where an agent runs, and what code it is, users do not say: the edge function sends its secret there.
+begin;
+create schema if not exists extensions;
+create extension if not exists pgtap with schema extensions;
+grant usage on schema extensions to anon, authenticated, service_role;
+set local search_path = public, extensions;
+select plan(10);
+
+insert into auth.users (id, email) values
+  ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
+  ('a0000000-0000-4000-8000-000000000003', 'admin@example.com');
+insert into public.user_roles (user_id, role) values ('a0000000-0000-4000-8000-000000000003', 'admin');
+insert into public.agents (id, user_id, name, purpose) values
+  ('b0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'Theirs', 'To be changed.'),
+  ('b0000000-0000-4000-8000-000000000003', 'a0000000-0000-4000-8000-000000000003', 'The admin''s', 'To be changed.');
+
+create function pg_temp.speak_as(p_role text, p_user_id text default '') returns void language plpgsql as $$
+begin
+  perform set_config('request.jwt.claims', json_build_object('sub', p_user_id, 'role', p_role)::text, true);
+  execute format('set local role %I', p_role);
+end $$;
+grant execute on all functions in schema pg_temp to public;
+
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000001');
+select lives_ok($$ update public.agents set name = 'Renamed', is_heavy = true, railway_url = '' $$, 'a user changes their own agent, and saves a blank railway_url with it');
+select throws_ok($$ update public.agents set railway_url = 'https://example.com' $$, '42501', null, 'but not where it runs');
+select throws_ok($$ update public.agents set executor = 'python' $$, '42501', null, 'nor what runs it');
+select throws_ok($$ update public.agents set entrypoint = 'os:abort' $$, '42501', null, 'nor the code that it is');
+select throws_ok($$ insert into public.agents (user_id, name, purpose, railway_url)
+  values ('a0000000-0000-4000-8000-000000000001', 'New', 'x', 'https://example.com') $$, '42501', null, 'a new one neither');
+select lives_ok($$ insert into public.agents (user_id, name, purpose)
+  values ('a0000000-0000-4000-8000-000000000001', 'New', 'x') $$, 'which is made without');
+reset role;
+
+update public.agents set railway_url = 'https://agents.example.com' where id = 'b0000000-0000-4000-8000-000000000001';
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000001');
+select lives_ok($$ update public.agents set name = 'Again', railway_url = railway_url $$, 'what an admin has set may be saved again');
+reset role;
+
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000003');
+select lives_ok($$ update public.agents set railway_url = 'https://agents.example.com' where id = 'b0000000-0000-4000-8000-000000000003' $$, 'an admin says where an agent runs');
+reset role;
+select is(railway_url, 'https://agents.example.com', 'and it stays') from public.agents where id = 'b0000000-0000-4000-8000-000000000003';
+
+select pg_temp.speak_as('service_role');
+select lives_ok($$ update public.agents set executor = 'python', entrypoint = 'package.module:run' where id = 'b0000000-0000-4000-8000-000000000001' $$, 'so does the service');
+reset role;
+
+select * from finish();
+rollback;

@@ -1,0 +1,105 @@
+-- Who sees what, and that nobody but the service writes it: anon, a user, another user, an admin, service_role.
+begin;
+create schema if not exists extensions;
+create extension if not exists pgtap with schema extensions;
+grant usage on schema extensions to anon, authenticated, service_role;
+set local search_path = public, extensions;
+select plan(49);
+
+insert into auth.users (id, email) values
+  ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
+  ('a0000000-0000-4000-8000-000000000002', 'another@example.com'),
+  ('a0000000-0000-4000-8000-000000000003', 'admin@example.com');
+insert into public.credit_balances (user_id, credits_remaining) values
+  ('a0000000-0000-4000-8000-000000000001', 10),
+  ('a0000000-0000-4000-8000-000000000002', 10)
+  on conflict (user_id) do update set credits_remaining = excluded.credits_remaining;
+insert into public.user_roles (user_id, role) values
+  ('a0000000-0000-4000-8000-000000000002', 'user'),
+  ('a0000000-0000-4000-8000-000000000003', 'admin');
+insert into public.agents (id, user_id, name, purpose, is_published)
+  values ('b0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'Theirs', 'To be run.', true);
+
+-- One finished run of each of the two users, begun and settled as the service does it.
+select public.finish_run((public.begin_run(u, 'b0000000-0000-4000-8000-000000000001', 'x', '{"messages": []}', gen_random_uuid(), 60)
+    -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Hello', 'stop', '{"totalTokens": 3}', 1, 'a-model', null, '[]', true)
+  from unnest(array['a0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000002']::uuid[]) as u;
+
+-- Speaks as a role of PostgREST's, with a user's claims.
+create function pg_temp.speak_as(p_role text, p_user_id text default '') returns void language plpgsql as $$
+begin
+  perform set_config('request.jwt.claims', json_build_object('sub', p_user_id, 'role', p_role)::text, true);
+  execute format('set local role %I', p_role);
+end $$;
+-- Every way to write a table, each of which has to fail, or to change nothing.
+create function pg_temp.cannot_write(p_table text) returns setof text language plpgsql as $$
+begin
+  return next throws_ok(format('insert into public.%I default values', p_table), '42501', null, p_table || ': no insert');
+  return next throws_ok(format('update public.%I set %I = %2$I', p_table,
+    (select attname from pg_attribute where attrelid = ('public.' || p_table)::regclass and attnum = 2)), '42501', null, p_table || ': no update');
+  return next throws_ok(format('delete from public.%I', p_table), '42501', null, p_table || ': no delete');
+end $$;
+grant execute on all functions in schema pg_temp to public;
+
+-- anon
+select pg_temp.speak_as('anon');
+select throws_ok('select from public.agent_runs', '42501', null, 'anon reads no runs');
+select throws_ok('select from public.agent_run_steps', '42501', null, 'anon reads no steps');
+select throws_ok('select from public.credit_balances', '42501', null, 'anon reads no balances');
+select throws_ok('select from public.credit_usage', '42501', null, 'anon reads no ledger');
+select throws_ok('select from public.user_roles', '42501', null, 'anon reads no roles');
+select throws_ok('select from public.api_keys', '42501', null, 'anon reads no keys');
+select throws_ok('insert into public.credit_balances (user_id) values (gen_random_uuid())', '42501', null, 'anon writes no balance');
+select throws_ok('insert into public.credit_usage (user_id, credits_used, operation_type) values (gen_random_uuid(), 1, ''x'')', '42501', null, 'anon writes no ledger');
+reset role;
+
+-- A user, and what is another's
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000002');
+select results_eq('select user_id::text, response from public.agent_runs',
+  $$ values ('a0000000-0000-4000-8000-000000000002', 'Hello') $$, 'a user reads their own runs and no others');
+select results_eq('select kind, name, usage from public.agent_run_steps',
+  $$ values ('model', 'a-model', '{"totalTokens": 3}'::jsonb) $$, 'a user reads the steps of their own runs');
+select is((select count(*)::int from public.agent_run_steps), 1, 'and of no others');
+select results_eq('select user_id::text, credits_remaining from public.credit_balances',
+  $$ values ('a0000000-0000-4000-8000-000000000002', 9) $$, 'a user reads their own balance and no other');
+select results_eq('select user_id::text, credits_used from public.credit_usage',
+  $$ values ('a0000000-0000-4000-8000-000000000002', 1) $$, 'a user reads their own ledger and no other');
+select results_eq('select user_id::text, role::text from public.user_roles',
+  $$ values ('a0000000-0000-4000-8000-000000000002', 'user') $$, 'a user reads their own roles and no others');
+select is_empty('select from public.admin_actions', 'a user does not see what admins did');
+select pg_temp.cannot_write(t) from unnest(array['agent_runs', 'agent_run_steps', 'credit_balances', 'credit_usage', 'admin_actions']) as t;
+select throws_ok('truncate public.credit_usage', '42501', null, 'nobody empties the ledger');
+select throws_ok($$ insert into public.user_roles (user_id, role) values ('a0000000-0000-4000-8000-000000000002', 'admin') $$, '42501', null, 'nobody makes themselves an admin');
+select throws_ok('select from public.agent_run_inputs', '42501', null, 'what a run is made from is the service''s');
+select throws_ok('select from public.agent_run_traces', '42501', null, 'so is its trace');
+select throws_ok('select from public.agent_workers', '42501', null, 'so are its processes');
+select throws_ok('select from public.credit_openings', '42501', null, 'so are the openings');
+reset role;
+
+-- The same as somebody without a session's user
+select pg_temp.speak_as('authenticated', '');
+select is_empty('select from public.agent_runs', 'without a user there are no runs');
+select is_empty('select from public.credit_balances', 'nor a balance');
+reset role;
+
+-- An admin
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000003');
+select ok((select count(*) from public.agent_runs) >= 2, 'an admin reads all runs');
+select ok((select count(*) from public.agent_run_steps) >= 2, 'an admin reads all steps');
+select ok((select count(*) from public.credit_balances) >= 2, 'an admin reads all balances');
+select ok((select count(*) from public.credit_usage) >= 2, 'an admin reads the whole ledger');
+select lives_ok('select from public.admin_actions', 'an admin sees what admins did');
+select throws_ok('update public.credit_balances set credits_remaining = 1000', '42501', null, 'and writes no balance either');
+select throws_ok('delete from public.credit_usage', '42501', null, 'nor the ledger');
+reset role;
+
+-- The service
+select pg_temp.speak_as('service_role');
+select ok((select count(*) from public.agent_runs) >= 2, 'the service reads all runs');
+select lives_ok($$ update public.credit_balances set plan_type = 'pro' where user_id = 'a0000000-0000-4000-8000-000000000001' $$, 'the service writes balances');
+select lives_ok($$ insert into public.credit_usage (user_id, credits_used, operation_type) values ('a0000000-0000-4000-8000-000000000001', 0, 'image') $$, 'the service writes the ledger');
+select throws_ok($$ update public.credit_balances set credits_remaining = -1 where user_id = 'a0000000-0000-4000-8000-000000000001' $$, '23514', null, 'and leaves no balance below zero');
+reset role;
+
+select * from finish();
+rollback;
