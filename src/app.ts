@@ -1,6 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Config } from './config.js'
+import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import credits from './plugins/credits.js'
 import database from './plugins/database.js'
@@ -13,6 +14,7 @@ import requestLog from './plugins/request-log.js'
 import runs from './plugins/runs.js'
 import security from './plugins/security.js'
 import websocket from './plugins/websocket.js'
+import adminRoutes from './routes/admin.js'
 import agentRoutes from './routes/agent.js'
 import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
@@ -53,12 +55,14 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(leases)
   await app.register(runs)
   await app.register(credits)
+  await app.register(admin)
   await app.register(websocket)
 
   await app.register(healthRoutes)
   await app.register(agentRoutes)
   await app.register(runRoutes)
   await app.register(creditRoutes)
+  await app.register(adminRoutes)
   await app.register(socketRoutes)
   return app as unknown as FastifyInstance
 }

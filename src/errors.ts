@@ -31,6 +31,7 @@ export const errors = {
   badRequest: define('bad_request', 400, (problem: string) => problem),
   invalidJson: define('invalid_json', 400, (what: string) => `The ${what} is not valid JSON.`),
   unauthorized: define('unauthorized', 401, (problem: string) => problem),
+  sessionRequired: define('forbidden', 403, () => 'This needs an access token: API keys are not for administration.'),
   notFound: define('not_found', 404, () => 'There is nothing at this address.'),
   requestTimeout: define('request_timeout', 408, () => 'The request did not arrive in time.'),
   runCancelled: define('run_cancelled', 409, () => 'The run was cancelled.'),

@@ -2,7 +2,8 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 
 export const Uuid = Type.String({ format: 'uuid' })
 
-const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+/** In answers and bodies alike: there, and null. */
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
 /** What a TypeBox enumeration of strings is called in JSON Schema. */
 const Enum = <T extends string[]>(...values: [...T]) => Type.Unsafe<T[number]>({ type: 'string', enum: values })
@@ -98,6 +99,10 @@ export const Run = Type.Object({
 })
 export type Run = Static<typeof Run>
 
+/** A run as admins see it: with whose it is. */
+export const AdminRun = Type.Composite([Run, Type.Object({ userId: Uuid })])
+export type AdminRun = Static<typeof AdminRun>
+
 /** What a run that succeeded has brought; executionTime in milliseconds. */
 const answer = {
   response: Type.String(),
@@ -158,6 +163,33 @@ export const Credits = Type.Object({
 })
 export type Credits = Static<typeof Credits>
 
+/** What changed a balance; credits used below zero are such as were given. */
+export const LedgerEntry = Type.Object({
+  id: Uuid,
+  runId: Nullable(Uuid),
+  agentId: Nullable(Uuid),
+  creditsUsed: Type.Integer(),
+  operationType: Type.String(),
+  metadata: Type.Unknown(),
+  createdAt: Nullable(Type.String())
+})
+export type LedgerEntry = Static<typeof LedgerEntry>
+
+/** Balances, ledger and runs held against each other: `problems` are at most so many of the `total`. */
+export const Audit = Type.Object({
+  checked: Type.Object({ balances: Type.Integer(), entries: Type.Integer(), runs: Type.Integer() }),
+  problems: Type.Array(Type.Object({
+    kind: Type.String(),
+    userId: Nullable(Type.String()),
+    runId: Nullable(Type.String()),
+    expected: Nullable(Type.Integer()),
+    found: Nullable(Type.Integer()),
+    message: Type.String()
+  })),
+  total: Type.Integer()
+})
+export type Audit = Static<typeof Audit>
+
 export const AdminStats = Type.Object({
   total_users: Type.Integer(),
   total_agents: Type.Integer(),
@@ -187,7 +219,9 @@ export const Readiness = Type.Object({
   redis: State,
   gateway: State,
   python: State,
-  draining: Type.Boolean()
+  draining: Type.Boolean(),
+  /** Where an admin asked for it; null: the database could not be asked. */
+  audit: Type.Optional(Nullable(Audit))
 })
 export type Readiness = Static<typeof Readiness>
 

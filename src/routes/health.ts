@@ -1,6 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Health, Readiness } from '../schemas.js'
+import { Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
+import { ServiceError } from '../errors.js'
+import { errorAnswers, ErrorBody, Health, Readiness, type Audit } from '../schemas.js'
 import { version } from '../version.js'
+
+/** `deep`: whether balances, ledger and runs add up, too; for admins. */
+const ReadyQuery = Type.Object({ deep: Type.Integer({ minimum: 0, maximum: 1, default: 0 }) })
+const readyAnswers = { 200: Readiness, ...errorAnswers, 503: Type.Union([Readiness, ErrorBody]) }
 
 /** How long an answer of the gateway's is taken for its state, so that probes are not calls. */
 const GATEWAY_STATE_MS = 10_000
@@ -18,7 +25,8 @@ const health: FastifyPluginAsyncTypebox = async app => {
     uptime: process.uptime()
   }))
 
-  app.get('/ready', { config, schema: { response: { 200: Readiness, 503: Readiness } } }, async (_request, reply) => {
+  app.get('/ready', { config, schema: { querystring: ReadyQuery, response: readyAnswers } }, async (request, reply) => {
+    const audit = request.query.deep ? await auditFor(request) : undefined
     const [database, gateway] = await Promise.all([databaseIsUp(), gatewayState()])
     const draining = app.isDraining()
     const ready = database && gateway && !draining
@@ -28,9 +36,21 @@ const health: FastifyPluginAsyncTypebox = async app => {
       redis: 'off',
       gateway: gateway ? 'up' : 'down',
       python: 'off',
-      draining
+      draining,
+      audit
     })
   })
+
+  /** What does not add up is for somebody to look at, and no reason to take the service out of use. */
+  async function auditFor (request: FastifyRequest): Promise<Audit | null> {
+    await app.requireSession(request)
+    try {
+      return await app.admin.audit(request.caller!.userId)
+    } catch (error) {
+      if (error instanceof ServiceError && error.statusCode < 500) throw error
+      return null
+    }
+  }
 
   async function databaseIsUp (): Promise<boolean> {
     return app.database.call('schema_version').then(() => true, () => false)

@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import type { Database } from '../../src/database/port.js'
 import type { Run } from '../../src/schemas.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../helper.js'
+import { testLedger } from './ledger-contract.js'
 
 /** What the suite adds to a migrated database, so that it can look at tables, and at values, through the port itself. */
 export const TEST_FUNCTIONS = `
@@ -374,6 +375,8 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
       }
     }), { numRuns: 50 }))
   })
+
+  await testLedger(t, db)
 }
 
 const EXPECTED = new Set(['insufficient_credits', 'stale_attempt', 'idempotency_key_reused'])

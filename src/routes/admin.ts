@@ -1,0 +1,55 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { AdminRun, AdminStats, Credits, errorAnswers, IdempotencyHeaders, LedgerEntry, Nullable, RunStatus, Uuid } from '../schemas.js'
+
+const page = {
+  limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
+  cursor: Type.Optional(Uuid)
+}
+const UserParams = Type.Object({ id: Uuid })
+const RunQuery = Type.Object({
+  ...page,
+  userId: Type.Optional(Uuid),
+  status: Type.Optional(RunStatus),
+  agentId: Type.Optional(Uuid)
+})
+const GrantBody = Type.Object({
+  credits: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+  reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
+})
+
+const nextCursor = Nullable(Type.String())
+const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })
+const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
+
+/** What admins see and do, each time noted with who it was. */
+const admin: FastifyPluginAsyncTypebox = async app => {
+  app.get('/api/admin/stats', {
+    onRequest: app.requireUser,
+    schema: { response: { 200: AdminStats, ...errorAnswers } }
+  }, async request => app.admin.stats(request.caller!.userId))
+
+  app.get('/api/admin/runs', {
+    onRequest: app.requireSession,
+    schema: { querystring: RunQuery, response: { 200: RunList, ...errorAnswers } }
+  }, async request => app.admin.runs(request.caller!.userId, request.query))
+
+  app.get('/api/admin/users/:id/ledger', {
+    onRequest: app.requireSession,
+    schema: { params: UserParams, querystring: Type.Object(page), response: { 200: Ledger, ...errorAnswers } }
+  }, async request => app.admin.ledger(request.caller!.userId, request.params.id, request.query))
+
+  app.post('/api/admin/users/:id/credits', {
+    onRequest: app.requireSession,
+    schema: { params: UserParams, headers: IdempotencyHeaders, body: GrantBody, response: { 200: Credits, ...errorAnswers } }
+  }, async request => {
+    const { credits, reason } = request.body
+    const adminId = request.caller!.userId
+    const userId = request.params.id
+    const balance = await app.admin.grant(adminId, { userId, credits, reason, idempotencyKey: request.headers['idempotency-key'] })
+    app.log.info({ adminId, userId, credits }, 'credits were granted')
+    return balance
+  })
+}
+
+export default admin
