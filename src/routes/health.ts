@@ -27,7 +27,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
 
   app.get('/ready', { config, schema: { querystring: ReadyQuery, response: readyAnswers } }, async (request, reply) => {
     const audit = request.query.deep ? await auditFor(request) : undefined
-    const [database, gateway] = await Promise.all([databaseIsUp(), gatewayState()])
+    const [database, gateway] = await Promise.all([app.database.isUp(), gatewayState()])
     const draining = app.isDraining()
     const ready = database && gateway && !draining
     return reply.code(ready ? 200 : 503).send({
@@ -50,10 +50,6 @@ const health: FastifyPluginAsyncTypebox = async app => {
       if (error instanceof ServiceError && error.statusCode < 500) throw error
       return null
     }
-  }
-
-  async function databaseIsUp (): Promise<boolean> {
-    return app.database.call('schema_version').then(() => true, () => false)
   }
 }
 

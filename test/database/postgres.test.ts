@@ -15,13 +15,13 @@ t.test('the database by a pool of connections', async t => {
   await client.connect()
   t.teardown(() => client.end())
   await client.query(TEST_FUNCTIONS)
-  const database = connectPostgres(url, error => t.error(error))
+  const database = connectPostgres({ url, onBroken: error => t.error(error) })
   t.teardown(() => database.close())
   await testDatabase(t, database)
 
   t.test('a call whose connection the server ends is told so; connections that broke are replaced', async t => {
     const idle = new EventEmitter()
-    const database = connectPostgres(`${url}?application_name=doomed`, error => idle.emit('broken', error))
+    const database = connectPostgres({ url: `${url}?application_name=doomed`, onBroken: error => idle.emit('broken', error) })
     t.teardown(() => database.close())
     await database.call('schema_version')
     const broken = once(idle, 'broken')
@@ -35,7 +35,7 @@ t.test('the database by a pool of connections', async t => {
 })
 
 t.test('a server that is not there is told as such', async t => {
-  const database = connectPostgres('postgres://nobody@127.0.0.1:1/nothing', () => {})
+  const database = connectPostgres({ url: 'postgres://nobody@127.0.0.1:1/nothing' })
   t.teardown(() => database.close())
   await t.rejects(database.call('schema_version'), UNAVAILABLE)
 })
