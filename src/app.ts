@@ -34,6 +34,8 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
+    // The embedded database takes seconds to make itself, and many on a machine that is busy.
+    pluginTimeout: 60_000,
     genReqId: () => crypto.randomUUID(),
     // During a shutdown what arrives is still answered; new runs are refused by name.
     return503OnClosing: false,

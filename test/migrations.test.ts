@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations, migrate, type SqlRunner } from '../src/database/migrations.js'
-import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER } from './helper.js'
+import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER, runCli } from './helper.js'
 import { LIVE_PROJECTS } from './live-projects.js'
 
 t.test('migrations on PGlite', async t => testMigrations(t, async t => {
@@ -228,10 +226,6 @@ t.test('npm run migrate', async t => {
   })
 })
 
-function runMigrate (...args: string[]): Promise<{ code: unknown, stdout: string, stderr: string }> {
-  const script = fileURLToPath(new URL('../src/cli/migrate.ts', import.meta.url))
-  return new Promise(resolve => {
-    execFile(process.execPath, ['--import', 'tsx', script, ...args], { env: { PATH: process.env.PATH } }, (error, stdout, stderr) =>
-      resolve({ code: error ? error.code : 0, stdout, stderr }))
-  })
+function runMigrate (...args: string[]) {
+  return runCli('migrate', args)
 }

@@ -20,10 +20,14 @@ export interface Database {
 const PULSE = new Set(['heartbeat_worker', 'get_owned_runs', 'schema_version'])
 const PULSE_TIMEOUT = 3_000
 const CALL_TIMEOUT = 15_000
+/** What reads whole tables. */
+const LONG = new Set(['audit_credits', 'admin_audit_credits', 'adjust_ledger'])
+const LONG_TIMEOUT = 120_000
 
 /** For how many milliseconds a call is waited for: a connection may die without a word. */
 export function timeoutOf (fn: string): number {
-  return PULSE.has(fn) ? PULSE_TIMEOUT : CALL_TIMEOUT
+  if (PULSE.has(fn)) return PULSE_TIMEOUT
+  return LONG.has(fn) ? LONG_TIMEOUT : CALL_TIMEOUT
 }
 
 /** A database that only an operator can make fit; the message is one line for them, without passwords and keys. */

@@ -1,0 +1,30 @@
+import type { DatabaseConfig } from '../config.js'
+import { readConnectionUrl } from './connection-url.js'
+import { openEmbedded } from './embedded.js'
+import type { Database } from './port.js'
+import { connectPostgres, type PostgresOptions } from './postgres.js'
+import { connectSupabase } from './supabase.js'
+
+export interface Opened {
+  database: Database
+  /** Which it is, for people; without user and password. */
+  description: string
+}
+
+/**
+ * Opens the database that is configured, whether it answers or not.
+ * @throws {UnfitDatabaseError} where its URL makes no sense, {DirectoryLockedError} where another process has it.
+ */
+export async function openDatabase (config: DatabaseConfig, hooks: Pick<PostgresOptions, 'onBroken' | 'onTransactionPooler'> = {}): Promise<Opened> {
+  switch (config.kind) {
+    case 'postgres': {
+      const { description } = readConnectionUrl(config.url, config.ca)
+      return {
+        database: connectPostgres({ ...config, ...hooks }),
+        description: `PostgreSQL by SUPABASE_DB_URL, ${description}, at most ${config.maxConnections + 1} connections`
+      }
+    }
+    case 'supabase': return { database: connectSupabase(config.url, config.serviceRoleKey), description: 'Supabase by SUPABASE_URL' }
+    case 'embedded': return { database: await openEmbedded(config.dataDir), description: 'embedded PostgreSQL' }
+  }
+}
