@@ -1,0 +1,35 @@
+/** What a tool needs to know of the run that calls it. */
+export interface ToolContext {
+  readonly runId: string
+  readonly agentId: string
+  readonly userId: string
+  /** Aborted when the run is cancelled, lost or let go of. */
+  readonly signal: AbortSignal
+}
+
+/** Something that a model may call. */
+export interface Tool {
+  /** As models take names: `[a-zA-Z0-9_-]`, 1 to 64 of them. */
+  readonly name: string
+  readonly description: string
+  /** JSON Schema of the arguments: of an object. The arguments are checked against it before a call. */
+  readonly parameters: object
+  /**
+   * Does it; returns what the model is told.
+   * @throws {ToolError} whose sentence the model is told instead; anything else is told as a failure without details.
+   */
+  call (args: Record<string, unknown>, context: ToolContext): Promise<string>
+}
+
+/** A tool could not do what it was asked to; the sentence is for the model, and for the run's readers. */
+export class ToolError extends Error {}
+
+/** A function of an agent: a row of `agent_functions`. */
+export interface AgentFunction {
+  name: string
+  description?: string | null
+  /** api_call, data_transform, conditional, webhook, python, mcp. */
+  type: string
+  triggerKeywords: string[]
+  config: Record<string, unknown>
+}
