@@ -44,11 +44,12 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
 
   t.test('a migration that fails leaves nothing behind, and can be applied once it is mended', async t => {
     const sql = await open(t)
-    const broken = (await listMigrations()).at(-1)!
+    const files = await listMigrations()
+    const broken = files.find(file => file.includes('runs_and_credits'))!
     const failing: SqlRunner = { ...sql, run: script => sql.run(isOf(broken, script) ? `${script}; select 1 / 0` : script) }
     await t.rejects(migrate(failing), /division by zero/)
     t.same(await sql.query("select to_regclass('public.agent_runs') as t, to_regproc('public.begin_run') as f", []), [{ t: null, f: null }])
-    t.same(await migrate(sql), [broken])
+    t.same(await migrate(sql), files.slice(files.indexOf(broken)))
   })
 
   t.test('the service\'s functions are for service_role alone', async t => {
