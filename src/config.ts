@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { envSchema } from 'env-schema'
 import { Type, type Static } from '@sinclair/typebox'
 
@@ -14,6 +16,8 @@ const Environment = Type.Object({
   SUPABASE_SERVICE_ROLE_KEY: Type.Optional(Type.String()),
   SUPABASE_JWT_SECRET: Type.Optional(Type.String()),
   SUPABASE_DB_URL: Type.Optional(Type.String()),
+  SUPABASE_DB_POOL_MAX: Type.Integer({ minimum: 1, default: 20 }),
+  SUPABASE_DB_CA: Type.Optional(Type.String()),
   LOVABLE_API_KEY: Type.Optional(Type.String()),
   AI_GATEWAY_URL: Type.Optional(Type.String()),
   AI_MODEL: Type.Optional(Type.String()),
@@ -38,7 +42,7 @@ export const DEFAULT_MODEL = 'google/gemini-2.5-flash'
 
 /** Where the truth lives. */
 export type DatabaseConfig =
-  | { readonly kind: 'postgres', readonly url: string }
+  | { readonly kind: 'postgres', readonly url: string, readonly maxConnections: number, readonly ca?: string }
   | { readonly kind: 'supabase', readonly url: string, readonly serviceRoleKey: string }
   | { readonly kind: 'embedded', readonly dataDir: string }
 
@@ -188,7 +192,8 @@ function chooseDatabase (env: Environment, production: boolean, problems: string
   const { SUPABASE_DB_URL: dbUrl, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: serviceRoleKey } = env
   checkUrl('SUPABASE_DB_URL', dbUrl, ['postgres:', 'postgresql:'], problems)
   checkUrl('SUPABASE_URL', url, ['http:', 'https:'], problems)
-  if (dbUrl) return { kind: 'postgres', url: dbUrl }
+  const ca = readCertificate('SUPABASE_DB_CA', env.SUPABASE_DB_CA, problems)
+  if (dbUrl) return { kind: 'postgres', url: dbUrl, maxConnections: env.SUPABASE_DB_POOL_MAX, ca }
   if (url) {
     if (!serviceRoleKey) problems.push('SUPABASE_SERVICE_ROLE_KEY is missing: SUPABASE_URL needs it')
     return { kind: 'supabase', url: withoutSlash(url), serviceRoleKey: serviceRoleKey ?? '' }
@@ -227,6 +232,18 @@ function readList (list = ''): string[] {
 function checkUrl (name: string, value: string | undefined, protocols: string[], problems: string[]): void {
   if (value && !(URL.canParse(value) && protocols.includes(new URL(value).protocol))) {
     problems.push(`${name} must be a URL that begins with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
+  }
+}
+
+/** A certificate's PEM text, where the value is that, with or without its line breaks written as \\n, or names a file of it. */
+function readCertificate (name: string, value: string | undefined, problems: string[]): string | undefined {
+  if (!value) return undefined
+  try {
+    const pem = value.startsWith('-----BEGIN') ? value.replaceAll('\\n', '\n') : readFileSync(value, 'utf8')
+    return new X509Certificate(pem) && pem
+  } catch (error) {
+    const { syscall, code } = error as NodeJS.ErrnoException
+    problems.push(syscall ? `${name} names a file that cannot be read (${code})` : `${name} must be a CA certificate in PEM, or the path of one`)
   }
 }
 

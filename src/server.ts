@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.js'
 import { ConfigError, loadConfig, type Config } from './config.js'
 import { DirectoryLockedError } from './database/directory-lock.js'
+import { UnfitDatabaseError } from './database/port.js'
 import { createLogger } from './logger.js'
 
 /** What the parts need to close after the runs have ended. */
@@ -58,7 +59,7 @@ function greeting (url: string): string {
 /** What an operator can mend is one line a problem; only what nobody foresaw shows where it happened. */
 function explain (error: unknown): string {
   if (error instanceof ConfigError) return error.problems.map(problem => `config: ${problem}`).join('\n')
-  if (error instanceof DirectoryLockedError) return error.message
+  if (error instanceof DirectoryLockedError || error instanceof UnfitDatabaseError) return error.message
   const { code, message, stack, cause } = error as NodeJS.ErrnoException & { cause?: Error }
   switch (code) {
     case 'EADDRINUSE': return 'PORT is in use by another program: stop that one, or set PORT to another number'

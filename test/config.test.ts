@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { ConfigError, DEFAULT_GATEWAY_URL, DEFAULT_MODEL, parseConfig, type Config } from '../src/config.js'
@@ -101,13 +102,23 @@ t.test('every variable is read, without the blanks around it', async t => {
 })
 
 t.test('SUPABASE_DB_URL wins over SUPABASE_URL, and that over the embedded database', async t => {
-  t.strictSame(parseConfig({ ...SUPABASE, ...POSTGRES }).database, { kind: 'postgres', url: POSTGRES.SUPABASE_DB_URL })
+  t.strictSame(parseConfig({ ...SUPABASE, ...POSTGRES }).database, { kind: 'postgres', url: POSTGRES.SUPABASE_DB_URL, maxConnections: 20, ca: undefined })
   t.equal(parseConfig({ ...SUPABASE, ...POSTGRES }).supabaseUrl, SUPABASE.SUPABASE_URL, 'whose keys check tokens all the same')
+  t.match(parseConfig({ ...POSTGRES, SUPABASE_DB_POOL_MAX: '3' }).database, { maxConnections: 3 })
   t.equal(parseConfig({ ...POSTGRES, SUPABASE_DB_URL: 'postgresql://host/db' }).database.kind, 'postgres')
   t.equal(parseConfig({ ...SUPABASE, EMBEDDED: 'true' }).database.kind, 'supabase')
   t.strictSame(parseConfig({ ...SUPABASE, SUPABASE_URL: 'http://localhost:54321//' }).database,
     { kind: 'supabase', url: 'http://localhost:54321', serviceRoleKey: 'service-key' })
   t.strictSame(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true', DATA_DIR: '/data' }).database, { kind: 'embedded', dataDir: '/data' })
+})
+
+t.test('the database\'s CA certificate is given as text, with or without its line breaks, or as a file', async t => {
+  const path = fileURLToPath(new URL('fixtures/ca.pem', import.meta.url))
+  const pem = (await readFile(path, 'utf8')).trim()
+  const caOf = (value: string) => (parseConfig({ ...POSTGRES, SUPABASE_DB_CA: value }).database as { ca?: string }).ca
+  t.equal(caOf(pem), pem)
+  t.equal(caOf(pem.replaceAll('\n', '\\n')), pem)
+  t.equal(caOf(path)!.trim(), pem)
 })
 
 t.test('the gateway is the one at AI_GATEWAY_URL, else Lovable\'s by its key, else the demo model', async t => {
@@ -134,6 +145,11 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ DRAIN_SECONDS: 'Infinity' }, 'DRAIN_SECONDS', /number/],
     [{ SSE_MAX_SECONDS: '0' }, 'SSE_MAX_SECONDS', /> 0/],
     [{ ...POSTGRES, SUPABASE_DB_URL: 'mysql://host/db' }, 'SUPABASE_DB_URL', /postgres:\/\/ or postgresql:\/\//],
+    [{ ...POSTGRES, SUPABASE_DB_POOL_MAX: '0' }, 'SUPABASE_DB_POOL_MAX', />= 1/],
+    [{ ...POSTGRES, SUPABASE_DB_POOL_MAX: '2.5' }, 'SUPABASE_DB_POOL_MAX', /integer/],
+    [{ ...POSTGRES, SUPABASE_DB_CA: '/no/such/file.pem' }, 'SUPABASE_DB_CA', /names a file that cannot be read \(ENOENT\)$/],
+    [{ ...POSTGRES, SUPABASE_DB_CA: fileURLToPath(import.meta.url) }, 'SUPABASE_DB_CA', /CA certificate in PEM/],
+    [{ ...POSTGRES, SUPABASE_DB_CA: '-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----' }, 'SUPABASE_DB_CA', /CA certificate in PEM/],
     [{ ...SUPABASE, SUPABASE_URL: 'project.supabase.co' }, 'SUPABASE_URL', /http:\/\/ or https:\/\//],
     [{ AI_GATEWAY_URL: 'localhost:11434' }, 'AI_GATEWAY_URL', /http:\/\/ or https:\/\//],
     [{ ...SUPABASE, SUPABASE_SERVICE_ROLE_KEY: '' }, 'SUPABASE_SERVICE_ROLE_KEY', /missing/],

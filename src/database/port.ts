@@ -16,6 +16,19 @@ export interface Database {
   close (): Promise<void>
 }
 
+/** What tells others that this process and the database live: soon answered, or asked again before a lease ends. */
+const PULSE = new Set(['heartbeat_worker', 'get_owned_runs', 'schema_version'])
+const PULSE_TIMEOUT = 3_000
+const CALL_TIMEOUT = 15_000
+
+/** For how many milliseconds a call is waited for: a connection may die without a word. */
+export function timeoutOf (fn: string): number {
+  return PULSE.has(fn) ? PULSE_TIMEOUT : CALL_TIMEOUT
+}
+
+/** A database that only an operator can make fit; the message is one line for them, without passwords and keys. */
+export class UnfitDatabaseError extends Error {}
+
 /** How the drivers see an error of PostgreSQL or PostgREST. */
 export interface SqlError { code?: string, message: string, hint?: string | null }
 
@@ -27,7 +40,7 @@ export function translateError ({ code = '', message, hint }: SqlError): Service
   if (status && hint) return new ServiceError(hint, Number(status), message)
   // 42883 undefined function, 42P01 undefined table; PGRST202 is the first in PostgREST's words.
   if (['42883', '42P01', 'PGRST202'].includes(code)) return errors.databaseNotMigrated().with({ cause })
-  if (isConnectionError(code)) return errors.databaseUnavailable().with({ cause })
+  if (isConnectionError(code) || isRefusal(code)) return errors.databaseUnavailable().with({ cause })
   return errors.internal().with({ cause })
 }
 
@@ -38,6 +51,16 @@ export function translateError ({ code = '', message, hint }: SqlError): Service
  */
 function isConnectionError (code: string): boolean {
   return code === '' || /^(08|40|53|57)/.test(code) || ['25006', '55P03', 'XX000', 'HTTP 429'].includes(code) || /^PGRST00/.test(code) || /^E[A-Z_]+$/.test(code)
+}
+
+/**
+ * What does not let this service in, until an operator has mended it. 28 no such role, wrong password or not in
+ * pg_hba.conf; 3D no such database; PGRST30x and HTTP 401, 403 a key that is none; the rest are names of TLS's, all of
+ * which say that a certificate was not taken or no encryption agreed upon.
+ */
+export function isRefusal (code: string): boolean {
+  return /^(28|3D|PGRST30)/.test(code) || ['HTTP 401', 'HTTP 403'].includes(code) ||
+    /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_SELF|SELF_SIGNED_|INVALID_CA|HOSTNAME_MISMATCH)/.test(code)
 }
 
 /** Arguments that PostgreSQL takes: its text and jsonb know neither NUL nor half of a surrogate pair. */

@@ -1,42 +1,122 @@
+import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { readConnectionUrl } from './connection-url.js'
 import { migrate, type MigrateOptions } from './migrations.js'
-import { toQuery, translateError, type Database, type SqlError } from './port.js'
+import { timeoutOf, toQuery, translateError, type Database, type SqlError } from './port.js'
 
-const MAX_CONNECTIONS = 20
 const CONNECT_TIMEOUT = 5_000
-const STATEMENT_TIMEOUT = 15_000
 const CLOSE_TIMEOUT = 2_000
 
-/** The database by a pool of direct connections. */
-export function connectPostgres (url: string, onError: (error: Error) => void): Database {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: MAX_CONNECTIONS,
-    connectionTimeoutMillis: CONNECT_TIMEOUT,
-    query_timeout: STATEMENT_TIMEOUT
-  })
-  // An idle connection that breaks is the pool's to replace; without a listener it would end the process.
-  pool.on('error', onError)
+/**
+ * What does not wait behind users' calls, which may all be waiting for one locked balance: a process that is not heard
+ * of loses its runs, what others left behind is to be taken over, and a full pool is no database that is away.
+ */
+const APART = new Set(['heartbeat_worker', 'get_owned_runs', 'claim_runs', 'release_runs', 'schema_version'])
+
+/** Prepared statement does not exist, and exists already: the session is another's than it was. */
+const OTHER_SESSION = new Set(['26000', '42P05'])
+
+export interface PostgresOptions {
+  url: string
+  /** PEM text of the CA of the server's certificate. */
+  ca?: string
+  /** Connections for users' calls; there is one more. */
+  maxConnections?: number
+  /** An idle connection broke: the pool replaces it when one is needed. */
+  onBroken?: (error: Error) => void
+  /** What the URL did not tell: connections go by a transaction pooler. */
+  onTransactionPooler?: () => void
+}
+
+/**
+ * The database by a pool of connections, direct or by a pooler, and one beside it for what must not wait.
+ * @throws {UnfitDatabaseError} where the URL makes no sense.
+ */
+export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () => {}, onTransactionPooler = () => {} }: PostgresOptions): Database {
+  const { options, isTransactionPooler } = readConnectionUrl(url, ca)
+  const open = (max: number) => {
+    const pool = new pg.Pool({ ...options, max, connectionTimeoutMillis: CONNECT_TIMEOUT, keepAlive: true })
+    // Without a listener a connection that breaks would end the process: from its first moment on, idle or in use, where
+    // its query hears of it too.
+    pool.on('connect', client => client.on('error', () => {}))
+    return pool.on('error', error => { if (!pool.ending) onBroken(error) })
+  }
+  const pools = { users: open(maxConnections), apart: open(1) }
+  let hasSessions = !isTransactionPooler
   return {
     async call<T> (fn: string, args = {}) {
       try {
-        const { rows } = await pool.query(toQuery(fn, args))
-        return rows[0].result as T
+        return await ask<T>(fn, toQuery(fn, args))
       } catch (error) {
-        throw translateError(error as SqlError)
+        throw translateError(describe(error as SqlError))
       }
     },
     // A server that does not answer any more is not waited for.
-    close: () => Promise.race([pool.end(), delay(CLOSE_TIMEOUT, undefined, { ref: false })])
+    close: async () => {
+      await Promise.race([Promise.all([pools.users.end(), pools.apart.end()]), delay(CLOSE_TIMEOUT, undefined, { ref: false })])
+    }
   }
+
+  async function ask<T> (fn: string, { text, values }: ReturnType<typeof toQuery>): Promise<T> {
+    const pool = APART.has(fn) ? pools.apart : pools.users
+    const query = { text, values, query_timeout: timeoutOf(fn) }
+    if (!hasSessions) return run<T>(pool, query)
+    try {
+      return await run<T>(pool, { ...query, name: nameOf(text) })
+    } catch (error) {
+      if (!OTHER_SESSION.has((error as SqlError).code ?? '')) throw error
+      if (hasSessions) onTransactionPooler()
+      hasSessions = false
+      // Refused before it was executed.
+      return run<T>(pool, query)
+    }
+  }
+}
+
+/** One query on one connection, which is kept where it is as good as before: a business error is an answer. */
+async function run<T> (pool: pg.Pool, query: pg.QueryConfig): Promise<T> {
+  const client = await pool.connect()
+  let isBroken = true
+  try {
+    const { rows } = await client.query<{ result: T }>(query)
+    isBroken = false
+    return rows[0]!.result
+  } catch (error) {
+    isBroken = breaksConnection((error as SqlError).code)
+    throw error
+  } finally {
+    client.release(isBroken)
+  }
+}
+
+/**
+ * Without a SQLSTATE the answer is still to come, or nobody is there. With one of these the server or a pooler is about
+ * to go (08, 57P, XX), or is not the one to write to any more (25006).
+ */
+function breaksConnection (code = ''): boolean {
+  return !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(08|57P|XX|25006)/.test(code)
+}
+
+/** Short and the same in all processes: behind an unknown pooler they meet in one session. */
+function nameOf (text: string): string {
+  return `jeesi_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+}
+
+/** An error of the driver's own in words. */
+function describe (error: SqlError & { errors?: Error[] }): SqlError {
+  // Of a name with several addresses each has failed.
+  const message = error.message || error.errors?.[0]?.message || 'no connection'
+  const { code, hint } = error
+  return { code, hint, message: message === 'timeout exceeded when trying to connect' ? 'no connection came free in time' : message }
 }
 
 /** Brings a database up to date by a connection of its own. Returns the names of the migrations that were applied now. */
 export async function migratePostgres (url: string, options?: MigrateOptions): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT })
+  const client = new pg.Client({ ...readConnectionUrl(url).options, connectionTimeoutMillis: CONNECT_TIMEOUT })
   await client.connect()
   try {
+    // Each script is one message, which is one transaction: behind a transaction pooler too.
     return await migrate({
       async run (sql) { await client.query(sql) },
       async query (sql, values) { return (await client.query(sql, values)).rows }

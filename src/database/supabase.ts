@@ -1,8 +1,6 @@
 import { createClient } from '@supabase/supabase-js'
 import { WebSocket } from 'ws'
-import { toStorableArguments, translateError, type Database } from './port.js'
-
-const CALL_TIMEOUT = 15_000
+import { isRefusal, timeoutOf, toStorableArguments, translateError, type Database, type SqlError } from './port.js'
 
 /** The database behind Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
 export function connectSupabase (url: string, serviceRoleKey: string): Database {
@@ -13,15 +11,20 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
   })
   return {
     async call<T> (fn: string, args = {}) {
-      const { data, error, status } = await client.rpc(fn, toStorableArguments(args)).abortSignal(AbortSignal.timeout(CALL_TIMEOUT))
+      const { data, error, status } = await client.rpc(fn, toStorableArguments(args)).abortSignal(AbortSignal.timeout(timeoutOf(fn)))
       if (!error) return data as T
-      throw translateError({ ...error, code: isUnreachable(status, error.code) ? '' : error.code || `HTTP ${status}` })
+      if (status === 0) throw translateError(explain(error))
+      // The answer of a proxy in front of a PostgREST that is down has no SQLSTATE, and is a page.
+      const code = error.code || (status >= 500 ? '' : `HTTP ${status}`)
+      const message = /^\s*(<|$)/.test(error.message ?? '') ? `HTTP ${status}` : error.message
+      throw translateError({ code, message, hint: error.hint })
     },
     async close () {}
   }
 }
 
-/** No answer at all, or that of a proxy in front of a PostgREST that is down: its body has no SQLSTATE. */
-function isUnreachable (status: number, code: string | undefined): boolean {
-  return status === 0 || (status >= 500 && !code)
+/** No answer at all: why, supabase-js hides in its details, before a stack. */
+function explain ({ message, details }: { message: string, details: string }): SqlError {
+  const [, cause, code] = /\nCaused by: \w+: (.*?)(?: \((\w+)\))?\n/.exec(`${details}\n`) ?? []
+  return { code: code && isRefusal(code) ? code : '', message: cause || code || message }
 }

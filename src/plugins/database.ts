@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { DatabaseConfig } from '../config.js'
+import { readConnectionUrl } from '../database/connection-url.js'
 import { openEmbedded } from '../database/embedded.js'
 import type { Database } from '../database/port.js'
 import { connectPostgres } from '../database/postgres.js'
@@ -13,24 +13,33 @@ declare module 'fastify' {
 }
 
 async function database (app: FastifyInstance): Promise<void> {
-  const { database: config } = app.config
-  const connection = await connect(config, app)
-  app.log.info({ database: config.kind }, `database: ${DESCRIPTIONS[config.kind]}`)
+  const connection = await connect(app)
   app.decorate('database', connection)
   app.addHook('onClose', () => connection.close())
 }
 
-const DESCRIPTIONS: Record<DatabaseConfig['kind'], string> = {
-  postgres: 'PostgreSQL by SUPABASE_DB_URL',
-  supabase: 'Supabase by SUPABASE_URL',
-  embedded: 'embedded PostgreSQL'
-}
-
-async function connect (config: DatabaseConfig, app: FastifyInstance): Promise<Database> {
+async function connect (app: FastifyInstance): Promise<Database> {
+  const { log, config: { database: config } } = app
+  const say = (description: string) => log.info({ database: config.kind }, `database: ${description}`)
   switch (config.kind) {
-    case 'postgres': return connectPostgres(config.url, err => app.log.warn({ err }, 'an idle database connection broke'))
-    case 'supabase': return connectSupabase(config.url, config.serviceRoleKey)
-    case 'embedded': return openEmbedded(config.dataDir)
+    case 'postgres': {
+      const { description } = readConnectionUrl(config.url, config.ca)
+      const connection = connectPostgres({
+        ...config,
+        onBroken: err => log.warn({ err }, 'an idle database connection broke'),
+        onTransactionPooler: () => log.info('the database is behind a transaction pooler: statements are not prepared from here on')
+      })
+      say(`PostgreSQL by SUPABASE_DB_URL, ${description}, at most ${config.maxConnections + 1} connections`)
+      return connection
+    }
+    case 'supabase':
+      say('Supabase by SUPABASE_URL')
+      return connectSupabase(config.url, config.serviceRoleKey)
+    case 'embedded': {
+      const connection = await openEmbedded(config.dataDir)
+      say('embedded PostgreSQL')
+      return connection
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { connectSupabase } from '../../src/database/supabase.js'
+import { findFreePort } from '../doubles/programs.js'
 import { startPostgrest, type Sql } from '../doubles/postgrest.js'
 import { createDataDir, createPostgres, findPostgres } from '../helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
@@ -41,7 +42,8 @@ async function testSupabase (t: Test, sql: Sql): Promise<void> {
 }
 
 t.test('a server that is not there is told as such', async t => {
-  await t.rejects(connectSupabase('http://127.0.0.1:1', KEY).call('schema_version'), UNAVAILABLE)
+  const host = `127.0.0.1:${await findFreePort()}`
+  await t.rejects(connectSupabase(`http://${host}`, KEY).call('schema_version'), { ...UNAVAILABLE, cause: { message: `connect ECONNREFUSED ${host}` } })
 })
 
 t.test('so is a proxy that answers in place of one that is down', async t => {
@@ -53,7 +55,7 @@ t.test('so is a proxy that answers in place of one that is down', async t => {
   await once(server, 'listening')
   t.teardown(() => { server.close() })
   const database = connectSupabase(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, KEY)
-  for (status of [502, 503, 504, 521]) await t.rejects(database.call('schema_version'), UNAVAILABLE, `${status}`)
+  for (status of [502, 503, 504, 521]) await t.rejects(database.call('schema_version'), { ...UNAVAILABLE, cause: { message: `HTTP ${status}` } })
 })
 
 t.test('so is a PostgREST without its database', async t => {
@@ -62,7 +64,7 @@ t.test('so is a PostgREST without its database', async t => {
   await t.rejects(database.call('schema_version'), UNAVAILABLE)
 })
 
-t.test('a key that the server does not take is no unavailability, and is not named', async t => {
+t.test('a key that the server does not take is for the operator to mend, and is not named', async t => {
   const database = connectSupabase(await startPostgrest(t, { query: async () => [] }, KEY), 'another-key')
-  await t.rejects(database.call('schema_version'), { code: 'internal_error', statusCode: 500, message: /^((?!another-key).)*$/ })
+  await t.rejects(database.call('schema_version'), { ...UNAVAILABLE, cause: { code: 'HTTP 401', message: /^((?!another-key).)*$/ } })
 })
