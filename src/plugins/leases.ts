@@ -147,9 +147,10 @@ async function leases (app: FastifyInstance): Promise<void> {
     const round = () => {
       if (busy) return
       busy = true
-      running = task().then(() => { failing = false }, err => {
-        // Once for each time without database, not once a second.
-        if (!failing) app.log.warn({ err }, 'the database could not be asked: it is asked again and again')
+      running = task().then(() => { failing = false }, async err => {
+        // Of a database that is away the watch tells; of another trouble this does, once and not once a second.
+        if (failing || !await database.isUp()) return
+        app.log.warn({ err }, 'the database could not be asked: it is asked again and again')
         failing = true
       }).finally(() => { busy = false })
     }

@@ -19,7 +19,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
   }))
 
   app.get('/ready', { config, schema: { response: { 200: Readiness, 503: Readiness } } }, async (_request, reply) => {
-    const [database, gateway] = await Promise.all([databaseIsUp(), gatewayState()])
+    const [database, gateway] = await Promise.all([app.database.isUp(), gatewayState()])
     const draining = app.isDraining()
     const ready = database && gateway && !draining
     return reply.code(ready ? 200 : 503).send({
@@ -31,10 +31,6 @@ const health: FastifyPluginAsyncTypebox = async app => {
       draining
     })
   })
-
-  async function databaseIsUp (): Promise<boolean> {
-    return app.database.call('schema_version').then(() => true, () => false)
-  }
 }
 
 function cached<T> (ms: number, ask: () => Promise<T>): () => Promise<T> {
