@@ -51,12 +51,13 @@ export interface Answer { status: number, headers: Headers, body: any }
 export interface Told { status: number, headers: Headers, raw: string, events: Array<RunEvent & { seq: number }>, text: string }
 
 /**
- * Starts the service on a free port with an embedded database.
+ * Starts the service on a free port, with an embedded database unless the variables name another.
  * @param variables environment variables beside those every test needs.
  */
 export async function startService (t: Test, variables: Record<string, string> = {}, gatewayUrl?: string): Promise<Service> {
   const gateway = await startGateway(t)
-  const dataDir = variables.DATA_DIR ?? await createDataDir(t)
+  const isEmbedded = !variables.SUPABASE_URL && !variables.SUPABASE_DB_URL
+  const dataDir = variables.DATA_DIR ?? (isEmbedded ? await createDataDir(t) : '')
   const config = parseConfig({
     NODE_ENV: 'test',
     HOST: '127.0.0.1',

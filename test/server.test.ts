@@ -1,15 +1,14 @@
-import { exec, spawn, type ChildProcess } from 'node:child_process'
+import { exec, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, readStream, textOf } from './helper.js'
+import { launch, run } from './process.js'
 
-const TSX = import.meta.resolve('tsx')
 const HELLO = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hello' }] }
 
 t.test('with nothing configured the service prints its URL and a curl line that works as it stands', async t => {
@@ -195,25 +194,4 @@ async function end ({ child }: Started): Promise<{ code: number, ms: number }> {
   child.kill('SIGTERM')
   const [code] = await once(child, 'exit')
   return { code, ms: performance.now() - since }
-}
-
-/** A program of ours from its start to its end. */
-async function run (t: Test, script: string, args: string[], variables: Record<string, string>) {
-  const child = launch(t, script, args, variables)
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'exit')])
-  return { code, stdout, stderr }
-}
-
-/** Sees no environment but this, and no .env file. */
-function launch (t: Test, script: string, args: string[], variables: Record<string, string>): ChildProcess {
-  const path = fileURLToPath(new URL(`../src/${script}`, import.meta.url))
-  const child = spawn(process.execPath, ['--import', TSX, path, ...args], {
-    cwd: tmpdir(), env: { PATH: process.env.PATH, ...variables }, stdio: ['ignore', 'pipe', 'pipe']
-  })
-  t.teardown(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  })
-  return child
 }

@@ -57,6 +57,7 @@ function explain (error: Error): Finding {
 function advise (code: string, message: string): string {
   if (/no encryption$|SSL off/.test(message)) return '; add sslmode=require to SUPABASE_DB_URL'
   if (/^HTTP 40[13]|^PGRST30/.test(code)) return '; see SUPABASE_SERVICE_ROLE_KEY'
+  if (/^HTTP /.test(code)) return '; see SUPABASE_URL'
   if (/certificate/.test(message)) return '; see SUPABASE_DB_CA'
   return ''
 }

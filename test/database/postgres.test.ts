@@ -3,7 +3,7 @@ import pg from 'pg'
 import t from 'tap'
 import { translateError } from '../../src/database/port.js'
 import { connectPostgres } from '../../src/database/postgres.js'
-import { createPostgres, findPostgres } from '../helper.js'
+import { createPostgres, DEMO_USER, findPostgres } from '../helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
 const UNAVAILABLE = { code: 'database_unavailable', statusCode: 503, message: /cannot be reached/ }
@@ -32,6 +32,68 @@ t.test('the database by a pool of connections', async t => {
     await refused
     t.same(await database.call('schema_version'), { version: 2, oldest: 1, writable: true })
   })
+
+  t.test('statements are prepared once a connection', async t => {
+    const database = connectPostgres({ url, maxConnections: 1 })
+    t.teardown(() => database.close())
+    const prepared = () => database.call<unknown[]>('test_sql', {
+      p_sql: 'select name from pg_prepared_statements where statement like \'%test_sql%\''
+    })
+    t.match(await prepared(), [{ name: /^jeesi_\w{16}$/ }])
+    t.equal((await prepared()).length, 1)
+  })
+
+  t.test('an error that is an answer keeps its connection', async t => {
+    const database = connectPostgres({ url, maxConnections: 1 })
+    t.teardown(() => database.close())
+    const pid = async () => (await database.call<Array<{ pid: number }>>('test_sql', { p_sql: 'select pg_backend_pid() as pid' }))[0]!.pid
+    const before = await pid()
+    await t.rejects(database.call('get_run', { p_user_id: DEMO_USER, p_run_id: DEMO_USER }), { code: 'run_not_found' })
+    await t.rejects(database.call('test_sql', { p_sql: 'select 1 / 0' }), { code: 'internal_error' })
+    t.equal(await pid(), before)
+  })
+
+  t.test('a sign of life that is not answered is given up with its connection, before a lease ends', async t => {
+    const database = connectPostgres({ url })
+    t.teardown(() => database.close())
+    const beat = () => database.call('heartbeat_worker', { p_owner: DEMO_USER, p_lease_seconds: 6 })
+    await beat()
+    await client.query('begin; lock table public.agent_workers')
+    const since = performance.now()
+    await t.rejects(beat(), UNAVAILABLE)
+    t.ok(performance.now() - since < 4000)
+    await database.call('schema_version')
+    t.ok(performance.now() - since < 5000, 'the next has another')
+    await client.query('rollback')
+    t.match(await beat(), { lapsed: false })
+  })
+
+  t.test('a pool that is exhausted refuses in time, and holds up no sign of life', async t => {
+    const database = connectPostgres({ url, maxConnections: 2 })
+    t.teardown(() => database.close())
+    const sleeping = [1, 2].map(() => database.call('test_sql', { p_sql: 'select pg_sleep(7)' }))
+    const since = performance.now()
+    const refused = t.rejects(database.call('test_echo'), { ...UNAVAILABLE, cause: { message: 'no connection came free in time' } })
+    await database.call('heartbeat_worker', { p_owner: DEMO_USER, p_lease_seconds: 6 })
+    await database.call('claim_runs', { p_owner: DEMO_USER, p_lease_seconds: 6, p_limit: 1 })
+    await database.call('schema_version')
+    t.ok(performance.now() - since < 2000, 'these have a connection of their own')
+    await refused
+    t.ok(performance.now() - since < 6000)
+    await Promise.all(sleeping)
+    t.match(await database.call('test_echo'), { text: 'unset' })
+  })
+
+  t.test('a connection that dies at the very moment it is made ends nothing but its call', async t => {
+    const database = connectPostgres({ url: `${url}?application_name=doomed` })
+    t.teardown(() => database.close())
+    for (let round = 0; round < 20; round++) {
+      const end = { code: undefined as string | undefined }
+      database.call('test_sql', { p_sql: 'select pg_sleep(60)' }).catch(({ code }) => { end.code = code })
+      while (!end.code) await endConnections(client)
+      t.equal(end.code, 'database_unavailable')
+    }
+  })
 })
 
 t.test('a server that is not there is told as such', async t => {
@@ -41,7 +103,7 @@ t.test('a server that is not there is told as such', async t => {
 })
 
 t.test('what goes by with time is unavailability, what does not is an internal error', async t => {
-  for (const code of ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', '57P03', '08006', '53300', '25006']) {
+  for (const code of ['28P01', '28000', '3D000', '57014', '08P01', 'XX000', 'SELF_SIGNED_CERT_IN_CHAIN', 'HTTP 401', 'PGRST301', 'ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', '57P03', '08006', '53300', '25006']) {
     t.equal(translateError({ code, message: 'no' }).code, 'database_unavailable', code)
   }
   for (const code of ['22P02', '23505', '42501', '42601', 'PT402', 'PT40']) {

@@ -6,6 +6,7 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { connectSupabase } from '../../src/database/supabase.js'
+import { findFreePort } from '../doubles/programs.js'
 import { startPostgrest, type Sql } from '../doubles/postgrest.js'
 import { createDataDir, createPostgres, findPostgres } from '../helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
@@ -43,12 +44,8 @@ async function testSupabase (t: Test, sql: Sql): Promise<void> {
 }
 
 t.test('a server that is not there is told as such', async t => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  const { call } = connectSupabase(`http://127.0.0.1:${port}`, KEY)
-  await t.rejects(call('schema_version'), { ...UNAVAILABLE, cause: { message: `connect ECONNREFUSED 127.0.0.1:${port}` } })
+  const host = `127.0.0.1:${await findFreePort()}`
+  await t.rejects(connectSupabase(`http://${host}`, KEY).call('schema_version'), { ...UNAVAILABLE, cause: { message: `connect ECONNREFUSED ${host}` } })
 })
 
 t.test('so is a proxy that answers in place of one that is down', async t => {
