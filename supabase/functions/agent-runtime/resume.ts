@@ -1,5 +1,5 @@
 import { findCaller } from './caller.ts'
-import { backendOf, findRun, requireEnded, type FoundAgent, type Visit } from './context.ts'
+import { addressOf, backendOf, findRun, requireEnded, type FoundAgent, type Visit } from './context.ts'
 import { errors } from './errors.ts'
 import { eventStream, json } from './http.ts'
 import type { Run } from './run.ts'
@@ -63,8 +63,8 @@ async function answerHere (visit: Visit, userId: string, run: Run, wish: Wish): 
   if (wish === 'cancel') return json(200, await cancel(visit, userId, run.runId))
   const after = readAfter(visit.request)
   const here = visit.running.get(run.runId)
-  // Where the run goes on when it leaves here, this same address finds it again.
-  if (here) return eventStream(streamInPlace(here, after, visit.request.url.replace(/\?.*/, '')), run.runId)
+  // Wherever the run goes on when it leaves here, this address finds it again.
+  if (here) return eventStream(streamInPlace(here, after, `${addressOf(visit, undefined, run.runId)}/events`), run.runId)
   return eventStream(streamFinished(await requireEnded(visit, run.runId), after), run.runId)
 }
 
