@@ -26,14 +26,14 @@ const entry = fc.oneof(text, fc.record({ title: fc.oneof(text, fc.integer()), co
 const agent = fc.record({ name: nothingOr(text), systemPrompt: nothingOr(text), knowledgeBase: nothingOr(fc.oneof(entry, fc.array(entry))) })
 
 t.test('the edge function agrees with the service', async t => {
-  t.test('on the messages for the model', async t => {
+  t.test('on the messages for the model', async () => {
     const ours = await load('prompt.ts')
     fc.assert(fc.property(agent, messages, (agent, messages) => {
       assert.deepEqual(ours.buildMessages(agent, messages), buildMessages(agent, messages))
     }), { numRuns: 300 })
   })
 
-  t.test('on what an Idempotency-Key\'s request is known by', async t => {
+  t.test('on what an Idempotency-Key\'s request is known by', async () => {
     const { hashRequest } = await load('prompt.ts')
     await fc.assert(fc.asyncProperty(fc.uuid(), messages, async (agentId, messages) => {
       // As `runs.begin` has it for a request without configuration and function results.
@@ -42,7 +42,7 @@ t.test('the edge function agrees with the service', async t => {
     }), { numRuns: 100 })
   })
 
-  t.test('on usage', async t => {
+  t.test('on usage', async () => {
     const ours = await load('usage.ts')
     const count = nothingOr(fc.oneof(fc.nat(), fc.double(), fc.integer()))
     const reported = nothingOr(fc.record({ prompt_tokens: count, completion_tokens: count, total_tokens: count }))
@@ -62,7 +62,7 @@ t.test('the edge function agrees with the service', async t => {
   })
 })
 
-t.test('a stream is cut into whole frames wherever the network has cut it, and no byte is lost', async t => {
+t.test('a stream is cut into whole frames wherever the network has cut it, and no byte is lost', async () => {
   const { FrameScanner, readData } = await load('sse.ts')
   const frame = fc.oneof(
     fc.tuple(fc.nat(), text).map(([seq, content]) => `id: ${seq + 1}\ndata: ${JSON.stringify({ type: 'chunk', content })}\n\n`),
