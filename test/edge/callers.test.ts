@@ -60,6 +60,7 @@ t.test('who calls the edge function', async t => {
       nothing: {},
       'the anon key': { authorization: `Bearer ${await sign({ role: 'anon', sub: undefined, aud: undefined })}` },
       'the service key': { authorization: `Bearer ${await sign({ role: 'service_role', sub: undefined })}` },
+      'another role': { authorization: `Bearer ${await sign({ role: 'service_role' })}` },
       'the service key as it is': { authorization: `Bearer ${SERVICE_KEY}` },
       'a publishable key': { authorization: 'Bearer sb_publishable_abc', apikey: 'sb_publishable_abc' },
       garbage: { authorization: 'Bearer a.b.c' },

@@ -25,6 +25,10 @@ const OFFLINE = ['--node-modules-dir=manual', '--no-remote', '--cached-only', '-
 /** A project at Supabase: its database, and the address at which it is reached. */
 export interface Project {
   url: string
+  /** Whether the database is away, so that all calls fail. */
+  isAway: boolean
+  /** Resolves with the next call that fails for that. */
+  nextFailure (): Promise<void>
   /** Past all rights, as the project's owner. */
   query: Sql['query']
   /** The run's row, once it has ended. */
@@ -83,10 +87,17 @@ export async function startProject (t: Test, auth: Auth = { jwtSecret: JWT_SECRE
   const query: Sql['query'] = async (text, values) => (await pglite.query<Record<string, any>>(text, values)).rows
   // PostgREST calls in the role of the key: what is not granted to service_role fails.
   const asService: Sql['query'] = (text, values) => pglite.transaction(async tx => {
+    if (project.isAway) {
+      for (const resolve of waiting) resolve()
+      throw Object.assign(new Error('the database system is shutting down'), { code: '57P03' })
+    }
     await tx.exec('set local role service_role')
     return (await tx.query<Record<string, any>>(text, values)).rows
   })
-  return {
+  const waiting: Array<() => void> = []
+  const project: Project = {
+    isAway: false,
+    nextFailure: () => new Promise(resolve => { waiting.push(resolve) }),
     url: await startPostgrest(t, { query: asService }, SERVICE_KEY, auth),
     query,
     async endOf (runId) {
@@ -104,6 +115,7 @@ export async function startProject (t: Test, auth: Auth = { jwtSecret: JWT_SECRE
       return row as never
     }
   }
+  return project
 }
 
 /** The real service beside a project. */

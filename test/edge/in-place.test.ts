@@ -1,6 +1,6 @@
 import t from 'tap'
 import { delta, ending, frame, hang, inTurn, openStream, refuse, say } from '../doubles/gateway.js'
-import { bearer, DEMO_KEY, OTHER_USER, readStream, typesOf } from '../helper.js'
+import { bearer, DEMO_KEY, OTHER_USER, parseStream, readStream, typesOf } from '../helper.js'
 import { findDeno, PRIVATE_SIMPLE_AGENT, readUntil, SIMPLE_AGENT, startEdge, startWorld } from './edge.js'
 
 t.test('an agent that is not heavy runs in the edge function', async t => {
@@ -118,6 +118,24 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
     t.match(JSON.parse(await left), { status: 200, where: 'edge' })
     finish()
     t.match(await project.endOf(response.headers.get('x-run-id')!), { status: 'succeeded', response: 'half and half', creditsCharged: 1 })
+    t.match(await project.balance(), { reserved: 0, entries: before.entries + 1 })
+  })
+
+  t.test('a database that goes away at the end is waited for: the end is told when it is written', async t => {
+    const before = await project.balance()
+    let finish = () => {}
+    gateway.reply = response => {
+      openStream(response).write(delta('half'))
+      finish = () => response.end(delta(' and half') + ending())
+    }
+    const { rest } = await readUntil(await edge.open(), 'half')
+    project.isAway = true
+    const failing = project.nextFailure()
+    finish()
+    await failing
+    project.isAway = false
+    const raw = await rest()
+    t.match(parseStream(raw).at(-1), { type: 'done', response: 'half and half', creditsUsed: 1 })
     t.match(await project.balance(), { reserved: 0, entries: before.entries + 1 })
   })
 

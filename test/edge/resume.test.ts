@@ -131,16 +131,22 @@ t.test('a run is asked for, followed and cancelled through the edge function', a
       t.match(await at.request('GET', `/runs/${runId}`), { status: 200, body: { status: 'running' } })
       const following = await readUntil(await fetch(`${at.url}/runs/${runId}/events?after=1`, { headers: await bearer() }), 'half')
       t.notOk(following.seen.includes('started'))
+      const startedAt = Date.now()
       t.match(await at.request('POST', `/runs/${runId}/cancel`), { status: 200, body: { status: 'cancelled', response: 'half', creditsCharged: 1 } })
+      t.ok(Date.now() - startedAt < 3000, 'before its next heartbeat')
       const all = parseStream(await rest())
       t.match(all.at(-1), { type: 'cancelled' })
       t.same(parseStream(await following.rest()), all.slice(1))
     }
   })
 
-  t.test('one that is under way in another isolate is cancelled by its next heartbeat', async t => {
+  t.test('one that is under way in another isolate is cancelled by its next heartbeat, which tells of one that was taken over too', async t => {
     const { runId, rest } = await begin(alone, {})
+    const taken = await begin(alone, {})
+    await project.query('update public.agent_runs set attempt = 2, owner = $1, lease_until = now() + interval \'1 hour\' where id = $2', [UNKNOWN, taken.runId])
     gateway.reply = hang()
+    t.match(parseStream(await taken.rest()).at(-1), { type: 'reconnect', after: 2, runId: taken.runId })
+    t.match(await service.request('GET', `/api/runs/${taken.runId}`), { body: { status: 'running', attempt: 2, response: '' } })
     t.match(await edge.request('POST', `/runs/${runId}/cancel`), { status: 200, body: { status: 'cancelled', creditsCharged: 1 } })
     t.equal(textOf(parseStream(await rest())), 'half')
   })

@@ -1,12 +1,11 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
-import type { Config } from './config.ts'
+import { toHttpUrl, type Config } from './config.ts'
 import type { Database } from './database.ts'
 import { errors } from './errors.ts'
 import type { LogFields } from './http.ts'
 import type { Leases } from './leases.ts'
 import type { RunInPlace } from './run-in-place.ts'
 import type { Agent } from './prompt.ts'
-import { toHttpUrl } from './config.ts'
 import type { Ended, Run } from './run.ts'
 
 /** What lives as long as the isolate does. */

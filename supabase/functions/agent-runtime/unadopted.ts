@@ -5,8 +5,8 @@ import type { Forwarded } from './forward.ts'
 import { eventStream, json } from './http.ts'
 import { LEASE_SECONDS } from './leases.ts'
 import { keepAlive } from './log.ts'
-import { passOn } from './stream.ts'
 import { readData } from './sse.ts'
+import { passOn } from './stream.ts'
 import { NO_USAGE } from './usage.ts'
 
 /** What a backend said of a run of its own: the text so far, and how it ended. */
