@@ -31,7 +31,8 @@ export async function settleUnadopted (visit: Visit, forwarded: Forwarded, respo
   // One branch for the reader, who may leave, and one for the settlement, which may not.
   const [passed, read] = response.body!.tee()
   keepAlive(listen(read, visit.deadline).then(settle), runId)
-  const url = `${addressOf(visit, backend, theirs || runId)}/events`
+  // A run that has no name there can be asked for here, once it is settled.
+  const url = `${addressOf(visit, theirs ? backend : undefined, theirs || runId)}/events`
   return eventStream(passOn(passed, 0, { runId: theirs || runId, url, deadline: visit.deadline }), theirs || runId)
 }
 
