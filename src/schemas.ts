@@ -65,6 +65,12 @@ export const IdempotencyKey = Type.String({ minLength: 1, maxLength: 255, patter
 
 export const IdempotencyHeaders = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) })
 
+/** The edge function names the run that it has begun for us. */
+export const ValidatedHeaders = Type.Object({
+  'idempotency-key': Type.Optional(IdempotencyKey),
+  'x-run-id': Type.Optional(Uuid)
+})
+
 // --- Runs and what they tell ---
 
 export const RunStatus = Enum('queued', 'running', 'succeeded', 'failed', 'cancelled')

@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Run } from '../src/schemas.js'
 import { refuse, say, type Call } from './doubles/gateway.js'
 import {
   BACKEND_SECRET, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, PYTHON_AGENT, readStream, startService, typesOf, type Service
@@ -164,6 +165,44 @@ t.test('executing an agent for the edge function', async t => {
     t.equal(gateway.calls.length, before + 1)
     const other = await ask(service, { agentConfig: { temperature: 1 } }, { 'idempotency-key': 'forwarded once' })
     t.match(other, { status: 422, body: { code: 'idempotency_key_reused' } })
+  })
+
+  t.test('takes on the run that x-run-id names, and settles its credit', async t => {
+    const begin = async (userId = DEMO_USER) => {
+      const { run } = await service.app.database.call<{ run: Run }>('begin_run', {
+        p_user_id: userId,
+        p_agent_id: DEMO_AGENT,
+        p_request_hash: 'hash',
+        p_input: { messages: [{ role: 'user', content: 'Hi' }] },
+        p_owner: null,
+        p_lease_seconds: 15,
+        p_agent: null,
+        p_waiting: true
+      })
+      return run.runId
+    }
+    const before = await service.credits()
+    const calls = gateway.calls.length
+    const runId = await begin()
+    t.match(await service.credits(), { creditsRemaining: before.creditsRemaining - 1, creditsReserved: 1 })
+    const answers = await Promise.all([1, 2, 3].map(() => ask(service, {}, { 'x-run-id': runId })))
+    for (const { status, body, headers } of answers) {
+      t.equal(status, 200)
+      t.match(body, { runId, response: 'Hello world', creditsUsed: 1 }, 'adopted by one request, joined by the others')
+      t.equal(headers.get('x-run-id'), runId)
+    }
+    t.equal(gateway.calls.length, calls + 1)
+    t.match(gateway.calls.at(-1)!.body.messages[0].content, /demo agent/, 'the agent as it was stored with the run')
+    t.match(await ask(service, {}, { 'x-run-id': runId }), { status: 200, body: { response: 'Hello world' } }, 'told again once it has ended')
+    t.match(await service.credits(), { creditsRemaining: before.creditsRemaining - 1, creditsReserved: 0 })
+
+    gateway.reply = refuse(402)
+    t.match(await ask(service, {}, { 'x-run-id': await begin() }), { status: 503, body: { code: 'gateway_payment_required' } })
+    t.match(await service.credits(), { creditsRemaining: before.creditsRemaining - 1, creditsReserved: 0 }, 'given back')
+
+    t.match(await ask(service, {}, { 'x-run-id': UNKNOWN }), { status: 404, body: { code: 'run_not_found' } })
+    t.match(await ask(service, { userId: OTHER_USER }, { 'x-run-id': runId }), { status: 404, body: { code: 'run_not_found' } })
+    t.match(await ask(service, {}, { 'x-run-id': 'mine' }), { status: 400, body: { details: [{ path: 'x-run-id' }] } })
   })
 
   t.test('does not stumble over values nested deeper than any that was meant', async t => {

@@ -17,6 +17,11 @@ export interface RunRequest {
   /** The agent's configuration where the caller vouches for user, agent and credits; such a run is not charged. */
   agent?: Agent
   idempotencyKey?: string
+  /**
+   * A run that the edge function has begun, with a credit reserved, for a service to take on. Its agent is the one that
+   * was stored with it.
+   */
+  runId?: string
 }
 
 export interface RunFilter {
@@ -34,9 +39,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     runs: {
       /**
-       * Begins a run, or joins the one that the idempotency key has begun. The run goes on by itself; who wants to
-       * watch follows its events.
-       * @throws {ServiceError} agent_not_found, insufficient_credits, idempotency_key_reused, python_unavailable,
+       * Begins a run, or takes on the one that is named, or joins the one that the idempotency key has begun. The run
+       * goes on by itself; who wants to watch follows its events.
+       * @throws {ServiceError} agent_not_found, run_not_found, insufficient_credits, idempotency_key_reused, python_unavailable,
        * queue_full, shutting_down, database_unavailable.
        */
       begin (request: RunRequest): Promise<Run>
@@ -72,7 +77,7 @@ async function runs (app: FastifyInstance): Promise<void> {
     const ticket = queue.enter(request.userId, position => onMove(position))
     if (!ticket) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
-      const { run, agent, joined } = await database.call<Begun>('begin_run', toArguments(request, ticket.position > 0))
+      const { run, agent, joined } = await beginOrAdopt(request, ticket.position > 0)
       if (joined) {
         ticket.leave()
         await bringBack(run)
@@ -86,6 +91,14 @@ async function runs (app: FastifyInstance): Promise<void> {
       ticket.leave()
       throw error
     }
+  }
+
+  function beginOrAdopt (request: RunRequest, waiting: boolean): Promise<Begun> {
+    const { userId, runId } = request
+    if (!runId) return database.call<Begun>('begin_run', toArguments(request, waiting))
+    return database.call<Begun>('adopt_run', {
+      p_user_id: userId, p_run_id: runId, p_owner: leases.owner, p_lease_seconds: leases.seconds, p_waiting: waiting
+    })
   }
 
   function toArguments ({ userId, agentId, messages, functionResults, agent, idempotencyKey }: RunRequest, waiting: boolean) {

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors, restoreError } from '../errors.js'
 import {
-  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type FinalEvent, Run
+  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type FinalEvent, Run, ValidatedHeaders
 } from '../schemas.js'
 
 const response = {
@@ -40,7 +40,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     // Behind the edge function stand all users of the platform: its limits are theirs.
     config: { ...config, rateLimit: false },
     onRequest: app.requireBackendSecret,
-    schema: { headers: IdempotencyHeaders, body: ExecuteValidatedBody, response }
+    schema: { headers: ValidatedHeaders, body: ExecuteValidatedBody, response }
   }, async (request, reply) => {
     const { userId, agentId, agentConfig, messages, functionResults, stream } = request.body
     const run = await app.runs.begin({
@@ -56,7 +56,8 @@ const agent: FastifyPluginAsyncTypebox = async app => {
         maxTokens: agentConfig.max_tokens,
         knowledgeBase: agentConfig.knowledge_base
       },
-      idempotencyKey: request.headers['idempotency-key']
+      idempotencyKey: request.headers['idempotency-key'],
+      runId: request.headers['x-run-id']
     })
     return watch(request, reply, run, stream)
   })

@@ -565,21 +565,29 @@ begin
 end $$;
 
 -- Takes on a run that another has begun for this process, and that nobody has had yet.
+--   p_python  this process can run agents that are Python
 -- Returns as begin_run does; joined: somebody has it already, or had.
 create or replace function public.adopt_run(
-  p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false
+  p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
+  p_python boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
+  v_agent jsonb;
   v_joined boolean;
 begin
   select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
+  v_agent := (select input -> 'agent' from public.agent_run_inputs where run_id = p_run_id);
   v_joined := v_run.owner is not null or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
+    if v_agent ->> 'executor' = 'python' and not p_python then
+      raise sqlstate 'PT503' using hint = 'python_unavailable',
+        message = 'This agent is written in Python, which this server cannot run.';
+    end if;
     update public.agent_runs
       set owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds),
           status = case when p_waiting then 'queued' else 'running' end,
@@ -587,8 +595,7 @@ begin
       where id = p_run_id
       returning * into v_run;
   end if;
-  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined,
-    'agent', (select input -> 'agent' from public.agent_run_inputs where run_id = p_run_id));
+  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'joined', v_joined);
 end $$;
 
 -- Ends a run that could not be handed to anybody; it costs nothing. One that somebody has is left as it is.

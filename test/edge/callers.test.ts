@@ -1,0 +1,173 @@
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import t, { type Test } from 'tap'
+import { signAccessToken } from '../../src/access-token.js'
+import { startBackendDouble, passTo } from '../doubles/backend.js'
+import { startGateway } from '../doubles/gateway.js'
+import { bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, UNPUBLISHED_AGENT } from '../helper.js'
+import { findDeno, HEAVY, PRIVATE_SIMPLE_AGENT, SERVICE_KEY, SIMPLE_AGENT, startBackend, startEdge, startProject } from './edge.js'
+
+const MESSAGES = [{ role: 'user', content: 'Hi' }]
+const UNKNOWN = '99999999-9999-4999-8999-999999999999'
+const secret = new TextEncoder().encode(JWT_SECRET)
+
+/** A token with these claims beside, or in place of, those of a session. */
+function sign (claims: Record<string, unknown>, key: Uint8Array = secret): Promise<string> {
+  return new SignJWT({ sub: DEMO_USER, role: 'authenticated', aud: 'authenticated', exp: Math.floor(Date.now() / 1000) + 3600, ...claims })
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).sign(key)
+}
+
+t.test('who calls the edge function', async t => {
+  const deno = findDeno(t)
+  if (!deno) return
+  const project = await startProject(t)
+  const service = await startBackend(t, project)
+  const wire = await startBackendDouble(t, passTo(service.url))
+  const gateway = await startGateway(t)
+  const edge = await startEdge(t, deno, project, { RAILWAY_BACKEND_URL: wire.url, AI_GATEWAY_URL: gateway.url })
+  const ask = (body: unknown, headers?: Record<string, string>) => edge.request('POST', '', { body, headers })
+  /** Whether anything at all came of requests since. */
+  const watch = async (t: Test) => {
+    const count = async () => [gateway.calls.length, wire.visits.length, (await project.query('select from public.agent_runs', [])).length]
+    const before = await count()
+    return async () => t.same(await count(), before, 'no model was asked, nothing forwarded, no run begun')
+  }
+
+  t.test('a session by a shared secret, and an API key in either header', async t => {
+    for (const headers of [await bearer(), { 'x-api-key': DEMO_KEY }, { authorization: `Bearer ${DEMO_KEY}` }]) {
+      t.match(await ask({ agentId: PRIVATE_SIMPLE_AGENT, messages: MESSAGES, stream: false }, headers), { status: 200, body: { response: 'Hello world' } })
+    }
+  })
+
+  t.test('a session by a published key', async t => {
+    const { privateKey, publicKey } = await generateKeyPair('ES256')
+    const jwks = { keys: [{ ...await exportJWK(publicKey), kid: 'one', alg: 'ES256', use: 'sig' }] }
+    const modern = await startProject(t, { jwks })
+    const there = await startEdge(t, deno, modern, { AI_GATEWAY_URL: gateway.url })
+    const token = (key: typeof privateKey) => new SignJWT({ role: 'authenticated' }).setProtectedHeader({ alg: 'ES256', kid: 'one' })
+      .setSubject(DEMO_USER).setAudience('authenticated').setExpirationTime('1h').sign(key)
+    const body = { agentId: SIMPLE_AGENT, messages: MESSAGES, stream: false }
+    t.match(await there.request('POST', '', { body, headers: { authorization: `Bearer ${await token(privateKey)}` } }), { status: 200 })
+    const forged = await token((await generateKeyPair('ES256')).privateKey)
+    t.match(await there.request('POST', '', { body, headers: { authorization: `Bearer ${forged}` } }), { status: 401 })
+    t.match(await there.request('POST', '', { body, headers: await bearer() }), { status: 401 }, 'the secret of another project')
+  })
+
+  t.test('nobody else', async t => {
+    const unchanged = await watch(t)
+    const header = Buffer.from('{"alg":"none","kid":"one"}').toString('base64url')
+    const claims = (await sign({})).split('.')[1]
+    for (const [what, headers] of Object.entries<Record<string, string>>({
+      nothing: {},
+      'the anon key': { authorization: `Bearer ${await sign({ role: 'anon', sub: undefined, aud: undefined })}` },
+      'the service key': { authorization: `Bearer ${await sign({ role: 'service_role', sub: undefined })}` },
+      'another role': { authorization: `Bearer ${await sign({ role: 'service_role' })}` },
+      'the service key as it is': { authorization: `Bearer ${SERVICE_KEY}` },
+      'a publishable key': { authorization: 'Bearer sb_publishable_abc', apikey: 'sb_publishable_abc' },
+      garbage: { authorization: 'Bearer a.b.c' },
+      'another scheme': { authorization: 'Basic YTpi' },
+      'an expired session': { authorization: `Bearer ${await sign({ exp: Math.floor(Date.now() / 1000) - 10 })}` },
+      'a session without end': { authorization: `Bearer ${await sign({ exp: undefined })}` },
+      'a forged session': { authorization: `Bearer ${await sign({}, new TextEncoder().encode('another secret of thirty-two bytes'))}` },
+      'an unsigned session': { authorization: `Bearer ${header}.${claims}.` },
+      'another audience': { authorization: `Bearer ${await sign({ aud: 'other' })}` },
+      'no user': { authorization: `Bearer ${await sign({ sub: 'me' })}` },
+      'an unknown key': { 'x-api-key': 'jeesi_unknown' },
+      'what is no key, beside a session': { 'x-api-key': 'key', ...await bearer() },
+      'the shared secret': { 'x-railway-secret': 'a-backend-secret-for-these-tests' }
+    })) {
+      const { status, body } = await ask({ agentId: SIMPLE_AGENT, messages: MESSAGES }, headers)
+      t.equal(status, 401, what)
+      t.match(body, { error: String, code: 'unauthorized', statusCode: 401, requestId: String })
+    }
+    await unchanged()
+  })
+
+  t.test('who has no credits is told so before anything is done', async t => {
+    await project.query('update public.credit_balances set credits_remaining = 0 where user_id = $1', [OTHER_USER])
+    const unchanged = await watch(t)
+    for (const agentId of [SIMPLE_AGENT, DEMO_AGENT]) {
+      t.match(await ask({ agentId, messages: MESSAGES }, await bearer(OTHER_USER)), { status: 402, body: { code: 'insufficient_credits', error: String } })
+    }
+    await unchanged()
+  })
+
+  t.test('another\'s unpublished agent is not there, nor one that is none', async t => {
+    const unchanged = await watch(t)
+    for (const [agentId, user] of [[UNKNOWN, DEMO_USER], [PRIVATE_SIMPLE_AGENT, OTHER_USER], [UNPUBLISHED_AGENT, OTHER_USER]] as const) {
+      t.match(await ask({ agentId, messages: MESSAGES }, await bearer(user)), { status: 404, body: { code: 'agent_not_found' } })
+    }
+    await unchanged()
+  })
+
+  t.test('what is wrong with a body is said as the service says it', async t => {
+    const unchanged = await watch(t)
+    const bodies: unknown[] = [
+      '', '{', '[', 'null', '5', '"text"', '[]', {}, { agentId: 7 }, { agentId: 'x', messages: MESSAGES }, { agentId: DEMO_AGENT },
+      { ...HEAVY, messages: {} }, { ...HEAVY, messages: [] }, { ...HEAVY, messages: Array(2001).fill(MESSAGES[0]) }, { ...HEAVY, messages: ['Hi'] },
+      { ...HEAVY, messages: [{ role: 'user' }] }, { ...HEAVY, messages: [{ role: 'tool', content: 'Hi' }] }, { ...HEAVY, messages: [{ content: 'Hi' }] },
+      { ...HEAVY, messages: [{ role: null, content: null }] }, { ...HEAVY, messages: [...MESSAGES, { role: 'user', content: 7 }] },
+      { ...HEAVY, messages: [{ role: 'user', content: [] }] }, { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'text' }] }] },
+      { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'audio', text: 'x' }] }] },
+      { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: '' } }] }] },
+      { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: 'x' }] }] },
+      { ...HEAVY, messages: MESSAGES, stream: 'yes' }, { ...HEAVY, messages: MESSAGES, stream: null },
+      `{"agentId":"${DEMO_AGENT}","messages":[{"role":"user","content":"Hi"}],"x":${'['.repeat(200)}${']'.repeat(200)}}`
+    ]
+    for (const body of bodies) {
+      const name = JSON.stringify(body).slice(0, 100)
+      const [ours, theirs] = await Promise.all([ask(body), service.request('POST', '/api/agent/execute', { body })])
+      const { requestId, ...said } = ours.body
+      const { requestId: other, ...expected } = theirs.body
+      t.equal(ours.status, theirs.status, name)
+      t.same(said, expected, name)
+    }
+    t.match(await ask({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'x'.repeat(11 * 1024 * 1024) }] }),
+      { status: 413, body: { code: 'body_too_large' } })
+    for (const key of ['', 'x'.repeat(256), 'schl\xfcssel']) {
+      t.match(await ask({ ...HEAVY, messages: MESSAGES }, { ...await bearer(), 'idempotency-key': key }), { status: 400, body: { code: 'bad_request' } }, key)
+    }
+    await unchanged()
+  })
+
+  t.test('browsers may call, from anywhere', async t => {
+    const preflight = await fetch(edge.url, {
+      method: 'OPTIONS', headers: { origin: 'https://app.example.com', 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-api-key' }
+    })
+    t.ok(preflight.ok)
+    t.equal(preflight.headers.get('access-control-allow-origin'), '*')
+    for (const name of ['authorization', 'x-client-info', 'apikey', 'content-type', 'x-api-key', 'idempotency-key', 'last-event-id']) {
+      t.ok(preflight.headers.get('access-control-allow-headers')!.includes(name), name)
+    }
+    const answers = [await ask({}), await edge.execute(), await edge.request('GET', '/nothing')]
+    t.same(answers.map(({ status }) => status), [400, 200, 404])
+    for (const { headers } of answers) {
+      t.equal(headers.get('access-control-allow-origin'), '*')
+      t.match(headers.get('access-control-expose-headers'), /x-run-id.*retry-after/)
+    }
+  })
+
+  t.test('the address may have the platform\'s prefix, or not', async t => {
+    const bare = edge.url.replace('/functions/v1', '')
+    t.equal((await fetch(bare, { method: 'POST', headers: await bearer(), body: '{}' })).status, 400)
+    for (const path of ['/runs', '/runs/1', `/runs/${UNKNOWN}/else`, '/x']) t.match(await edge.request('GET', path), { status: 404, body: { code: 'not_found' } })
+    t.match(await edge.request('GET', ''), { status: 404 })
+  })
+
+  t.test('what the function lacks is said by its name, and costs nothing', async t => {
+    const unchanged = await watch(t)
+    const body = { agentId: SIMPLE_AGENT, messages: MESSAGES }
+    const lacking = async (variables: Record<string, string>) => (await startEdge(t, deno, project, variables)).request('POST', '', { body })
+    t.match(await lacking({}), { status: 503, body: { code: 'not_configured', error: /LOVABLE_API_KEY/ } })
+    t.match(await lacking({ SUPABASE_URL: '' }), { status: 503, body: { code: 'not_configured', error: /SUPABASE_URL/ } })
+    t.match(await lacking({ SUPABASE_SERVICE_ROLE_KEY: '' }), { status: 503, body: { code: 'not_configured', error: /SUPABASE_SERVICE_ROLE_KEY/ } })
+    await unchanged()
+  })
+
+  t.test('a project that is away is told as such, and nobody is taken for a stranger', async t => {
+    const away = await startEdge(t, deno, { ...project, url: 'http://127.0.0.1:1' }, { AI_GATEWAY_URL: gateway.url })
+    const body = { agentId: SIMPLE_AGENT, messages: MESSAGES }
+    t.match(await away.request('POST', '', { body }), { status: 503, body: { code: 'keys_unavailable' } })
+    t.match(await away.request('POST', '', { body, headers: { 'x-api-key': DEMO_KEY } }), { status: 503, body: { code: 'database_unavailable' } })
+    t.match(await away.request('POST', '', { body, headers: { authorization: `Bearer ${await signAccessToken(JWT_SECRET, DEMO_USER, '-1s')}` } }), { status: 401 })
+  })
+})
