@@ -121,7 +121,7 @@ const encoded = text.map(any => encodeURIComponent(any.toWellFormed()))
 const queryName = fc.oneof(fc.constantFrom('status', 'agentId', 'limit', 'cursor', 'token', 'after', '__proto__', 'limit[]', 'status[a]', 'constructor'), encoded)
 const queryValue = fc.oneof(encoded, fc.constantFrom('succeeded', 'failed', '1', '100', '1e2', '0x10', '-1', '%zz', '%', '%ff', '+', '&&', '==', DEMO_AGENT), fc.string({ unit: 'binary' }).map(any => Buffer.from(any).toString('base64url')))
 const query = fc.oneof({ weight: 3, arbitrary: fc.constant('') }, fc.array(fc.tuple(queryName, queryValue), { maxLength: 4 }).map(pairs => `?${pairs.map(pair => pair.join('=')).join('&')}`))
-const param = fc.oneof(fc.uuid(), encoded, fc.constantFrom(DEMO_AGENT, '%00', '%zz', '..', '.', '%2e%2e', 'x'.repeat(200)))
+const param = fc.oneof(fc.uuid(), encoded, fc.constantFrom(DEMO_AGENT, `urn:uuid:${DEMO_AGENT}`, '%00', '%zz', '..', '.', '%2e%2e', 'x'.repeat(200)))
 
 function requestTo (access: Array<Record<string, string>>): Arbitrary<Request> {
   return fc.constantFrom(...ROUTES, ...ROUTES.slice(0, 4)).chain(route => fc.record({

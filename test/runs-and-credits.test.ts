@@ -117,7 +117,9 @@ t.test('a user\'s runs', async t => {
     const nobodys = await request('GET', `/api/runs/${UNKNOWN}`)
     t.match(theirs, { status: 404, body: { code: 'run_not_found' } })
     t.same({ ...theirs.body, requestId: '' }, { ...nobodys.body, requestId: '' }, 'another\'s run looks like none')
-    t.match(await request('GET', '/api/runs/no-uuid'), { status: 400, body: { code: 'bad_request' } })
+    for (const id of ['no-uuid', `urn:uuid:${begun[0]}`]) {
+      t.match(await request('GET', `/api/runs/${id}`), { status: 400, body: { code: 'bad_request' } }, id)
+    }
   })
 
   t.test('show the text so far while they run, and hold the credit', async t => {

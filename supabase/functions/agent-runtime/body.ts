@@ -56,7 +56,7 @@ const BODY: Schema = {
   }
 }
 
-const UUID = /^(?:urn:uuid:)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 /** Images come as data URIs. */
 const MAX_BYTES = 10 * 1024 * 1024
 /** Deeper than anything callers send. */
