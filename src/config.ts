@@ -22,6 +22,9 @@ const Environment = Type.Object({
   AI_GATEWAY_URL: Type.Optional(Type.String()),
   AI_MODEL: Type.Optional(Type.String()),
   AI_FALLBACK_MODELS: Type.Optional(Type.String()),
+  PYTHON_BIN: Type.Optional(Type.String()),
+  PYTHON_MEMORY_MB: Type.Integer({ minimum: 128, maximum: 1_048_576, default: 512 }),
+  PYTHON_WORKERS: Type.Integer({ minimum: 1, maximum: 256, default: 2 }),
   RAILWAY_BACKEND_SECRET: Type.Optional(Type.String()),
   CORS_ORIGINS: Type.Optional(Type.String()),
   MAX_CONCURRENT_RUNS: Type.Integer({ minimum: 1, default: 500 }),
@@ -51,6 +54,17 @@ export type GatewayConfig =
   | { readonly kind: 'remote', readonly url: string, readonly key?: string }
   | { readonly kind: 'demo' }
 
+/** What runs agents that are written in Python. */
+export interface PythonConfig {
+  readonly command: string
+  /** Whether `command` was set by the operator, or is the default that the machine may lack. */
+  readonly isChosen: boolean
+  readonly memoryMb: number
+  readonly workers: number
+  /** Where commands are: all that agents see of this process's environment. */
+  readonly searchPath?: string
+}
+
 export interface Config {
   readonly port: number
   readonly host: string
@@ -64,6 +78,7 @@ export interface Config {
   readonly modelIsChosen: boolean
   /** Tried in turn where a model keeps failing. */
   readonly fallbackModels: readonly string[]
+  readonly python: PythonConfig
   readonly supabaseUrl?: string
   readonly jwtSecret?: string
   readonly backendSecret?: string
@@ -95,7 +110,7 @@ export class ConfigError extends Error {
  * @throws {ConfigError} naming every problem at once.
  */
 export function loadConfig (): Config {
-  return parseConfig(envSchema<NodeJS.ProcessEnv>({ schema: { type: 'object', properties: anyVariable() }, dotenv: true }))
+  return parseConfig(envSchema<NodeJS.ProcessEnv>({ schema: { type: 'object', properties: { ...anyVariable(), PATH: { type: 'string' } } }, dotenv: true }))
 }
 
 /** The same from a plain object; where a variable is blank it counts as not set. */
@@ -107,7 +122,7 @@ export function parseConfig (variables: NodeJS.ProcessEnv): Config {
     .map(([name, value]) => [name, value === 'Infinity' ? 'an infinite number' : value]))
   const problems: string[] = []
   const env = readVariables(set, problems)
-  const config = env && compose(env, problems)
+  const config = env && compose(env, problems, variables.PATH)
   if (!config || problems.length > 0) throw new ConfigError(problems)
   for (const part of Object.values(config)) Object.freeze(part)
   return Object.freeze(config)
@@ -149,7 +164,7 @@ function levels (): string {
   return Environment.properties.LOG_LEVEL.anyOf.map(level => level.const).join(', ')
 }
 
-function compose (env: Environment, problems: string[]): Config {
+function compose (env: Environment, problems: string[], searchPath?: string): Config {
   const production = env.NODE_ENV === 'production'
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
@@ -171,6 +186,13 @@ function compose (env: Environment, problems: string[]): Config {
     model: env.AI_MODEL ?? DEFAULT_MODEL,
     modelIsChosen: env.AI_MODEL !== undefined,
     fallbackModels: readList(env.AI_FALLBACK_MODELS),
+    python: {
+      command: env.PYTHON_BIN ?? 'python3',
+      isChosen: env.PYTHON_BIN !== undefined,
+      memoryMb: env.PYTHON_MEMORY_MB,
+      workers: env.PYTHON_WORKERS,
+      searchPath
+    },
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
     jwtSecret: env.SUPABASE_JWT_SECRET,
     backendSecret: env.RAILWAY_BACKEND_SECRET,

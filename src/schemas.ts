@@ -119,6 +119,11 @@ export const RunEvent = Type.Union([
   Type.Object({ type: Type.Literal('queued'), runId: Uuid, position: Type.Integer() }),
   Type.Object({ type: Type.Literal('chunk'), content: Type.String() }),
   Type.Object({ type: Type.Literal('reasoning'), content: Type.String() }),
+  Type.Object({
+    type: Type.Literal('progress'),
+    fraction: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+    message: Type.Optional(Type.String())
+  }),
   Type.Object({ type: Type.Literal('rewind'), to: Type.Integer() }),
   Type.Object({
     type: Type.Literal('retry'),

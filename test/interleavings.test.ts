@@ -55,6 +55,7 @@ class Process {
     this.executor = new Executor({
       events: this.log,
       gateway: { complete: (request, sink, signal) => this.#complete(request, sink, signal) },
+      python: { run: async () => {} },
       defaultModel: 'test/model',
       fallbackModels: [],
       log: pino({ level: 'silent' }),

@@ -6,6 +6,7 @@ import { Progress, runAgent, type AgentContext, type AgentInput } from './agent.
 import type { EventLog } from './event-log.js'
 import { finalEvent } from './final-event.js'
 import { priceOf } from './price.js'
+import { runPythonAgent, type PythonContext } from './python-agent.js'
 import type { Ticket } from './queue.js'
 import { beginning, toTrace, type Trace } from './trace.js'
 
@@ -36,6 +37,7 @@ export interface RunStore {
 
 export interface ExecutorOptions {
   gateway: AgentContext['gateway']
+  python: PythonContext['python']
   events: EventLog
   store: RunStore
   log: Logger
@@ -168,17 +170,23 @@ export class Executor {
 
   async #work (assignment: Assignment, progress: Progress, signal: AbortSignal, log: Logger): Promise<void> {
     signal.throwIfAborted()
-    const { runId, agentId, attempt } = assignment.run
-    log.info({ model: assignment.agent.model ?? this.options.defaultModel }, '[AGENT-EXECUTOR] started')
+    const { run: { runId, agentId, attempt }, agent, userId } = assignment
+    const isPython = agent.executor === 'python'
+    const runs = isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.options.defaultModel }
+    log.info(runs, '[AGENT-EXECUTOR] started')
     for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
+    const world = {
+      signal,
+      emit: (event: RunEvent) => this.#emit(runId, event),
+      log: (message: string, fields: Record<string, unknown>) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
+    }
+    if (isPython) return runPythonAgent(assignment, progress, { ...world, python: this.options.python, userId })
     await runAgent(assignment, progress, {
+      ...world,
       gateway: this.options.gateway,
       defaultModel: this.options.defaultModel,
       fallbackModels: this.options.fallbackModels,
-      signal,
-      wait: this.options.wait ?? wait,
-      emit: event => this.#emit(runId, event),
-      log: (message, fields) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
+      wait: this.options.wait ?? wait
     })
   }
 

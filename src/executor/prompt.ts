@@ -1,6 +1,6 @@
 import type { FunctionResult, Message } from '../schemas.js'
 
-/** What of an agent the prompt and the model call are made from. */
+/** What of an agent it takes to run it. */
 export interface Agent {
   name?: string | null
   systemPrompt?: string | null
@@ -8,6 +8,9 @@ export interface Agent {
   temperature?: number | null
   maxTokens?: number | null
   knowledgeBase?: unknown
+  /** `python`: it is code, at `entrypoint`, and no model is asked. */
+  executor?: string | null
+  entrypoint?: string | null
 }
 
 /**

@@ -39,6 +39,7 @@ async function executor (app: FastifyInstance): Promise<void> {
   })
   const executor = new Executor({
     gateway,
+    python: app.python,
     events: app.events,
     store: createStore(app, closing.signal),
     log: app.log as Logger,
@@ -109,4 +110,4 @@ async function persist<T> (write: () => Promise<T>, closing: AbortSignal): Promi
   }
 }
 
-export default fp(executor, { name: 'executor', dependencies: ['database', 'events'] })
+export default fp(executor, { name: 'executor', dependencies: ['database', 'events', 'python'] })

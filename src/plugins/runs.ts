@@ -72,7 +72,10 @@ async function runs (app: FastifyInstance): Promise<void> {
     const ticket = queue.enter(request.userId, position => onMove(position))
     if (!ticket) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
-      const { run, agent, joined } = await database.call<Begun>('begin_run', toArguments(request, ticket.position > 0))
+      const { run, agent, joined } = await database.call<Begun>('begin_run', {
+        ...toArguments(request, ticket.position > 0),
+        p_python: await app.python.isAvailable()
+      })
       if (joined) {
         ticket.leave()
         await bringBack(run)
@@ -176,4 +179,4 @@ async function runs (app: FastifyInstance): Promise<void> {
   }
 }
 
-export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor', 'leases'] })
+export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor', 'leases', 'python'] })

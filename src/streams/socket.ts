@@ -5,6 +5,7 @@ const TYPES: Record<RunEvent['type'], string> = {
   started: 'agent_execution_started',
   chunk: 'agent_chunk',
   reasoning: 'agent_reasoning',
+  progress: 'agent_progress',
   rewind: 'agent_rewind',
   retry: 'agent_retry',
   done: 'agent_execution_complete',
