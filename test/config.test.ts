@@ -34,12 +34,13 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     sseMaxSeconds: 840,
     fallbackModels: [],
     keepMessages: false,
-    runRetentionDays: 30
+    runRetentionDays: 30,
+    python: { command: 'python3', isChosen: false, memoryMb: 512, workers: 2, searchPath: undefined }
   }
   t.strictSame(parseConfig({}), expected)
   const blank = Object.fromEntries((await namesInExample()).map((name, index) => [name, [' ', '', '\t\n'][index % 3]]))
   t.strictSame(parseConfig(blank), expected, 'a blank variable counts as not set')
-  t.strictSame(parseConfig({ PATH: '/bin', UNKNOWN: 'x' }), expected, 'what is not ours is left alone')
+  t.strictSame(parseConfig({ HOME: '/root', UNKNOWN: 'x' }), expected, 'what is not ours is left alone')
   t.equal(DEFAULT_GATEWAY_URL, 'https://ai.gateway.lovable.dev/v1')
   t.equal(DEFAULT_MODEL, 'google/gemini-2.5-flash')
 })
@@ -71,7 +72,11 @@ t.test('every variable is read, without the blanks around it', async t => {
     SSE_MAX_SECONDS: '0.5',
     AI_FALLBACK_MODELS: ' a/model, b/model ,',
     KEEP_MESSAGES: 'true',
-    RUN_RETENTION_DAYS: '7'
+    RUN_RETENTION_DAYS: '7',
+    PYTHON_BIN: ' /venv/bin/python ',
+    PYTHON_MEMORY_MB: '1024',
+    PYTHON_WORKERS: '3',
+    PATH: '/bin'
   })
   t.strictSame(config, {
     port: 8080,
@@ -96,7 +101,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     sseMaxSeconds: 0.5,
     fallbackModels: ['a/model', 'b/model'],
     keepMessages: true,
-    runRetentionDays: 7
+    runRetentionDays: 7,
+    python: { command: '/venv/bin/python', isChosen: true, memoryMb: 1024, workers: 3, searchPath: '/bin' }
   })
   t.strictSame(parseConfig({ CORS_ORIGINS: '*' }).corsOrigins, ['*'])
 })
@@ -143,6 +149,9 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ BODY_LIMIT: '10mb' }, 'BODY_LIMIT', /integer/],
     [{ DRAIN_SECONDS: '-0.1' }, 'DRAIN_SECONDS', />= 0/],
     [{ DRAIN_SECONDS: 'Infinity' }, 'DRAIN_SECONDS', /number/],
+    [{ PYTHON_MEMORY_MB: '127' }, 'PYTHON_MEMORY_MB', />= 128/],
+    [{ PYTHON_MEMORY_MB: 'much' }, 'PYTHON_MEMORY_MB', /integer/],
+    [{ PYTHON_WORKERS: '0' }, 'PYTHON_WORKERS', />= 1/],
     [{ SSE_MAX_SECONDS: '0' }, 'SSE_MAX_SECONDS', /> 0/],
     [{ ...POSTGRES, SUPABASE_DB_URL: 'mysql://host/db' }, 'SUPABASE_DB_URL', /postgres:\/\/ or postgresql:\/\//],
     [{ ...POSTGRES, SUPABASE_DB_POOL_MAX: '0' }, 'SUPABASE_DB_POOL_MAX', />= 1/],

@@ -284,7 +284,7 @@ t.test('workers for Python', async t => {
           resolve()
         }
       })
-      t.rejects(ending, { died: true })
+      t.rejects(ending, { message: /^The Python worker was ended by SIG/ })
     })
     await said
     pids.push(...pool.pids)

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -6,7 +7,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { PGlite } from '@electric-sql/pglite'
 import type { Test } from 'tap'
+import { DEMO_USER } from './helper.js'
 
 const AGENTS = fileURLToPath(new URL('python', import.meta.url))
 const run = promisify(execFile)
@@ -55,4 +58,17 @@ export async function allGone (pids: number[]): Promise<void> {
 export async function exists (path: string): Promise<boolean> {
   while (!existsSync(path)) await delay(10)
   return true
+}
+
+/** An agent for each of these entrypoints, in a data directory; gives their ids back, by entrypoint. */
+export async function createAgents (dataDir: string, entrypoints: Array<string | null>): Promise<Record<string, string>> {
+  const sql = await PGlite.create(join(dataDir, 'postgres'))
+  const ids: Record<string, string> = {}
+  for (const entrypoint of entrypoints) {
+    const id = ids[`${entrypoint}`] = randomUUID()
+    await sql.query(`insert into public.agents (id, user_id, name, description, purpose, status, is_published, executor, entrypoint)
+      values ($1, $2, 'A', '', '', 'active', true, 'python', $3)`, [id, DEMO_USER, entrypoint])
+  }
+  await sql.close()
+  return ids
 }
