@@ -1,3 +1,4 @@
+import { errors, ServiceError } from '../../errors.js'
 import type { PythonPool } from '../python-pool.js'
 import { PythonFailure } from '../python-worker.js'
 import { ToolError, type AgentFunction, type Tool } from './tool.js'
@@ -34,6 +35,7 @@ export function pythonTool (fn: AgentFunction, pool: Pick<PythonPool, 'run'>): T
         })
       } catch (error) {
         if (error instanceof PythonFailure) throw new ToolError(error.message)
+        if (error instanceof ServiceError && error.code === errors.pythonUnavailable.code) throw new ToolError('This server cannot run Python.')
         throw error
       }
       return output
