@@ -50,6 +50,7 @@ t.test('agents in Python', async t => {
     t.ok(progress.length >= 2)
     t.same(progress, progress.toSorted((a, b) => a - b))
     t.equal(progress.at(-1), 1)
+    t.ok(typesOf(told).lastIndexOf('progress') < typesOf(told).lastIndexOf('chunk'), 'its report comes after all of it')
   })
 
   t.test('it is given the prompt and its own configuration, and answers JSON to who wants no stream', async t => {

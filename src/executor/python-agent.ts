@@ -104,6 +104,8 @@ class Output {
   }
 
   #tellText (): void {
+    // What was to wait longer came before.
+    this.#progressPacer.flush()
     const content = this.#text
     this.#text = ''
     this.run.response += content
