@@ -20,7 +20,11 @@ OLDEST_LANDLOCK = 2
 
 def apply(memory_mb):
     memory = memory_mb * 1024 * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    except (ValueError, OSError):
+        # A stricter limit is set already; or the system has no such limit, as macOS.
+        pass
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hide_other_processes()
 

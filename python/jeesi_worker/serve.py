@@ -99,6 +99,8 @@ def failure(error, message, kind='exception'):
 def leaves_something():
     """Whether a run has left threads or processes behind: they end with the worker, which is replaced."""
     threads = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    if not hasattr(os, 'waitid'):
+        return bool(threads)
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return True

@@ -220,6 +220,12 @@ def talks_on(input, context):
     return 'over'
 
 
+def listens(input):
+    """Says nothing for long enough to hear others."""
+    time.sleep(0.2)
+    return 'heard'
+
+
 def tidy(input, context):
     yield 'started '
     context.cancelled.wait(1000)
