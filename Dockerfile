@@ -7,16 +7,22 @@ COPY src ./src
 RUN npm run build && npm prune --omit=dev
 
 FROM node:24-bookworm-slim
-ENV NODE_ENV=production
+RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*
+# The packages that your own agents in Python need, apart from the system's.
+COPY python/requirements.txt /tmp/requirements.txt
+RUN python3 -m venv /opt/python && /opt/python/bin/pip install --no-cache-dir -r /tmp/requirements.txt
+ENV NODE_ENV=production PYTHON_BIN=/opt/python/bin/python
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY supabase ./supabase
+COPY python ./python
+RUN python3 -m compileall -q python
 # The embedded mode's data, for those who run it so; a volume mounted here has to be writable for this user.
 RUN mkdir .data && chown node:node .data
 USER node
 EXPOSE 3000
 HEALTHCHECK CMD ["node", "-e", "fetch(`http://localhost:${process.env.PORT || 3000}/health`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# node as PID 1, so that SIGTERM reaches it; it starts no other processes.
+# node as PID 1, so that SIGTERM reaches it; what Python workers start is buried by their guards.
 CMD ["node", "dist/server.js"]

@@ -10,9 +10,11 @@ import events from './plugins/events.js'
 import executor from './plugins/executor.js'
 import leases from './plugins/leases.js'
 import limits from './plugins/limits.js'
+import python from './plugins/python.js'
 import requestLog from './plugins/request-log.js'
 import runs from './plugins/runs.js'
 import security from './plugins/security.js'
+import tools from './plugins/tools.js'
 import websocket from './plugins/websocket.js'
 import adminRoutes from './routes/admin.js'
 import agentRoutes from './routes/agent.js'
@@ -53,6 +55,8 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(limits)
   await app.register(auth)
   await app.register(events)
+  await app.register(python)
+  await app.register(tools)
   await app.register(executor)
   await app.register(leases)
   await app.register(runs)

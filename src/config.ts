@@ -1,6 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { envSchema } from 'env-schema'
+import ipaddr from 'ipaddr.js'
 import { Type, type Static } from '@sinclair/typebox'
 
 const Environment = Type.Object({
@@ -22,8 +24,13 @@ const Environment = Type.Object({
   AI_GATEWAY_URL: Type.Optional(Type.String()),
   AI_MODEL: Type.Optional(Type.String()),
   AI_FALLBACK_MODELS: Type.Optional(Type.String()),
+  PYTHON_BIN: Type.Optional(Type.String()),
+  PYTHON_MEMORY_MB: Type.Integer({ minimum: 128, maximum: 1_048_576, default: 512 }),
+  PYTHON_WORKERS: Type.Integer({ minimum: 1, maximum: 256, default: 2 }),
   RAILWAY_BACKEND_SECRET: Type.Optional(Type.String()),
   CORS_ORIGINS: Type.Optional(Type.String()),
+  ALLOW_PRIVATE_TOOL_HOSTS: Type.Optional(Type.String()),
+  WEBHOOK_SECRET: Type.Optional(Type.String()),
   MAX_CONCURRENT_RUNS: Type.Integer({ minimum: 1, default: 500 }),
   MAX_RUNS_PER_USER: Type.Integer({ minimum: 1, default: 50 }),
   MAX_QUEUED_RUNS: Type.Integer({ minimum: 0, default: 1000 }),
@@ -51,6 +58,20 @@ export type GatewayConfig =
   | { readonly kind: 'remote', readonly url: string, readonly key?: string }
   | { readonly kind: 'demo' }
 
+/** Where tools may connect to although it is not public: a host name, an address or a range of them; on one port where one is named. */
+export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }
+
+/** What runs agents that are written in Python. */
+export interface PythonConfig {
+  readonly command: string
+  /** Whether `command` was set by the operator, or is the default that the machine may lack. */
+  readonly isChosen: boolean
+  readonly memoryMb: number
+  readonly workers: number
+  /** Where commands are: all that agents see of this process's environment. */
+  readonly searchPath?: string
+}
+
 export interface Config {
   readonly port: number
   readonly host: string
@@ -64,10 +85,14 @@ export interface Config {
   readonly modelIsChosen: boolean
   /** Tried in turn where a model keeps failing. */
   readonly fallbackModels: readonly string[]
+  readonly python: PythonConfig
   readonly supabaseUrl?: string
   readonly jwtSecret?: string
   readonly backendSecret?: string
   readonly corsOrigins: readonly string[]
+  readonly privateToolHosts: readonly PrivateHost[]
+  /** What webhooks are signed with whose function has no secret of its own. */
+  readonly webhookSecret?: string
   readonly maxConcurrentRuns: number
   readonly maxRunsPerUser: number
   readonly maxQueuedRuns: number
@@ -95,7 +120,7 @@ export class ConfigError extends Error {
  * @throws {ConfigError} naming every problem at once.
  */
 export function loadConfig (): Config {
-  return parseConfig(envSchema<NodeJS.ProcessEnv>({ schema: { type: 'object', properties: anyVariable() }, dotenv: true }))
+  return parseConfig(envSchema<NodeJS.ProcessEnv>({ schema: { type: 'object', properties: { ...anyVariable(), PATH: { type: 'string' } } }, dotenv: true }))
 }
 
 /** The same from a plain object; where a variable is blank it counts as not set. */
@@ -107,7 +132,7 @@ export function parseConfig (variables: NodeJS.ProcessEnv): Config {
     .map(([name, value]) => [name, value === 'Infinity' ? 'an infinite number' : value]))
   const problems: string[] = []
   const env = readVariables(set, problems)
-  const config = env && compose(env, problems)
+  const config = env && compose(env, problems, variables.PATH)
   if (!config || problems.length > 0) throw new ConfigError(problems)
   for (const part of Object.values(config)) Object.freeze(part)
   return Object.freeze(config)
@@ -149,7 +174,7 @@ function levels (): string {
   return Environment.properties.LOG_LEVEL.anyOf.map(level => level.const).join(', ')
 }
 
-function compose (env: Environment, problems: string[]): Config {
+function compose (env: Environment, problems: string[], searchPath?: string): Config {
   const production = env.NODE_ENV === 'production'
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
@@ -171,10 +196,19 @@ function compose (env: Environment, problems: string[]): Config {
     model: env.AI_MODEL ?? DEFAULT_MODEL,
     modelIsChosen: env.AI_MODEL !== undefined,
     fallbackModels: readList(env.AI_FALLBACK_MODELS),
+    python: {
+      command: env.PYTHON_BIN ?? 'python3',
+      isChosen: env.PYTHON_BIN !== undefined,
+      memoryMb: env.PYTHON_MEMORY_MB,
+      workers: env.PYTHON_WORKERS,
+      searchPath
+    },
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
     jwtSecret: env.SUPABASE_JWT_SECRET,
     backendSecret: env.RAILWAY_BACKEND_SECRET,
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
+    privateToolHosts: readPrivateHosts(env.ALLOW_PRIVATE_TOOL_HOSTS, problems),
+    webhookSecret: readWebhookSecret(env.WEBHOOK_SECRET, problems),
     maxConcurrentRuns: env.MAX_CONCURRENT_RUNS,
     maxRunsPerUser: env.MAX_RUNS_PER_USER,
     maxQueuedRuns: env.MAX_QUEUED_RUNS,
@@ -223,6 +257,40 @@ function readOrigins (list: string | undefined, problems: string[]): string[] {
     }
   }
   return origins
+}
+
+function readPrivateHosts (list: string | undefined, problems: string[]): PrivateHost[] {
+  return readList(list).flatMap(item => {
+    const host = readPrivateHost(item)
+    if (!host) problems.push(`ALLOW_PRIVATE_TOOL_HOSTS must be a comma-separated list of host names, addresses or CIDRs, each with or without :port; "${item}" is none`)
+    return host ?? []
+  })
+}
+
+/** `name`, `10.0.0.1`, `10.0.0.0/8`, `fd00::1`, `[fd00::/8]`, each but for a bare IPv6 address with or without `:port`. */
+function readPrivateHost (item: string): PrivateHost | undefined {
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(item) ?? []
+  const place = (bracketed ?? plain ?? item).toLowerCase()
+  const port = digits === undefined ? undefined : Number(digits)
+  if (port !== undefined && (port < 1 || port > 65535)) return undefined
+  const [address = '', bits, ...more] = place.split('/')
+  const family = isIP(address)
+  if (more.length > 0 || (bracketed && family !== 6)) return undefined
+  if (family && bits !== undefined) return ipaddr.isValidCIDR(place) ? { host: address, bits: Number(bits), port } : undefined
+  if (family) return { host: address, port }
+  // What ends in a number would be an address, and in no form that this list is read in.
+  const isName = bits === undefined && /^[a-z\d_](?:[a-z\d._-]*[a-z\d_])?$/.test(address) && !/(?:^|\.)(?:\d+|0x[\da-f]*)$/.test(address)
+  return isName ? { host: address, port } : undefined
+}
+
+/** Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
+function readWebhookSecret (secret: string | undefined, problems: string[]): string | undefined {
+  const [, base64] = /^whsec_([A-Za-z\d+/]+={0,2})$/.exec(secret ?? '') ?? []
+  const bytes = Buffer.from(base64 ?? '', 'base64').length
+  if (secret && (bytes < 24 || bytes > 64)) {
+    problems.push('WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64 (echo whsec_$(openssl rand -base64 32))')
+  }
+  return secret
 }
 
 function readList (list = ''): string[] {

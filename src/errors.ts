@@ -24,13 +24,14 @@ export class ServiceError extends Error {
 
 export interface Detail { path: string, message: string }
 
-const NEEDS_THE_OPERATOR = new Set(['gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable'])
+const NEEDS_THE_OPERATOR = new Set(['gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed'])
 
 /** Every error of this service. Those of the database's functions come from there, with code and status. */
 export const errors = {
   badRequest: define('bad_request', 400, (problem: string) => problem),
   invalidJson: define('invalid_json', 400, (what: string) => `The ${what} is not valid JSON.`),
   unauthorized: define('unauthorized', 401, (problem: string) => problem),
+  insufficientCredits: define('insufficient_credits', 402, () => 'There are not enough credits to go on with this run.'),
   sessionRequired: define('forbidden', 403, () => 'This needs an access token: API keys are not for administration.'),
   notFound: define('not_found', 404, () => 'There is nothing at this address.'),
   requestTimeout: define('request_timeout', 408, () => 'The request did not arrive in time.'),
@@ -44,11 +45,13 @@ export const errors = {
   internal: define('internal_error', 500, () => 'Something went wrong on our side.'),
   gatewayUnavailable: define('gateway_unavailable', 502, () => 'The AI gateway cannot be reached, or broke off.'),
   gatewayUnauthorized: define('gateway_unauthorized', 502, () => 'The AI gateway does not accept the key of this service.'),
+  pythonFailed: define('python_failed', 502, (sentence: string) => sentence),
   gatewayPaymentRequired: define('gateway_payment_required', 503, () => 'The account of this platform at the AI gateway is empty.'),
   databaseUnavailable: define('database_unavailable', 503, () => 'The database cannot be reached: try again later.'),
   databaseNotMigrated: define('database_not_migrated', 503, () => 'The database lacks the migrations of this service: apply supabase/migrations.'),
   keysUnavailable: define('keys_unavailable', 503, () => 'The keys that access tokens are signed with cannot be fetched: try again later.'),
   notConfigured: define('not_configured', 503, (variable: string) => `This server has no ${variable}, which this route needs.`),
+  pythonUnavailable: define('python_unavailable', 503, () => 'This agent is written in Python, which this server cannot run.'),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
   shuttingDown: define('shutting_down', 503, () => 'This server is shutting down: try again.'),
   gatewayTimeout: define('gateway_timeout', 504, () => 'The AI gateway did not answer in time.')

@@ -26,9 +26,14 @@ export type Message = Static<typeof Message>
 
 export const Messages = Type.Array(Message, { minItems: 1, maxItems: 2000 })
 
+/** How the answer is to be formed, in the words of the OpenAI protocol; given on as it is. */
+export const ResponseFormat = Type.Object({ type: Enum('text', 'json_object', 'json_schema'), json_schema: Type.Optional(Type.Object({})) })
+export type ResponseFormat = Static<typeof ResponseFormat>
+
 export const ExecuteBody = Type.Object({
   agentId: Uuid,
   messages: Messages,
+  response_format: Type.Optional(ResponseFormat),
   stream: Type.Optional(Type.Boolean({ default: true })),
   background: Type.Optional(Type.Boolean({ default: false }))
 })
@@ -56,6 +61,7 @@ export const ExecuteValidatedBody = Type.Object({
   }),
   messages: Messages,
   functionResults: Type.Optional(Type.Array(FunctionResult)),
+  response_format: Type.Optional(ResponseFormat),
   stream: Type.Optional(Type.Boolean({ default: true }))
 })
 export type ExecuteValidatedBody = Static<typeof ExecuteValidatedBody>
@@ -99,6 +105,7 @@ export const Run = Type.Object({
   creditsReserved: Type.Integer(),
   creditsCharged: Type.Integer(),
   error: Nullable(RunError),
+  cached: Type.Optional(Type.Boolean()),
   createdAt: Type.String(),
   startedAt: Nullable(Type.String()),
   finishedAt: Nullable(Type.String())
@@ -116,7 +123,9 @@ const answer = {
   runId: Uuid,
   usage: Usage,
   creditsUsed: Type.Integer(),
-  finishReason: Nullable(Type.String())
+  finishReason: Nullable(Type.String()),
+  /** The agent was asked the same before: no model was. */
+  cached: Type.Optional(Type.Boolean())
 }
 
 /** What a run tells its readers, in the order it happened; the last is one of `done`, `error`, `cancelled`. */
@@ -125,7 +134,21 @@ export const RunEvent = Type.Union([
   Type.Object({ type: Type.Literal('queued'), runId: Uuid, position: Type.Integer() }),
   Type.Object({ type: Type.Literal('chunk'), content: Type.String() }),
   Type.Object({ type: Type.Literal('reasoning'), content: Type.String() }),
+  Type.Object({
+    type: Type.Literal('progress'),
+    fraction: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+    message: Type.Optional(Type.String())
+  }),
   Type.Object({ type: Type.Literal('rewind'), to: Type.Integer() }),
+  Type.Object({ type: Type.Literal('step'), step: Type.Integer() }),
+  Type.Object({ type: Type.Literal('tool_call'), id: Type.String(), name: Type.String(), arguments: Type.Unknown() }),
+  Type.Object({
+    type: Type.Literal('tool_result'),
+    id: Type.String(),
+    name: Type.String(),
+    result: Type.Optional(Type.String()),
+    error: Type.Optional(Type.String())
+  }),
   Type.Object({
     type: Type.Literal('retry'),
     code: Type.String(),

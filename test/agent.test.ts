@@ -1,8 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Progress, runAgent } from '../src/executor/agent.js'
+import { Progress, runAgent, type AgentInput } from '../src/executor/agent.js'
 import { Gateway } from '../src/executor/gateway.js'
+import type { Rates } from '../src/executor/price.js'
+import type { StepRecord } from '../src/executor/step-record.js'
+import { EMPTY_TOOLBOX, type Toolbox } from '../src/executor/tools/toolbox.js'
+import { ToolError, type Tool } from '../src/executor/tools/tool.js'
 import type { RunEvent } from '../src/schemas.js'
 import { delta, ending, frame, inTurn, openStream, refuse, say, startGateway, USAGE, type Reply } from './doubles/gateway.js'
 import { textOf } from './helper.js'
@@ -18,7 +22,14 @@ async function setUp (t: Test, ...replies: Reply[]) {
   const stop = new AbortController()
   const events: Array<RunEvent & { seq: number }> = [{ seq: 1, type: 'started', runId: 'a-run', agentId: 'an-agent', attempt: 1 }]
   const pauses: number[] = []
+  const records: Array<{ number: number, record: StepRecord, credits: number }> = []
   const world = {
+    records,
+    /** What the agent's functions can do. */
+    toolbox: EMPTY_TOOLBOX as Toolbox,
+    rates: undefined as Rates | undefined,
+    /** How many credits the user has. */
+    balance: Infinity,
     double,
     progress,
     stop,
@@ -29,8 +40,15 @@ async function setUp (t: Test, ...replies: Reply[]) {
     /** Called before each pause. */
     onRetry: () => {},
     /** What the run threw, if it did. */
-    run: (agent = {}, fallbackModels: string[] = []): Promise<any> => runAgent({ agent, messages: [{ role: 'user', content: 'Hi' }] }, progress, {
+    run: (agent = {}, fallbackModels: string[] = [], more: Partial<AgentInput> = {}): Promise<any> => runAgent({ agent, messages: [{ role: 'user', content: 'Hi' }], ...more }, progress, {
       gateway,
+      rates: world.rates,
+      tool: { runId: 'a-run', agentId: 'an-agent', userId: 'a-user', signal: stop.signal },
+      openToolbox: async () => world.toolbox,
+      async record (number, _summary, record, credits = 0) {
+        records.push({ number, record, credits })
+        return credits <= world.balance
+      },
       defaultModel: 'default/model',
       fallbackModels,
       signal: stop.signal,
@@ -62,7 +80,9 @@ t.test('an agent\'s settings go to the gateway, and its answer into the progress
   t.equal(await run({ model: 'a/model', temperature: 0, maxTokens: 5, systemPrompt: 'Be brief.' }), undefined)
   t.match(double.calls[0]!.body, { model: 'a/model', temperature: 0, max_tokens: 5 })
   t.strictSame(double.calls[0]!.body.messages, [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hi' }])
-  t.strictSame({ ...progress }, {
+  const { bill, ...rest } = progress
+  t.equal(bill.credits, 1)
+  t.strictSame(rest, {
     response: 'Hello',
     model: 'test/model',
     finishReason: 'stop',
@@ -206,4 +226,191 @@ t.test('aborting while the model speaks throws the signal\'s reason, and keeps t
   t.equal(await world.run(), reason)
   t.match(world.progress, { response: 'Hell', output: true, finishReason: null, usage: { completionTokens: 1, estimated: true } })
   t.strictSame(world.pauses, [])
+})
+
+// --- Steps and tools ---
+
+/** A turn that asks for these tools, each with its arguments, perhaps after some words. */
+function ask (calls: Array<[id: string, name: string, args: string]>, words = ''): Reply {
+  return response => {
+    const pieces = calls.flatMap(([id, name, args], index) => [
+      { index, id, type: 'function', function: { name, arguments: args.slice(0, 3) } },
+      { index, function: { arguments: args.slice(3) } }
+    ])
+    openStream(response).end((words && delta(words)) +
+      pieces.map(piece => frame({ choices: [{ index: 0, delta: { tool_calls: [piece] } }] })).join('') + ending('tool_calls'))
+  }
+}
+
+/** A tool that does this, and knows how often it was called. */
+function makeTool (name: string, call: Tool['call']) {
+  const tool = {
+    name,
+    description: `Does ${name}.`,
+    parameters: { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] },
+    calls: [] as unknown[],
+    async call (args: Record<string, unknown>, context: Parameters<Tool['call']>[1]) {
+      tool.calls.push(args)
+      return call(args, context)
+    }
+  }
+  return tool
+}
+
+function boxOf (tools: Tool[], more: Partial<Toolbox> = {}): Toolbox {
+  return { ...EMPTY_TOOLBOX, tools, ...more }
+}
+
+const twice = () => makeTool('twice', async ({ n }) => `${2 * (n as number)}`)
+const told = (world: { events: RunEvent[] }) => world.events.map(({ type }) => type)
+
+t.test('tools are called as the model asks, several at once, and it goes on with what came of them', async t => {
+  const world = await setUp(t, ask([['c1', 'twice', '{"n": 2}'], ['c2', 'twice', '{"n": 3}']], 'Let me see. '), say('4 and 6'))
+  let waiting = 0
+  const both = new Promise<void>(resolve => {
+    world.toolbox = boxOf([makeTool('twice', async ({ n }) => {
+      if (++waiting === 2) resolve()
+      await both
+      return `${2 * (n as number)}`
+    })])
+  })
+  t.equal(await world.run(), undefined)
+  t.equal(world.progress.response, 'Let me see. 4 and 6')
+  t.equal(textOf(world.events), 'Let me see. 4 and 6')
+  t.same(told(world).toSorted(), ['chunk', 'chunk', 'started', 'step', 'step', 'tool_call', 'tool_call', 'tool_result', 'tool_result'])
+  t.match(world.events.filter(({ type }) => type === 'tool_call'), [{ id: 'c1', name: 'twice', arguments: { n: 2 } }, { id: 'c2' }])
+  t.same(world.events.filter(({ type }) => type === 'tool_result').map(({ seq, ...event }) => event),
+    [{ type: 'tool_result', id: 'c1', name: 'twice', result: '4' }, { type: 'tool_result', id: 'c2', name: 'twice', result: '6' }])
+  const [first, second] = world.double.calls.map(({ body }) => body)
+  t.match(first.tools, [{ type: 'function', function: { name: 'twice', description: 'Does twice.', parameters: { required: ['n'] } } }])
+  t.match(second.messages.slice(-3), [
+    { role: 'assistant', content: 'Let me see. ', tool_calls: [{ id: 'c1', type: 'function', function: { name: 'twice', arguments: '{"n": 2}' } }, { id: 'c2' }] },
+    { role: 'tool', tool_call_id: 'c1', content: '4' },
+    { role: 'tool', tool_call_id: 'c2', content: '6' }
+  ])
+  t.same(world.progress.usage, { promptTokens: 20, completionTokens: 10, totalTokens: 30, estimated: false }, 'of all steps')
+  t.equal(world.progress.finishReason, 'stop')
+  t.same(world.records.map(({ number, record }) => [number, record.kind]).toSorted(), [[1, 'model'], [2, 'tool'], [3, 'tool']])
+})
+
+t.test('a tool\'s failure goes back to the model and does not end the run', async t => {
+  const failures: Array<[string, string, string, RegExp]> = [
+    ['nothing', 'twice', '{"n": 1}', /nothing there/],
+    ['broken', 'broken', '{"n": 1}', /^The tool failed unexpectedly\.$/],
+    ['unknown', 'thrice', '{"n": 1}', /^There is no tool thrice\. There are: twice, broken\.$/],
+    ['misfit', 'twice', '{"n": "one"}', /n/],
+    ['no JSON', 'twice', '{"n": ', /JSON/],
+    ['no object', 'twice', '[1]', /object/]
+  ]
+  for (const [what, name, args, problem] of failures) {
+    const world = await setUp(t, ask([['c1', name, args]]), say('Never mind'))
+    const tools = [
+      makeTool('twice', async () => { throw new ToolError('There is nothing there.') }),
+      makeTool('broken', async () => { throw new TypeError('secret detail') })
+    ]
+    world.toolbox = boxOf(tools)
+    t.equal(await world.run(), undefined, what)
+    t.equal(world.progress.response, 'Never mind')
+    t.match(world.events.find(({ type }) => type === 'tool_result'), { id: 'c1', name, error: problem }, what)
+    const { content } = world.double.calls[1]!.body.messages.at(-1)
+    t.match(content, /^Error: /)
+    t.match(content.slice('Error: '.length), problem, what)
+    if (!['nothing', 'broken'].includes(what)) t.same(tools.flatMap(({ calls }) => calls), [], 'and is not called')
+  }
+})
+
+t.test('in its last step the model is offered nothing more to do', async t => {
+  const world = await setUp(t, ask([['c1', 'twice', '{"n": 1}']]), ask([['c2', 'twice', '{"n": 2}']]))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  t.equal(await world.run({ maxSteps: 2 }), undefined)
+  t.equal(world.double.calls.length, 2)
+  t.notOk(world.double.calls[1]!.body.tools)
+  t.same(tool.calls, [{ n: 1 }], 'and what it asks for all the same is not done')
+})
+
+t.test('what an earlier attempt has done is told again and not done again', async t => {
+  const first = await setUp(t, ask([['c1', 'twice', '{"n": 1}'], ['c2', 'stop', '{"n": 2}']], 'Well, '))
+  const stopped = makeTool('stop', async () => {
+    first.stop.abort(new Error('killed'))
+    throw new Error('killed')
+  })
+  first.toolbox = boxOf([twice(), stopped])
+  t.match(await first.run(), { message: 'killed' })
+  const steps = first.records.sort((a, b) => a.number - b.number).map(({ record }) => record)
+  t.same(steps.map(({ kind }) => kind), ['model', 'tool'])
+
+  const second = await setUp(t, say('done'))
+  const [again, finished] = [twice(), makeTool('stop', async () => 'stopped')]
+  second.toolbox = boxOf([again, finished])
+  t.equal(await second.run({}, [], { steps }), undefined)
+  t.same(again.calls, [], 'one was done')
+  t.same(finished.calls, [{ n: 2 }], 'one was cut off')
+  t.equal(second.double.calls.length, 1, 'the model is not asked again for what it said')
+  t.match(second.double.calls[0]!.body.messages.slice(-3), [{ role: 'assistant', content: 'Well, ' }, { content: '2' }, { content: 'stopped' }])
+  t.equal(second.progress.response, 'Well, done')
+  t.equal(textOf(second.events), 'Well, done')
+  t.same(second.progress.usage, { promptTokens: 20, completionTokens: 10, totalTokens: 30, estimated: false }, 'of all attempts')
+  t.same(second.records.map(({ number, record }) => [number, record.kind]), [[3, 'tool']], 'only what is new is recorded')
+})
+
+t.test('functions that the user\'s words trigger run once before the model, which is told what they found', async t => {
+  const world = await setUp(t, say('It is sunny'))
+  const results = [{ functionName: 'weather', functionType: 'api_call', success: true, data: 'sunny' }]
+  const seen: unknown[] = []
+  world.toolbox = boxOf([], {
+    async runTriggered (text) {
+      seen.push(text)
+      return { results, told: [{ type: 'tool_call', id: 'f1', name: 'weather', arguments: {} }, { type: 'tool_result', id: 'f1', name: 'weather', result: 'sunny' }] }
+    },
+    async afterAnswer (text, response) { seen.push([text, response]) }
+  })
+  t.equal(await world.run(), undefined)
+  t.match(world.double.calls[0]!.body.messages[0].content, /weather \(api_call\): sunny/)
+  t.same(seen, ['Hi', ['Hi', 'It is sunny']], 'and what waits for the answer gets it')
+  t.same(told(world), ['started', 'tool_call', 'tool_result', 'chunk'])
+
+  const again = await setUp(t, say('It is sunny'))
+  again.toolbox = boxOf([], { runTriggered: async () => { throw new Error('not again') } })
+  t.equal(await again.run({}, [], { steps: world.records.map(({ record }) => record) }), undefined)
+  t.match(again.double.calls[0]!.body.messages[0].content, /sunny/)
+  t.same(told(again), told(world))
+})
+
+t.test('a function that answers takes the model\'s place, and costs what a run costs', async t => {
+  const world = await setUp(t, say('not asked'))
+  world.toolbox = boxOf([], { runTriggered: async () => ({ results: [], answer: 'We open at nine.', told: [] }) })
+  t.equal(await world.run(), undefined)
+  t.equal(world.double.calls.length, 0)
+  t.match(world.progress, { response: 'We open at nine.', finishReason: 'stop', output: true })
+  t.equal(world.progress.bill.credits, 1)
+})
+
+t.test('a run that the balance does not allow to go on stops after the step, and keeps what it has', async t => {
+  const world = await setUp(t, ask([['c1', 'twice', '{"n": 1}']], 'So far '), say('never'))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  world.rates = { 'default/model': { perRun: 1, perThousandTokens: 100 } }
+  world.balance = 100
+  t.match(await world.run({ maxTokens: 1000 }), { code: 'insufficient_credits', statusCode: 402 })
+  t.same(tool.calls, [])
+  t.equal(world.progress.response, 'So far ')
+  t.equal(world.progress.bill.credits, 3, 'a run, and 15 tokens')
+  t.same(world.records.map(({ credits }) => credits), [103], 'with the next step\'s it might have come to that')
+})
+
+t.test('an answer that is kept is told without asking a model, and costs nothing', async t => {
+  const world = await setUp(t, say('not asked'))
+  t.equal(await world.run({}, [], { cached: { response: 'As before', finishReason: 'stop', model: 'a/model' } }), undefined)
+  t.equal(world.double.calls.length, 0)
+  t.match(world.progress, { response: 'As before', finishReason: 'stop', model: 'a/model', usage: { totalTokens: 0 } })
+  t.equal(world.progress.bill.credits, 0)
+  t.same(told(world), ['started', 'chunk'])
+})
+
+t.test('a response format goes to the gateway as it is', async t => {
+  const world = await setUp(t, say('{}'))
+  const responseFormat = { type: 'json_schema' as const, json_schema: { name: 'x', schema: { type: 'object' } } }
+  await world.run({}, [], { responseFormat })
+  t.same(world.double.calls[0]!.body.response_format, responseFormat)
 })

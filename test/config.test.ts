@@ -7,6 +7,7 @@ import { ConfigError, DEFAULT_GATEWAY_URL, DEFAULT_MODEL, parseConfig, type Conf
 
 const EXAMPLE = new URL('../.env.example', import.meta.url)
 const VARIABLE = /^(?:# )?([A-Z_]+)=/
+const WEBHOOK_SECRET = `whsec_${Buffer.alloc(24, 'x').toString('base64')}`
 const SUPABASE = { SUPABASE_URL: 'https://project.supabase.co', SUPABASE_SERVICE_ROLE_KEY: 'service-key', LOVABLE_API_KEY: 'gateway-key' }
 const POSTGRES = { SUPABASE_DB_URL: 'postgres://user:db-password@host/db', SUPABASE_JWT_SECRET: 'jwt-secret', LOVABLE_API_KEY: 'gateway-key' }
 
@@ -24,6 +25,8 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     jwtSecret: undefined,
     backendSecret: undefined,
     corsOrigins: [],
+    privateToolHosts: [],
+    webhookSecret: undefined,
     maxConcurrentRuns: 500,
     maxRunsPerUser: 50,
     maxQueuedRuns: 1000,
@@ -34,12 +37,13 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     sseMaxSeconds: 840,
     fallbackModels: [],
     keepMessages: false,
-    runRetentionDays: 30
+    runRetentionDays: 30,
+    python: { command: 'python3', isChosen: false, memoryMb: 512, workers: 2, searchPath: undefined }
   }
   t.strictSame(parseConfig({}), expected)
   const blank = Object.fromEntries((await namesInExample()).map((name, index) => [name, [' ', '', '\t\n'][index % 3]]))
   t.strictSame(parseConfig(blank), expected, 'a blank variable counts as not set')
-  t.strictSame(parseConfig({ PATH: '/bin', UNKNOWN: 'x' }), expected, 'what is not ours is left alone')
+  t.strictSame(parseConfig({ HOME: '/root', UNKNOWN: 'x' }), expected, 'what is not ours is left alone')
   t.equal(DEFAULT_GATEWAY_URL, 'https://ai.gateway.lovable.dev/v1')
   t.equal(DEFAULT_MODEL, 'google/gemini-2.5-flash')
 })
@@ -61,6 +65,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     AI_MODEL: 'llama3',
     RAILWAY_BACKEND_SECRET: 'backend-secret',
     CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
+    ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
+    WEBHOOK_SECRET,
     MAX_CONCURRENT_RUNS: '1',
     MAX_RUNS_PER_USER: '2',
     MAX_QUEUED_RUNS: '0',
@@ -71,7 +77,11 @@ t.test('every variable is read, without the blanks around it', async t => {
     SSE_MAX_SECONDS: '0.5',
     AI_FALLBACK_MODELS: ' a/model, b/model ,',
     KEEP_MESSAGES: 'true',
-    RUN_RETENTION_DAYS: '7'
+    RUN_RETENTION_DAYS: '7',
+    PYTHON_BIN: ' /venv/bin/python ',
+    PYTHON_MEMORY_MB: '1024',
+    PYTHON_WORKERS: '3',
+    PATH: '/bin'
   })
   t.strictSame(config, {
     port: 8080,
@@ -86,6 +96,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     jwtSecret: 'jwt-secret',
     backendSecret: 'backend-secret',
     corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
+    privateToolHosts: [{ host: 'tools.railway.internal', port: 8080 }, { host: '10.0.0.0', bits: 8, port: undefined }],
+    webhookSecret: WEBHOOK_SECRET,
     maxConcurrentRuns: 1,
     maxRunsPerUser: 2,
     maxQueuedRuns: 0,
@@ -96,7 +108,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     sseMaxSeconds: 0.5,
     fallbackModels: ['a/model', 'b/model'],
     keepMessages: true,
-    runRetentionDays: 7
+    runRetentionDays: 7,
+    python: { command: '/venv/bin/python', isChosen: true, memoryMb: 1024, workers: 3, searchPath: '/bin' }
   })
   t.strictSame(parseConfig({ CORS_ORIGINS: '*' }).corsOrigins, ['*'])
 })
@@ -127,6 +140,23 @@ t.test('the gateway is the one at AI_GATEWAY_URL, else Lovable\'s by its key, el
   t.strictSame(parseConfig({ AI_MODEL: 'm' }).gateway, { kind: 'demo' })
 })
 
+t.test('private hosts of tools are names, addresses or ranges, each on one port or on all', async t => {
+  const read = (list: string) => parseConfig({ ALLOW_PRIVATE_TOOL_HOSTS: list }).privateToolHosts
+  t.match(read('localhost, db_1.internal:80 ,127.0.0.1,127.0.0.1:8080'), [
+    { host: 'localhost', port: undefined }, { host: 'db_1.internal', port: 80 }, { host: '127.0.0.1', port: undefined }, { host: '127.0.0.1', port: 8080 }
+  ])
+  t.match(read('10.0.0.0/8:443,fd00::1,[fd00::1]:80,fd00::/8,[fd00::/8]:443'), [
+    { host: '10.0.0.0', bits: 8, port: 443 },
+    { host: 'fd00::1', bits: undefined, port: undefined },
+    { host: 'fd00::1', bits: undefined, port: 80 },
+    { host: 'fd00::', bits: 8, port: undefined },
+    { host: 'fd00::', bits: 8, port: 443 }
+  ])
+  for (const bad of ['http://a', 'a/b', 'a b', '*', '*.internal', 'a:0', 'a:65536', 'a:b', '10.0.0.0/33', '10.0.0/8', '10.1', '2130706433', '0x7f.1', '[a]', '[10.0.0.1]', 'fd00::/129', '-a', 'a-']) {
+    t.match(problemsOf({ ALLOW_PRIVATE_TOOL_HOSTS: bad }), [/^ALLOW_PRIVATE_TOOL_HOSTS must be/], bad)
+  }
+})
+
 t.test('each rule names its variable in one readable line', async t => {
   const cases: Array<[Record<string, string>, string, RegExp]> = [
     [{ PORT: 'abc' }, 'PORT', /integer/],
@@ -143,6 +173,9 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ BODY_LIMIT: '10mb' }, 'BODY_LIMIT', /integer/],
     [{ DRAIN_SECONDS: '-0.1' }, 'DRAIN_SECONDS', />= 0/],
     [{ DRAIN_SECONDS: 'Infinity' }, 'DRAIN_SECONDS', /number/],
+    [{ PYTHON_MEMORY_MB: '127' }, 'PYTHON_MEMORY_MB', />= 128/],
+    [{ PYTHON_MEMORY_MB: 'much' }, 'PYTHON_MEMORY_MB', /integer/],
+    [{ PYTHON_WORKERS: '0' }, 'PYTHON_WORKERS', />= 1/],
     [{ SSE_MAX_SECONDS: '0' }, 'SSE_MAX_SECONDS', /> 0/],
     [{ ...POSTGRES, SUPABASE_DB_URL: 'mysql://host/db' }, 'SUPABASE_DB_URL', /postgres:\/\/ or postgresql:\/\//],
     [{ ...POSTGRES, SUPABASE_DB_POOL_MAX: '0' }, 'SUPABASE_DB_POOL_MAX', />= 1/],
@@ -159,7 +192,10 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ NODE_ENV: 'production' }, 'SUPABASE_URL', /missing: .*SUPABASE_DB_URL.*EMBEDDED=true/],
     [{ NODE_ENV: 'production', EMBEDDED: 'false' }, 'SUPABASE_URL', /missing/],
     [{ CORS_ORIGINS: 'https://ok.example.com,app.example.com' }, 'CORS_ORIGINS', /"app\.example\.com"/],
-    [{ CORS_ORIGINS: 'https://app.example.com/path' }, 'CORS_ORIGINS', /origins/]
+    [{ CORS_ORIGINS: 'https://app.example.com/path' }, 'CORS_ORIGINS', /origins/],
+    [{ ALLOW_PRIVATE_TOOL_HOSTS: 'ok.internal, http://tools' }, 'ALLOW_PRIVATE_TOOL_HOSTS', /"http:\/\/tools"/],
+    [{ WEBHOOK_SECRET: Buffer.alloc(24).toString('base64') }, 'WEBHOOK_SECRET', /whsec_ and 24 to 64 bytes/],
+    [{ WEBHOOK_SECRET: 'whsec_c2hvcnQ=' }, 'WEBHOOK_SECRET', /whsec_ and 24 to 64 bytes/]
   ]
   for (const [variables, name, rule] of cases) {
     const problems = problemsOf(variables)

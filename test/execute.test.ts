@@ -1,6 +1,6 @@
 import t from 'tap'
 import { delta, ending, hang, openStream, refuse, say, USAGE } from './doubles/gateway.js'
-import { bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, PYTHON_AGENT, startService, typesOf, UNPUBLISHED_AGENT } from './helper.js'
+import { bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, startService, typesOf, UNPUBLISHED_AGENT } from './helper.js'
 
 t.test('executing an agent', async t => {
   const service = await startService(t)
@@ -57,16 +57,6 @@ t.test('executing an agent', async t => {
     const others = await execute({ agentId: UNPUBLISHED_AGENT }, await bearer(OTHER_USER))
     t.equal(others.status, 404)
     t.match(JSON.parse(others.raw), { code: 'agent_not_found' })
-  })
-
-  t.test('an agent in Python is refused, and costs nothing', async t => {
-    const before = await service.credits()
-    const { status, body } = await request('POST', '/api/agent/execute', {
-      body: { agentId: PYTHON_AGENT, messages: [{ role: 'user', content: 'Hi' }] }
-    })
-    t.equal(status, 503)
-    t.equal(body.code, 'python_unavailable')
-    t.same(await service.credits(), before)
   })
 
   t.test('a client that leaves does not stop its run', async t => {

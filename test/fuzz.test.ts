@@ -187,7 +187,7 @@ t.test('whatever is sent, the service answers as it should', async t => {
   const sql = new PGlite({ dataDir: join(DATA_DIR, 'postgres') })
   await sql.exec('update public.credit_balances set credits_remaining = 1000000')
   await sql.close()
-  const service = await startService(t, { DATA_DIR, RATE_LIMIT_MAX: '1000000', MAX_RUNS_PER_USER: '500' })
+  const service = await startService(t, { DATA_DIR, RATE_LIMIT_MAX: '1000000', MAX_RUNS_PER_USER: '500', PYTHON_BIN: '/nonexistent' })
   t.teardown(() => agent.destroy())
   /** One example of each problem. */
   const problems = new Map<string, string>()

@@ -12,6 +12,7 @@ import { Executor } from '../src/executor/executor.js'
 import type { ModelRequest } from '../src/executor/gateway.js'
 import type { Completion, ModelSink } from '../src/executor/gateway-answer.js'
 import { Queue } from '../src/executor/queue.js'
+import { EMPTY_TOOLBOX } from '../src/executor/tools/toolbox.js'
 import { restore, type Trace } from '../src/executor/trace.js'
 import type { Run } from '../src/schemas.js'
 import { embeddedLedger } from './chaos/ledger.js'
@@ -38,7 +39,7 @@ class ModelCall {
   finish (): void {
     while (this.#said < PIECES.length) this.say()
     this.over = true
-    this.resolve({ model: 'test/model', finishReason: 'stop' })
+    this.resolve({ model: 'test/model', finishReason: 'stop', toolCalls: [] })
   }
 }
 
@@ -55,11 +56,14 @@ class Process {
     this.executor = new Executor({
       events: this.log,
       gateway: { complete: (request, sink, signal) => this.#complete(request, sink, signal) },
+      python: { run: async () => {} },
       defaultModel: 'test/model',
       fallbackModels: [],
       log: pino({ level: 'silent' }),
+      openToolbox: async () => EMPTY_TOOLBOX,
       wait: async (_ms, signal) => signal.throwIfAborted(),
       store: {
+        record: async () => true,
         start: (runId, attempt) => this.#write('start_run', { p_run_id: runId, p_attempt: attempt }),
         finish: (runId, attempt, { status, response, finishReason, usage, credits, model, error, trace }) => this.#write('finish_run', {
           p_run_id: runId,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { priceOf } from '../src/executor/price.js'
+import { Bill } from '../src/executor/price.js'
 import { buildMessages } from '../src/executor/prompt.js'
 import { addUsage, measureUsage, NO_USAGE } from '../src/executor/usage.js'
 import type { FunctionResult, Message } from '../src/schemas.js'
@@ -97,8 +97,14 @@ t.test('usage', async t => {
   })
 })
 
-t.test('a run that brought forth something costs what was reserved, any other nothing', async t => {
-  t.equal(priceOf({ reserved: 3, output: true }), 3)
-  t.equal(priceOf({ reserved: 3, output: false }), 0)
-  t.equal(priceOf({ reserved: 0, output: true }), 0, 'what is not charged stays so')
+t.test('a bill is a run\'s price with its first output, and that of each step\'s tokens by its own rate, in whole credits', async t => {
+  const bill = new Bill()
+  t.equal(bill.credits, 0, 'what brought forth nothing costs nothing')
+  const rate = { perRun: 2, perThousandTokens: 0.1 }
+  t.equal(bill.creditsWith(rate, 10_000), 3)
+  for (let step = 0; step < 10; step++) bill.add(rate, { totalTokens: 1000 })
+  t.equal(bill.credits, 3, 'ten tenths are one')
+  bill.add({ perRun: 5, perThousandTokens: 1 }, { totalTokens: 1 })
+  t.equal(bill.credits, 4, 'a run is paid for once, and a part of a credit is a credit')
+  t.equal(bill.creditsWith({ perRun: 5, perThousandTokens: 1 }, 999), 4)
 })

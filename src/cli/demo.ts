@@ -6,14 +6,17 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { runCommand } from './command.js'
 
-const AGENT = '22222222-2222-4222-8222-222222222222'
 const KEY = 'jeesi_demo_key_for_local_use_only'
-const QUESTION = 'What is this service for?'
+const MODEL_AGENT = { agentId: '22222222-2222-4222-8222-222222222222', question: 'What is this service for?' }
+const PYTHON_AGENT = { agentId: '33333333-3333-4333-8333-333333333333', question: 'What is in a text?' }
 
-/** Starts the service in embedded mode, executes the demo agent as a client would, and shows what happens. */
+/** Starts the service in embedded mode, executes a demo agent as a client would, and shows what happens. */
 await runCommand(async () => {
+  const { values } = parseArgs({ options: { python: { type: 'boolean', default: false } } })
+  const agent = values.python ? PYTHON_AGENT : MODEL_AGENT
   const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-demo-'))
   say('Starting the service in embedded mode …')
   const service = spawn(process.execPath, [fileURLToPath(new URL('../server.js', import.meta.url))], {
@@ -22,21 +25,22 @@ await runCommand(async () => {
   try {
     const url = await findUrl(service)
     say(`It listens at ${url}.\n`)
-    await show(url)
+    await show(url, agent)
   } finally {
     await stop(service)
     await rm(dataDir, { recursive: true, force: true })
   }
 })
 
-async function show (url: string): Promise<void> {
+async function show (url: string, agent: typeof MODEL_AGENT): Promise<void> {
   say(`Credits before: ${await creditsAt(url)}`)
-  say(`\nPOST /api/agent/execute   "${QUESTION}"\n`)
-  const { creditsUsed, usage, executionTime } = await execute(url)
+  say(`\nPOST /api/agent/execute   "${agent.question}"\n`)
+  const { creditsUsed, usage, executionTime } = await execute(url, agent)
   say(`\n\nDone in ${(executionTime / 1000).toFixed(1)} s: ${usage.totalTokens} tokens, ${creditsUsed} credit.`)
   say(`Credits after: ${await creditsAt(url)}\n`)
   say('Where to go next:')
   say('  npm start                          serves, and prints a curl line to paste')
+  say('  npm run demo -- --python           executes an agent that is written in Python')
   say('  npm run token                      prints an access token for the API and for /ws')
   say('  AI_GATEWAY_URL=… npm start         answers with a real model (Ollama: http://localhost:11434/v1)')
   say('  README.md                          deploys it on Railway beside your Supabase project')
@@ -49,20 +53,22 @@ async function creditsAt (url: string): Promise<number> {
 }
 
 interface Done { type: 'done', creditsUsed: number, executionTime: number, usage: { totalTokens: number } }
-type Event = Done | { type: 'chunk', content: string } | { type: 'error', error: string }
+interface Step { type: 'progress', fraction?: number, message?: string }
+type Event = Done | Step | { type: 'chunk', content: string } | { type: 'error', error: string }
 
 /** Prints the answer as it arrives. */
-async function execute (url: string): Promise<Done> {
+async function execute (url: string, { agentId, question }: typeof MODEL_AGENT): Promise<Done> {
   const response = await fetch(`${url}/api/agent/execute`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-api-key': KEY },
-    body: JSON.stringify({ agentId: AGENT, messages: [{ role: 'user', content: QUESTION }] })
+    body: JSON.stringify({ agentId, messages: [{ role: 'user', content: question }] })
   })
   if (!response.ok || !response.body) throw new Error(`The service answered ${response.status}: ${await response.text()}`)
   for await (const line of createInterface({ input: Readable.fromWeb(response.body as never) })) {
     if (!line.startsWith('data: {')) continue
     const event = JSON.parse(line.slice('data: '.length)) as Event
     if (event.type === 'chunk') process.stdout.write(event.content)
+    if (event.type === 'progress') say(`  ${Math.round((event.fraction ?? 0) * 100).toString().padStart(3)} %  ${event.message ?? ''}`)
     if (event.type === 'done') return event
     if (event.type === 'error') throw new Error(event.error)
   }

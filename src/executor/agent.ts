@@ -1,18 +1,22 @@
-import { ServiceError } from '../errors.js'
-import type { Message, RunEvent, Usage } from '../schemas.js'
+import { errors } from '../errors.js'
+import type { FunctionResult, Message, ResponseFormat, RunEvent, Usage } from '../schemas.js'
 import type { Gateway, ModelRequest } from './gateway.js'
-import type { Completion } from './gateway-answer.js'
-import { buildMessages, type Agent } from './prompt.js'
-import type { FunctionResult } from '../schemas.js'
-import { addUsage, measureUsage, NO_USAGE } from './usage.js'
+import { modelStep, type Turn } from './model-step.js'
+import { Bill, rateOf, type Rate, type Rates } from './price.js'
+import { buildMessages, type Agent, type ModelMessage } from './prompt.js'
+import { StepLog, type ModelRecord, type StepRecord, type ToolRecord } from './step-record.js'
+import { callTools } from './tool-step.js'
+import { lastUserText } from './tools/functions.js'
+import type { Toolbox } from './tools/toolbox.js'
+import type { ToolContext } from './tools/tool.js'
+import { addUsage, NO_USAGE } from './usage.js'
 
 const DEFAULT_TEMPERATURE = 0.7
 const DEFAULT_MAX_TOKENS = 1000
+const DEFAULT_MAX_STEPS = 16
 
-const MAX_TRIES = 4
-const FIRST_BACKOFF = 500
-/** A gateway that asks for a longer pause than this is not waited for. */
-const MAX_BACKOFF = 20_000
+/** What users read of a step. */
+export interface StepSummary { kind: 'model' | 'tool', name: string, finishReason?: string | null, usage?: Usage, startedAt: Date }
 
 /** What a run needs to know of the world around it. */
 export interface AgentContext {
@@ -21,7 +25,18 @@ export interface AgentContext {
   readonly defaultModel: string
   /** Tried in turn where the agent's own model keeps failing. */
   readonly fallbackModels: readonly string[]
+  readonly rates: Rates | undefined
   readonly signal: AbortSignal
+  /** What tools are told of the run. */
+  readonly tool: ToolContext
+  /** What the agent's functions can do. */
+  openToolbox (agent: Agent, context: ToolContext, log: AgentContext['log']): Promise<Toolbox>
+  /**
+   * Writes down a step that has ended, so that it is never done again.
+   * @param credits what the run may cost by the end of its next step.
+   * @returns whether the user's balance allows that.
+   */
+  record (number: number, summary: StepSummary, record: StepRecord, credits?: number): Promise<boolean>
   /** Waits so many milliseconds; rejects when the signal is aborted. */
   wait (ms: number, signal: AbortSignal): Promise<unknown>
   /** Tells the run's readers. Returns the event's number. */
@@ -30,10 +45,18 @@ export interface AgentContext {
   log (message: string, fields: Record<string, unknown>): void
 }
 
+/** An answer that this agent gave to the same question before. */
+export interface CachedAnswer { response: string, finishReason: string | null, model: string | null }
+
 export interface AgentInput {
   agent: Agent
   messages: Message[]
   functionResults?: FunctionResult[]
+  responseFormat?: ResponseFormat
+  rates?: Rates
+  cached?: CachedAnswer | null
+  /** What earlier attempts have done. */
+  steps?: StepRecord[]
 }
 
 /** What an agent has brought forth so far; it grows while the agent runs, and holds whatever ends it. */
@@ -44,108 +67,109 @@ export class Progress {
   usage: Usage = NO_USAGE
   /** Whether anything at all came of the run, be it text that a retry has taken back. */
   output = false
+  readonly bill = new Bill()
+
+  /** Notes what a try of a model used, and with it what that costs. */
+  use (usage: Usage, rate: Rate, isOutput: boolean): void {
+    this.usage = addUsage(this.usage, usage)
+    if (!isOutput) return
+    this.output = true
+    this.bill.add(rate, usage)
+  }
 }
 
-/** Runs an agent to its end: today one model step. Throws what ended it before. */
+/** Runs an agent to its end: model and tools in turn, until the model has no more to ask. Throws what ended it before. */
 export async function runAgent (input: AgentInput, progress: Progress, context: AgentContext): Promise<void> {
+  progress.model = input.agent.model ?? context.defaultModel
+  if (input.cached) return tellCached(input.cached, progress, context)
+  const steps = new StepLog(input.steps)
+  const toolbox = await context.openToolbox(input.agent, context.tool, context.log)
+  try {
+    const found = await runFunctions(input, toolbox, steps, context)
+    if (found.answer !== undefined) answerAs(found.answer, input.agent, progress, context)
+    else await converse({ ...input, functionResults: [...input.functionResults ?? [], ...found.results] }, toolbox, steps, progress, context)
+    await toolbox.afterAnswer(lastUserText(input.messages), progress.response)
+  } finally {
+    await toolbox.close()
+  }
+}
+
+function tellCached ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
+  say(response, progress, context)
+  progress.finishReason = finishReason
+  progress.model = model
+}
+
+/** A function's answer in place of the model's costs what a run costs. */
+function answerAs (answer: string, agent: Agent, progress: Progress, context: AgentContext): void {
+  progress.use(NO_USAGE, rateOf(context.rates, agent.model ?? context.defaultModel), true)
+  progress.finishReason = 'stop'
+  say(answer, progress, context)
+}
+
+function say (text: string, progress: Progress, context: AgentContext): void {
+  progress.response += text
+  if (text) context.emit({ type: 'chunk', content: text })
+}
+
+/** The functions that the user's words trigger, before the model is asked; once, whatever attempt does them. */
+async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: StepLog, context: AgentContext) {
+  const done = steps.takeFunctions()
+  const startedAt = new Date()
+  const found = done ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(messages)) }
+  context.signal.throwIfAborted()
+  if (found.results.length === 0 && found.answer === undefined) return found
+  const number = steps.number()
+  if (!done) await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found)
+  for (const event of found.told) context.emit(event)
+  return found
+}
+
+/** Asks the model, does what it asks for, and asks again with what came of it. */
+async function converse (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
   const { agent } = input
-  progress.model = agent.model ?? context.defaultModel
-  await modelStep({
+  const maxSteps = agent.maxSteps ?? DEFAULT_MAX_STEPS
+  const request: ModelRequest = {
     model: agent.model,
     messages: buildMessages(agent, input.messages, input.functionResults),
     temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
-    maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS
-  }, progress, context)
-}
-
-/** One step by the agent's model, or by the first fallback model that does not keep failing. */
-async function modelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<void> {
-  const models = [request.model ?? undefined, ...context.fallbackModels]
-  for (const [index, model] of models.entries()) {
-    try {
-      return await tryModel({ ...request, model }, models[index + 1], progress, context)
-    } catch (error) {
-      const isLast = index === models.length - 1
-      if (isLast || context.signal.aborted || !(error instanceof ServiceError) || !mayFallBack(error)) throw error
-    }
+    maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
+    responseFormat: input.responseFormat
+  }
+  for (let turn = 1; ; turn++) {
+    if (toolbox.tools.length > 0) context.emit({ type: 'step', step: turn })
+    // In its last step the model has to come to an end: it is offered nothing more to do.
+    const isLast = turn >= maxSteps
+    const tools = isLast ? [] : toolbox.tools
+    const done = steps.takeTurn(turn)
+    const startedAt = new Date()
+    const { content, toolCalls, ...turnEnd } = done ? retell(done, progress, context) : await modelStep({ ...request, tools }, progress, context)
+    if (toolCalls.length === 0 || isLast) return
+    const number = steps.number()
+    if (!done) await recordTurn(number, { content, toolCalls, ...turnEnd }, startedAt, request.maxTokens, progress, context)
+    const results = await callTools(toolCalls, toolbox.tools, steps, context)
+    request.messages = [...request.messages, { role: 'assistant', content: content || null, tool_calls: toolCalls }, ...results.map(toMessage)]
   }
 }
 
-/** Where one model cannot, another may; not where the platform's account is empty or its key is refused. */
-function mayFallBack (error: ServiceError): boolean {
-  return error.isRetryable || error.code === 'gateway_rejected'
+/** A turn after which the run goes on; not where the user's credits do not allow it to. */
+async function recordTurn (number: number, turn: Turn, startedAt: Date, maxTokens: number, progress: Progress, context: AgentContext): Promise<void> {
+  const { content, toolCalls, finishReason, model, askedFor, usage } = turn
+  const credits = progress.bill.creditsWith(rateOf(context.rates, askedFor), maxTokens)
+  const isAffordable = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt },
+    { kind: 'model', content, toolCalls, finishReason, model, askedFor, usage }, credits)
+  if (!isAffordable) throw errors.insufficientCredits()
 }
 
-/** One call of a model, tried again while that may help; what a try that broke off had said is taken back. */
-async function tryModel (
-  request: ModelRequest, nextModel: string | undefined, progress: Progress, context: AgentContext
-): Promise<void> {
-  const before = progress.response
-  for (let tries = 1; ; tries++) {
-    const step = new StepOutput(progress, context)
-    const startedAt = performance.now()
-    try {
-      const completion = await context.gateway.complete(request, step, context.signal)
-      step.settle(request, completion)
-      context.log('step', { ms: Math.round(performance.now() - startedAt), model: completion.model, ...progress.usage })
-      return
-    } catch (error) {
-      step.settle(request)
-      if (!(error instanceof ServiceError)) throw error
-      const pause = pauseBefore(error, tries)
-      const fallsBack = pause === undefined && nextModel !== undefined && mayFallBack(error)
-      if (context.signal.aborted || (pause === undefined && !fallsBack)) throw error
-      const delayMs = Math.round(pause ?? 0)
-      context.log('retried', { code: error.code, tries, delayMs, nextModel: fallsBack ? nextModel : undefined })
-      progress.response = before
-      if (step.firstEvent !== undefined) context.emit({ type: 'rewind', to: step.firstEvent - 1 })
-      context.emit({ type: 'retry', code: error.code, delayMs, ...(fallsBack ? { model: nextModel } : {}) })
-      if (fallsBack) throw error
-      await context.wait(delayMs, context.signal)
-    }
-  }
+/** A turn of an earlier attempt: what it said is said again, and what it used was used. */
+function retell (turn: ModelRecord, progress: Progress, context: AgentContext): Turn {
+  say(turn.content, progress, context)
+  progress.use(turn.usage, rateOf(context.rates, turn.askedFor), true)
+  progress.model = turn.model
+  progress.finishReason = turn.finishReason
+  return turn
 }
 
-/** Milliseconds to wait before the next try; undefined: there is none. Half of the pause is chance, so that those who failed together do not come back together. */
-function pauseBefore (error: ServiceError, tries: number): number | undefined {
-  if (!error.isRetryable || tries >= MAX_TRIES) return undefined
-  const asked = (error.retryAfter ?? 0) * 1000
-  if (asked > MAX_BACKOFF) return undefined
-  const backoff = Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
-  return Math.max(asked, backoff * (0.5 + Math.random() / 2))
-}
-
-/** What one try of a step says. */
-class StepOutput {
-  /** The number of the first event with text. */
-  firstEvent?: number
-  #text = ''
-
-  constructor (private readonly progress: Progress, private readonly context: AgentContext) {}
-
-  text (content: string): void {
-    this.progress.response += content
-    this.#tell({ type: 'chunk', content })
-  }
-
-  reasoning (content: string): void {
-    this.#tell({ type: 'reasoning', content })
-  }
-
-  /** Tokens that were read are used up, whether their try came to its end or not. */
-  settle ({ messages }: ModelRequest, completion?: Completion): void {
-    if (!completion && !this.#text) return
-    const usage = measureUsage(completion?.usage, messages, this.#text)
-    this.progress.usage = addUsage(this.progress.usage, usage)
-    if (!completion) return
-    this.progress.model = completion.model
-    this.progress.finishReason = completion.finishReason
-  }
-
-  #tell (event: RunEvent & { content: string }): void {
-    this.progress.output = true
-    this.#text += event.content
-    const seq = this.context.emit(event)
-    this.firstEvent ??= seq
-  }
+function toMessage ({ id, result, error }: ToolRecord): ModelMessage {
+  return { role: 'tool', tool_call_id: id, content: result ?? `Error: ${error}` }
 }

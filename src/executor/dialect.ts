@@ -7,6 +7,8 @@ export interface ChatRequest {
   temperature?: number
   max_tokens?: number
   max_completion_tokens?: number
+  tools?: unknown[]
+  response_format?: unknown
 }
 
 type Adaptation = (body: ChatRequest) => ChatRequest

@@ -256,5 +256,6 @@ export class MemoryEventLog implements EventLog {
 function weightOf (event: RunEvent): number {
   if ('content' in event) return event.content.length * 4
   if (event.type === 'done') return event.response.length * 4
+  if (event.type === 'progress') return (event.message?.length ?? 0) * 4
   return 0
 }

@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { ServiceError, toServiceError } from '../errors.js'
 import type { Run, RunEvent } from '../schemas.js'
-import { Progress, runAgent, type AgentContext, type AgentInput } from './agent.js'
+import { Progress, runAgent, type AgentContext, type AgentInput, type StepSummary } from './agent.js'
 import type { EventLog } from './event-log.js'
 import { finalEvent } from './final-event.js'
-import { priceOf } from './price.js'
+import { runPythonAgent, type PythonContext } from './python-agent.js'
 import type { Ticket } from './queue.js'
+import type { StepRecord } from './step-record.js'
 import { beginning, toTrace, type Trace } from './trace.js'
 
 /** An attempt at a run, with what it takes to make it. */
@@ -28,17 +29,24 @@ export interface Result {
   trace: Trace
 }
 
-/** What the executor asks of the database. Both throw `stale_attempt` where another process has the run. */
+/** What the executor asks of the database. All throw `stale_attempt` where another process has the run. */
 export interface RunStore {
   start (runId: string, attempt: number): Promise<void>
+  /** Writes down a step; false: the user's balance does not allow what the run may cost by the end of the next. */
+  record (runId: string, attempt: number, step: RecordedStep): Promise<boolean>
   finish (runId: string, attempt: number, result: Result): Promise<Run>
 }
 
+export interface RecordedStep { number: number, summary: StepSummary, record: StepRecord, credits: number }
+
 export interface ExecutorOptions {
   gateway: AgentContext['gateway']
+  python: PythonContext['python']
   events: EventLog
   store: RunStore
   log: Logger
+  /** What an agent's functions can do. */
+  openToolbox: AgentContext['openToolbox']
   defaultModel: string
   /** Tried in turn where an agent's model keeps failing. */
   fallbackModels: readonly string[]
@@ -168,23 +176,34 @@ export class Executor {
 
   async #work (assignment: Assignment, progress: Progress, signal: AbortSignal, log: Logger): Promise<void> {
     signal.throwIfAborted()
-    const { runId, agentId, attempt } = assignment.run
-    log.info({ model: assignment.agent.model ?? this.options.defaultModel }, '[AGENT-EXECUTOR] started')
+    const { run: { runId, agentId, attempt }, agent, userId } = assignment
+    const isPython = agent.executor === 'python'
+    const runs = isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.options.defaultModel }
+    log.info(runs, '[AGENT-EXECUTOR] started')
     for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
+    const world = {
+      signal,
+      rates: assignment.rates,
+      emit: (event: RunEvent) => this.#emit(runId, event),
+      log: (message: string, fields: Record<string, unknown>) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
+    }
+    if (isPython) return runPythonAgent(assignment, progress, { ...world, python: this.options.python, userId })
     await runAgent(assignment, progress, {
+      ...world,
       gateway: this.options.gateway,
       defaultModel: this.options.defaultModel,
       fallbackModels: this.options.fallbackModels,
-      signal,
-      wait: this.options.wait ?? wait,
-      emit: event => this.#emit(runId, event),
-      log: (message, fields) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
+      tool: { runId, agentId, userId, signal },
+      openToolbox: this.options.openToolbox,
+      record: (number, summary, record, credits = 0) =>
+        this.options.store.record(runId, attempt, { number, summary, record, credits }),
+      wait: this.options.wait ?? wait
     })
   }
 
   async #settle (run: Run, progress: Progress, failure: unknown, startedAt: number, log: Logger): Promise<void> {
     const { runId, attempt } = run
-    const result = { ...resultOf(progress, failure, run.creditsReserved), trace: toTrace(this.options.events.entries(runId)) }
+    const result = { ...resultOf(progress, failure), trace: toTrace(this.options.events.entries(runId)) }
     if (result.error?.code === 'internal_error') log.error({ err: failure }, '[AGENT-EXECUTOR] failed unexpectedly')
     try {
       const settled = await this.#finish(runId, attempt, result, log)
@@ -229,9 +248,8 @@ export class Executor {
   }
 }
 
-function resultOf (progress: Progress, failure: unknown, reserved: number): Omit<Result, 'trace'> {
-  const { response, finishReason, usage, model, output } = progress
-  const credits = priceOf({ reserved, output })
+function resultOf (progress: Progress, failure: unknown): Omit<Result, 'trace'> {
+  const { response, finishReason, usage, model, bill: { credits } } = progress
   const common = { response, finishReason, usage, model }
   if (failure === undefined) return { ...common, status: 'succeeded', credits, error: null }
   if (failure instanceof Stop) return { ...common, status: 'cancelled', credits, error: null }

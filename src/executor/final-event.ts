@@ -3,10 +3,10 @@ import type { Run, RunEvent } from '../schemas.js'
 
 /** The event that ends the stream of a finished run. */
 export function finalEvent (run: Run): RunEvent {
-  const { runId, creditsCharged: creditsUsed, response, finishReason, usage } = run
+  const { runId, creditsCharged: creditsUsed, response, finishReason, usage, cached } = run
   if (run.status === 'cancelled') return { type: 'cancelled', runId, creditsUsed }
   if (run.status === 'failed') return errorEvent(runId, errorOf(run))
-  return { type: 'done', response, executionTime: executionTime(run), runId, usage: usage!, creditsUsed, finishReason }
+  return { type: 'done', response, executionTime: executionTime(run), runId, usage: usage!, creditsUsed, finishReason, ...(cached && { cached }) }
 }
 
 export function errorEvent (runId: string, error: ServiceError): RunEvent {

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici'
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
 import { SseParser } from './sse-parser.js'
+import { ToolCallCollector, type ToolCall } from './tool-calls.js'
 import type { ReportedUsage } from './usage.js'
 
 /** Where a model's words go, all of one network read at once. */
@@ -15,6 +16,8 @@ export interface Completion {
   /** `stop`, `length`, `content_filter` … in the gateway's words; null where it did not say. */
   finishReason: string | null
   usage?: ReportedUsage
+  /** What the model wants to be done before it goes on. */
+  toolCalls: ToolCall[]
 }
 
 const MAX_ERROR_BODY = 64 * 1024
@@ -52,6 +55,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   #reasoning = ''
   #flushScheduled = false
   #sawEnd = false
+  #toolCalls = new ToolCallCollector()
   #completion: Completion
   #settled = false
   #abort = () => this.#fail(this.signal.reason)
@@ -63,7 +67,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     private readonly resolve: (completion: Completion) => void,
     private readonly reject: (error: unknown) => void
   ) {
-    this.#completion = { model, finishReason: null }
+    this.#completion = { model, finishReason: null, toolCalls: this.#toolCalls.calls }
     signal.addEventListener('abort', this.#abort, { once: true })
   }
 
@@ -146,6 +150,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
       this.#reasoning += reasoning
     }
     if (typeof message?.content === 'string') this.#text += message.content
+    if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
     if (typeof finishReason === 'string') {
       this.#completion.finishReason = finishReason
       this.#sawEnd = true

@@ -1,7 +1,9 @@
 import { Agent } from 'undici'
-import type { Message } from '../schemas.js'
+import type { ResponseFormat } from '../schemas.js'
 import { Dialects, type ChatRequest } from './dialect.js'
 import { CompletionHandler, Refusal, type Completion, type ModelSink } from './gateway-answer.js'
+import type { ModelMessage } from './prompt.js'
+import type { Tool } from './tools/tool.js'
 
 export interface GatewayOptions {
   /** The base URL, without a slash at its end. */
@@ -15,9 +17,11 @@ export interface GatewayOptions {
 
 export interface ModelRequest {
   model?: string | null
-  messages: Message[]
+  messages: ModelMessage[]
   temperature: number
   maxTokens: number
+  tools?: readonly Tool[]
+  responseFormat?: ResponseFormat
 }
 
 const CONNECT_TIMEOUT = 10_000
@@ -70,14 +74,16 @@ export class Gateway {
     return this.#agent.destroy()
   }
 
-  #toBody ({ model, messages, temperature, maxTokens }: ModelRequest): ChatRequest {
+  #toBody ({ model, messages, temperature, maxTokens, tools = [], responseFormat }: ModelRequest): ChatRequest {
     return {
       model: model || this.#discoveredModel || this.options.model,
       messages,
       stream: true,
       stream_options: { include_usage: true },
       temperature,
-      max_tokens: maxTokens
+      max_tokens: maxTokens,
+      ...(tools.length > 0 && { tools: tools.map(describeTool) }),
+      ...(responseFormat && { response_format: responseFormat })
     }
   }
 
@@ -127,4 +133,8 @@ export class Gateway {
     }
     return this.#discoveredModel !== undefined
   }
+}
+
+function describeTool ({ name, description, parameters }: Tool) {
+  return { type: 'function', function: { name, description, parameters } }
 }

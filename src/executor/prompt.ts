@@ -1,6 +1,8 @@
 import type { FunctionResult, Message } from '../schemas.js'
+import type { ToolCall } from './tool-calls.js'
+import type { AgentFunction } from './tools/tool.js'
 
-/** What of an agent the prompt and the model call are made from. */
+/** What of an agent it takes to run it. */
 export interface Agent {
   name?: string | null
   systemPrompt?: string | null
@@ -8,7 +10,20 @@ export interface Agent {
   temperature?: number | null
   maxTokens?: number | null
   knowledgeBase?: unknown
+  /** `python`: it is code, at `entrypoint`, and no model is asked. */
+  executor?: string | null
+  /** `package.module:function`. */
+  entrypoint?: string | null
+  /** How many times its model may be asked at the most. */
+  maxSteps?: number | null
+  functions?: AgentFunction[]
 }
+
+/** What a model is sent: the conversation, and of this run what the model asked for and was told. */
+export type ModelMessage =
+  | Message
+  | { role: 'assistant', content: string | null, tool_calls: ToolCall[] }
+  | { role: 'tool', tool_call_id: string, content: string }
 
 /**
  * The messages for the model: one system message from the agent's own prompt, its knowledge base and what its

@@ -1,4 +1,5 @@
-import type { Message, Usage } from '../schemas.js'
+import type { Usage } from '../schemas.js'
+import type { ModelMessage } from './prompt.js'
 
 /** How many characters make a token, in the mean, of English text; the rule of thumb that the models' makers give. */
 const CHARACTERS_PER_TOKEN = 4
@@ -7,7 +8,7 @@ const CHARACTERS_PER_TOKEN = 4
 export interface ReportedUsage { prompt_tokens?: number, completion_tokens?: number, total_tokens?: number }
 
 /** What the gateway reported, or, where it did not, an estimate from the texts, marked as one. */
-export function measureUsage (reported: ReportedUsage | undefined, messages: Message[], output: string): Usage {
+export function measureUsage (reported: ReportedUsage | undefined, messages: ModelMessage[], output: string): Usage {
   if (isCount(reported?.prompt_tokens) && isCount(reported.completion_tokens)) {
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = reported
     const total = reported.total_tokens
@@ -33,7 +34,9 @@ function estimateTokens (text: string): number {
   return Math.ceil(text.length / CHARACTERS_PER_TOKEN)
 }
 
-function textOf ({ content }: Message): string {
+function textOf (message: ModelMessage): string {
+  if ('tool_calls' in message) return (message.content ?? '') + JSON.stringify(message.tool_calls)
+  const { content } = message
   if (typeof content === 'string') return content
   return content.map(part => part.type === 'text' ? part.text : '').join('')
 }

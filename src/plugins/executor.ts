@@ -39,9 +39,11 @@ async function executor (app: FastifyInstance): Promise<void> {
   })
   const executor = new Executor({
     gateway,
+    python: app.python,
     events: app.events,
     store: createStore(app, closing.signal),
     log: app.log as Logger,
+    openToolbox: app.openToolbox,
     defaultModel: config.model,
     fallbackModels: config.fallbackModels
   })
@@ -80,6 +82,12 @@ function createStore ({ database, config }: FastifyInstance, closing: AbortSigna
     async start (runId, attempt) {
       await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
     },
+    async record (runId, attempt, { number, summary, record, credits }) {
+      const { isEnough } = await persist(() => database.call<{ isEnough: boolean }>('record_step', {
+        p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { ...summary, startedAt: summary.startedAt.toISOString() }, p_record: record, p_credits: credits
+      }), closing)
+      return isEnough
+    },
     finish: (runId, attempt, result) => persist(() => database.call<Run>('finish_run', {
       p_run_id: runId,
       p_attempt: attempt,
@@ -109,4 +117,4 @@ async function persist<T> (write: () => Promise<T>, closing: AbortSignal): Promi
   }
 }
 
-export default fp(executor, { name: 'executor', dependencies: ['database', 'events'] })
+export default fp(executor, { name: 'executor', dependencies: ['database', 'events', 'python', 'tools'] })

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { tellPosition } from '../executor/event-log.js'
 import type { AgentInput } from '../executor/agent.js'
+import type { StepRecord } from '../executor/step-record.js'
 import { restore, type Trace } from '../executor/trace.js'
 import type { Run } from '../schemas.js'
 
@@ -30,7 +31,7 @@ const HAND_OVER_MS = 3_000
 const ERASE_MS = 60 * 60_000
 const ERASE_LIMIT = 500
 
-interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput }
+interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: StepRecord[] }
 interface Ended { run: Run, trace: Trace | null }
 
 /** A run belongs to a process for as long as that says that it lives; what is left behind is taken over. */
@@ -102,19 +103,19 @@ async function leases (app: FastifyInstance): Promise<void> {
     const room = Math.min(MAX_CLAIM, config.maxConcurrentRuns - queue.running)
     if (room <= 0 || app.isDraining() || Date.now() < nextClaim) return
     const { claimed, outstanding } = await database.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', {
-      p_owner: owner, p_lease_seconds: LEASE_SECONDS, p_limit: room
+      p_owner: owner, p_lease_seconds: LEASE_SECONDS, p_limit: room, p_python: await app.python.isAvailable()
     })
     claimed.forEach(takeOver)
     const isAlert = outstanding || Date.now() - startedAt < ALERT_MS
     nextClaim = isAlert ? 0 : Date.now() + IDLE_LOOK_MS
   }
 
-  function takeOver ({ run, userId, cancel, input }: Claimed): void {
+  function takeOver ({ run, userId, cancel, input, steps }: Claimed): void {
     app.log.info({ runId: run.runId, attempt: run.attempt, userId }, '[AGENT-EXECUTOR] taken over')
     // Told only after the attempt has its own record.
     let onMove = (_position: number) => {}
     const ticket = queue.force(userId, position => onMove(position))
-    executor.launch({ ...input, run, userId, ticket })
+    executor.launch({ ...input, steps, run, userId, ticket })
     onMove = tellPosition(events, run.runId)
     if (ticket.position > 0) onMove(ticket.position)
     if (cancel) executor.cancel(run.runId)

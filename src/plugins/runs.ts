@@ -4,9 +4,11 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../errors.js'
 import { firstSeq, follow, isFinal, tellPosition } from '../executor/event-log.js'
+import type { CachedAnswer } from '../executor/agent.js'
+import type { Rates } from '../executor/price.js'
 import type { Agent } from '../executor/prompt.js'
 import { restore, type Trace } from '../executor/trace.js'
-import type { FinalEvent, FunctionResult, Message, Run, RunStatus } from '../schemas.js'
+import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '../schemas.js'
 
 /** What it takes to begin a run. */
 export interface RunRequest {
@@ -14,6 +16,7 @@ export interface RunRequest {
   agentId: string
   messages: Message[]
   functionResults?: FunctionResult[]
+  responseFormat?: ResponseFormat
   /** The agent's configuration where the caller vouches for user, agent and credits; such a run is not charged. */
   agent?: Agent
   idempotencyKey?: string
@@ -65,10 +68,10 @@ const RETRY_AFTER = 5
 const CANCEL_POLL_MS = 250
 const CANCEL_POLLS = 40
 
-interface Begun { run: Run, agent: Agent, joined: boolean }
+interface Begun { run: Run, agent: Agent, rates?: Rates, cached?: CachedAnswer | null, joined: boolean }
 
 async function runs (app: FastifyInstance): Promise<void> {
-  const { database, executor, queue, events, leases } = app
+  const { database, executor, queue, events, leases, config } = app
   app.decorate('runs', { begin, get, list, resume, cancel, finalEvent })
 
   async function begin (request: RunRequest): Promise<Run> {
@@ -77,13 +80,13 @@ async function runs (app: FastifyInstance): Promise<void> {
     const ticket = queue.enter(request.userId, position => onMove(position))
     if (!ticket) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
-      const { run, agent, joined } = await beginOrAdopt(request, ticket.position > 0)
+      const { run, agent, rates, cached, joined } = await beginOrAdopt(request, ticket.position > 0)
       if (joined) {
         ticket.leave()
         await bringBack(run)
         return run
       }
-      executor.launch({ ...request, run, agent, ticket })
+      executor.launch({ ...request, run, agent, rates, cached, ticket })
       onMove = tellPosition(events, run.runId)
       if (ticket.position > 0) onMove(ticket.position)
       return run
@@ -93,25 +96,26 @@ async function runs (app: FastifyInstance): Promise<void> {
     }
   }
 
-  function beginOrAdopt (request: RunRequest, waiting: boolean): Promise<Begun> {
+  async function beginOrAdopt (request: RunRequest, waiting: boolean): Promise<Begun> {
     const { userId, runId } = request
-    if (!runId) return database.call<Begun>('begin_run', toArguments(request, waiting))
+    const capable = { p_python: await app.python.isAvailable(), p_waiting: waiting }
+    if (!runId) return database.call<Begun>('begin_run', { ...toArguments(request), ...capable })
     return database.call<Begun>('adopt_run', {
-      p_user_id: userId, p_run_id: runId, p_owner: leases.owner, p_lease_seconds: leases.seconds, p_waiting: waiting
+      p_user_id: userId, p_run_id: runId, p_owner: leases.owner, p_lease_seconds: leases.seconds, ...capable
     })
   }
 
-  function toArguments ({ userId, agentId, messages, functionResults, agent, idempotencyKey }: RunRequest, waiting: boolean) {
+  function toArguments ({ userId, agentId, messages, functionResults, responseFormat, agent, idempotencyKey }: RunRequest) {
     return {
       p_user_id: userId,
       p_agent_id: agentId,
-      p_request_hash: createHash('sha256').update(JSON.stringify([agentId, messages, functionResults, agent])).digest('hex'),
-      p_input: { messages, functionResults },
+      p_request_hash: createHash('sha256').update(JSON.stringify([agentId, messages, functionResults, agent, ...(responseFormat ? [responseFormat] : [])])).digest('hex'),
+      p_input: { messages, functionResults, responseFormat },
       p_owner: leases.owner,
       p_lease_seconds: leases.seconds,
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,
-      p_waiting: waiting
+      p_models: [config.model, ...config.fallbackModels]
     }
   }
 
@@ -189,4 +193,4 @@ async function runs (app: FastifyInstance): Promise<void> {
   }
 }
 
-export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor', 'leases'] })
+export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor', 'leases', 'python'] })

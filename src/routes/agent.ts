@@ -25,11 +25,12 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireUser,
     schema: { headers: IdempotencyHeaders, body: ExecuteBody, response }
   }, async (request, reply) => {
-    const { agentId, messages, stream, background } = request.body
+    const { agentId, messages, response_format: responseFormat, stream, background } = request.body
     const run = await app.runs.begin({
       userId: request.caller!.userId,
       agentId,
       messages,
+      responseFormat,
       idempotencyKey: request.headers['idempotency-key']
     })
     if (background) return inBackground(request, reply, run)
@@ -42,12 +43,13 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireBackendSecret,
     schema: { headers: ValidatedHeaders, body: ExecuteValidatedBody, response }
   }, async (request, reply) => {
-    const { userId, agentId, agentConfig, messages, functionResults, stream } = request.body
+    const { userId, agentId, agentConfig, messages, functionResults, response_format: responseFormat, stream } = request.body
     const run = await app.runs.begin({
       userId,
       agentId,
       messages,
       functionResults,
+      responseFormat,
       agent: {
         name: agentConfig.name,
         systemPrompt: agentConfig.system_prompt,

@@ -27,7 +27,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
 
   app.get('/ready', { config, schema: { querystring: ReadyQuery, response: readyAnswers } }, async (request, reply) => {
     const audit = request.query.deep ? await auditFor(request) : undefined
-    const [database, gateway] = await Promise.all([app.database.isUp(), gatewayState()])
+    const [database, gateway, python] = await Promise.all([app.database.isUp(), gatewayState(), app.pythonState()])
     const draining = app.isDraining()
     const ready = database && gateway && !draining
     return reply.code(ready ? 200 : 503).send({
@@ -35,7 +35,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
       database: database ? 'up' : 'down',
       redis: 'off',
       gateway: gateway ? 'up' : 'down',
-      python: 'off',
+      python,
       draining,
       audit
     })

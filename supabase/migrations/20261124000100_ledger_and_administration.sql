@@ -454,7 +454,8 @@ begin
   return jsonb_build_object(
     'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', v_agent.system_prompt, 'model', v_agent.ai_model,
     'temperature', v_agent.temperature, 'maxTokens', v_agent.max_tokens, 'knowledgeBase', v_agent.knowledge_base,
-    'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url);
+    'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
+    'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)));
 end $$;
 
 -- Begins a run: idempotency, the agent, the reservation and the run's row, in one transaction.

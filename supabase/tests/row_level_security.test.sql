@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(49);
+select plan(53);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -22,7 +22,7 @@ insert into public.agents (id, user_id, name, purpose, is_published)
 
 -- One finished run of each of the two users, begun and settled as the service does it.
 select public.finish_run((public.begin_run(u, 'b0000000-0000-4000-8000-000000000001', 'x', '{"messages": []}', gen_random_uuid(), 60)
-    -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Hello', 'stop', '{"totalTokens": 3}', 1, 'a-model', null, '[]', true)
+    -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Hello', 'stop', '{"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}', 1, 'a-model', null, '[]', true)
   from unnest(array['a0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000002']::uuid[]) as u;
 
 -- Speaks as a role of PostgREST's, with a user's claims.
@@ -58,7 +58,7 @@ select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000002')
 select results_eq('select user_id::text, response from public.agent_runs',
   $$ values ('a0000000-0000-4000-8000-000000000002', 'Hello') $$, 'a user reads their own runs and no others');
 select results_eq('select kind, name, usage from public.agent_run_steps',
-  $$ values ('model', 'a-model', '{"totalTokens": 3}'::jsonb) $$, 'a user reads the steps of their own runs');
+  $$ values ('model', 'a-model', '{"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}'::jsonb) $$, 'a user reads the steps of their own runs');
 select is((select count(*)::int from public.agent_run_steps), 1, 'and of no others');
 select results_eq('select user_id::text, credits_remaining from public.credit_balances',
   $$ values ('a0000000-0000-4000-8000-000000000002', 9) $$, 'a user reads their own balance and no other');
@@ -74,6 +74,10 @@ select throws_ok('select from public.agent_run_inputs', '42501', null, 'what a r
 select throws_ok('select from public.agent_run_traces', '42501', null, 'so is its trace');
 select throws_ok('select from public.agent_workers', '42501', null, 'so are its processes');
 select throws_ok('select from public.credit_openings', '42501', null, 'so are the openings');
+select throws_ok('select from public.agent_run_checkpoints', '42501', null, 'so is what was said in steps');
+select throws_ok('select from public.response_cache', '42501', null, 'so are kept answers');
+select lives_ok('select from public.model_rates', 'what models cost is for all users to read');
+select throws_ok('insert into public.model_rates (model) values (''x'')', '42501', null, 'and not to set');
 reset role;
 
 -- The same as somebody without a session's user

@@ -6,6 +6,7 @@ import type { Database } from '../../src/database/port.js'
 import type { Run } from '../../src/schemas.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../helper.js'
 import { testLedger } from './ledger-contract.js'
+import { testSteps } from './steps-contract.js'
 
 /** What the suite adds to a migrated database, so that it can look at tables, and at values, through the port itself. */
 export const TEST_FUNCTIONS = `
@@ -151,15 +152,16 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     t.same(await db.call('get_run', { p_user_id: user, p_run_id: run.runId }), settled)
   })
 
-  t.test('finish_run gives the credit back where nothing is charged, and never charges more than was reserved', async t => {
-    const user = await createUser(2)
+  t.test('finish_run gives the credit back where nothing is charged, and charges more than was reserved as far as the balance goes', async t => {
+    const user = await createUser(4)
     const error = { code: 'gateway_unavailable', message: 'It broke: "ä" \\ 😀' }
     const failed = await finish((await begin(user)).run, { p_status: 'failed', p_credits: 0, p_error: error, p_usage: null, p_model: null })
     t.match(failed, { status: 'failed', creditsCharged: 0, error, usage: null })
-    t.match(await balance(user), { creditsRemaining: 2, creditsReserved: 0 })
-    t.equal((await finish((await begin(user)).run, { p_credits: 9 })).creditsCharged, 1)
+    t.match(await balance(user), { creditsRemaining: 4, creditsReserved: 0 })
+    t.equal((await finish((await begin(user)).run, { p_credits: 2 })).creditsCharged, 2)
     t.equal((await finish((await begin(user)).run, { p_credits: -9 })).creditsCharged, 0)
-    t.match(await balance(user), { creditsRemaining: 1, creditsReserved: 0, creditsUsedThisMonth: 1 })
+    t.equal((await finish((await begin(user)).run, { p_credits: 9 })).creditsCharged, 2)
+    t.match(await balance(user), { creditsRemaining: 0, creditsReserved: 0, creditsUsedThisMonth: 4 })
   })
 
   t.test('finish_run refuses an attempt that is no longer the run\'s, and a run that is not there', async t => {
@@ -345,6 +347,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
         attempt: fc.constantFrom(1, 1, 1, 2),
         credits: fc.integer({ min: -1, max: 3 })
       }),
+      fc.record({ does: fc.constant('record' as const), which: fc.nat(), attempt: fc.constantFrom(1, 1, 1, 2), credits: fc.integer({ min: 0, max: 5 }) }),
       fc.record({ does: fc.constant('deduct' as const), credits: fc.integer({ min: 0, max: 3 }) }))
 
     await t.resolves(fc.assert(fc.asyncProperty(fc.nat(6), fc.array(step, { maxLength: 14 }), async (credits, steps) => {
@@ -361,6 +364,11 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
             const calls = Array.from({ length: run ? step.times : 0 }, () =>
               finish({ ...run!, attempt: step.attempt }, { p_credits: step.credits }))
             for (const settled of await Promise.all(calls)) runs.set(settled.runId, settled)
+          } else if (step.does === 'record') {
+            const run = [...runs.values()][step.which % runs.size]
+            if (!run) continue
+            await db.call('record_step', { p_run_id: run.runId, p_attempt: step.attempt, p_number: 1, p_step: { kind: 'model' }, p_record: {}, p_credits: step.credits })
+            runs.set(run.runId, await db.call<Run>('get_run', { p_user_id: user, p_run_id: run.runId }))
           } else {
             await deduct(user, step.credits)
             deducted += step.credits
@@ -380,6 +388,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     }), { numRuns: 50 }))
   })
 
+  await testSteps(t, db)
   await testLedger(t, db)
 }
 

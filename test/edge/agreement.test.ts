@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { pathToFileURL } from 'node:url'
 import fc from 'fast-check'
 import t from 'tap'
+import { Bill } from '../../src/executor/price.js'
 import { buildMessages } from '../../src/executor/prompt.js'
 import { measureUsage } from '../../src/executor/usage.js'
 import { SseParser } from '../../src/executor/sse-parser.js'
@@ -35,11 +36,24 @@ t.test('the edge function agrees with the service', async t => {
 
   t.test('on what an Idempotency-Key\'s request is known by', async () => {
     const { hashRequest } = await load('prompt.ts')
-    await fc.assert(fc.asyncProperty(fc.uuid(), messages, async (agentId, messages) => {
+    const format = nothingOr(fc.constantFrom({ type: 'json_object' }, { type: 'json_schema', json_schema: { name: 'x' } }))
+    await fc.assert(fc.asyncProperty(fc.uuid(), messages, format, async (agentId, messages, format) => {
       // As `runs.begin` has it for a request without configuration and function results.
-      const theirs = createHash('sha256').update(JSON.stringify([agentId, messages, undefined, undefined])).digest('hex')
-      assert.equal(await hashRequest(agentId, messages), theirs)
+      const text = JSON.stringify([agentId, messages, undefined, undefined, ...(format ? [format] : [])])
+      const theirs = createHash('sha256').update(text).digest('hex')
+      assert.equal(await hashRequest({ agentId, messages, response_format: format ?? undefined }), theirs)
     }), { numRuns: 100 })
+  })
+
+  t.test('on what a run costs', async () => {
+    const { priceOf } = await load('price.ts')
+    const rate = fc.record({ perRun: fc.nat(9), perThousandTokens: fc.integer({ min: 0, max: 5000 }).map(n => n / 100) })
+    fc.assert(fc.property(rate, fc.nat(100_000), (rate, totalTokens) => {
+      const bill = new Bill()
+      bill.add(rate, { totalTokens })
+      assert.equal(priceOf({ 'a/model': rate }, 'a/model', { totalTokens }), bill.credits)
+      assert.equal(priceOf({}, 'a/model', { totalTokens }), 1)
+    }), { numRuns: 300 })
   })
 
   t.test('on usage', async () => {

@@ -11,7 +11,7 @@ t.test('an agent that is heavy runs at the backend', async t => {
   const deno = findDeno(t)
   if (!deno) return
   const project = await startProject(t)
-  const service = await startBackend(t, project)
+  const service = await startBackend(t, project, { PYTHON_BIN: '/nonexistent/python' })
   const { gateway } = service
   const wire = await startBackendDouble(t, passTo(service.url))
   const edge = await startEdge(t, deno, project, { RAILWAY_BACKEND_URL: `${wire.url}/` })

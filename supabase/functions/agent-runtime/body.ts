@@ -2,7 +2,9 @@ import { errors, type Detail } from './errors.ts'
 
 export type Part = { type: 'text', text: string } | { type: 'image_url', image_url: { url: string, detail?: string } }
 export interface Message { role: 'user' | 'assistant' | 'system', content: string | Part[] }
-export interface ExecuteBody { agentId: string, messages: Message[], stream?: boolean }
+/** How the answer is to be formed, in the words of the OpenAI protocol; given on as it is. */
+export interface ResponseFormat { type: string, json_schema?: object }
+export interface ExecuteBody { agentId: string, messages: Message[], response_format?: ResponseFormat, stream?: boolean }
 
 /** As much of JSON Schema as the body needs. */
 interface Schema {
@@ -51,6 +53,11 @@ const BODY: Schema = {
           content: { anyOf: [STRING, { type: 'array', minItems: 1, items: PART }] }
         }
       }
+    },
+    response_format: {
+      type: 'object',
+      required: ['type'],
+      properties: { type: { type: 'string', enum: ['text', 'json_object', 'json_schema'] }, json_schema: { type: 'object' } }
     },
     stream: { type: 'boolean' }
   }

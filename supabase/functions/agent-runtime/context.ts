@@ -31,6 +31,7 @@ export interface FoundAgent extends Agent {
   agentId: string
   executor: string
   isHeavy: boolean
+  hasFunctions: boolean
   railwayUrl: string | null
 }
 

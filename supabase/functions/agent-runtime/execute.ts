@@ -7,11 +7,12 @@ import { eventStream, json } from './http.ts'
 import { LEASE_SECONDS } from './leases.ts'
 import { keepAlive } from './log.ts'
 import { hashRequest, type Agent } from './prompt.ts'
-import { RunInPlace } from './run-in-place.ts'
+import type { Rates } from './price.ts'
+import { RunInPlace, type CachedAnswer } from './run-in-place.ts'
 import { answerOf, type Ended, type Run } from './run.ts'
 import { pollUntil, streamFinished, streamInPlace, streamWhenEnded } from './stream.ts'
 
-export interface Begun { run: Run, agent: Agent | null, joined: boolean }
+export interface Begun { run: Run, agent: Agent | null, rates?: Rates, cached?: CachedAnswer | null, joined: boolean }
 
 /** Runs an agent as the caller: a heavy one at its backend, any other here. */
 export async function execute (visit: Visit): Promise<Response> {
@@ -21,9 +22,15 @@ export async function execute (visit: Visit): Promise<Response> {
   const body = await readBody(request)
   fields.agentId = body.agentId
   const agent = await database.call<FoundAgent>('get_agent', { p_user_id: userId, p_agent_id: body.agentId })
-  return agent.isHeavy || agent.executor === 'python'
+  return isHeavy(visit, agent)
     ? executeHeavy(visit, userId, agent, body, key)
     : executeHere(visit, userId, agent, body, key)
+}
+
+/** Functions of agents are run by the service: where there is one, agents that have any are for it. */
+function isHeavy (visit: Visit, agent: FoundAgent): boolean {
+  const hasService = backendOf(visit, agent) !== undefined && visit.config.backendSecret !== undefined
+  return agent.isHeavy || agent.executor === 'python' || (agent.hasFunctions && hasService)
 }
 
 /** As a header value can be: printable ASCII. */
@@ -48,15 +55,26 @@ async function executeHere (visit: Visit, userId: string, found: FoundAgent, bod
   visit.fields.where = 'edge'
   const { config, database, leases, running, deadline } = visit
   const gateway = { url: required(config.gatewayUrl, 'LOVABLE_API_KEY'), key: config.gatewayKey }
-  const { run, agent, joined } = await begin(visit, userId, body, key, { p_owner: leases.owner })
+  const { run, agent, rates, cached, joined } = await begin(visit, userId, body, key, { p_owner: leases.owner })
   const backend = backendOf(visit, found)
   const url = addressOf(visit, backend, run.runId)
   if (joined) {
     const here = running.get(run.runId)
     return here ? follow(visit, here, body, url) : followElsewhere(visit, run, body, url)
   }
-  const { messages } = body
-  const assignment = { run, agent: agent!, messages, gateway, defaultModel: config.model, deadline, hasBackend: backend !== undefined }
+  const { messages, response_format: responseFormat } = body
+  const assignment = {
+    run,
+    agent: agent!,
+    messages,
+    responseFormat,
+    rates,
+    cached,
+    gateway,
+    defaultModel: config.model,
+    deadline,
+    hasBackend: backend !== undefined
+  }
   const here = new RunInPlace(assignment, database, leases)
   keep(visit, here)
   return follow(visit, here, body, url)
@@ -64,16 +82,18 @@ async function executeHere (visit: Visit, userId: string, found: FoundAgent, bod
 
 /** Begins a run for one credit, or joins the one that the key has begun, here or at the service. */
 async function begin (
-  { database, fields }: Visit, userId: string, { agentId, messages }: ExecuteBody, key: string | null, where: Record<string, unknown>
+  { config, database, fields }: Visit, userId: string, body: ExecuteBody, key: string | null, where: Record<string, unknown>
 ): Promise<Begun> {
+  const { agentId, messages } = body
   const begun = await database.call<Begun>('begin_run', {
     p_user_id: userId,
     p_agent_id: agentId,
-    p_request_hash: await hashRequest(agentId, messages),
-    p_input: { messages },
+    p_request_hash: await hashRequest(body),
+    p_input: { messages, responseFormat: body.response_format },
     p_lease_seconds: LEASE_SECONDS,
     p_idempotency_key: key,
     p_agent: null,
+    p_models: [config.model],
     ...where
   })
   fields.runId = begun.run.runId

@@ -77,6 +77,7 @@ function post ({ userId, agent, run, backend, secret, body }: Forwarded, signal:
         knowledge_base: agent.knowledgeBase
       },
       messages: body.messages,
+      response_format: body.response_format,
       stream: body.stream ?? true
     }),
     // The secret goes nowhere else.

@@ -1,9 +1,15 @@
-import type { Message } from './body.ts'
+import type { Message, ResponseFormat } from './body.ts'
 import { EdgeError, errors } from './errors.ts'
 import { AnswerReader, errorOfStatus, errorText, parseRetryAfter, type Completion, type ModelSink } from './gateway-answer.ts'
 import { readData } from './sse.ts'
 
-export interface ModelRequest { model: string, messages: Message[], temperature: number, maxTokens: number }
+export interface ModelRequest {
+  model: string
+  messages: Message[]
+  temperature: number
+  maxTokens: number
+  responseFormat?: ResponseFormat
+}
 
 type ChatRequest = Record<string, unknown>
 
@@ -33,8 +39,9 @@ export async function complete (
   }
 }
 
-function toBody ({ model, messages, temperature, maxTokens }: ModelRequest): ChatRequest {
-  return { model, messages, stream: true, stream_options: { include_usage: true }, temperature, max_tokens: maxTokens }
+function toBody ({ model, messages, temperature, maxTokens, responseFormat }: ModelRequest): ChatRequest {
+  const body = { model, messages, stream: true, stream_options: { include_usage: true }, temperature, max_tokens: maxTokens }
+  return responseFormat ? { ...body, response_format: responseFormat } : body
 }
 
 /** The request without what its model does not take; each parameter goes once, so this ends. */

@@ -1,4 +1,4 @@
-import type { Message } from './body.ts'
+import type { ExecuteBody, Message } from './body.ts'
 
 /** What of an agent the prompt and the model call are made from. */
 export interface Agent {
@@ -36,9 +36,9 @@ function textOf (entry: unknown): string {
 }
 
 /** By what an Idempotency-Key's requests are known to be the same, here and in the service. */
-export async function hashRequest (agentId: string, messages: Message[]): Promise<string> {
+export async function hashRequest ({ agentId, messages, response_format: format }: ExecuteBody): Promise<string> {
   // The service has function results and a configuration at these places, where it is given them.
-  const text = JSON.stringify([agentId, messages, null, null])
+  const text = JSON.stringify([agentId, messages, null, null, ...(format ? [format] : [])])
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
   return Array.from(new Uint8Array(digest), byte => byte.toString(16).padStart(2, '0')).join('')
 }

@@ -1,10 +1,11 @@
-import type { Message } from './body.ts'
+import type { Message, ResponseFormat } from './body.ts'
 import type { Database } from './database.ts'
 import { EdgeError, errors, toEdgeError } from './errors.ts'
 import { complete, type ModelRequest } from './gateway.ts'
 import type { Completion } from './gateway-answer.ts'
 import type { Leases, Stop } from './leases.ts'
 import { describe, log } from './log.ts'
+import { priceOf, type Rates } from './price.ts'
 import { buildMessages, type Agent } from './prompt.ts'
 import { beginning, finalEvent, toTrace, type Run, type RunEvent } from './run.ts'
 import { measureUsage, NO_USAGE } from './usage.ts'
@@ -13,6 +14,9 @@ export interface Assignment {
   run: Run
   agent: Agent
   messages: Message[]
+  responseFormat?: ResponseFormat
+  rates?: Rates
+  cached?: CachedAnswer | null
   gateway: { url: string, key?: string }
   defaultModel: string
   /** When this request has to be over, in milliseconds since 1970. */
@@ -20,6 +24,9 @@ export interface Assignment {
   /** Whether there is a service that would take the run over. */
   hasBackend: boolean
 }
+
+/** An answer that this agent gave to the same question before. */
+export interface CachedAnswer { response: string, finishReason: string | null, model: string | null }
 
 /** How it ended here: with the run as it was settled, or not, for it goes on elsewhere. */
 export type Outcome = { run: Run } | { goesOn: true }
@@ -64,7 +71,8 @@ export class RunInPlace {
     for (const event of beginning(this.assignment.run)) this.#emit(event)
     let failure: unknown
     try {
-      await this.#askModel(0)
+      if (this.assignment.cached) this.#tellCached(this.assignment.cached)
+      else await this.#askModel(0)
     } catch (error) {
       failure = this.#abort.signal.aborted ? this.#abort.signal.reason : error
     }
@@ -89,13 +97,21 @@ export class RunInPlace {
     }
   }
 
+  /** No model is asked, and nothing is used. */
+  #tellCached ({ response, finishReason, model }: CachedAnswer): void {
+    this.#response = response
+    if (response) this.#emit({ type: 'chunk', content: response })
+    this.#completion = { finishReason, model: model ?? this.#request().model, usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } }
+  }
+
   #request (): ModelRequest {
-    const { agent, messages, defaultModel } = this.assignment
+    const { agent, messages, responseFormat, defaultModel } = this.assignment
     return {
       model: agent.model || defaultModel,
       messages: buildMessages(agent, messages),
       temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
-      maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS
+      maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
+      responseFormat
     }
   }
 
@@ -133,15 +149,16 @@ export class RunInPlace {
       : toEdgeError(failure === 'timeout' ? errors.gatewayTimeout() : failure)
     const request = this.#request()
     const text = this.events.map(event => 'content' in event ? event.content : '').join('')
+    const usage = this.#completion || this.#hasOutput ? measureUsage(this.#completion?.usage, request.messages, text) : NO_USAGE
     const result = {
       p_run_id: this.runId,
       p_attempt: this.assignment.run.attempt,
       p_status: error ? 'failed' : failure === 'cancelled' ? 'cancelled' : 'succeeded',
       p_response: this.#response,
       p_finish_reason: this.#completion?.finishReason ?? null,
-      p_usage: this.#completion || this.#hasOutput ? measureUsage(this.#completion?.usage, request.messages, text) : NO_USAGE,
+      p_usage: usage,
       // For our own faults nobody pays.
-      p_credits: this.#hasOutput && error?.code !== errors.internal.code ? this.assignment.run.creditsReserved : 0,
+      p_credits: this.#hasOutput && error?.code !== errors.internal.code ? priceOf(this.assignment.rates, request.model, usage) : 0,
       p_model: this.#completion?.model ?? request.model,
       p_error: error && { code: error.code, message: error.message },
       p_trace: toTrace(this.events)

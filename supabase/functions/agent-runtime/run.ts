@@ -13,6 +13,7 @@ export interface Run {
   creditsReserved: number
   creditsCharged: number
   error: { code: string, message: string } | null
+  cached?: boolean
   createdAt: string
   startedAt: string | null
   finishedAt: string | null
@@ -35,6 +36,8 @@ export interface Answer {
   usage: Usage
   creditsUsed: number
   finishReason: string | null
+  /** The agent was asked the same before: no model was. */
+  cached?: boolean
 }
 
 /** What the service keeps of a finished run's events, without the last: an event as it was told, a number for a chunk of so many UTF-16 units. */
@@ -82,11 +85,11 @@ export function finalEvent (run: Run): RunEvent {
 
 /** What a finished run is answered with where nothing streams. Throws what it failed of. */
 export function answerOf (run: Run): Answer {
-  const { runId, response, usage, creditsCharged: creditsUsed, finishReason } = run
+  const { runId, response, usage, creditsCharged: creditsUsed, finishReason, cached } = run
   if (run.status === 'cancelled') throw errors.runCancelled().with({ runId })
   if (run.status === 'failed') throw errorOf(run).with({ runId })
   const executionTime = Math.max(0, Date.parse(run.finishedAt!) - Date.parse(run.createdAt))
-  return { response, executionTime, runId, usage: usage!, creditsUsed, finishReason }
+  return { response, executionTime, runId, usage: usage!, creditsUsed, finishReason, ...(cached && { cached }) }
 }
 
 function errorOf ({ error }: Run): EdgeError {

@@ -6,11 +6,12 @@ import { eventStream, json } from './http.ts'
 import { LEASE_SECONDS } from './leases.ts'
 import { keepAlive } from './log.ts'
 import { readData } from './sse.ts'
+import { priceOf } from './price.ts'
 import { passOn } from './stream.ts'
-import { NO_USAGE } from './usage.ts'
+import { NO_USAGE, type Usage } from './usage.ts'
 
 /** What a backend said of a run of its own: the text so far, and how it ended. */
-interface Said { response: string, hasOutput: boolean, error?: { code: string, message: string } }
+interface Said { response: string, hasOutput: boolean, usage?: Usage, error?: { code: string, message: string } }
 
 const BROKE_OFF = { code: 'backend_unavailable', message: 'The backend broke off before it said anything.' }
 
@@ -24,7 +25,7 @@ export async function settleUnadopted (visit: Visit, forwarded: Forwarded, respo
   if (!stream) {
     const answer = await response.json().catch(() => undefined)
     const text = typeof answer?.response === 'string' ? answer.response : ''
-    await settle({ response: text, hasOutput: text !== '', ...(answer ? {} : { error: BROKE_OFF }) })
+    await settle({ response: text, hasOutput: text !== '', usage: answer?.usage, ...(answer ? {} : { error: BROKE_OFF }) })
     if (!answer) throw errors.backendUnavailable()
     return json(200, answer, { 'x-run-id': theirs || runId })
   }
@@ -38,20 +39,21 @@ export async function settleUnadopted (visit: Visit, forwarded: Forwarded, respo
 
 /** Becomes the run's owner, for as long as the backend speaks. Returns how to settle it; somebody else's run is left alone. */
 async function takeOn ({ database, leases }: Visit, { userId, run: { runId } }: Forwarded): Promise<(said: Said) => Promise<void>> {
-  const { run, joined } = await database.persist<Begun>('adopt_run', {
+  const { run, rates, joined } = await database.persist<Begun>('adopt_run', {
     p_user_id: userId, p_run_id: runId, p_owner: leases.owner, p_lease_seconds: LEASE_SECONDS, p_python: true
   })
   if (joined) return async () => {}
   const release = leases.hold(runId, () => {})
-  return async ({ response, hasOutput, error }) => {
+  const [model = ''] = Object.keys(rates ?? {})
+  return async ({ response, hasOutput, usage = NO_USAGE, error }) => {
     await database.persist('finish_run', {
       p_run_id: runId,
       p_attempt: run.attempt,
       p_status: error ? 'failed' : 'succeeded',
       p_response: response,
       p_finish_reason: null,
-      p_usage: NO_USAGE,
-      p_credits: hasOutput ? run.creditsReserved : 0,
+      p_usage: usage,
+      p_credits: hasOutput ? priceOf(rates, model, usage) : 0,
       p_model: null,
       p_error: error ?? null
     }).finally(release)
@@ -79,9 +81,10 @@ async function * iterate (reader: ReadableStreamDefaultReader<Uint8Array<ArrayBu
 
 function note (said: Said, data: string): void {
   if (!data.startsWith('{')) return
-  const { type, content, response, error, code } = JSON.parse(data)
+  const { type, content, response, usage, error, code } = JSON.parse(data)
   if (type === 'chunk' && typeof content === 'string') said.response += content
   if (type === 'done' && typeof response === 'string') said.response = response
+  if (type === 'done' && Number.isInteger(usage?.totalTokens)) said.usage = usage
   if (type === 'error') said.error = { code: String(code ?? 'backend_failed'), message: String(error) }
   said.hasOutput ||= said.response !== ''
 }

@@ -1,0 +1,122 @@
+import { ServiceError } from '../errors.js'
+import type { RunEvent, Usage } from '../schemas.js'
+import type { AgentContext, Progress } from './agent.js'
+import type { ModelRequest } from './gateway.js'
+import type { Completion } from './gateway-answer.js'
+import { rateOf } from './price.js'
+import { measureUsage, NO_USAGE } from './usage.js'
+
+const MAX_TRIES = 4
+const FIRST_BACKOFF = 500
+/** A gateway that asks for a longer pause than this is not waited for. */
+const MAX_BACKOFF = 20_000
+
+/** A turn of a model that came to its end: what it said, and what the agent asked it by. */
+export interface Turn extends Omit<Completion, 'usage'> {
+  content: string
+  /** The model that was asked. */
+  askedFor: string
+  usage: Usage
+}
+
+/** One step by the agent's model, or by the first fallback model that does not keep failing. */
+export async function modelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<Turn> {
+  const models = [request.model ?? undefined, ...context.fallbackModels]
+  for (const [index, model] of models.entries()) {
+    try {
+      return await tryModel({ ...request, model }, models[index + 1], progress, context)
+    } catch (error) {
+      const isLast = index === models.length - 1
+      if (isLast || context.signal.aborted || !(error instanceof ServiceError) || !mayFallBack(error)) throw error
+    }
+  }
+  throw new Error('there is always one model')
+}
+
+/** Where one model cannot, another may; not where the platform's account is empty or its key is refused. */
+function mayFallBack (error: ServiceError): boolean {
+  return error.isRetryable || error.code === 'gateway_rejected'
+}
+
+/** One call of a model, tried again while that may help; what a try that broke off had said is taken back. */
+async function tryModel (
+  request: ModelRequest, nextModel: string | undefined, progress: Progress, context: AgentContext
+): Promise<Turn> {
+  const before = progress.response
+  for (let tries = 1; ; tries++) {
+    const step = new StepOutput(request, progress, context)
+    const startedAt = performance.now()
+    try {
+      const completion = await context.gateway.complete(request, step, context.signal)
+      step.settle(completion)
+      context.log('step', { ms: Math.round(performance.now() - startedAt), model: completion.model, ...step.usage })
+      return { ...completion, content: step.content, askedFor: request.model ?? context.defaultModel, usage: step.usage }
+    } catch (error) {
+      step.settle()
+      if (!(error instanceof ServiceError)) throw error
+      const pause = pauseBefore(error, tries)
+      const fallsBack = pause === undefined && nextModel !== undefined && mayFallBack(error)
+      if (context.signal.aborted || (pause === undefined && !fallsBack)) throw error
+      const delayMs = Math.round(pause ?? 0)
+      context.log('retried', { code: error.code, tries, delayMs, nextModel: fallsBack ? nextModel : undefined })
+      progress.response = before
+      if (step.firstEvent !== undefined) context.emit({ type: 'rewind', to: step.firstEvent - 1 })
+      context.emit({ type: 'retry', code: error.code, delayMs, ...(fallsBack ? { model: nextModel } : {}) })
+      if (fallsBack) throw error
+      await context.wait(delayMs, context.signal)
+    }
+  }
+}
+
+/** Milliseconds to wait before the next try; undefined: there is none. Half of the pause is chance, so that those who failed together do not come back together. */
+function pauseBefore (error: ServiceError, tries: number): number | undefined {
+  if (!error.isRetryable || tries >= MAX_TRIES) return undefined
+  const asked = (error.retryAfter ?? 0) * 1000
+  if (asked > MAX_BACKOFF) return undefined
+  const backoff = Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
+  return Math.max(asked, backoff * (0.5 + Math.random() / 2))
+}
+
+/** What one try of a step says. */
+class StepOutput {
+  /** The number of the first event with text. */
+  firstEvent?: number
+  content = ''
+  usage = NO_USAGE
+  #text = ''
+
+  constructor (
+    private readonly request: ModelRequest,
+    private readonly progress: Progress,
+    private readonly context: AgentContext
+  ) {}
+
+  text (content: string): void {
+    this.content += content
+    this.progress.response += content
+    this.#tell({ type: 'chunk', content })
+  }
+
+  reasoning (content: string): void {
+    this.#tell({ type: 'reasoning', content })
+  }
+
+  /** Tokens that were read are used up, whether their try came to its end or not. */
+  settle (completion?: Completion): void {
+    if (!completion && !this.#text) return
+    const calls = completion?.toolCalls ?? []
+    const output = calls.length > 0 ? this.#text + JSON.stringify(calls) : this.#text
+    this.usage = measureUsage(completion?.usage, this.request.messages, output)
+    this.progress.use(this.usage, rateOf(this.context.rates, this.request.model ?? this.context.defaultModel), output !== '')
+    if (!completion) return
+    this.progress.model = completion.model
+    this.progress.finishReason = completion.finishReason
+  }
+
+  #tell (event: RunEvent & { content: string }): void {
+    this.progress.output = true
+    this.#text += event.content
+    const seq = this.context.emit(event)
+    this.firstEvent ??= seq
+  }
+}

@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto'
+
+/** A tool's call as a model asked for it, with whatever else its gateway wants to be given back, such as a signature of its thoughts. */
+export interface ToolCall {
+  id: string
+  type: 'function'
+  function: { name: string, arguments: string }
+  [more: string]: unknown
+}
+
+/** More calls in one turn than any model makes on purpose. */
+const MAX_CALLS = 128
+
+/** Puts a turn's tool calls together from the pieces in which they stream. */
+export class ToolCallCollector {
+  #calls: ToolCall[] = []
+  /** Calls by the index that their pieces bear. */
+  #byIndex = new Map<number, ToolCall>()
+
+  get calls (): ToolCall[] { return this.#calls }
+
+  /** @param pieces `delta.tool_calls` of a frame, or `message.tool_calls` of a whole answer. */
+  add (pieces: unknown): void {
+    if (!Array.isArray(pieces)) return
+    pieces.forEach((piece, position) => {
+      if (piece !== null && typeof piece === 'object') this.#addPiece(piece, position)
+    })
+  }
+
+  #addPiece ({ index, id, type, function: fn, ...more }: Record<string, any>, position: number): void {
+    const call = this.#find(Number.isInteger(index) ? index : position, id)
+    if (typeof id === 'string' && id) call.id = id
+    if (typeof fn?.name === 'string') call.function.name += fn.name
+    // Some gateways send the arguments as the object that they are.
+    if (fn?.arguments !== undefined && fn.arguments !== null) {
+      call.function.arguments += typeof fn.arguments === 'string' ? fn.arguments : JSON.stringify(fn.arguments)
+    }
+    Object.assign(call, more)
+  }
+
+  /** Some gateways give all calls of a turn the same index: a new id is a new call. */
+  #find (index: number, id: unknown): ToolCall {
+    const known = this.#byIndex.get(index)
+    const isNew = !known || (typeof id === 'string' && id !== '' && known.function.name !== '' && id !== known.id)
+    if (!isNew) return known
+    if (this.#calls.length === MAX_CALLS) throw new Error(`more than ${MAX_CALLS} tool calls in one turn`)
+    const call: ToolCall = { id: `call_${randomUUID()}`, type: 'function', function: { name: '', arguments: '' } }
+    this.#calls.push(call)
+    this.#byIndex.set(index, call)
+    return call
+  }
+}

@@ -1,0 +1,93 @@
+import type { FunctionResult, RunEvent } from '../../schemas.js'
+import type { Agent } from '../prompt.js'
+import type { PythonPool } from '../python-pool.js'
+import { functionTools } from './function-tools.js'
+import { isTool, runTriggered, type FunctionEvent } from './functions.js'
+import { openMcpTools } from './mcp.js'
+import type { Outbound } from './outbound.js'
+import { pythonTool } from './python.js'
+import { ToolNames } from './tool-names.js'
+import type { AgentFunction, Tool, ToolContext } from './tool.js'
+import type { Webhooks } from './webhooks.js'
+
+/** What functions did before the model was asked. */
+export interface Triggered {
+  /** For the system prompt. */
+  results: FunctionResult[]
+  /** Takes the place of the model's answer. */
+  answer?: string
+  /** What readers are told of it. */
+  told: RunEvent[]
+}
+
+/** All that an agent's functions can do in one run. */
+export interface Toolbox {
+  /** What is offered to the model. */
+  readonly tools: readonly Tool[]
+  /** Runs the functions that the user's message triggers. A function that fails has a failed result. */
+  runTriggered (userText: string): Promise<Triggered>
+  /** Sends what is to be sent once there is an answer; does not wait for it. */
+  afterAnswer (userText: string, response: string): Promise<void>
+  close (): Promise<void>
+}
+
+/** What the toolboxes of all runs share. */
+export interface Workshop {
+  outbound: Outbound
+  webhooks: Webhooks
+  python: Pick<PythonPool, 'run'>
+}
+
+type Log = (message: string, fields: Record<string, unknown>) => void
+
+export const EMPTY_TOOLBOX: Toolbox = {
+  tools: [],
+  runTriggered: async () => ({ results: [], told: [] }),
+  async afterAnswer () {},
+  async close () {}
+}
+
+/**
+ * What an agent's functions can do for a run. Servers that cannot be reached cost their tools, and a line in the log.
+ * @throws the signal's reason, when it is aborted; nothing else.
+ */
+export async function openToolbox (workshop: Workshop, { functions = [] }: Agent, context: ToolContext, log: Log): Promise<Toolbox> {
+  if (functions.length === 0) return EMPTY_TOOLBOX
+  const { outbound, webhooks } = workshop
+  const names = new ToolNames()
+  const world = { ...context, outbound, log }
+  const own = functionTools(functions, { outbound, webhooks, names, log })
+  const code = functions.filter(fn => fn.type === 'python').map(fn => renamed(pythonTool(fn, workshop.python), names))
+  const remote = await openMcpTools(functions, { outbound, names, signal: context.signal, log })
+  return {
+    tools: [...own, ...code, ...remote.tools],
+    async runTriggered (userText) {
+      const told: RunEvent[] = []
+      const { results, answer } = await runTriggered(functions, userText, { ...world, tell: event => told.push(toRunEvent(event)) })
+      return { results, answer, told }
+    },
+    // Their payloads are made anew here, so that a run that another process has taken over sends them as well.
+    async afterAnswer (userText, response) {
+      const { webhooks: calls } = await runTriggered(functions.filter(isWebhook), userText, world)
+      for (const call of calls) webhooks.send(call, response)
+    },
+    close: () => remote.close()
+  }
+}
+
+function isWebhook (fn: AgentFunction): boolean {
+  return fn.type === 'webhook' && !isTool(fn)
+}
+
+function renamed (tool: Tool, names: ToolNames): Tool {
+  return { ...tool, name: names.take(tool.name) }
+}
+
+function toRunEvent (event: FunctionEvent): RunEvent {
+  if (event.type === 'tool_call') {
+    const { type, id, name, arguments: args } = event
+    return { type, id, name, arguments: args }
+  }
+  const { type, id, name, success, content } = event
+  return { type, id, name, ...(success ? { result: content } : { error: content }) }
+}

@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { AddressRefused } from './failure.js'
+import type { Outbound, OutboundAnswer } from './outbound.js'
+import { webhookHeaders } from './signature.js'
+import { ToolError } from './tool.js'
+import type { WebhookCall } from './webhook-call.js'
+
+/** Milliseconds before each try. */
+const SCHEDULE = [0, 5_000, 30_000, 300_000]
+/** A receiver that asks for a longer pause gets this one. */
+const MAX_PAUSE = 600_000
+const MAX_OUTSTANDING = 1000
+/** So that the webhooks of one agent, none of which arrives, do not take the place of all others'. */
+const MAX_OUTSTANDING_OF_AGENT = 100
+
+export interface WebhooksOptions {
+  outbound: Pick<Outbound, 'request'>
+  /** Signs what has no secret of its own. */
+  secret?: string
+  /** Tells the operators; never a payload, a path or a header. */
+  log (message: string, fields: Record<string, unknown>): void
+  /** Waits so many milliseconds; rejects when the signal is aborted. */
+  wait? (ms: number, signal: AbortSignal): Promise<unknown>
+  maxOutstanding?: number
+  maxOutstandingOfAgent?: number
+}
+
+interface Delivery { call: WebhookCall, body: string, ended: Promise<void> }
+
+/** Delivers webhooks beside the runs, by Standard Webhooks 1.0. What is outstanding when the process ends is lost, and logged. */
+export class Webhooks {
+  #outstanding = new Set<Delivery>()
+  #waiting = new AbortController()
+  #sending = new AbortController()
+
+  constructor (private readonly options: WebhooksOptions) {}
+
+  /**
+   * Sends a webhook, and again where it does not arrive.
+   * @param response the agent's answer; null: there is none.
+   * @returns whether it is on its way; never rejects, and does not wait for the delivery.
+   */
+  send (call: WebhookCall, response: string | null): boolean {
+    if (response === null && call.needsAnswer) return false
+    const reason = this.#reasonAgainst(call)
+    if (reason) {
+      this.#tell('webhook not delivered', call, { reason })
+      return false
+    }
+    try {
+      const delivery: Delivery = { call, body: call.body(response ?? ''), ended: Promise.resolve() }
+      this.#outstanding.add(delivery)
+      delivery.ended = this.#deliver(delivery).finally(() => this.#outstanding.delete(delivery))
+      return true
+    } catch (error) {
+      this.#tell('webhook not delivered', call, { reason: wordsOf(error) })
+      return false
+    }
+  }
+
+  /** Takes nothing more on; what is being sent gets so many milliseconds, what waits for another try none. */
+  async close (ms: number): Promise<void> {
+    this.#waiting.abort()
+    const enough = new AbortController()
+    const all = Promise.all([...this.#outstanding].map(({ ended }) => ended))
+    await Promise.race([all, delay(ms, undefined, { signal: enough.signal }).catch(() => {})])
+    enough.abort()
+    this.#sending.abort()
+    await all
+  }
+
+  #reasonAgainst ({ agentId }: WebhookCall): string | undefined {
+    const { maxOutstanding = MAX_OUTSTANDING, maxOutstandingOfAgent = MAX_OUTSTANDING_OF_AGENT } = this.options
+    if (this.#waiting.signal.aborted) return 'shutting down'
+    if (this.#outstanding.size >= maxOutstanding) return 'too many are outstanding'
+    const ofAgent = [...this.#outstanding].filter(({ call }) => call.agentId === agentId).length
+    return ofAgent >= maxOutstandingOfAgent ? 'too many of this agent are outstanding' : undefined
+  }
+
+  async #deliver (delivery: Delivery): Promise<void> {
+    let reason = 'shutting down'
+    let pause = 0
+    for (const [index, scheduled] of SCHEDULE.entries()) {
+      if (!await this.#pause(Math.max(scheduled, pause))) break
+      const result = await this.#try(delivery)
+      if (result.delivered) return this.#tell('webhook delivered', delivery.call, { tries: index + 1 })
+      reason = result.reason
+      pause = result.pause ?? 0
+      if (result.isFinal) break
+    }
+    this.#tell('webhook not delivered', delivery.call, { reason })
+  }
+
+  /** False: there is no time left for that. */
+  async #pause (ms: number): Promise<boolean> {
+    const { wait = (ms, signal) => delay(ms, undefined, { signal }) } = this.options
+    if (ms === 0) return true
+    try {
+      await wait(ms, this.#waiting.signal)
+      return !this.#waiting.signal.aborted
+    } catch {
+      return false
+    }
+  }
+
+  async #try ({ call, body }: Delivery): Promise<Result> {
+    try {
+      const headers = webhookHeaders(call.id, Math.floor(Date.now() / 1000), body, call.secret ?? this.options.secret)
+      const request = { url: call.url, method: 'POST', headers, body, followRedirects: false }
+      return judge(await this.options.outbound.request(request, this.#sending.signal))
+    } catch (error) {
+      const isCutOff = this.#sending.signal.aborted
+      return { delivered: false, reason: isCutOff ? 'shutting down' : wordsOf(error), isFinal: isCutOff || error instanceof AddressRefused }
+    }
+  }
+
+  #tell (message: string, { id, url, agentId }: WebhookCall, fields: Record<string, unknown>): void {
+    this.options.log(message, { webhookId: id, agentId, host: new URL(url.trim()).host, ...fields })
+  }
+}
+
+type Result = { delivered: true } | { delivered: false, reason: string, isFinal?: boolean, pause?: number }
+
+/** A redirect is a failure by the standard, and 410 the wish to hear no more. */
+function judge ({ status, headers }: OutboundAnswer): Result {
+  if (status >= 200 && status < 300) return { delivered: true }
+  return { delivered: false, reason: `status ${status}`, isFinal: status === 410, pause: readRetryAfter(headers['retry-after']) }
+}
+
+/** Seconds or a date; milliseconds, up to the limit. */
+function readRetryAfter (value = ''): number | undefined {
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.max(0, Math.min(ms, MAX_PAUSE))
+}
+
+function wordsOf (error: unknown): string {
+  return error instanceof ToolError ? error.message : 'failed'
+}
