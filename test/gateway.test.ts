@@ -113,7 +113,7 @@ t.test('reading a stream', async t => {
 
   t.test('usage that never comes is left undefined', async t => {
     double.reply = write(delta('Hi'), frame({ choices: [{ index: 0, delta: {}, finish_reason: 'length' }], usage: null }))
-    t.strictSame((await ask()).completion, { model: 'test/model', finishReason: 'length' })
+    t.strictSame((await ask()).completion, { model: 'test/model', finishReason: 'length', toolCalls: [] })
   })
 
   t.test('[DONE] ends a stream that gave no reason to finish', async t => {
