@@ -12,19 +12,29 @@ import { Executor } from '../src/executor/executor.js'
 import type { ModelRequest } from '../src/executor/gateway.js'
 import type { Completion, ModelSink } from '../src/executor/gateway-answer.js'
 import { Queue } from '../src/executor/queue.js'
+import type { StepRecord } from '../src/executor/step-record.js'
 import { EMPTY_TOOLBOX } from '../src/executor/tools/toolbox.js'
+import type { Tool } from '../src/executor/tools/tool.js'
 import { restore, type Trace } from '../src/executor/trace.js'
 import type { Run } from '../src/schemas.js'
 import { embeddedLedger } from './chaos/ledger.js'
 import { createDataDir, DEMO_AGENT, DEMO_USER, textOf } from './helper.js'
 
 const PIECES = ['Ein', ' Wort', ' nach', ' dem', ' anderen', ' 🙂']
+/** A run asks the model twice, and a tool between. */
+const WHOLE = PIECES.join('').repeat(2)
+const TOOL_CALL = { id: 'c1', type: 'function' as const, function: { name: 'note', arguments: '{}' } }
 
 /** A call of the model, which says and fails what the test wants it to. */
 class ModelCall {
   #said = 0
   over = false
-  constructor (readonly sink: ModelSink, readonly resolve: (completion: Completion) => void, readonly reject: (error: unknown) => void) {}
+  constructor (
+    readonly isFirst: boolean,
+    readonly sink: ModelSink,
+    readonly resolve: (completion: Completion) => void,
+    readonly reject: (error: unknown) => void
+  ) {}
 
   say (): void {
     const piece = PIECES[this.#said++]
@@ -39,7 +49,7 @@ class ModelCall {
   finish (): void {
     while (this.#said < PIECES.length) this.say()
     this.over = true
-    this.resolve({ model: 'test/model', finishReason: 'stop', toolCalls: [] })
+    this.resolve({ model: 'test/model', finishReason: this.isFirst ? 'tool_calls' : 'stop', toolCalls: this.isFirst ? [TOOL_CALL] : [] })
   }
 }
 
@@ -52,7 +62,7 @@ class Process {
   isDead = false
   readonly executor: Executor
 
-  constructor (private readonly database: Database) {
+  constructor (private readonly database: Database, tool: Tool) {
     this.executor = new Executor({
       events: this.log,
       gateway: { complete: (request, sink, signal) => this.#complete(request, sink, signal) },
@@ -60,10 +70,15 @@ class Process {
       defaultModel: 'test/model',
       fallbackModels: [],
       log: pino({ level: 'silent' }),
-      openToolbox: async () => EMPTY_TOOLBOX,
+      openToolbox: async () => ({ ...EMPTY_TOOLBOX, tools: [tool] }),
       wait: async (_ms, signal) => signal.throwIfAborted(),
       store: {
-        record: async () => true,
+        record: async (runId, attempt, { number, summary, record, credits }) => {
+          const { isEnough } = await this.#write<{ isEnough: boolean }>('record_step', {
+            p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { kind: summary.kind, name: summary.name }, p_record: record, p_credits: credits
+          })
+          return isEnough
+        },
         start: (runId, attempt) => this.#write('start_run', { p_run_id: runId, p_attempt: attempt }),
         finish: (runId, attempt, { status, response, finishReason, usage, credits, model, error, trace }) => this.#write('finish_run', {
           p_run_id: runId,
@@ -86,9 +101,9 @@ class Process {
     return this.isDead ? new Promise(() => {}) : this.database.call<T>(fn, { ...args })
   }
 
-  #complete (_request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+  #complete ({ messages }: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
     return new Promise((resolve, reject) => {
-      const call = new ModelCall(sink, resolve, reject)
+      const call = new ModelCall(!messages.some(({ role }) => role === 'tool'), sink, resolve, reject)
       this.calls.push(call)
       signal.addEventListener('abort', () => {
         call.over = true
@@ -100,9 +115,9 @@ class Process {
   get openCalls (): ModelCall[] { return this.calls.filter(call => !call.over) }
 
   async claim (): Promise<void> {
-    const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput }> }>(
+    const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: StepRecord[] }> }>(
       'claim_runs', { p_owner: this.owner, p_lease_seconds: 3600, p_limit: 100 })
-    for (const { run, userId, input } of claimed) this.executor.launch({ ...input, run, userId, ticket: this.queue.force(userId) })
+    for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId, ticket: this.queue.force(userId) })
   }
 
   /** As the service does before it lets a run be followed. */
@@ -149,9 +164,23 @@ class World {
   processes: Process[]
   runs: string[] = []
   clients: Client[] = []
+  /** What went wrong with the tool. */
+  problems: string[] = []
+  readonly #tool: Tool = {
+    name: 'note',
+    description: 'Notes something.',
+    parameters: { type: 'object' },
+    call: async (_args, { runId, signal }) => {
+      const isTold = this.clients.some(client => client.runId === runId && client.events.some(({ type }) => type === 'tool_result'))
+      if (isTold) this.problems.push('a tool was called again whose answer somebody has read')
+      await turn()
+      signal.throwIfAborted()
+      return 'noted'
+    }
+  }
 
   constructor (readonly database: Database) {
-    this.processes = [new Process(database), new Process(database)]
+    this.processes = [new Process(database, this.#tool), new Process(database, this.#tool)]
   }
 
   readonly deeds: Record<string, (pick: number) => Promise<unknown> | unknown> = {
@@ -238,7 +267,7 @@ class World {
   }
 
   #replace (process: Process): void {
-    this.processes = [...this.processes.filter(other => other !== process), new Process(this.database)]
+    this.processes = [...this.processes.filter(other => other !== process), new Process(this.database, this.#tool)]
     for (const client of this.clients) {
       if (client.process === process) client.disconnect()
     }
@@ -281,8 +310,9 @@ t.test('whatever happens in whatever order, all readers of a run have read the s
       if (seqs.some((seq, index) => index > 0 && seq <= seqs[index - 1]!)) throw new Error(`seq does not rise: ${seqs}`)
       if (!client.hasEnded) throw new Error(`a reader was not told the end: ${JSON.stringify(client.events)}`)
       if (textOf(client.events) !== run.response) throw new Error(`read "${textOf(client.events)}", said "${run.response}"`)
-      if (run.status === 'succeeded' && run.response !== PIECES.join('')) throw new Error(`said "${run.response}"`)
+      if (run.status === 'succeeded' && run.response !== WHOLE) throw new Error(`said "${run.response}"`)
     }
+    if (world.problems.length > 0) throw new Error(world.problems[0])
     const after = await database.call<{ creditsRemaining: number, creditsReserved: number }>('get_credits', { p_user_id: DEMO_USER })
     const charged = runs.reduce((sum, run) => sum + run.creditsCharged, 0)
     if (after.creditsReserved !== 0) throw new Error(`${after.creditsReserved} credits are still reserved`)

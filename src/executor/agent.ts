@@ -137,6 +137,7 @@ async function converse (input: AgentInput, toolbox: Toolbox, steps: StepLog, pr
     responseFormat: input.responseFormat
   }
   for (let turn = 1; ; turn++) {
+    context.signal.throwIfAborted()
     if (toolbox.tools.length > 0) context.emit({ type: 'step', step: turn })
     // In its last step the model has to come to an end: it is offered nothing more to do.
     const isLast = turn >= maxSteps
