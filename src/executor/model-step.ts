@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.js'
 import type { RunEvent, Usage } from '../schemas.js'
-import type { AgentContext, Progress } from './agent.js'
+import type { AgentContext, Progress } from './agent-context.js'
 import type { ModelRequest } from './gateway.js'
 import type { Completion } from './gateway-answer.js'
 import { rateOf } from './price.js'

@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import type { AgentContext, AgentInput, Progress } from './agent.js'
+import type { AgentContext, AgentInput, Progress } from './agent-context.js'
 import { Pacer } from './pacer.js'
 import { rateOf } from './price.js'
 import type { PythonPool } from './python-pool.js'

@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.js'
 import type { RunEvent } from '../schemas.js'
-import type { AgentContext } from './agent.js'
+import type { AgentContext } from './agent-context.js'
 import type { StepLog, ToolRecord } from './step-record.js'
 import type { ToolCall } from './tool-calls.js'
 import { checkArguments } from './tools/validate-arguments.js'

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { AgentContext } from '../executor/agent.js'
+import type { AgentContext } from '../executor/agent-context.js'
 import { Outbound } from '../executor/tools/outbound.js'
 import { openToolbox } from '../executor/tools/toolbox.js'
 import { Webhooks } from '../executor/tools/webhooks.js'

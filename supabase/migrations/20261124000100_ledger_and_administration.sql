@@ -28,73 +28,6 @@ drop policy if exists agent_run_steps_admin on public.agent_run_steps;
 create policy agent_run_steps_admin on public.agent_run_steps for select to authenticated
   using ((select public.has_role((select auth.uid()), 'admin')));
 
--- Ends a run: its result, its step, the settlement of its reservation, and the ledger's entry, in one transaction.
--- Repeated, it answers what the first call did; from an attempt that is no longer the run's, it is refused.
-create or replace function public.finish_run(
-  p_run_id uuid,
-  p_attempt integer,
-  p_status text,
-  p_response text,
-  p_finish_reason text,
-  p_usage jsonb,
-  p_credits integer,
-  p_model text,
-  p_error jsonb,
-  p_trace jsonb default null,
-  p_keep_messages boolean default false
-) returns jsonb
-language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
-declare
-  v_run public.agent_runs;
-  v_charged integer;
-begin
-  select * into v_run from public.agent_runs where id = p_run_id for update;
-  if not found then
-    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
-  end if;
-  if v_run.attempt <> p_attempt then
-    raise sqlstate 'PT409' using hint = 'stale_attempt', message = 'Another attempt has taken this run over.';
-  end if;
-  if v_run.status in ('succeeded', 'failed', 'cancelled') then
-    return public.run_json(v_run);
-  end if;
-
-  v_charged := greatest(0, least(p_credits, v_run.credits_reserved));
-  if v_run.credits_reserved > 0 then
-    update public.credit_balances
-      set credits_reserved = greatest(0, credits_reserved - v_run.credits_reserved),
-          credits_remaining = credits_remaining + v_run.credits_reserved - v_charged,
-          credits_used_this_month = coalesce(credits_used_this_month, 0) + v_charged
-      where user_id = v_run.user_id;
-    -- A user who was deleted meanwhile has neither balance nor ledger.
-    if not found then
-      v_charged := 0;
-    end if;
-  end if;
-  if v_charged > 0 then
-    insert into public.credit_usage (user_id, agent_id, run_id, credits_used, operation_type, metadata)
-      values (v_run.user_id, (select id from public.agents where id = v_run.agent_id), v_run.id, v_charged,
-        'agent_execution', jsonb_build_object('model', p_model, 'status', p_status, 'usage', p_usage));
-  end if;
-  update public.agent_runs
-    set status = p_status, response = p_response, finish_reason = p_finish_reason, usage = p_usage,
-        model = coalesce(p_model, model), error = p_error, credits_reserved = 0, credits_charged = v_charged,
-        finished_at = clock_timestamp(), owner = null, lease_until = null
-    where id = p_run_id
-    returning * into v_run;
-  if (p_usage ->> 'totalTokens')::integer > 0 then
-    insert into public.agent_run_steps (run_id, step, attempt, kind, name, finish_reason, usage, started_at, finished_at)
-      values (p_run_id, 1, p_attempt, 'model', v_run.model, p_finish_reason, p_usage, v_run.started_at, v_run.finished_at);
-  end if;
-  if not p_keep_messages then
-    delete from public.agent_run_inputs where run_id = p_run_id;
-  end if;
-  if p_trace is not null then
-    insert into public.agent_run_traces (run_id, trace) values (p_run_id, p_trace);
-  end if;
-  return public.run_json(v_run);
-end $$;
-
 -- --- Balances against their ledger -----------------------------------------------------------------------------------
 
 -- What a user had before the first entry of their ledger; from here on
@@ -458,70 +391,6 @@ begin
     'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)));
 end $$;
 
--- Begins a run: idempotency, the agent, the reservation and the run's row, in one transaction.
---   p_input   {messages, functionResults}, kept so that another process can begin the run anew
---   p_owner   the process that has the run; null: nobody yet, until it is adopted or its lease ends
---   p_agent   the agent's configuration where the caller has checked user and credits itself; such a run is
---             never charged, and the agents table is not read
---   p_waiting there is no free slot: the run begins as `queued`
---   p_python  this service can run agents that are Python
--- Returns {run, agent, joined}; joined: the key has begun this run before, and nothing was done now.
-create or replace function public.begin_run(
-  p_user_id uuid,
-  p_agent_id uuid,
-  p_request_hash text,
-  p_input jsonb,
-  p_owner uuid,
-  p_lease_seconds numeric,
-  p_idempotency_key text default null,
-  p_agent jsonb default null,
-  p_waiting boolean default false,
-  p_python boolean default false
-) returns jsonb
-language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
-declare
-  v_run public.agent_runs;
-  v_agent jsonb := p_agent;
-  v_credits integer := case when p_agent is null then 1 else 0 end;
-begin
-  if p_idempotency_key is not null then
-    -- Of two first requests with one key the second waits here until the first has its row.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_user_id || p_idempotency_key, 0));
-    select * into v_run from public.agent_runs
-      where user_id = p_user_id and idempotency_key = p_idempotency_key;
-    if found then
-      if v_run.request_hash <> p_request_hash then
-        raise sqlstate 'PT422' using hint = 'idempotency_key_reused',
-          message = 'This Idempotency-Key was used before with another request.';
-      end if;
-      return jsonb_build_object('run', public.run_json(v_run), 'agent', null, 'joined', true);
-    end if;
-  end if;
-
-  if v_agent is null then
-    v_agent := public.get_agent(p_user_id, p_agent_id) - array['agentId', 'isHeavy', 'railwayUrl'];
-    if v_agent ->> 'executor' = 'python' and not p_python then
-      raise sqlstate 'PT503' using hint = 'python_unavailable',
-        message = 'This agent is written in Python, which this server cannot run.';
-    end if;
-  end if;
-
-  if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
-    raise sqlstate 'PT402' using hint = 'insufficient_credits',
-      message = 'There are not enough credits for this run.';
-  end if;
-
-  insert into public.agent_runs
-      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, started_at, owner, lease_until)
-    values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
-      p_request_hash, v_agent ->> 'model', v_credits, case when p_waiting then null else now() end, p_owner,
-      now() + make_interval(secs => p_lease_seconds))
-    returning * into v_run;
-  insert into public.agent_run_inputs (run_id, input)
-    values (v_run.id, p_input || jsonb_build_object('agent', v_agent));
-  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'joined', false);
-end $$;
-
 -- Moves credits from what can be spent to what is held; false: there are not enough.
 create or replace function public.reserve_credits(p_user_id uuid, p_credits integer) returns boolean
 language plpgsql security definer set search_path = '' as $$
@@ -565,40 +434,6 @@ begin
   return v_any;
 end $$;
 
--- Takes on a run that another has begun for this process, and that nobody has had yet.
---   p_python  this process can run agents that are Python
--- Returns as begin_run does; joined: somebody has it already, or had.
-create or replace function public.adopt_run(
-  p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false
-) returns jsonb
-language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
-declare
-  v_run public.agent_runs;
-  v_agent jsonb;
-  v_joined boolean;
-begin
-  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
-  if not found then
-    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
-  end if;
-  v_agent := (select input -> 'agent' from public.agent_run_inputs where run_id = p_run_id);
-  v_joined := v_run.owner is not null or v_run.attempt > 1 or v_run.finished_at is not null;
-  if not v_joined then
-    if v_agent ->> 'executor' = 'python' and not p_python then
-      raise sqlstate 'PT503' using hint = 'python_unavailable',
-        message = 'This agent is written in Python, which this server cannot run.';
-    end if;
-    update public.agent_runs
-      set owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds),
-          status = case when p_waiting then 'queued' else 'running' end,
-          started_at = case when p_waiting then null else now() end
-      where id = p_run_id
-      returning * into v_run;
-  end if;
-  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'joined', v_joined);
-end $$;
-
 -- Ends a run that could not be handed to anybody; it costs nothing. One that somebody has is left as it is.
 create or replace function public.drop_run(p_user_id uuid, p_run_id uuid, p_error jsonb) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -632,10 +467,10 @@ begin
   for f in
     select p.oid::regprocedure from pg_catalog.pg_proc p
       where p.pronamespace = 'public'::regnamespace and p.proname in (
-        'finish_run', 'open_balance', 'expected_balances', 'audit_credits', 'adjust_ledger', 'grant_credits',
+        'open_balance', 'expected_balances', 'audit_credits', 'adjust_ledger', 'grant_credits',
         'require_admin', 'note_admin_action', 'platform_stats', 'admin_stats', 'page_of_runs', 'list_runs',
-        'admin_list_runs', 'admin_get_ledger', 'admin_grant_credits', 'admin_audit_credits', 'get_agent', 'begin_run',
-        'reserve_credits', 'end_forsaken_runs', 'adopt_run', 'drop_run', 'schema_version')
+        'admin_list_runs', 'admin_get_ledger', 'admin_grant_credits', 'admin_audit_credits', 'get_agent',
+        'reserve_credits', 'end_forsaken_runs', 'drop_run', 'schema_version')
   loop
     execute format('revoke execute on function %s from public, anon, authenticated', f);
     execute format('grant execute on function %s to service_role', f);
