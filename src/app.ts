@@ -1,6 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Config } from './config.js'
+import { refuseDeepNesting } from './nesting.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import credits from './plugins/credits.js'
@@ -22,7 +23,7 @@ import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
-import { refuseDeepNesting, validatorCompiler } from './validation.js'
+import { validatorCompiler } from './validation.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -24,7 +24,7 @@ export class ServiceError extends Error {
 
 export interface Detail { path: string, message: string }
 
-const NEEDS_THE_OPERATOR = new Set(['gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed'])
+const NEEDS_THE_OPERATOR = new Set(['gateway_answer_too_long', 'gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed'])
 
 /** Every error of this service. Those of the database's functions come from there, with code and status. */
 export const errors = {
@@ -44,6 +44,7 @@ export const errors = {
   headersTooLarge: define('headers_too_large', 431, () => 'The headers of the request are too large.'),
   internal: define('internal_error', 500, () => 'Something went wrong on our side.'),
   gatewayUnavailable: define('gateway_unavailable', 502, () => 'The AI gateway cannot be reached, or broke off.'),
+  gatewayAnswerTooLong: define('gateway_answer_too_long', 502, () => 'The model did not come to an end.'),
   gatewayUnauthorized: define('gateway_unauthorized', 502, () => 'The AI gateway does not accept the key of this service.'),
   pythonFailed: define('python_failed', 502, (sentence: string) => sentence),
   gatewayPaymentRequired: define('gateway_payment_required', 503, () => 'The account of this platform at the AI gateway is empty.'),

@@ -29,6 +29,8 @@ async function setUp (t: Test, ...replies: Reply[]) {
     /** What the agent's functions can do. */
     toolbox: EMPTY_TOOLBOX as Toolbox,
     rates: undefined as Rates | undefined,
+    /** Called with each record. */
+    onRecord: (_record: StepRecord) => {},
     /** How many credits the user has. */
     balance: Infinity,
     double,
@@ -47,6 +49,7 @@ async function setUp (t: Test, ...replies: Reply[]) {
       tool: { runId: 'a-run', agentId: 'an-agent', userId: 'a-user', signal: stop.signal },
       openToolbox: async () => world.toolbox,
       async record (number, _summary, record, credits = 0) {
+        world.onRecord(record)
         records.push({ number, record, credits })
         return credits <= world.balance
       },
@@ -326,7 +329,8 @@ t.test('in its last step the model is offered nothing more to do', async t => {
   world.toolbox = boxOf([tool])
   t.equal(await world.run({ maxSteps: 2 }), undefined)
   t.equal(world.double.calls.length, 2)
-  t.notOk(world.double.calls[1]!.body.tools)
+  t.match(world.double.calls[1]!.body, { tools: [{}], tool_choice: 'none' }, 'but told of what there was')
+  t.notOk(world.double.calls[0]!.body.tool_choice)
   t.same(tool.calls, [{ n: 1 }], 'and what it asks for all the same is not done')
 })
 
@@ -338,7 +342,7 @@ t.test('what an earlier attempt has done is told again and not done again', asyn
   })
   first.toolbox = boxOf([twice(), stopped])
   t.match(await first.run(), { message: 'killed' })
-  const steps = first.records.sort((a, b) => a.number - b.number).map(({ record }) => record)
+  const steps = first.records.sort((a, b) => a.number - b.number).map(({ number, record }) => ({ ...record, step: number }))
   t.same(steps.map(({ kind }) => kind), ['model', 'tool'])
 
   const second = await setUp(t, say('done'))
@@ -352,7 +356,7 @@ t.test('what an earlier attempt has done is told again and not done again', asyn
   t.equal(second.progress.response, 'Well, done')
   t.equal(textOf(second.events), 'Well, done')
   t.same(second.progress.usage, { promptTokens: 20, completionTokens: 10, totalTokens: 30, estimated: false }, 'of all attempts')
-  t.same(second.records.map(({ number, record }) => [number, record.kind]), [[3, 'tool']], 'only what is new is recorded')
+  t.same(second.records.map(({ number, record }) => [number, record.kind]), [[1, 'model'], [3, 'tool']], 'the turn once more, for its price, and what is new')
 })
 
 t.test('functions that the user\'s words trigger run once before the model, which is told what they found', async t => {
@@ -373,7 +377,7 @@ t.test('functions that the user\'s words trigger run once before the model, whic
 
   const again = await setUp(t, say('It is sunny'))
   again.toolbox = boxOf([], { runTriggered: async () => { throw new Error('not again') } })
-  t.equal(await again.run({}, [], { steps: world.records.map(({ record }) => record) }), undefined)
+  t.equal(await again.run({}, [], { steps: world.records.map(({ number, record }) => ({ ...record, step: number })) }), undefined)
   t.match(again.double.calls[0]!.body.messages[0].content, /sunny/)
   t.same(told(again), told(world))
 })
@@ -414,4 +418,66 @@ t.test('a response format goes to the gateway as it is', async t => {
   const responseFormat = { type: 'json_schema' as const, json_schema: { name: 'x', schema: { type: 'object' } } }
   await world.run({}, [], { responseFormat })
   t.same(world.double.calls[0]!.body.response_format, responseFormat)
+})
+
+t.test('a gateway that names its calls anew each turn gets each of them answered by itself', async t => {
+  const first = await setUp(t, ask([['call_0', 'twice', '{"n": 1}']]), ask([['call_0', 'twice', '{"n": 2}']]))
+  let calls = 0
+  first.toolbox = boxOf([makeTool('twice', async ({ n }) => {
+    if (++calls === 2) first.stop.abort(new Error('killed'))
+    first.stop.signal.throwIfAborted()
+    return `${2 * (n as number)}`
+  })])
+  t.match(await first.run(), { message: 'killed' })
+  const second = await setUp(t, say('done'))
+  const tool = twice()
+  second.toolbox = boxOf([tool])
+  t.equal(await second.run({}, [], { steps: first.records.map(({ number, record }) => ({ ...record, step: number })) }), undefined)
+  t.same(tool.calls, [{ n: 2 }])
+  t.same(second.double.calls[0]!.body.messages.filter(({ role }: { role: string }) => role === 'tool').map(({ content }: { content: string }) => content), ['2', '4'])
+})
+
+t.test('what a model wrote badly is sent back in a form that gateways take', async t => {
+  const world = await setUp(t, ask([['c1', 'no such!', '{"q": "cut o'], ['c1', '', '']]), say('Well'))
+  world.toolbox = boxOf([twice()])
+  t.equal(await world.run(), undefined)
+  const [assistant, ...answers] = world.double.calls[1]!.body.messages.slice(-3)
+  t.match(assistant.tool_calls, [{ id: 'c1', function: { name: 'no_such_', arguments: '{}' } }, { id: /^call_/, function: { name: 'tool', arguments: '{}' } }])
+  t.same(answers.map(({ tool_call_id: id }: { tool_call_id: string }) => id), assistant.tool_calls.map(({ id }: { id: string }) => id))
+  t.match(answers, [{ content: /There is no tool/ }, { content: /There is no tool/ }])
+})
+
+t.test('arguments that go too deep reach no tool, and are told as the text that they are', async t => {
+  const deep = '{"n": '.repeat(6000) + '1' + '}'.repeat(6000)
+  const world = await setUp(t, ask([['c1', 'twice', deep]]), say('Well'))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  t.equal(await world.run(), undefined)
+  t.same(tool.calls, [])
+  t.match(world.events.find(({ type }) => type === 'tool_call'), { arguments: deep })
+})
+
+t.test('where one of several tools cannot be written down, the others are stopped, and nothing more is told', async t => {
+  const world = await setUp(t, ask([['c1', 'slow', '{"n": 1}'], ['c2', 'quick', '{"n": 1}']]))
+  let stopped = 0
+  world.toolbox = boxOf([
+    makeTool('slow', (_args, { signal }) => new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => { stopped++; reject(signal.reason) })
+    })),
+    makeTool('quick', async () => 'done')
+  ])
+  world.onRecord = record => { if (record.kind === 'tool') throw new Error('no database') }
+  t.match(await world.run(), { message: 'no database' })
+  t.equal(stopped, 1)
+  t.same(told(world).filter(type => type === 'tool_result'), [])
+})
+
+t.test('an answer that does not come to an end is ended', async t => {
+  const world = await setUp(t, response => {
+    openStream(response)
+    const piece = delta('x'.repeat(1024 * 1024))
+    for (let n = 0; n < 10; n++) response.write(piece)
+  })
+  t.match(await world.run(), { code: 'gateway_answer_too_long', isRetryable: false })
+  t.ok(world.progress.response.length <= 9 * 1024 * 1024)
 })

@@ -12,7 +12,7 @@ import { Executor } from '../src/executor/executor.js'
 import type { ModelRequest } from '../src/executor/gateway.js'
 import type { Completion, ModelSink } from '../src/executor/gateway-answer.js'
 import { Queue } from '../src/executor/queue.js'
-import type { StepRecord } from '../src/executor/step-record.js'
+import type { DoneStep } from '../src/executor/step-record.js'
 import { EMPTY_TOOLBOX } from '../src/executor/tools/toolbox.js'
 import type { Tool } from '../src/executor/tools/tool.js'
 import { restore, type Trace } from '../src/executor/trace.js'
@@ -115,7 +115,7 @@ class Process {
   get openCalls (): ModelCall[] { return this.calls.filter(call => !call.over) }
 
   async claim (): Promise<void> {
-    const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: StepRecord[] }> }>(
+    const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: DoneStep[] }> }>(
       'claim_runs', { p_owner: this.owner, p_lease_seconds: 3600, p_limit: 100 })
     for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId, ticket: this.queue.force(userId) })
   }

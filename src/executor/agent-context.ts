@@ -2,13 +2,21 @@ import type { FunctionResult, Message, ResponseFormat, RunEvent, Usage } from '.
 import type { Gateway } from './gateway.js'
 import { Bill, type Rate, type Rates } from './price.js'
 import type { Agent } from './prompt.js'
-import type { StepRecord } from './step-record.js'
+import type { DoneStep, StepRecord } from './step-record.js'
 import type { Toolbox } from './tools/toolbox.js'
 import type { ToolContext } from './tools/tool.js'
 import { addUsage, NO_USAGE } from './usage.js'
 
 /** What users read of a step. */
-export interface StepSummary { kind: 'model' | 'tool', name: string, finishReason?: string | null, usage?: Usage, startedAt: Date }
+export interface StepSummary {
+  kind: 'model' | 'tool'
+  name: string
+  finishReason?: string | null
+  usage?: Usage
+  startedAt: Date
+  /** What the run has cost so far. */
+  credits?: number
+}
 
 /** What a run needs to know of the world around it. */
 export interface AgentContext {
@@ -48,7 +56,7 @@ export interface AgentInput {
   rates?: Rates
   cached?: CachedAnswer | null
   /** What earlier attempts have done. */
-  steps?: StepRecord[]
+  steps?: DoneStep[]
 }
 
 /** What an agent has brought forth so far; it grows while the agent runs, and holds whatever ends it. */

@@ -5,6 +5,7 @@ import { modelStep, type Turn } from './model-step.js'
 import { rateOf } from './price.js'
 import { buildMessages, type Agent, type ModelMessage } from './prompt.js'
 import { StepLog, type ModelRecord, type ToolRecord } from './step-record.js'
+import { toSendable } from './tool-calls.js'
 import { callTools } from './tool-step.js'
 import { lastUserText } from './tools/functions.js'
 import type { Toolbox } from './tools/toolbox.js'
@@ -17,17 +18,24 @@ const DEFAULT_MAX_STEPS = 16
 /** Runs an agent to its end: model and tools in turn, until the model has no more to ask. Throws what ended it before. */
 export async function runAgent (input: AgentInput, progress: Progress, context: AgentContext): Promise<void> {
   progress.model = input.agent.model ?? context.defaultModel
-  if (input.cached) return tellCached(input.cached, progress, context)
   const steps = new StepLog(input.steps)
-  const toolbox = await context.openToolbox(input.agent, context.tool, context.log)
+  // An answer that is kept needs nothing but what waits for it.
+  const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(({ type }) => type === 'webhook') } : input.agent
+  const toolbox = await context.openToolbox(agent, context.tool, context.log)
   try {
-    const found = await runFunctions(input, toolbox, steps, context)
-    if (found.answer !== undefined) answerAs(found.answer, input.agent, progress, context)
-    else await converse({ ...input, functionResults: [...input.functionResults ?? [], ...found.results] }, toolbox, steps, progress, context)
+    await answer(input, toolbox, steps, progress, context)
     await toolbox.afterAnswer(lastUserText(input.messages), progress.response)
   } finally {
-    await toolbox.close()
+    // Nobody waits for a server that does not take its leave.
+    toolbox.close().catch(err => context.log('tools not closed', { err }))
   }
+}
+
+async function answer (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
+  if (input.cached) return tellCached(input.cached, progress, context)
+  const found = await runFunctions(input, toolbox, steps, context)
+  if (found.answer !== undefined) return answerAs(found.answer, input.agent, progress, context)
+  await converse({ ...input, functionResults: [...input.functionResults ?? [], ...found.results] }, toolbox, steps, progress, context)
 }
 
 function tellCached ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
@@ -50,12 +58,12 @@ function say (text: string, progress: Progress, context: AgentContext): void {
 
 /** The functions that the user's words trigger, before the model is asked; once, whatever attempt does them. */
 async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: StepLog, context: AgentContext) {
-  const done = steps.takeFunctions()
+  const done = steps.peek('functions')
   const startedAt = new Date()
   const found = done ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(messages)) }
   context.signal.throwIfAborted()
-  if (found.results.length === 0 && found.answer === undefined) return found
-  const number = steps.number()
+  if (found.told.length === 0 && found.results.length === 0 && found.answer === undefined) return found
+  const number = steps.take()
   if (!done) await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found)
   for (const event of found.told) context.emit(event)
   return found
@@ -70,22 +78,23 @@ async function converse (input: AgentInput, toolbox: Toolbox, steps: StepLog, pr
     messages: buildMessages(agent, input.messages, input.functionResults),
     temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
     maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
+    tools: toolbox.tools,
     responseFormat: input.responseFormat
   }
   for (let turn = 1; ; turn++) {
     context.signal.throwIfAborted()
     if (toolbox.tools.length > 0) context.emit({ type: 'step', step: turn })
-    // In its last step the model has to come to an end: it is offered nothing more to do.
+    // In its last step the model has to come to an end: it is told of the tools, and not to call them.
     const isLast = turn >= maxSteps
-    const tools = isLast ? [] : toolbox.tools
-    const done = steps.takeTurn(turn)
+    const done = steps.peek('model')
     const startedAt = new Date()
-    const { content, toolCalls, ...turnEnd } = done ? retell(done, progress, context) : await modelStep({ ...request, tools }, progress, context)
+    const said = done ? retell(done, progress, context) : await modelStep({ ...request, mayNotCall: isLast }, progress, context)
+    const { content, toolCalls } = said
     if (toolCalls.length === 0 || isLast) return
-    const number = steps.number()
-    if (!done) await recordTurn(number, { content, toolCalls, ...turnEnd }, startedAt, request.maxTokens, progress, context)
+    // One that was recorded is recorded again for the sake of its price: whether that can be paid may never have been heard.
+    await recordTurn(steps.take(), said, startedAt, request.maxTokens, progress, context)
     const results = await callTools(toolCalls, toolbox.tools, steps, context)
-    request.messages = [...request.messages, { role: 'assistant', content: content || null, tool_calls: toolCalls }, ...results.map(toMessage)]
+    request.messages = [...request.messages, { role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls) }, ...results.map(toMessage)]
   }
 }
 
@@ -93,7 +102,7 @@ async function converse (input: AgentInput, toolbox: Toolbox, steps: StepLog, pr
 async function recordTurn (number: number, turn: Turn, startedAt: Date, maxTokens: number, progress: Progress, context: AgentContext): Promise<void> {
   const { content, toolCalls, finishReason, model, askedFor, usage } = turn
   const credits = progress.bill.creditsWith(rateOf(context.rates, askedFor), maxTokens)
-  const isAffordable = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt },
+  const isAffordable = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
     { kind: 'model', content, toolCalls, finishReason, model, askedFor, usage }, credits)
   if (!isAffordable) throw errors.insufficientCredits()
 }

@@ -8,6 +8,7 @@ export interface ChatRequest {
   max_tokens?: number
   max_completion_tokens?: number
   tools?: unknown[]
+  tool_choice?: 'none'
   response_format?: unknown
 }
 

@@ -256,6 +256,8 @@ export class MemoryEventLog implements EventLog {
 function weightOf (event: RunEvent): number {
   if ('content' in event) return event.content.length * 4
   if (event.type === 'done') return event.response.length * 4
+  if (event.type === 'tool_result') return (event.result ?? event.error ?? '').length * 4
+  if (event.type === 'tool_call') return JSON.stringify(event.arguments ?? '').length * 4
   if (event.type === 'progress') return (event.message?.length ?? 0) * 4
   return 0
 }

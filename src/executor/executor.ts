@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { ServiceError, toServiceError } from '../errors.js'
+import { errors, ServiceError, toServiceError } from '../errors.js'
 import type { Run, RunEvent } from '../schemas.js'
 import { runAgent } from './agent.js'
 import { Progress, type AgentContext, type AgentInput, type StepSummary } from './agent-context.js'
@@ -27,7 +27,8 @@ export interface Result {
   credits: number
   model: string | null
   error: Run['error']
-  trace: Trace
+  /** Null: it could not be written down. */
+  trace: Trace | null
 }
 
 /** What the executor asks of the database. All throw `stale_attempt` where another process has the run. */
@@ -225,15 +226,15 @@ export class Executor {
     }
   }
 
-  /** What the database refuses for good ends the run all the same, or it would be made again and again. */
+  /** What cannot be written down, or is refused for good, ends the run all the same, or it would be made again and again. */
   async #finish (runId: string, attempt: number, result: Result, log: Logger): Promise<Run> {
     try {
       return await this.options.store.finish(runId, attempt, result)
     } catch (error) {
-      if (!(error instanceof ServiceError) || error.code !== 'internal_error') throw error
-      log.error({ err: error }, '[AGENT-EXECUTOR] the database refuses the result')
-      const { code, message } = error
-      return this.options.store.finish(runId, attempt, { ...result, status: 'failed', credits: 0, error: { code, message } })
+      if (error instanceof ServiceError && error.code !== 'internal_error') throw error
+      log.error({ err: error }, '[AGENT-EXECUTOR] the result cannot be written down')
+      const { code, message } = errors.internal()
+      return this.options.store.finish(runId, attempt, { ...result, status: 'failed', usage: null, credits: 0, error: { code, message }, trace: null })
     }
   }
 

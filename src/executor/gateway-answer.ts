@@ -22,6 +22,8 @@ export interface Completion {
 
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
+/** Characters of one answer, thoughts and tool calls included: what goes on beyond is a model that has lost its way. */
+const MAX_ANSWER = 8 * 1024 * 1024
 
 /** The gateway's own 4xx to what was asked. */
 export class Refusal extends Error {
@@ -56,6 +58,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   #flushScheduled = false
   #sawEnd = false
   #toolCalls = new ToolCallCollector()
+  #length = 0
   #completion: Completion
   #settled = false
   #abort = () => this.#fail(this.signal.reason)
@@ -151,6 +154,8 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     }
     if (typeof message?.content === 'string') this.#text += message.content
     if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
+    this.#length += (typeof reasoning === 'string' ? reasoning.length : 0) + (typeof message?.content === 'string' ? message.content.length : 0)
+    if (this.#length + this.#toolCalls.length > MAX_ANSWER) throw errors.gatewayAnswerTooLong()
     if (typeof finishReason === 'string') {
       this.#completion.finishReason = finishReason
       this.#sawEnd = true

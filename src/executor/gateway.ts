@@ -21,6 +21,8 @@ export interface ModelRequest {
   temperature: number
   maxTokens: number
   tools?: readonly Tool[]
+  /** Tools are described and not to be called: a conversation in which they were needs their descriptions. */
+  mayNotCall?: boolean
   responseFormat?: ResponseFormat
 }
 
@@ -74,7 +76,7 @@ export class Gateway {
     return this.#agent.destroy()
   }
 
-  #toBody ({ model, messages, temperature, maxTokens, tools = [], responseFormat }: ModelRequest): ChatRequest {
+  #toBody ({ model, messages, temperature, maxTokens, tools = [], mayNotCall, responseFormat }: ModelRequest): ChatRequest {
     return {
       model: model || this.#discoveredModel || this.options.model,
       messages,
@@ -83,6 +85,7 @@ export class Gateway {
       temperature,
       max_tokens: maxTokens,
       ...(tools.length > 0 && { tools: tools.map(describeTool) }),
+      ...(tools.length > 0 && mayNotCall && { tool_choice: 'none' as const }),
       ...(responseFormat && { response_format: responseFormat })
     }
   }

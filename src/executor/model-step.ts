@@ -4,6 +4,7 @@ import type { AgentContext, Progress } from './agent-context.js'
 import type { ModelRequest } from './gateway.js'
 import type { Completion } from './gateway-answer.js'
 import { rateOf } from './price.js'
+import { withOwnIds } from './tool-calls.js'
 import { measureUsage, NO_USAGE } from './usage.js'
 
 const MAX_TRIES = 4
@@ -50,7 +51,7 @@ async function tryModel (
       const completion = await context.gateway.complete(request, step, context.signal)
       step.settle(completion)
       context.log('step', { ms: Math.round(performance.now() - startedAt), model: completion.model, ...step.usage })
-      return { ...completion, content: step.content, askedFor: request.model ?? context.defaultModel, usage: step.usage }
+      return { ...completion, toolCalls: withOwnIds(completion.toolCalls), content: step.content, askedFor: request.model ?? context.defaultModel, usage: step.usage }
     } catch (error) {
       step.settle()
       if (!(error instanceof ServiceError)) throw error

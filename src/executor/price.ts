@@ -3,13 +3,13 @@ import type { Usage } from '../schemas.js'
 /** What a model costs, in credits. */
 export interface Rate { perRun: number, perThousandTokens: number }
 
-/** Rates by model. */
+/** Rates by model; under '*' that of all others. */
 export type Rates = Record<string, Rate>
 
 const DEFAULT_RATE: Rate = { perRun: 1, perThousandTokens: 0 }
 
 export function rateOf (rates: Rates | undefined, model: string): Rate {
-  return rates?.[model] ?? DEFAULT_RATE
+  return rates?.[model] ?? rates?.['*'] ?? DEFAULT_RATE
 }
 
 /** What has been used so far, priced as it came: each step by the rate of its own model. */

@@ -22,26 +22,30 @@ export interface ToolRecord { kind: 'tool', id: string, name: string, result?: s
 /** A step that has ended, with all it takes to go on after it without doing it again. */
 export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
 
-/** The steps of a run, in the order of their numbers: those that an earlier attempt has done, and those that this one does. */
+/** The same as an earlier attempt has left it, with its number in the run. */
+export type DoneStep = StepRecord & { step: number }
+
+/**
+ * The steps of a run, by their numbers: each attempt comes by the same ones in the same order, so what stands at a number
+ * is what an earlier one has done there. A gateway's own names for calls would not do: some begin anew with each turn.
+ */
 export class StepLog {
-  #next = 0
+  readonly #done: Map<number, DoneStep>
+  #last = 0
 
-  constructor (private readonly records: readonly StepRecord[] = []) {}
-
-  /** A number for a step to come. */
-  number (): number { return ++this.#next }
-
-  /** What an earlier attempt has recorded of the step that would be next, where it did. */
-  takeFunctions (): FunctionsRecord | undefined {
-    return this.records.find(record => record.kind === 'functions')
+  constructor (done: readonly DoneStep[] = []) {
+    this.#done = new Map(done.map(record => [record.step, record]))
   }
 
-  /** The model's turns of earlier attempts, each once. */
-  takeTurn (turn: number): ModelRecord | undefined {
-    return this.records.filter(record => record.kind === 'model')[turn - 1]
+  /** The number of the step to come. */
+  get next (): number { return this.#last + 1 }
+
+  /** What an earlier attempt has left of the step to come, where it is of this kind. */
+  peek<Kind extends StepRecord['kind']> (kind: Kind, number = this.next): Extract<StepRecord, { kind: Kind }> | undefined {
+    const record = this.#done.get(number)
+    return record?.kind === kind ? record as Extract<DoneStep, { kind: Kind }> : undefined
   }
 
-  takeTool (id: string): ToolRecord | undefined {
-    return this.records.find((record): record is ToolRecord => record.kind === 'tool' && record.id === id)
-  }
+  /** Takes the number of the step to come. */
+  take (): number { return ++this.#last }
 }

@@ -1,5 +1,6 @@
-import { ServiceError } from '../errors.js'
+import { refuseDeepNesting } from '../nesting.js'
 import type { RunEvent } from '../schemas.js'
+import { toStorable } from '../text.js'
 import type { AgentContext } from './agent-context.js'
 import type { StepLog, ToolRecord } from './step-record.js'
 import type { ToolCall } from './tool-calls.js'
@@ -9,16 +10,28 @@ import { ToolError, type Tool } from './tools/tool.js'
 /** More of a tool's answer than a model should read. */
 const MAX_RESULT = 64 * 1024
 
-/** Does what a model asked for, all of it at once, and tells of each; what an earlier attempt has done is told again and not done. */
-export function callTools (calls: ToolCall[], tools: readonly Tool[], steps: StepLog, context: AgentContext): Promise<ToolRecord[]> {
-  const numbered = calls.map(call => ({ call, number: steps.number() }))
-  return Promise.all(numbered.map(async ({ call, number }) => {
-    const done = steps.takeTool(call.id)
+/**
+ * Does what a model asked for, all of it at once, and tells of each; what an earlier attempt has done is told again and
+ * not done. Where one cannot go on, the others are stopped, and it ends when all of them have.
+ */
+export async function callTools (calls: ToolCall[], tools: readonly Tool[], steps: StepLog, context: AgentContext): Promise<ToolRecord[]> {
+  const stop = new AbortController()
+  const signal = AbortSignal.any([context.signal, stop.signal])
+  const numbered = calls.map(call => ({ call, number: steps.take() }))
+  const settled = await Promise.allSettled(numbered.map(async ({ call, number }) => {
     context.emit(describeCall(call))
-    const record = done ?? await callAndRecord(call, number, tools, context)
+    const record = steps.peek('tool', number) ?? await callAndRecord(call, number, tools, { ...context, signal, tool: { ...context.tool, signal } })
+    // Of a run that has been stopped meanwhile nothing more is told.
+    signal.throwIfAborted()
     context.emit(describeResult(record))
     return record
-  }))
+  }).map(outcome => outcome.catch(error => {
+    stop.abort(error)
+    throw error
+  })))
+  context.signal.throwIfAborted()
+  signal.throwIfAborted()
+  return settled.flatMap(outcome => outcome.status === 'fulfilled' ? outcome.value : [])
 }
 
 /** Recorded before it is told: what a reader has seen is never done again. */
@@ -34,21 +47,21 @@ async function callAndRecord (call: ToolCall, number: number, tools: readonly To
 /** A tool's failure is the model's to deal with, and no end of the run. */
 async function callTool ({ function: { name, arguments: json } }: ToolCall, tools: readonly Tool[], context: AgentContext): Promise<Pick<ToolRecord, 'result' | 'error'>> {
   const tool = tools.find(tool => tool.name === name)
-  if (!tool) return { error: `There is no tool ${name}. There are: ${tools.map(tool => tool.name).join(', ') || 'none'}.` }
-  const checked = checkArguments(tool, json)
-  if ('problem' in checked) return { error: checked.problem }
+  if (!tool) return { error: shorten(`There is no tool ${name}. There are: ${tools.map(tool => tool.name).join(', ') || 'none'}.`) }
   try {
+    const checked = checkArguments(tool, json)
+    if ('problem' in checked) return { error: shorten(checked.problem) }
     return { result: shorten(await tool.call(checked.args, context.tool)) }
   } catch (error) {
     context.signal.throwIfAborted()
-    if (error instanceof ServiceError) throw error
     if (!(error instanceof ToolError)) context.log('tool broke', { tool: name, err: error })
     return { error: shorten(error instanceof ToolError ? error.message : 'The tool failed unexpectedly.') }
   }
 }
 
+/** As the database keeps it, so that what is told is what is told again. */
 function shorten (text: string): string {
-  return text.length <= MAX_RESULT ? text : `${text.slice(0, MAX_RESULT)}… (cut off after ${MAX_RESULT} characters)`
+  return toStorable(text.length <= MAX_RESULT ? text : `${text.slice(0, MAX_RESULT)}… (cut off after ${MAX_RESULT} characters)`)
 }
 
 function describeCall ({ id, function: { name, arguments: json } }: ToolCall): RunEvent {
@@ -59,9 +72,12 @@ function describeResult ({ id, name, result, error }: ToolRecord): RunEvent {
   return { type: 'tool_result', id, name, ...(error === undefined ? { result } : { error }) }
 }
 
+/** As they are where they cannot be read, or go deeper than anybody could write them down. */
 function parse (json: string): unknown {
   try {
-    return JSON.parse(json || '{}')
+    const value = JSON.parse(json || '{}')
+    refuseDeepNesting(value)
+    return value
   } catch {
     return json
   }

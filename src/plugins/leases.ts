@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { tellPosition } from '../executor/event-log.js'
 import type { AgentInput } from '../executor/agent-context.js'
-import type { StepRecord } from '../executor/step-record.js'
+import type { DoneStep } from '../executor/step-record.js'
 import { restore, type Trace } from '../executor/trace.js'
 import type { Run } from '../schemas.js'
 
@@ -31,7 +31,7 @@ const HAND_OVER_MS = 3_000
 const ERASE_MS = 60 * 60_000
 const ERASE_LIMIT = 500
 
-interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: StepRecord[] }
+interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: DoneStep[] }
 interface Ended { run: Run, trace: Trace | null }
 
 /** A run belongs to a process for as long as that says that it lives; what is left behind is taken over. */

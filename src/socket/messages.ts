@@ -1,7 +1,8 @@
 import type { RawData } from 'ws'
 import { errors, type ServiceError } from '../errors.js'
+import { refuseDeepNesting } from '../nesting.js'
 import { SocketMessages } from '../schemas.js'
-import { compileMessage, invalid, refuseDeepNesting } from '../validation.js'
+import { compileMessage, invalid } from '../validation.js'
 
 /** What a client sent, as far as it is known before it is checked. */
 export interface ClientMessage { type: string, requestId?: unknown, runId?: unknown }

@@ -44,14 +44,19 @@ begin
   end if;
 end $$;
 
--- Who may write keys may speak for their owner.
+-- Who may write keys may speak for their owner, and who may write functions says what an agent does.
 do $$
 begin
   alter table public.api_keys enable row level security;
-  revoke all on public.api_keys from public, anon;
+  alter table public.agent_functions enable row level security;
+  revoke all on public.api_keys, public.agent_functions from public, anon;
   if not exists (select from pg_catalog.pg_policies where schemaname = 'public' and tablename = 'api_keys') then
     create policy api_keys_own on public.api_keys for all to authenticated
       using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+  end if;
+  if not exists (select from pg_catalog.pg_policies where schemaname = 'public' and tablename = 'agent_functions') then
+    create policy agent_functions_own on public.agent_functions for all to authenticated
+      using (exists (select from public.agents a where a.id = agent_id and a.user_id = (select auth.uid())));
   end if;
 end $$;
 
@@ -99,7 +104,7 @@ begin
   if not exists (
     select from pg_catalog.pg_constraint
       where conrelid = 'public.credit_balances'::regclass and contype = 'c'
-        and pg_catalog.pg_get_constraintdef(oid) = 'CHECK ((credits_remaining >= 0))')
+        and (pg_catalog.pg_get_constraintdef(oid) = 'CHECK ((credits_remaining >= 0))' or conname = 'credit_balances_not_negative'))
   then
     alter table public.credit_balances add constraint credit_balances_not_negative check (credits_remaining >= 0);
   end if;
@@ -150,10 +155,14 @@ language plpgsql set search_path = '' as $$
 declare
   -- By the request's own role, and as an owner's functions see it the same.
   v_is_user boolean := current_user in ('anon', 'authenticated');
-  v_before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else '{}' end;
+  v_before jsonb := '{}';
 begin
-  if v_is_user
-    and (coalesce(new.railway_url, '') not in ('', coalesce(v_before ->> 'railway_url', ''))
+  if not v_is_user then
+    return new;
+  end if;
+  -- An insert may be an upsert of a row that is there.
+  select to_jsonb(a) into v_before from public.agents a where a.id = case when tg_op = 'UPDATE' then old.id else new.id end;
+  if (coalesce(new.railway_url, '') not in ('', coalesce(v_before ->> 'railway_url', ''))
       or new.executor not in ('model', coalesce(v_before ->> 'executor', ''))
       or coalesce(new.entrypoint, '') not in ('', coalesce(v_before ->> 'entrypoint', '')))
     and not public.has_role(auth.uid(), 'admin')
@@ -162,6 +171,25 @@ begin
   end if;
   return new;
 end $$;
+-- The same for functions that are code.
+create or replace function public.guard_function_code() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if current_user in ('anon', 'authenticated') and new.function_type = 'python'
+    and not exists (
+      select from public.agent_functions f
+        where f.id = case when tg_op = 'UPDATE' then old.id else new.id end and f.agent_id = new.agent_id
+          and f.function_type = 'python' and f.config -> 'entrypoint' is not distinct from new.config -> 'entrypoint')
+    and not public.has_role(auth.uid(), 'admin')
+  then
+    raise sqlstate '42501' using message = 'Only admins make functions that are Python, or say what code they are.';
+  end if;
+  return new;
+end $$;
+drop trigger if exists guard_function_code on public.agent_functions;
+create trigger guard_function_code before insert or update on public.agent_functions for each row
+  execute function public.guard_function_code();
+
 drop trigger if exists guard_agent_executor on public.agents;
 create trigger guard_agent_executor before insert or update on public.agents for each row
   execute function public.guard_agent_executor();
@@ -191,7 +219,8 @@ begin
 
   revoke execute on function public.deduct_credits(uuid, integer) from public, anon, authenticated;
   grant execute on function public.deduct_credits(uuid, integer) to service_role;
-  revoke execute on function public.replace_bare_deduction(), public.guard_agent_executor() from public, anon, authenticated;
+  revoke execute on function public.replace_bare_deduction(), public.guard_agent_executor(), public.guard_function_code()
+    from public, anon, authenticated;
 end $$;
 
 -- --- Live updates for the frontend -----------------------------------------------------------------------------------

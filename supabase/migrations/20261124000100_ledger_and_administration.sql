@@ -42,13 +42,6 @@ alter table public.credit_openings enable row level security;
 revoke all on public.credit_openings from public, anon, authenticated;
 grant select, insert, update, delete on public.credit_openings to service_role;
 
-insert into public.credit_openings (user_id, credits)
-  select b.user_id, coalesce(b.credits_remaining, 0) + b.credits_reserved + coalesce(sum(u.credits_used), 0)
-    from public.credit_balances b left join public.credit_usage u on u.user_id = b.user_id
-    where b.user_id is not null
-    group by b.user_id, b.credits_remaining, b.credits_reserved
-  on conflict do nothing;
-
 create or replace function public.open_balance() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -61,6 +54,13 @@ end $$;
 drop trigger if exists open_balance on public.credit_balances;
 create trigger open_balance after insert on public.credit_balances for each row
   when (new.user_id is not null) execute function public.open_balance();
+
+insert into public.credit_openings (user_id, credits)
+  select b.user_id, coalesce(b.credits_remaining, 0) + b.credits_reserved + coalesce(sum(u.credits_used), 0)
+    from public.credit_balances b left join public.credit_usage u on u.user_id = b.user_id
+    where b.user_id is not null
+    group by b.user_id, b.credits_remaining, b.credits_reserved
+  on conflict do nothing;
 
 -- Every balance with what its opening and its ledger make of it; `expected` is null where there is no opening.
 create or replace function public.expected_balances()
@@ -386,7 +386,7 @@ begin
   end if;
   return jsonb_build_object(
     'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', v_agent.system_prompt, 'model', v_agent.ai_model,
-    'temperature', v_agent.temperature, 'maxTokens', v_agent.max_tokens, 'knowledgeBase', v_agent.knowledge_base,
+    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', v_agent.knowledge_base,
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
     'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)));
 end $$;
@@ -422,8 +422,11 @@ begin
   for v_run in
     select * from public.agent_runs r
       where user_id = p_user_id and finished_at is null
-        -- Not what a process has just given up for another to go on with.
-        and lease_until > '-infinity' and lease_until < now() - interval '10 minutes' and public.is_abandoned(r)
+        and case when lease_until > '-infinity' then lease_until else created_at end < now() - interval '10 minutes'
+        and public.is_abandoned(r)
+        -- What a process has given up on purpose is for whoever lives.
+        and (lease_until > '-infinity'
+          or not exists (select from public.agent_workers w where w.lease_until > now() - interval '10 minutes'))
       for update skip locked
   loop
     update public.agent_runs set attempt = attempt + 1 where id = v_run.id;

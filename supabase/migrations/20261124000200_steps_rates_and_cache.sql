@@ -42,6 +42,8 @@ alter table public.agent_runs
   add column if not exists is_charged boolean not null default true,
   add column if not exists is_cached boolean not null default false,
   add column if not exists cache_key text,
+  -- What the steps that are recorded cost.
+  add column if not exists credits_used integer not null default 0,
   add column if not exists cache_seconds integer;
 
 -- A run as callers see it.
@@ -77,7 +79,7 @@ grant select, insert, update, delete on public.agent_run_checkpoints to service_
 
 create or replace function public.checkpoints_of(p_run_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(record order by step), '[]') from public.agent_run_checkpoints where run_id = p_run_id
+  select coalesce(jsonb_agg(record || jsonb_build_object('step', step) order by step), '[]') from public.agent_run_checkpoints where run_id = p_run_id
 $$;
 
 -- Makes a run's reservation as large as this, or as the balance allows. Returns what it is then.
@@ -88,7 +90,7 @@ declare
   v_more integer;
 begin
   select * into v_run from public.agent_runs where id = p_run_id for update;
-  if not v_run.is_charged or p_credits <= v_run.credits_reserved then
+  if not v_run.is_charged or coalesce(p_credits, 0) <= v_run.credits_reserved then
     return v_run.credits_reserved;
   end if;
   select least(p_credits - v_run.credits_reserved, credits_remaining) into v_more
@@ -104,7 +106,7 @@ begin
 end $$;
 
 -- A step has ended: it is never done again. Repeated, nothing changes.
---   p_step     {kind, name, finishReason, usage, startedAt}, for its user to read
+--   p_step     {kind, name, finishReason, usage, startedAt}, for its user to read; and what the run has cost so far, credits
 --   p_record   what it takes to go on after it
 --   p_credits  what the run may cost by the end of its next step
 -- Returns {reserved, isEnough}.
@@ -129,8 +131,9 @@ begin
     values (p_run_id, p_number, p_attempt, p_step ->> 'kind', p_step ->> 'name', p_step ->> 'finishReason', p_step -> 'usage',
       (p_step ->> 'startedAt')::timestamptz)
     on conflict do nothing;
+  update public.agent_runs set credits_used = greatest(credits_used, (p_step ->> 'credits')::integer) where id = p_run_id;
   v_reserved := public.extend_reservation(p_run_id, p_credits);
-  return jsonb_build_object('reserved', v_reserved, 'isEnough', not v_run.is_charged or v_reserved >= p_credits);
+  return jsonb_build_object('reserved', v_reserved, 'isEnough', not v_run.is_charged or v_reserved >= coalesce(p_credits, 0));
 end $$;
 
 -- What a run's last step used: all that was used but for what its earlier steps did.
@@ -165,10 +168,11 @@ create or replace function public.agent_json(a public.agents) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
-    'maxTokens', a.max_tokens, 'knowledgeBase', a.knowledge_base, 'executor', a.executor, 'entrypoint', a.entrypoint,
+    'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base, 'executor', a.executor, 'entrypoint', a.entrypoint,
     'maxSteps', a.max_steps,
     'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
-        'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')), 'config', coalesce(f.config, '{}'))
+        'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
+        'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
         order by f.execution_order, f.name), '[]')
       from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true)))
 $$;
@@ -241,17 +245,18 @@ begin
       raise sqlstate 'PT503' using hint = 'python_unavailable',
         message = 'This agent is written in Python, which this server cannot run.';
     end if;
-    if v_row.cache_seconds > 0 and v_row.temperature = 0 then
-      v_cache_key := encode(sha256(convert_to(v_agent::text || p_request_hash, 'UTF8')), 'hex');
-      select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
-        from public.response_cache where key = v_cache_key and expires_at > now();
-    end if;
   end if;
   -- The agent's own model takes the place of the one for agents without; what is code has the rate of "python".
   v_models := case
     when v_agent ->> 'executor' = 'python' then '["python"]'
     when v_agent ->> 'model' is null then p_models
     else jsonb_set(p_models, '{0}', v_agent -> 'model') end;
+
+  if v_row.cache_seconds > 0 and v_row.temperature = 0 then
+    v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
+    select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
+      from public.response_cache where key = v_cache_key and expires_at > now();
+  end if;
 
   if p_agent is null and v_cached is null then
     v_credits := public.price_to_reserve(v_agent, v_models ->> 0);
@@ -275,10 +280,10 @@ begin
     'cached', v_cached, 'joined', false);
 end $$;
 
--- {model: rate} of a list of models.
+-- {model: rate} of a list of models, and of all others under '*'.
 create or replace function public.rates_of(p_models jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_object_agg(model, public.rate_of(model)), '{}')
+  select coalesce(jsonb_object_agg(model, public.rate_of(model)), '{}') || jsonb_build_object('*', public.rate_of('*'))
     from (select distinct value as model from jsonb_array_elements_text(p_models)) m
 $$;
 
@@ -301,6 +306,7 @@ create or replace function public.finish_run(
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
+  v_credits integer;
   v_charged integer;
   v_usage jsonb;
 begin
@@ -315,10 +321,12 @@ begin
     return public.run_json(v_run);
   end if;
 
-  if p_credits > v_run.credits_reserved then
-    v_run.credits_reserved := public.extend_reservation(p_run_id, p_credits);
+  -- Who cancels a run pays for its steps, be it before a new attempt has told of them.
+  v_credits := greatest(coalesce(p_credits, 0), case when p_status = 'cancelled' then v_run.credits_used else 0 end);
+  if v_credits > v_run.credits_reserved then
+    v_run.credits_reserved := public.extend_reservation(p_run_id, v_credits);
   end if;
-  v_charged := greatest(0, least(p_credits, v_run.credits_reserved));
+  v_charged := greatest(0, least(v_credits, v_run.credits_reserved));
   if v_run.credits_reserved > 0 then
     update public.credit_balances
       set credits_reserved = greatest(0, credits_reserved - v_run.credits_reserved),
@@ -332,7 +340,7 @@ begin
   end if;
   if v_charged > 0 then
     insert into public.credit_usage (user_id, agent_id, run_id, credits_used, operation_type, metadata)
-      values (v_run.user_id, (select id from public.agents where id = v_run.agent_id), v_run.id, v_charged,
+      values (v_run.user_id, (select id from public.agents where id = v_run.agent_id for key share), v_run.id, v_charged,
         'agent_execution', jsonb_build_object('model', p_model, 'status', p_status, 'usage', p_usage));
   end if;
   update public.agent_runs
@@ -355,7 +363,8 @@ begin
   if p_trace is not null then
     insert into public.agent_run_traces (run_id, trace) values (p_run_id, p_trace);
   end if;
-  if v_run.cache_key is not null and p_status = 'succeeded' then
+  -- What was cut off is no answer to keep.
+  if v_run.cache_key is not null and p_status = 'succeeded' and p_response <> '' and p_finish_reason is distinct from 'length' then
     insert into public.response_cache (key, agent_id, response, finish_reason, model, expires_at)
       select v_run.cache_key, id, p_response, p_finish_reason, p_model, now() + make_interval(secs => v_run.cache_seconds)
         from public.agents where id = v_run.agent_id
@@ -471,6 +480,12 @@ begin
   return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
 end $$;
 
+create or replace function public.schema_version() returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('version', 3, 'oldest', 1,
+    'writable', not pg_catalog.pg_is_in_recovery() and pg_catalog.current_setting('transaction_read_only') = 'off')
+$$;
+
 do $$
 declare
   f regprocedure;
@@ -479,7 +494,7 @@ begin
     select p.oid::regprocedure from pg_catalog.pg_proc p
       where p.pronamespace = 'public'::regnamespace and p.proname in (
         'rate_of', 'rates_of', 'checkpoints_of', 'extend_reservation', 'record_step', 'usage_of_last_step', 'agent_json',
-        'price_to_reserve', 'begin_run', 'finish_run', 'claim_runs', 'adopt_run', 'erase_old_runs')
+        'price_to_reserve', 'begin_run', 'finish_run', 'claim_runs', 'adopt_run', 'erase_old_runs', 'schema_version')
   loop
     execute format('revoke execute on function %s from public, anon, authenticated', f);
     execute format('grant execute on function %s to service_role', f);

@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(10);
+select plan(17);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -44,6 +44,25 @@ select is(railway_url, 'https://agents.example.com', 'and it stays') from public
 
 select pg_temp.speak_as('service_role');
 select lives_ok($$ update public.agents set executor = 'python', entrypoint = 'package.module:run' where id = 'b0000000-0000-4000-8000-000000000001' $$, 'so does the service');
+reset role;
+
+-- Functions that are code
+insert into public.agent_functions (id, agent_id, name, function_type, config) values
+  ('c0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', 'count', 'python', '{"entrypoint": "package.module:run"}');
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000001');
+select throws_ok($$ insert into public.agent_functions (agent_id, name, function_type, config)
+  values ('b0000000-0000-4000-8000-000000000001', 'shell', 'python', '{"entrypoint": "subprocess:getoutput"}') $$, '42501', null, 'a user makes no function that is code');
+select throws_ok($$ update public.agent_functions set config = '{"entrypoint": "subprocess:getoutput"}' $$, '42501', null, 'nor changes what code one is');
+select lives_ok($$ update public.agent_functions set description = 'Counts', config = config || '{"parameters": {"type": "object"}}' $$, 'but the rest of it');
+select lives_ok($$ insert into public.agent_functions (agent_id, name, function_type)
+  values ('b0000000-0000-4000-8000-000000000001', 'call', 'api_call') $$, 'a user makes other functions');
+select throws_ok($$ update public.agent_functions set function_type = 'python' where name = 'call' $$, '42501', null, 'of which none becomes code');
+select lives_ok($$ insert into public.agents (id, user_id, name, purpose, railway_url)
+  values ('b0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'Upserted', 'x', 'https://agents.example.com')
+  on conflict (id) do update set name = excluded.name, railway_url = excluded.railway_url $$, 'and saves an agent as an upsert');
+reset role;
+select pg_temp.speak_as('anon');
+select throws_ok('select from public.agent_functions', '42501', null, 'nobody else sees functions');
 reset role;
 
 select * from finish();

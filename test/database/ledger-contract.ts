@@ -174,5 +174,14 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
     await t.rejects(finish(first), { code: 'stale_attempt' }, 'and whoever had it is told')
     t.match(await finish(run), { creditsCharged: 1 })
     t.same(await problemsOf(user), [])
+
+    const poor = await createUser(1)
+    const { run: given } = await begin(poor, { p_owner: randomUUID() })
+    await sql(`update public.agent_runs set lease_until = '-infinity', created_at = now() - interval '11 minutes' where id = '${given.runId}' returning id`)
+    const owner = randomUUID()
+    await db.call('heartbeat_worker', { p_owner: owner, p_lease_seconds: 60 })
+    await t.rejects(begin(poor), insufficient, 'what was given up on purpose is for whoever lives')
+    await sql('delete from public.agent_workers where true returning owner')
+    t.match((await begin(poor, { p_owner: owner })).run, { creditsReserved: 1 }, 'and nobody does')
   })
 }

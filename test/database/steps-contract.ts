@@ -42,10 +42,11 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
     await record(runId, 2, { p_step: { kind: 'tool', name: 'search', startedAt: '2026-01-01T00:00:01.000Z' } })
     await t.rejects(record(runId, 3, { p_attempt: 2 }), { code: 'stale_attempt', statusCode: 409 })
     await t.rejects(record(randomUUID(), 1), { code: 'run_not_found', statusCode: 404 })
+    t.same(await record(runId, 2, { p_credits: null }), { reserved: 1, isEnough: true }, 'nothing is nothing, and not all there is')
 
     await sql(`update public.agent_runs set lease_until = '-infinity' where id = '${runId}' returning id`)
     const { claimed } = await db.call<{ claimed: Array<{ run: Run, steps: object[] }> }>('claim_runs', { p_owner: randomUUID(), p_lease_seconds: 60, p_limit: 10 })
-    t.same(claimed.find(({ run }) => run.runId === runId)?.steps, [{ number: 1 }, { number: 2 }])
+    t.same(claimed.find(({ run }) => run.runId === runId)?.steps, [{ number: 1, step: 1 }, { number: 2, step: 2 }])
     await t.rejects(record(runId, 3), { code: 'stale_attempt' }, 'who has lost it records no more')
 
     await finish(runId, { p_attempt: 2 })
@@ -56,6 +57,22 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
       { step: 3, kind: 'model', name: 'm', usage: usage(20, 7), attempt: 2 }
     ], 'the last step is what the others have left of the usage')
     t.same(await sql(`select run_id from public.agent_run_checkpoints where run_id = '${runId}'`), [], 'what was said in them is not kept')
+  })
+
+  t.test('who cancels a run pays for the steps that are recorded, be it before a new attempt has told of them', async t => {
+    const user = await createUser(5)
+    const step = { kind: 'model', name: 'm', credits: 2 }
+    const { run: { runId } } = await begin(user, await createAgent(user))
+    await record(runId, 1, { p_step: step, p_credits: 3 })
+    t.match(await finish(runId, { p_status: 'cancelled', p_credits: 0, p_usage: null }), { status: 'cancelled', creditsCharged: 2 })
+    const { run: abandoned } = await begin(user, await createAgent(user))
+    await record(abandoned.runId, 1, { p_step: step, p_credits: 3 })
+    await sql(`update public.agent_runs set lease_until = '-infinity' where id = '${abandoned.runId}' returning id`)
+    t.match(await db.call('cancel_run', { p_user_id: user, p_run_id: abandoned.runId }), { status: 'cancelled', creditsCharged: 2 })
+    const { run: failed } = await begin(user, await createAgent(user))
+    await record(failed.runId, 1, { p_step: step, p_credits: 1 })
+    t.match(await finish(failed.runId, { p_status: 'failed', p_credits: null, p_usage: null, p_error: { code: 'x', message: 'y' } }), { creditsCharged: 0 })
+    t.match(await balance(user), { creditsRemaining: 1, creditsReserved: 0 })
   })
 
   t.test('a run\'s reservation grows with it, as far as the balance goes', async t => {
@@ -85,8 +102,9 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
     await sql(`insert into public.agent_functions (agent_id, name, function_type, config) values ('${agent}', 'search', 'api_call', '{"parameters": {}}') returning id`)
     const { run, rates, agent: made } = await begin(user, agent)
     t.equal(run.creditsReserved, 22)
-    t.same(rates, { 'dear/model': { perRun: 2, perThousandTokens: 0.5 }, 'cheap/model': { perRun: 0, perThousandTokens: 0 } })
+    t.same(rates, { 'dear/model': { perRun: 2, perThousandTokens: 0.5 }, 'cheap/model': { perRun: 0, perThousandTokens: 0 }, '*': { perRun: 1, perThousandTokens: 0 } })
     t.match(made, { maxSteps: 8, functions: [{ name: 'search', type: 'api_call', triggerKeywords: [], config: { parameters: {} } }] })
+    for (const tokens of ['-200', '-1000', '0']) t.equal(await reserved({ ai_model: "'dear/model'", max_tokens: tokens }), 3, `${tokens} tokens are none`)
     await setRate('*', 7, 0)
     t.equal(await reserved({}), 7, 'unless there is a rate for all others')
     await sql('delete from public.model_rates where true returning model')
@@ -111,6 +129,9 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
     t.equal(changed.cached, null, 'a changed agent is asked anew')
     await finish(changed.run.runId, { p_status: 'failed', p_error: { code: 'x', message: 'y' } })
     t.equal((await begin(user, agent)).cached, null, 'what failed is not kept')
+    await finish((await begin(user, agent)).run.runId, { p_finish_reason: 'length' })
+    t.equal((await begin(user, agent)).cached, null, 'nor what was cut off')
+    t.equal((await begin(user, agent, { p_models: ['another/model'] })).cached, null)
     await sql(`update public.agents set system_prompt = null where id = '${agent}' returning id`)
     await sql('update public.response_cache set expires_at = now() where true returning key')
     t.equal((await begin(user, agent)).cached, null, 'nor longer than it should be')

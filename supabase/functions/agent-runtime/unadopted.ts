@@ -11,7 +11,7 @@ import { passOn } from './stream.ts'
 import { NO_USAGE, type Usage } from './usage.ts'
 
 /** What a backend said of a run of its own: the text so far, and how it ended. */
-interface Said { response: string, hasOutput: boolean, usage?: Usage, error?: { code: string, message: string } }
+interface Said { response: string, hasOutput: boolean, isWhole: boolean, usage?: Usage, error?: { code: string, message: string } }
 
 const BROKE_OFF = { code: 'backend_unavailable', message: 'The backend broke off before it said anything.' }
 
@@ -25,7 +25,7 @@ export async function settleUnadopted (visit: Visit, forwarded: Forwarded, respo
   if (!stream) {
     const answer = await response.json().catch(() => undefined)
     const text = typeof answer?.response === 'string' ? answer.response : ''
-    await settle({ response: text, hasOutput: text !== '', usage: answer?.usage, ...(answer ? {} : { error: BROKE_OFF }) })
+    await settle({ response: text, hasOutput: text !== '', isWhole: true, usage: usageOf(answer), ...(answer ? {} : { error: BROKE_OFF }) })
     if (!answer) throw errors.backendUnavailable()
     return json(200, answer, { 'x-run-id': theirs || runId })
   }
@@ -44,7 +44,7 @@ async function takeOn ({ database, leases }: Visit, { userId, run: { runId } }: 
   })
   if (joined) return async () => {}
   const release = leases.hold(runId, () => {})
-  const [model = ''] = Object.keys(rates ?? {})
+  const [model = '*'] = Object.keys(rates ?? {}).filter(name => name !== '*')
   return async ({ response, hasOutput, usage = NO_USAGE, error }) => {
     await database.persist('finish_run', {
       p_run_id: runId,
@@ -62,7 +62,7 @@ async function takeOn ({ database, leases }: Visit, { userId, run: { runId } }: 
 
 /** Reads a stream to its end, or until the time is up. */
 async function listen (body: ReadableStream<Uint8Array<ArrayBuffer>>, deadline: number): Promise<Said> {
-  const said: Said = { response: '', hasOutput: false }
+  const said: Said = { response: '', hasOutput: false, isWhole: false }
   const reader = body.getReader()
   const timer = setTimeout(() => reader.cancel().catch(() => {}), deadline - Date.now())
   try {
@@ -71,7 +71,7 @@ async function listen (body: ReadableStream<Uint8Array<ArrayBuffer>>, deadline: 
     // What was said before the break was said.
   }
   clearTimeout(timer)
-  if (!said.hasOutput && !said.error) said.error = BROKE_OFF
+  if (!said.isWhole) said.error ??= BROKE_OFF
   return said
 }
 
@@ -79,12 +79,19 @@ async function * iterate (reader: ReadableStreamDefaultReader<Uint8Array<ArrayBu
   for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
 }
 
+/** As this service tells it; of anybody else nothing is known. */
+function usageOf (answer: { usage?: Usage | null } | undefined): Usage | undefined {
+  const usage = answer?.usage
+  return usage && [usage.promptTokens, usage.completionTokens, usage.totalTokens].every(Number.isInteger) ? usage : undefined
+}
+
 function note (said: Said, data: string): void {
   if (!data.startsWith('{')) return
   const { type, content, response, usage, error, code } = JSON.parse(data)
   if (type === 'chunk' && typeof content === 'string') said.response += content
   if (type === 'done' && typeof response === 'string') said.response = response
-  if (type === 'done' && Number.isInteger(usage?.totalTokens)) said.usage = usage
+  if (type === 'done') said.usage = usageOf({ usage })
+  said.isWhole ||= type === 'done' || type === 'error'
   if (type === 'error') said.error = { code: String(code ?? 'backend_failed'), message: String(error) }
   said.hasOutput ||= said.response !== ''
 }
