@@ -273,8 +273,9 @@ t.test('a refusal of what a request itself calls by such a name teaches nothing'
     const { double, ask } = await setUp(t, refuse(400, refusal))
     t.equal((await ask(request)).error.code, 'gateway_rejected', refusal)
     t.equal(double.calls.length, 1)
-    double.reply = inTurn(refuse(400, "Unsupported parameter: 'temperature' is not supported with this model."), say('Hello'))
+    double.reply = inTurn(refuse(400, refusal), refuse(400, "Unsupported parameter: 'temperature' is not supported with this model."), say('Hello'))
     t.equal((await ask(request)).text, 'Hello', 'a plain one teaches as ever')
+    t.same(double.calls.map(({ body }) => 'temperature' in body), [true, true, false])
   }
 })
 
