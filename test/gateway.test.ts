@@ -261,6 +261,24 @@ t.test('a parameter that a model refuses by name is put otherwise, and the model
   t.equal((await ask()).error.code, 'gateway_rejected', 'what is not there any more is not given up again')
 })
 
+t.test('a refusal of what a request itself calls by such a name teaches nothing', async t => {
+  const named = (name: string, properties = {}) => [{ name, description: 'x', parameters: { type: 'object', properties }, call: async () => '' }]
+  const format = { type: 'json_schema', json_schema: { name: 'answer', schema: { type: 'object', properties: { temperature: { type: 'number' } } } } }
+  const cases: Array<[object, string]> = [
+    [{ tools: named('temperature') }, "Invalid schema for function 'temperature': 'format' is not permitted."],
+    [{ tools: named('get', { temperature: {} }) }, "Invalid schema for function 'get': in 'properties.temperature', 'format' is not supported."],
+    [{ responseFormat: format }, "Invalid schema for response_format 'answer': in 'temperature', 'format' is not supported."]
+  ]
+  for (const [request, refusal] of cases) {
+    const { double, ask } = await setUp(t, refuse(400, refusal))
+    t.equal((await ask(request)).error.code, 'gateway_rejected', refusal)
+    t.equal(double.calls.length, 1)
+    double.reply = inTurn(refuse(400, refusal), refuse(400, "Unsupported parameter: 'temperature' is not supported with this model."), say('Hello'))
+    t.equal((await ask(request)).text, 'Hello', 'a plain one teaches as ever')
+    t.same(double.calls.map(({ body }) => 'temperature' in body), [true, true, false])
+  }
+})
+
 t.test('a gateway that lacks the default model', async t => {
   const lacking: Reply = (response, call, number) =>
     (call.body.model === 'llama3.2' ? say('Hello') : refuse(404, `model "${call.body.model}" not found`))(response, call, number)

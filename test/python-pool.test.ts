@@ -1,7 +1,8 @@
 import { pino } from 'pino'
 import { Writable } from 'node:stream'
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { PythonPool, type PythonPoolOptions } from '../src/executor/python-pool.js'
 import { PythonFailure, type PythonJob } from '../src/executor/python-worker.js'
@@ -100,6 +101,43 @@ t.test('workers for Python', async t => {
       ['agents:plain\n', /must be package\.module:function/]
     ]
     for (const [entrypoint, words] of cases) t.match((await failure('', '', { entrypoint })).message, words, entrypoint)
+  })
+
+  t.test('run nothing that is not of the modules that are installed for it', async t => {
+    const strangers = [
+      'subprocess:getoutput', 'os:system', 'os.path:exists', 'builtins:eval', 'sys:exit', 'json:loads', 'json.tool:main', 'posix:system', '_frozen_importlib:__import__',
+      'zipimport:zipimporter', '__main__:main', 'worker:main', 'jeesi_worker.serve:serve', 'jeesi_worker:Cancelled', 'agents:Cancelled', '_ctypes:dlopen'
+    ]
+    for (const entrypoint of strangers) {
+      t.equal((await failure('', 'true', { entrypoint })).message, `${entrypoint} is not one of this service's modules.`)
+    }
+    for (const name of ['borrowed', 'borrowed_in_part', 'borrowed_from_a_value']) {
+      t.equal((await failure(name, 'true')).message, `agents:${name} is not one of this service's modules.`)
+    }
+    t.equal((await run('own_in_part', 'World')).text, 'Hello World')
+    t.match((await run('examples.text_statistics:run', 'one two')).text, /./, 'nor is there need of an installation in the folder of the service')
+  })
+
+  t.test('are free again after an input that cannot be sent', async t => {
+    const { pool, run } = create(t, { workers: 1 })
+    const circular: Record<string, unknown> = {}
+    circular.self = circular
+    for (let i = 0; i < 2; i++) await t.rejects(run('plain', '', { input: circular, timeoutMs: 1 }), { message: 'Its input cannot be written as JSON.' })
+    const pids = pool.pids
+    t.equal((await run('plain', 'next')).text, 'Hello next')
+    t.same(pool.pids, pids)
+  })
+
+  t.test('are given nothing once they are ending', async t => {
+    if (!existsSync('/proc/self/status')) return t.comment('LEFT OUT: this machine does not tell what signals a process has yet to hear')
+    const { pool, run } = create(t, { workers: 1, silenceMs: 1000 })
+    await run('plain')
+    const [guard] = pool.pids
+    process.kill(-guard!, 'SIGSTOP')
+    // It hears nothing of SIGTERM as long as it is stopped.
+    while (!isToldToEnd(guard!)) await delay(10)
+    t.same(pool.pids, [guard])
+    t.equal((await run('plain', 'next')).text, 'Hello next')
   })
 
   t.test('keep what is printed out of the way, and tell it to the log within bounds', async t => {
@@ -315,3 +353,9 @@ t.test('without a Python that will do', async t => {
     await t.rejects(pool.run('user', job), { code: 'python_unavailable' })
   }
 })
+
+/** Whether a SIGTERM waits to be heard by a process. */
+function isToldToEnd (pid: number): boolean {
+  const [, pending = '0'] = /^ShdPnd:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return (BigInt(`0x${pending}`) >> 14n & 1n) === 1n
+}

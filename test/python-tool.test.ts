@@ -26,6 +26,7 @@ t.test('a function in Python as a tool', async t => {
     const parameters = { type: 'object', properties: { a: { type: 'number' } } }
     t.match(create({ entrypoint: 'agents:add', parameters }, { description: 'Adds.' }), { name: 'add_numbers', description: 'Adds.', parameters })
     t.match(create({ entrypoint: 'agents:add' }), { description: 'Calls add numbers.', parameters: { type: 'object' } })
+    t.match(create({ parameters: JSON.stringify(parameters) }).parameters, parameters, 'its parameters may be JSON')
     t.match(create({ parameters: 'nonsense' }).parameters, { type: 'object' })
   })
 

@@ -25,6 +25,9 @@ const ADAPTATIONS: Record<string, Adaptation> = {
 
 const UNSUPPORTED = /unsupported|not support|not permitted|not allowed|not accept|unknown|unrecognized|unexpected|extra|deprecated/i
 
+/** A refusal of a schema, be it a tool's or the answer's. */
+const OF_SCHEMA = /schema|function|tool|response_format|propert/i
+
 /**
  * The small differences between OpenAI-compatible gateways and their models: a model that refuses a parameter is
  * asked again without it, and from then on at once in its own way.
@@ -42,10 +45,22 @@ export class Dialects {
     // A value out of its range is the request's fault, and no trait of the model.
     if (!UNSUPPORTED.test(refusal)) return false
     const name = Object.keys(ADAPTATIONS).find(parameter =>
-      parameter in body && new RegExp(`\\b${parameter}\\b`).test(refusal))
+      parameter in body && new RegExp(`\\b${parameter}\\b`).test(refusal) && !isOfSchema(parameter, body, refusal))
     if (!name) return false
     const known = this.#learned.get(body.model) ?? new Set()
     this.#learned.set(body.model, known.add(name))
     return true
   }
+}
+
+/** Whether a refusal may speak of what the request itself calls so: the agent's own words are no parameter of the protocol. */
+function isOfSchema (name: string, { tools = [], response_format }: ChatRequest, refusal: string): boolean {
+  if (!OF_SCHEMA.test(refusal)) return false
+  const names: string[] = []
+  JSON.stringify([tools, response_format], (key, value: unknown) => {
+    names.push(key)
+    if (key === 'name' && typeof value === 'string') names.push(value)
+    return value
+  })
+  return names.some(own => new RegExp(`\\b${name}\\b`).test(own))
 }

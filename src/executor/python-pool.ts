@@ -52,21 +52,21 @@ export class PythonPool {
    */
   async run (userId: string, job: PythonJob): Promise<void> {
     const ticket = this.#queue.force(userId)
-    let worker: PythonWorker
     try {
       await turnOf(ticket, job.signal)
-      worker = await this.#findWorker()
+      const worker = await this.#findWorker()
+      const { result, free } = this.#give(worker, job)
+      // The job's end is its caller's; its place is taken until the worker is free, or gone.
+      free.then(isUsable => {
+        if (isUsable) this.#idle.push(worker)
+        ticket.leave()
+      })
+      // Not awaited: what comes of the job gives no place back.
+      return result
     } catch (error) {
       ticket.leave()
       throw error
     }
-    const { result, free } = worker.run(job)
-    // The job's end is its caller's; its place is taken until the worker is free, or gone.
-    free.then(isUsable => {
-      if (isUsable) this.#idle.push(worker)
-      ticket.leave()
-    })
-    return result
   }
 
   /** Ends all workers, and waits until they have ended; nothing is run after it. */
@@ -76,11 +76,22 @@ export class PythonPool {
     await Promise.all([...this.#workers].map(({ gone }) => gone))
   }
 
+  /** A worker that does not take a job is as idle as before. */
+  #give (worker: PythonWorker, job: PythonJob): ReturnType<PythonWorker['run']> {
+    try {
+      return worker.run(job)
+    } catch (error) {
+      this.#idle.push(worker)
+      throw error
+    }
+  }
+
   async #findWorker (): Promise<PythonWorker> {
     const found = await this.found
     if (!('path' in found)) throw errors.pythonUnavailable()
     if (this.#isClosed) throw errors.shuttingDown()
-    // The one that was used last has its modules in memory still.
+    // The one that was used last has its modules in memory still. One that hangs may be on its way out already.
+    this.#idle = this.#idle.filter(({ isUsable }) => isUsable)
     return this.#idle.pop() ?? this.#start(found.path)
   }
 

@@ -95,13 +95,19 @@ export class PythonWorker {
 
   get pid (): number | undefined { return this.#child.pid }
 
+  /** Whether it can take a job: one that is ending will answer nothing. */
+  get isUsable (): boolean { return !this.#isEnding }
+
   /**
    * Runs a job; only where none is on.
    * @returns result: its end for the caller, rejecting with PythonFailure or the signal's reason. free: whether the worker
    * can take another, once that is known.
+   * @throws {PythonFailure} for an input that cannot be sent; the worker is free then as it was before.
    */
   run (job: PythonJob): { result: Promise<void>, free: Promise<boolean> } {
-    const id = ++this.#jobs
+    const id = this.#jobs + 1
+    const order = toLine({ type: 'run', id, entrypoint: job.entrypoint, input: job.input })
+    this.#jobs = id
     this.#printed = 0
     let release = (_usable: boolean) => {}
     const free = new Promise<boolean>(resolve => { release = resolve })
@@ -121,7 +127,7 @@ export class PythonWorker {
         else reject(failure)
       }
     })
-    this.#order({ type: 'run', id, entrypoint: job.entrypoint, input: job.input })
+    this.#send(order)
     if (job.signal.aborted) this.#cancel(job.signal.reason)
     return { result, free }
   }
@@ -137,12 +143,12 @@ export class PythonWorker {
   /** The caller hears of it at once; the code has a while to end before it is ended. */
   #cancel (reason: unknown): void {
     this.#current?.settle(reason)
-    this.#order({ type: 'cancel', id: this.#current?.id })
+    this.#send(toLine({ type: 'cancel', id: this.#current?.id }))
     this.#giveUpTimer = setTimeout(() => this.end(), CANCEL_MS)
   }
 
-  #order (order: object): void {
-    (this.#child.stdio[3] as Writable | undefined)?.write(`${JSON.stringify(order)}\n`)
+  #send (line: string): void {
+    (this.#child.stdio[3] as Writable | undefined)?.write(line)
   }
 
   #hear (data: Buffer): void {
@@ -229,6 +235,15 @@ export class PythonWorker {
     } catch {
       // Nobody is left of it.
     }
+  }
+}
+
+/** An order as it is sent. What is nested too deep, refers to itself or is too long for a text makes none. */
+function toLine (order: object): string {
+  try {
+    return `${JSON.stringify(order)}\n`
+  } catch {
+    throw new PythonFailure('Its input cannot be written as JSON.')
   }
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import functools
 import os
 import pathlib
 import signal
@@ -49,6 +50,10 @@ class Callable:
 
 instance = Callable()
 not_callable = 42
+borrowed = subprocess.getoutput
+borrowed_in_part = functools.partial(subprocess.getoutput)
+borrowed_from_a_value = 'true'.join
+own_in_part = functools.partial(plain)
 
 
 def steps(input, context):

@@ -135,6 +135,16 @@ t.test('a conditional answers by whether a keyword occurs, and the first that an
   t.match(await runTriggered([fn('conditional', {})], 'go', context), { answer: undefined, results: [] })
 })
 
+t.test('the answer of a conditional is whole, and what is told of it cut short', async t => {
+  const long = 'x'.repeat(MAX_RESULT + 10)
+  const context = createContext(t)
+  const { answer, results } = await runTriggered([fn('conditional', { default_response: long })], 'go', context)
+  t.equal(answer, long)
+  const short = /^x+\n\[… 10 more characters were left off\]$/
+  t.match(results, [{ success: true, data: short }])
+  t.match(context.told[1], { content: short })
+})
+
 t.test('a data_transform formats, extracts what its template lists, or instructs the model', async t => {
   const run = async (config: Record<string, unknown>, text: string) => (await runTriggered([fn('data_transform', config)], text, createContext(t))).results[0]!
   t.match(await run({ transform_type: 'format', template: '<{{data}}|{{user_input}}>' }, 'go'), { data: '<go|go>' })

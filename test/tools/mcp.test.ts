@@ -282,6 +282,15 @@ t.test('a run that is cancelled while servers are asked has no tools, and leaves
   t.equal(good.sessions.size, 0)
 })
 
+t.test('a server whose tools cannot be chosen from is left out, and its session ended', async t => {
+  const server = await startMcp(t)
+  const broken = { get allowed_tools () { throw new RangeError('too deep') } }
+  const { tools, logged } = await open(t, [{ ...mcp(''), config: Object.assign(broken, { url: server.url }) }])
+  t.same(tools, [])
+  t.match(logged, [{ message: 'MCP server left out', reason: 'failed' }])
+  t.equal(server.sessions.size, 0)
+})
+
 t.test('without mcp functions nothing is done', async t => {
   const { tools, close } = await openMcpTools([fn('api_call', {})], { outbound: openOutbound(t), names: new ToolNames(), signal: new AbortController().signal, log: () => t.fail() })
   t.same(tools, [])

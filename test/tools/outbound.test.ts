@@ -326,6 +326,16 @@ t.test('an answer can be read while it arrives, and stops at the limit as well',
   t.match(await broken, /more than the 50 bytes/)
 })
 
+t.test('a status that HTTP does not have is told in words, and its connection let go', async t => {
+  let closed: Promise<unknown>
+  const server = await startServer(t, response => {
+    closed = once(response, 'close')
+    response.writeHead(700).write('one')
+  })
+  t.equal(await failureOf(openOutbound(t).stream({ url: server.url }, signal)), '127.0.0.1 answered with status 700, which HTTP does not have.')
+  await closed!
+})
+
 t.test('once closed it takes its connections along', async t => {
   const server = await startServer(t, () => {})
   const outbound = new Outbound({ privateHosts: [{ host: '127.0.0.1' }] })

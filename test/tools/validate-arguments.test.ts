@@ -59,6 +59,39 @@ t.test('no pattern of anybody\'s holds the process up', async t => {
   t.ok(performance.now() - startedAt < 2000)
 })
 
+t.test('a schema that says it is asynchronous is checked against like any other', async t => {
+  const schema = tool({ $async: true, type: 'object', required: ['city'] })
+  t.match(checkArguments(schema, '{}'), { problem: /'city'/ })
+  t.same(checkArguments(schema, '{"city": "x"}'), { args: { city: 'x' } })
+  const nested = tool({ type: 'object', properties: { a: { $ref: '#/$defs/a' } }, $defs: { a: { $async: true, type: 'string' } } })
+  t.same(checkArguments(nested, '{"a": 1}'), { args: { a: 1 } }, 'with a part that is, any object passes')
+})
+
+t.test('no schema that refers to itself again and again holds the process up, or breaks it', async t => {
+  const doubled = (last: object) => Object.fromEntries(Array.from({ length: 40 }, (_, n) => {
+    const next = n === 39 ? last : { allOf: [{ $ref: `#/$defs/d${n + 1}` }, { $ref: `#/$defs/d${n + 1}` }] }
+    return [`d${n}`, next]
+  }))
+  const startedAt = performance.now()
+  for (const last of [{ type: 'string' }, true as unknown as object]) {
+    const bomb = tool({ type: 'object', properties: { a: { $ref: '#/$defs/d0' } }, $defs: doubled(last) })
+    t.match(checkArguments(bomb, '{"a": "x"}'), { problem: 'The arguments of weather are too much to check against its schema.' })
+  }
+  const endless = tool({ type: 'object', allOf: [{ $ref: '#' }] })
+  t.match(checkArguments(endless, '{}'), { problem: /too much to check/ })
+  const url = tool({ type: 'object', properties: { a: { type: 'string', format: 'url' } } })
+  t.match(checkArguments(url, JSON.stringify({ a: `http://${'a-'.repeat(20_000)}` })), { args: {} })
+  t.ok(performance.now() - startedAt < 5000)
+})
+
+t.test('arguments that are nested deeper than anybody can write them again are a problem', async t => {
+  const nested = (levels: number) => `{"a": ${'['.repeat(levels)}${']'.repeat(levels)}}`
+  t.match(checkArguments(tool({ type: 'object' }), nested(99)), { args: {} })
+  for (const levels of [100, 100_000]) {
+    t.match(checkArguments(tool({ type: 'object' }), nested(levels)), { problem: /^The arguments of weather (are nested deeper than 100 levels|must be one JSON object)\.$/ })
+  }
+})
+
 t.test('property: whatever a model writes, it is arguments or a problem', async () => {
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), raw => {
     const checked = checkArguments(CITY, raw)

@@ -160,6 +160,18 @@ t.test('no more are outstanding than allowed, in all and of one agent', async t 
   t.match(logged, [{ agentId: 'a', reason: 'too many of this agent are outstanding' }, { agentId: 'b', reason: 'too many are outstanding' }])
 })
 
+t.test('their payloads are no more bytes than allowed, and what is delivered makes room', async t => {
+  const server = await startServer(t, say(200))
+  const { webhooks, logged, settled } = open(t, { maxOutstandingBytes: 100 })
+  const send = () => webhooks.send(callOf(t, server.url, { payload_template: '{"r": "{{response}}"}' }), 'ü'.repeat(40))
+  t.same([send(), send()], [true, false])
+  t.match(logged, [{ message: 'webhook not delivered', reason: 'too much is outstanding' }])
+  await settled(2)
+  await new Promise(resolve => { setImmediate(resolve) })
+  t.equal(send(), true)
+  await settled(3)
+})
+
 t.test('at shutdown what is being sent gets a short time, and what was not delivered is logged by id and host', async t => {
   const release: Array<() => void> = []
   const server = await startServer(t, (response, { url }) => {

@@ -1,5 +1,10 @@
 import type { AgentFunction } from './tool.js'
 
+/** A function's configuration; what is no object configures nothing. */
+export function configOf ({ config }: { config: unknown }): AgentFunction['config'] {
+  return typeof config === 'object' && config !== null && !Array.isArray(config) ? config as AgentFunction['config'] : {}
+}
+
 /** A text of a function's configuration; '' where it has none. People write numbers where texts are meant, too. */
 export function textIn (config: AgentFunction['config'], name: string): string {
   const value = config[name]

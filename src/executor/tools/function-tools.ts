@@ -63,8 +63,8 @@ function describe (answer: OutboundAnswer): string {
   return `Status ${answer.status}\n${textOf(answer)}`
 }
 
-/** As an object, or as its JSON. */
-function readParameters (given: unknown): Parameters | undefined {
+/** The schema of an object, given as it is or as its JSON; undefined: it is none. */
+export function readParameters (given: unknown): Parameters | undefined {
   const schema = typeof given === 'string' ? parse(given) : given
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return undefined
   const { type = 'object' } = schema as Parameters

@@ -2,7 +2,7 @@ import type { FunctionResult, Message } from '../../schemas.js'
 import { callApi } from './api-call.js'
 import { decide } from './conditional.js'
 import { transform } from './data-transform.js'
-import { occursIn, textIn, wordsIn } from './function-config.js'
+import { configOf, occursIn, textIn, wordsIn } from './function-config.js'
 import type { Outbound } from './outbound.js'
 import { shorten, textOf } from './result-text.js'
 import type { Values } from './template.js'
@@ -35,9 +35,20 @@ export interface Triggered {
 /** Types that run without a model's asking for them. */
 const TRIGGERED = new Set(['api_call', 'conditional', 'data_transform', 'webhook'])
 
+/** Each costs a run time, and the prompt what it brings. */
+const MAX_FUNCTIONS = 100
+
+/** The functions that are considered: the first of them; one whose configuration is no object has an empty one. */
+export function considered (functions: readonly AgentFunction[], log: FunctionContext['log']): AgentFunction[] {
+  const left = functions.length - MAX_FUNCTIONS
+  if (left > 0) log('functions left out', { count: left, reason: `an agent has ${MAX_FUNCTIONS} at the most` })
+  return functions.slice(0, MAX_FUNCTIONS).map(fn => ({ ...fn, config: configOf(fn) }))
+}
+
 /** Whether a function is a tool for the model rather than triggered by keywords. */
-export function isTool ({ config }: AgentFunction): boolean {
-  return config.parameters != null && config.parameters !== ''
+export function isTool (fn: AgentFunction): boolean {
+  const { parameters } = configOf(fn)
+  return parameters != null && parameters !== ''
 }
 
 /** The text of the last message of the user; of one in parts, its texts. */
@@ -64,9 +75,10 @@ export async function runTriggered (functions: readonly AgentFunction[], text: s
 }
 
 /** By a keyword; webhooks also by their event, of which what is not known counts as on_keyword. */
-function isTriggered ({ type, config, triggerKeywords }: AgentFunction, text: string): boolean {
+function isTriggered (fn: AgentFunction, text: string): boolean {
+  const { type, triggerKeywords } = fn
   if (!TRIGGERED.has(type)) return false
-  const event = textIn(config, 'trigger_event').trim().toLowerCase()
+  const event = textIn(configOf(fn), 'trigger_event').trim().toLowerCase()
   if (type === 'webhook' && ['on_message', 'on_response', 'always'].includes(event)) return true
   return occursIn(text, wordsIn(triggerKeywords))
 }
@@ -85,20 +97,23 @@ async function run (fn: AgentFunction, place: number, input: Input, triggered: T
   const told = { id: `fn_${place + 1}`, name: fn.name }
   context.tell?.({ type: 'tool_call', ...told, functionType: fn.type, arguments: { user_input: input.text } })
   const result = await attempt(fn, context, () => perform(fn, input, context))
-  const content = result.error ?? result.data ?? ''
+  const content = shorten(result.error ?? result.data ?? '')
   context.tell?.({ type: 'tool_result', ...told, success: result.success, content })
   // A conditional without an answer has nothing to tell the model either.
   if (result.success && result.data === undefined) return
-  triggered.results.push(result)
+  triggered.results.push(result.success ? { ...result, data: content } : result)
+  // What takes the place of the model's answer is whole, and is kept once.
   if (fn.type === 'conditional') triggered.answer ??= result.data
 }
 
-async function perform ({ type, config }: AgentFunction, { text, values }: Input, context: FunctionContext): Promise<string | undefined> {
+async function perform (fn: AgentFunction, { text, values }: Input, context: FunctionContext): Promise<string | undefined> {
+  const { type } = fn
+  const config = configOf(fn)
   if (type === 'conditional') return decide(config, text, values)
-  if (type === 'data_transform') return shorten(transform(config, text, values))
+  if (type === 'data_transform') return transform(config, text, values)
   const answer = await callApi(config, values, context.outbound, context.signal)
   if (answer.status < 200 || answer.status > 299) throw new ToolError(`${answer.host} answered with status ${answer.status}.`)
-  return shorten(textOf(answer))
+  return textOf(answer)
 }
 
 async function attempt (

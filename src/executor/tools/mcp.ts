@@ -61,7 +61,13 @@ async function open (fn: AgentFunction, options: McpOptions): Promise<Server | u
     const { url, headers } = firstHop({ url: textIn(fn.config, 'url'), headers: readHeaders(fn.config.headers_json) })
     host = url.host
     const { session, tools } = await connectMcp({ url, headers, outbound, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
-    return { fn, session, tools: choose(tools, fn) }
+    try {
+      return { fn, session, tools: choose(tools, fn) }
+    } catch (error) {
+      // A schema may be nested too deep to be written.
+      await session.close()
+      throw error
+    }
   } catch (error) {
     if (!signal.aborted) log('MCP server left out', { host, reason: error instanceof ToolError ? error.message : 'failed' })
     return undefined

@@ -64,14 +64,20 @@ export class Outbound {
 
   /** The same with an answer that is read while it arrives. @param onBroken hears of what breaks it off. */
   async stream (request: OutboundRequest, signal: AbortSignal, onBroken?: (error: ToolError) => void): Promise<Response> {
-    const { status, headers, body } = await this.#open(request, signal)
+    const { status, headers, host, body } = await this.#open(request, signal)
     body.once('error', error => { if (error instanceof ToolError) onBroken?.(error) })
     // A Response insists that there is none then.
     const isEmpty = status === 204 || status === 205 || status === 304
     // The two declarations of web streams differ in what nobody uses.
     const content = isEmpty ? null : Readable.toWeb(body) as unknown as ConstructorParameters<typeof Response>[0]
     if (isEmpty) body.resume()
-    return new Response(content, { status, headers })
+    try {
+      return new Response(content, { status, headers })
+    } catch {
+      // Three digits are all that a connection asks of a status; a Response ends at 599.
+      body.destroy()
+      throw new ToolError(`${host} answered with status ${status}, which HTTP does not have.`)
+    }
   }
 
   close (): Promise<void> {

@@ -1,6 +1,8 @@
 import { errors, ServiceError } from '../../errors.js'
 import type { PythonPool } from '../python-pool.js'
 import { PythonFailure } from '../python-worker.js'
+import { configOf } from './function-config.js'
+import { readParameters } from './function-tools.js'
 import { ToolError, type AgentFunction, type Tool } from './tool.js'
 
 const NO_PARAMETERS = { type: 'object', properties: {} }
@@ -14,12 +16,12 @@ const MAX_OUTPUT = 1024 * 1024
  * `function(args, context)`. What it returns or yields is text, or is told as JSON.
  */
 export function pythonTool (fn: AgentFunction, pool: Pick<PythonPool, 'run'>): Tool {
-  const { entrypoint, parameters } = fn.config
-  const seconds = readTimeout(fn.config.timeout_seconds)
+  const { entrypoint, parameters, timeout_seconds: timeout } = configOf(fn)
+  const seconds = readTimeout(timeout)
   return {
     name: fn.name.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, 64) || 'python',
     description: fn.description ?? `Calls ${fn.name}.`,
-    parameters: isObject(parameters) ? parameters : NO_PARAMETERS,
+    parameters: readParameters(parameters) ?? NO_PARAMETERS,
     async call (args, { userId, signal }) {
       if (typeof entrypoint !== 'string') throw new ToolError('The function has no entrypoint.')
       let output = ''
@@ -45,8 +47,4 @@ export function pythonTool (fn: AgentFunction, pool: Pick<PythonPool, 'run'>): T
 
 function readTimeout (seconds: unknown): number {
   return typeof seconds === 'number' && seconds > 0 ? Math.min(seconds, MAX_TIMEOUT) : DEFAULT_TIMEOUT
-}
-
-function isObject (value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

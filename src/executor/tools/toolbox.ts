@@ -2,7 +2,7 @@ import type { FunctionResult, RunEvent } from '../../schemas.js'
 import type { Agent } from '../prompt.js'
 import type { PythonPool } from '../python-pool.js'
 import { functionTools } from './function-tools.js'
-import { isTool, runTriggered, type FunctionEvent } from './functions.js'
+import { considered, isTool, runTriggered, type FunctionEvent } from './functions.js'
 import { openMcpTools } from './mcp.js'
 import type { Outbound } from './outbound.js'
 import { pythonTool } from './python.js'
@@ -40,6 +40,9 @@ export interface Workshop {
 
 type Log = (message: string, fields: Record<string, unknown>) => void
 
+/** More of them OpenAI's models refuse. */
+const MAX_TOOLS = 128
+
 export const EMPTY_TOOLBOX: Toolbox = {
   tools: [],
   runTriggered: async () => ({ results: [], told: [] }),
@@ -51,7 +54,8 @@ export const EMPTY_TOOLBOX: Toolbox = {
  * What an agent's functions can do for a run. Servers that cannot be reached cost their tools, and a line in the log.
  * @throws the signal's reason, when it is aborted; nothing else.
  */
-export async function openToolbox (workshop: Workshop, { functions = [] }: Agent, context: ToolContext, log: Log): Promise<Toolbox> {
+export async function openToolbox (workshop: Workshop, agent: Agent, context: ToolContext, log: Log): Promise<Toolbox> {
+  const functions = considered(agent.functions ?? [], log)
   if (functions.length === 0) return EMPTY_TOOLBOX
   const { outbound, webhooks } = workshop
   const names = new ToolNames()
@@ -60,7 +64,7 @@ export async function openToolbox (workshop: Workshop, { functions = [] }: Agent
   const code = functions.filter(fn => fn.type === 'python').map(fn => renamed(pythonTool(fn, workshop.python), names))
   const remote = await openMcpTools(functions, { outbound, names, signal: context.signal, log })
   return {
-    tools: [...own, ...code, ...remote.tools],
+    tools: offered([...own, ...code, ...remote.tools], log),
     async runTriggered (userText) {
       const told: RunEvent[] = []
       const { results, answer } = await runTriggered(functions, userText, { ...world, tell: event => told.push(toRunEvent(event)) })
@@ -73,6 +77,12 @@ export async function openToolbox (workshop: Workshop, { functions = [] }: Agent
     },
     close: () => remote.close()
   }
+}
+
+function offered (tools: Tool[], log: Log): Tool[] {
+  const left = tools.length - MAX_TOOLS
+  if (left > 0) log('tools left out', { count: left, reason: `a model is offered ${MAX_TOOLS} at the most` })
+  return tools.slice(0, MAX_TOOLS)
 }
 
 function isWebhook (fn: AgentFunction): boolean {

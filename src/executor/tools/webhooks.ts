@@ -12,6 +12,8 @@ const MAX_PAUSE = 600_000
 const MAX_OUTSTANDING = 1000
 /** So that the webhooks of one agent, none of which arrives, do not take the place of all others'. */
 const MAX_OUTSTANDING_OF_AGENT = 100
+/** Of all payloads that wait, together. */
+const MAX_OUTSTANDING_BYTES = 64 * 1024 * 1024
 
 export interface WebhooksOptions {
   outbound: Pick<Outbound, 'request'>
@@ -23,13 +25,15 @@ export interface WebhooksOptions {
   wait? (ms: number, signal: AbortSignal): Promise<unknown>
   maxOutstanding?: number
   maxOutstandingOfAgent?: number
+  maxOutstandingBytes?: number
 }
 
-interface Delivery { call: WebhookCall, body: string, ended: Promise<void> }
+interface Delivery { call: WebhookCall, body: string, bytes: number, ended: Promise<void> }
 
 /** Delivers webhooks beside the runs, by Standard Webhooks 1.0. What is outstanding when the process ends is lost, and logged. */
 export class Webhooks {
   #outstanding = new Set<Delivery>()
+  #bytes = 0
   #waiting = new AbortController()
   #sending = new AbortController()
 
@@ -48,9 +52,10 @@ export class Webhooks {
       return false
     }
     try {
-      const delivery: Delivery = { call, body: call.body(response ?? ''), ended: Promise.resolve() }
-      this.#outstanding.add(delivery)
-      delivery.ended = this.#deliver(delivery).finally(() => this.#outstanding.delete(delivery))
+      const body = call.body(response ?? '')
+      const bytes = Buffer.byteLength(body)
+      if (this.#bytes + bytes > (this.options.maxOutstandingBytes ?? MAX_OUTSTANDING_BYTES)) throw new ToolError('too much is outstanding')
+      this.#start({ call, body, bytes, ended: Promise.resolve() })
       return true
     } catch (error) {
       this.#tell('webhook not delivered', call, { reason: wordsOf(error) })
@@ -67,6 +72,15 @@ export class Webhooks {
     enough.abort()
     this.#sending.abort()
     await all
+  }
+
+  #start (delivery: Delivery): void {
+    this.#outstanding.add(delivery)
+    this.#bytes += delivery.bytes
+    delivery.ended = this.#deliver(delivery).finally(() => {
+      this.#outstanding.delete(delivery)
+      this.#bytes -= delivery.bytes
+    })
   }
 
   #reasonAgainst ({ agentId }: WebhookCall): string | undefined {
