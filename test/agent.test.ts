@@ -12,12 +12,13 @@ import type { RunEvent } from '../src/schemas.js'
 import { delta, ending, frame, inTurn, openStream, refuse, say, startGateway, USAGE, type Reply } from './doubles/gateway.js'
 import { textOf } from './helper.js'
 
+const MAX_ANSWER = 8 * 1024 * 1024
 const AT_ONCE = { 'retry-after': '0' }
 
 /** Runs an agent against these answers, and keeps what it tells. */
 async function setUp (t: Test, ...replies: Reply[]) {
   const double = await startGateway(t, inTurn(...replies))
-  const gateway = new Gateway({ url: double.url, model: 'default/model', modelIsChosen: true })
+  const gateway = new Gateway({ url: double.url, model: 'default/model', modelIsChosen: true, maxAnswer: MAX_ANSWER })
   t.teardown(() => gateway.close())
   const progress = new Progress()
   const stop = new AbortController()
@@ -479,5 +480,5 @@ t.test('an answer that does not come to an end is ended', async t => {
     for (let n = 0; n < 10; n++) response.write(piece)
   })
   t.match(await world.run(), { code: 'gateway_answer_too_long', isRetryable: false })
-  t.ok(world.progress.response.length <= 9 * 1024 * 1024)
+  t.ok(world.progress.response.length <= MAX_ANSWER)
 })

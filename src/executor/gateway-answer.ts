@@ -22,8 +22,6 @@ export interface Completion {
 
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
-/** Characters of one answer, thoughts and tool calls included: what goes on beyond is a model that has lost its way. */
-const MAX_ANSWER = 8 * 1024 * 1024
 
 /** The gateway's own 4xx to what was asked. */
 export class Refusal extends Error {
@@ -67,6 +65,8 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     model: string,
     private readonly sink: ModelSink,
     private readonly signal: AbortSignal,
+    /** Characters, thoughts and tool calls included. */
+    private readonly maxAnswer: number,
     private readonly resolve: (completion: Completion) => void,
     private readonly reject: (error: unknown) => void
   ) {
@@ -147,15 +147,15 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
 
   #take (message: any, finishReason: unknown, { usage, model }: { usage?: ReportedUsage | null, model?: unknown }): void {
     const reasoning = message?.reasoning_content ?? message?.reasoning
+    if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
+    for (const text of [reasoning, message?.content]) if (typeof text === 'string') this.#length += text.length
+    if (this.#length + this.#toolCalls.length > this.maxAnswer) throw errors.gatewayAnswerTooLong()
     if (typeof reasoning === 'string' && reasoning) {
       // A thought that follows text is told after it.
       if (this.#text) this.#flush()
       this.#reasoning += reasoning
     }
     if (typeof message?.content === 'string') this.#text += message.content
-    if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
-    this.#length += (typeof reasoning === 'string' ? reasoning.length : 0) + (typeof message?.content === 'string' ? message.content.length : 0)
-    if (this.#length + this.#toolCalls.length > MAX_ANSWER) throw errors.gatewayAnswerTooLong()
     if (typeof finishReason === 'string') {
       this.#completion.finishReason = finishReason
       this.#sawEnd = true

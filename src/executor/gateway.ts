@@ -13,6 +13,8 @@ export interface GatewayOptions {
   model: string
   /** False: the operator did not choose `model`, and a gateway that lacks it may be asked for one that it has. */
   modelIsChosen: boolean
+  /** Characters that one answer may have; half of what a string can hold unless said otherwise. */
+  maxAnswer?: number
 }
 
 export interface ModelRequest {
@@ -29,6 +31,8 @@ export interface ModelRequest {
 const CONNECT_TIMEOUT = 10_000
 /** A reasoning model may think for minutes before its first token, and between two. */
 const SILENCE_TIMEOUT = 300_000
+/** What goes on beyond is a model that has lost its way, and would end the process. */
+const MAX_ANSWER = 256 * 1024 * 1024
 
 /** An OpenAI-compatible gateway, over undici. */
 export class Gateway {
@@ -94,7 +98,7 @@ export class Gateway {
     const { origin, pathname, search } = new URL(`${this.options.url}/chat/completions`)
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
-      const handler = new CompletionHandler(body.model, sink, signal, resolve, reject)
+      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, reject)
       this.#agent.dispatch({
         origin,
         path: pathname + search,
