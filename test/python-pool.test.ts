@@ -174,7 +174,8 @@ t.test('workers for Python', async t => {
   t.test('what writes to the channel is found out, and the worker replaced', async t => {
     t.match(await failure('garbage'), { message: /something else wrote to its channel/, died: true })
     t.match(await failure('half_line'), { message: /something else wrote to its channel/, died: true })
-    t.match(await failure('endless_line'), { message: /more than 1048576 bytes in one line/, died: true })
+    // The worker's own heartbeat may fall into the line, and end it.
+    t.match(await failure('endless_line'), { message: /more than 1048576 bytes in one line|something else wrote to its channel/, died: true })
     t.equal((await run('plain', 'you')).text, 'Hello you')
   })
 
