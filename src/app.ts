@@ -6,13 +6,17 @@ import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import credits from './plugins/credits.js'
 import database from './plugins/database.js'
+import elsewhere from './plugins/elsewhere.js'
 import errorHandler, { answerClientError, answerFrameworkError } from './plugins/error-handler.js'
 import events from './plugins/events.js'
 import executor from './plugins/executor.js'
 import leases from './plugins/leases.js'
 import limits from './plugins/limits.js'
 import python from './plugins/python.js'
+import queue from './plugins/queue.js'
+import redis from './plugins/redis.js'
 import requestLog from './plugins/request-log.js'
+import retention from './plugins/retention.js'
 import runs from './plugins/runs.js'
 import security from './plugins/security.js'
 import tools from './plugins/tools.js'
@@ -28,6 +32,8 @@ import { validatorCompiler } from './validation.js'
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
+    /** This process, as the owner of its runs. */
+    owner: string
   }
 }
 
@@ -48,18 +54,23 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   app.setValidatorCompiler(validatorCompiler)
   app.addHook('preValidation', async request => refuseDeepNesting(request.body))
   app.decorate('config', config)
+  app.decorate('owner', crypto.randomUUID())
 
   await app.register(errorHandler)
   await app.register(requestLog)
   await app.register(security)
   await app.register(database)
+  await app.register(redis)
   await app.register(limits)
   await app.register(auth)
   await app.register(events)
   await app.register(python)
   await app.register(tools)
   await app.register(executor)
+  await app.register(queue)
   await app.register(leases)
+  await app.register(elsewhere)
+  await app.register(retention)
   await app.register(runs)
   await app.register(credits)
   await app.register(admin)

@@ -20,6 +20,8 @@ const Environment = Type.Object({
   SUPABASE_DB_URL: Type.Optional(Type.String()),
   SUPABASE_DB_POOL_MAX: Type.Integer({ minimum: 1, default: 20 }),
   SUPABASE_DB_CA: Type.Optional(Type.String()),
+  REDIS_URL: Type.Optional(Type.String()),
+  REDIS_CA: Type.Optional(Type.String()),
   LOVABLE_API_KEY: Type.Optional(Type.String()),
   AI_GATEWAY_URL: Type.Optional(Type.String()),
   AI_MODEL: Type.Optional(Type.String()),
@@ -31,7 +33,7 @@ const Environment = Type.Object({
   CORS_ORIGINS: Type.Optional(Type.String()),
   ALLOW_PRIVATE_TOOL_HOSTS: Type.Optional(Type.String()),
   WEBHOOK_SECRET: Type.Optional(Type.String()),
-  MAX_CONCURRENT_RUNS: Type.Integer({ minimum: 1, default: 500 }),
+  MAX_CONCURRENT_RUNS: Type.Integer({ minimum: 0, default: 500 }),
   MAX_RUNS_PER_USER: Type.Integer({ minimum: 1, default: 50 }),
   MAX_QUEUED_RUNS: Type.Integer({ minimum: 0, default: 1000 }),
   KEEP_MESSAGES: Type.Boolean({ default: false }),
@@ -52,6 +54,9 @@ export type DatabaseConfig =
   | { readonly kind: 'postgres', readonly url: string, readonly maxConnections: number, readonly ca?: string }
   | { readonly kind: 'supabase', readonly url: string, readonly serviceRoleKey: string }
   | { readonly kind: 'embedded', readonly dataDir: string }
+
+/** What makes many replicas serve as one. */
+export interface RedisConfig { readonly url: string, readonly ca?: string }
 
 /** The OpenAI-compatible gateway; `demo` is the one this service brings along for the embedded mode. */
 export type GatewayConfig =
@@ -78,6 +83,7 @@ export interface Config {
   readonly production: boolean
   readonly logLevel: string
   readonly database: DatabaseConfig
+  readonly redis?: RedisConfig
   readonly gateway: GatewayConfig
   /** The model of agents that name none. */
   readonly model: string
@@ -192,6 +198,7 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     production,
     logLevel: env.LOG_LEVEL as string,
     database,
+    redis: chooseRedis(env, problems),
     gateway,
     model: env.AI_MODEL ?? DEFAULT_MODEL,
     modelIsChosen: env.AI_MODEL !== undefined,
@@ -236,6 +243,15 @@ function chooseDatabase (env: Environment, production: boolean, problems: string
     problems.push('SUPABASE_URL is missing: set it, or SUPABASE_DB_URL, or EMBEDDED=true to run in production on the embedded database')
   }
   return { kind: 'embedded', dataDir: env.DATA_DIR }
+}
+
+function chooseRedis (env: Environment, problems: string[]): RedisConfig | undefined {
+  const { REDIS_URL: url } = env
+  checkUrl('REDIS_URL', url, ['redis:', 'rediss:'], problems)
+  const ca = readCertificate('REDIS_CA', env.REDIS_CA, problems)
+  if (!url) return undefined
+  if (URL.canParse(url) && !/^(\/\d*)?$/.test(new URL(url).pathname)) problems.push('REDIS_URL must end with nothing or the number of a database, such as /1')
+  return { url, ca }
 }
 
 function chooseGateway (env: Environment, database: DatabaseConfig, problems: string[]): GatewayConfig {

@@ -6,6 +6,7 @@ import { ConfigError, loadConfig, type Config } from './config.js'
 import { DirectoryLockedError } from './database/directory-lock.js'
 import { UnfitDatabaseError } from './database/port.js'
 import { createLogger } from './logger.js'
+import { UnfitRedisError } from './redis/fitness.js'
 
 /** What the parts need to close after the runs have ended. */
 const CLOSE_SECONDS = 8
@@ -59,7 +60,7 @@ function greeting (url: string): string {
 /** What an operator can mend is one line a problem; only what nobody foresaw shows where it happened. */
 function explain (error: unknown): string {
   if (error instanceof ConfigError) return error.problems.map(problem => `config: ${problem}`).join('\n')
-  if (error instanceof DirectoryLockedError || error instanceof UnfitDatabaseError) return error.message
+  if ([DirectoryLockedError, UnfitDatabaseError, UnfitRedisError].some(kind => error instanceof kind)) return (error as Error).message
   const { code, message, stack, cause } = error as NodeJS.ErrnoException & { cause?: Error }
   switch (code) {
     case 'EADDRINUSE': return 'PORT is in use by another program: stop that one, or set PORT to another number'

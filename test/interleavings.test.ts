@@ -11,7 +11,7 @@ import { follow, MemoryEventLog, type Entry, type Follower, type Reader } from '
 import { Executor } from '../src/executor/executor.js'
 import type { ModelRequest } from '../src/executor/gateway.js'
 import type { Completion, ModelSink } from '../src/executor/gateway-answer.js'
-import { Queue } from '../src/executor/queue.js'
+import { Slots } from '../src/executor/slots.js'
 import type { DoneStep } from '../src/executor/step-record.js'
 import { EMPTY_TOOLBOX } from '../src/executor/tools/toolbox.js'
 import type { Tool } from '../src/executor/tools/tool.js'
@@ -57,7 +57,7 @@ class ModelCall {
 class Process {
   readonly owner = randomUUID()
   readonly log = new MemoryEventLog({ maxBytes: 1e9, keepMs: 1e9 })
-  readonly queue = new Queue({ maxConcurrent: 3, maxPerUser: 3, maxWaiting: 100 })
+  readonly slots = new Slots({ maxConcurrent: 3, maxPerUser: 3, maxWaiting: 100 })
   readonly calls: ModelCall[] = []
   isDead = false
   readonly executor: Executor
@@ -117,7 +117,7 @@ class Process {
   async claim (): Promise<void> {
     const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: DoneStep[] }> }>(
       'claim_runs', { p_owner: this.owner, p_lease_seconds: 3600, p_limit: 100 })
-    for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId, ticket: this.queue.force(userId) })
+    for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId, ticket: this.slots.force(userId) })
   }
 
   /** As the service does before it lets a run be followed. */
@@ -186,7 +186,7 @@ class World {
   readonly deeds: Record<string, (pick: number) => Promise<unknown> | unknown> = {
     begin: async pick => {
       const process = this.#process(pick)
-      const ticket = process.queue.enter(DEMO_USER)!
+      const ticket = process.slots.enter(DEMO_USER)!
       const { run, agent } = await this.database.call<{ run: Run, agent: AgentInput['agent'] }>('begin_run', {
         p_user_id: DEMO_USER,
         p_agent_id: DEMO_AGENT,

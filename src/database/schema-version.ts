@@ -2,7 +2,7 @@ import { ServiceError } from '../errors.js'
 import { isRefusal, type Database } from './port.js'
 
 /** The version of supabase/migrations that this code is written for. */
-export const SCHEMA_VERSION = 3
+export const SCHEMA_VERSION = 4
 
 /**
  * What became of asking a database whether it is there and fits. `unfit` and `refused` are for an operator to mend; the

@@ -20,22 +20,30 @@ export interface Subscriber {
 
 /** What is told of each run, in order, for as long as somebody may ask. */
 export interface EventLog {
-  /** Begins the record of an attempt at a run, in place of what was known of an earlier one. */
+  /** Begins the record of an attempt at a run that is made here, in place of what was known of an earlier one. */
   open (runId: string, attempt: number): void
-  /** Adds an event and wakes the run's readers. */
+  /** Adds an event of a run that is made here, and wakes its readers. */
   append (runId: string, event: RunEvent): Entry
+  /**
+   * Takes on what is known of a run that is made elsewhere, or was; what is known already is left out, and what does
+   * not follow on it is not taken.
+   * @param first the number of the first of the events.
+   */
+  keep (runId: string, first: number, events: readonly RunEvent[]): void
   /** The first entry after `after`, if there is one yet. */
   next (runId: string, after: number): Entry | undefined
   /** The number of the run's last event; undefined where the log knows nothing of the run. */
   last (runId: string): number | undefined
   /** Whether the run has told its last event. */
   hasEnded (runId: string): boolean
-  /** All entries of a run, in order. */
+  /** All entries that are known here of a run, in order. */
   entries (runId: string): readonly Entry[]
+  /** What was told of the latest attempt at a run, here or elsewhere. May reject. */
+  read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
   /** Lets go of a run; its readers are told. */
   forget (runId: string): void
   subscribe (runId: string, subscriber: Subscriber): () => void
-  /** Runs that are followed here without the log knowing anything of them: they live elsewhere, or did. */
+  /** Runs that are followed here and are not made here: how they end may have to be asked for. */
   awaited (): string[]
   close (): void
 }
@@ -59,12 +67,19 @@ export interface Follower {
   readonly cursor: number
 }
 
+const ATTEMPT_SPAN = 1_000_000_000
+
 /**
  * Where the numbers of an attempt begin. What a process that died had told last, nobody knows: the next attempt begins
  * beyond anything it can have said, so that no number is ever used twice.
  */
 export function firstSeq (attempt: number): number {
-  return (attempt - 1) * 1_000_000_000 + 1
+  return (attempt - 1) * ATTEMPT_SPAN + 1
+}
+
+/** The attempt that tells an event of this number. */
+export function attemptOf (seq: number): number {
+  return Math.floor((seq - 1) / ATTEMPT_SPAN) + 1
 }
 
 export function isFinal (event: RunEvent): event is FinalEvent {
@@ -142,6 +157,8 @@ export function tellPosition (log: EventLog, runId: string): (position: number) 
 const ENTRY_OVERHEAD = 300
 
 interface RunRecord {
+  /** Whether it is made here, and not only known from elsewhere. */
+  isOwn: boolean
   first: number
   entries: Entry[]
   bytes: number
@@ -169,23 +186,47 @@ export class MemoryEventLog implements EventLog {
 
   open (runId: string, attempt: number): void {
     const run = this.#find(runId)
+    this.#restart(runId, run, attempt)
+    run.isOwn = true
+  }
+
+  append (runId: string, event: RunEvent): Entry {
+    const run = this.#find(runId)
+    run.isOwn = true
+    const entry = this.#push(runId, run, event)
+    this.#tell(runId, run)
+    return entry
+  }
+
+  keep (runId: string, first: number, events: readonly RunEvent[]): void {
+    const run = this.#find(runId)
+    if (run.isOwn || attemptOf(first) < attemptOf(run.first)) return
+    if (run.entries.length === 0 || attemptOf(first) > attemptOf(run.first)) this.#restart(runId, run, attemptOf(first))
+    const known = run.first + run.entries.length - first
+    if (known < 0) return
+    for (const event of events.slice(known)) this.#push(runId, run, event)
+    this.#tell(runId, run)
+  }
+
+  #restart (runId: string, run: RunRecord, attempt: number): void {
     this.#bytes -= run.bytes
     Object.assign(run, { first: firstSeq(attempt), entries: [], bytes: 0 })
     this.#finished.delete(runId)
   }
 
-  append (runId: string, event: RunEvent): Entry {
-    const run = this.#find(runId)
+  #push (runId: string, run: RunRecord, event: RunEvent): Entry {
     const entry: Entry = { seq: run.first + run.entries.length, event, frames: new Map() }
     run.entries.push(entry)
     const bytes = ENTRY_OVERHEAD + weightOf(event)
     run.bytes += bytes
     this.#bytes += bytes
-    const isLast = isFinal(event)
-    if (isLast) this.#finished.set(runId, Date.now())
-    for (const subscriber of run.subscribers) subscriber.wake()
-    if (isLast) this.#makeRoom()
+    if (isFinal(event)) this.#finished.set(runId, Date.now())
     return entry
+  }
+
+  #tell (runId: string, run: RunRecord): void {
+    for (const subscriber of run.subscribers) subscriber.wake()
+    if (this.#finished.has(runId)) this.#makeRoom()
   }
 
   next (runId: string, after: number): Entry | undefined {
@@ -205,6 +246,10 @@ export class MemoryEventLog implements EventLog {
     return this.#runs.get(runId)?.entries ?? []
   }
 
+  async read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>> {
+    return this.entries(runId)
+  }
+
   forget (runId: string): void {
     const run = this.#runs.get(runId)
     if (!run) return
@@ -219,13 +264,22 @@ export class MemoryEventLog implements EventLog {
     run.subscribers.add(subscriber)
     return () => {
       run.subscribers.delete(subscriber)
-      const isEmpty = run.subscribers.size === 0 && run.entries.length === 0
-      if (isEmpty && this.#runs.get(runId) === run) this.#runs.delete(runId)
+      // What is made elsewhere is known here for its readers' sake, as long as it goes on.
+      if (run.subscribers.size === 0 && this.#runs.get(runId) === run && this.isElsewhere(runId)) this.forget(runId)
     }
   }
 
   awaited (): string[] {
-    return [...this.#runs].flatMap(([runId, run]) => run.entries.length === 0 && run.subscribers.size > 0 ? runId : [])
+    return [...this.#runs].flatMap(([runId, run]) => run.subscribers.size > 0 && this.isElsewhere(runId) ? runId : [])
+  }
+
+  /** Whether a run's events come from another process, if from any. */
+  protected isElsewhere (runId: string): boolean {
+    return !this.#runs.get(runId)?.isOwn && !this.#finished.has(runId)
+  }
+
+  protected isFollowed (runId: string): boolean {
+    return (this.#runs.get(runId)?.subscribers.size ?? 0) > 0
   }
 
   close (): void {
@@ -236,7 +290,7 @@ export class MemoryEventLog implements EventLog {
   #find (runId: string): RunRecord {
     let run = this.#runs.get(runId)
     if (!run) {
-      run = { first: 1, entries: [], subscribers: new Set(), bytes: 0 }
+      run = { isOwn: false, first: 1, entries: [], subscribers: new Set(), bytes: 0 }
       this.#runs.set(runId, run)
     }
     return run

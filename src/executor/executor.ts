@@ -4,10 +4,10 @@ import { errors, ServiceError, toServiceError } from '../errors.js'
 import type { Run, RunEvent } from '../schemas.js'
 import { runAgent } from './agent.js'
 import { Progress, type AgentContext, type AgentInput, type StepSummary } from './agent-context.js'
-import type { EventLog } from './event-log.js'
+import { firstSeq, type EventLog } from './event-log.js'
 import { finalEvent } from './final-event.js'
 import { runPythonAgent, type PythonContext } from './python-agent.js'
-import type { Ticket } from './queue.js'
+import type { Ticket } from './slots.js'
 import type { StepRecord } from './step-record.js'
 import { beginning, toTrace, type Trace } from './trace.js'
 
@@ -16,7 +16,12 @@ export interface Assignment extends AgentInput {
   run: Run
   userId: string
   ticket: Ticket
+  /** What was told of this attempt before it came here. */
+  told?: readonly RunEvent[]
 }
+
+/** How a run ended here: for good, or to go on elsewhere, which this process has given up or lost it to. */
+export type Ending = 'settled' | 'released' | 'lost'
 
 /** How a run ended, to be settled. */
 export interface Result {
@@ -39,7 +44,14 @@ export interface RunStore {
   finish (runId: string, attempt: number, result: Result): Promise<Run>
 }
 
-export interface RecordedStep { number: number, summary: StepSummary, record: StepRecord, credits: number }
+export interface RecordedStep {
+  number: number
+  summary: StepSummary
+  record: StepRecord
+  credits: number
+  /** The events since the step before, with the number of the first, for readers that have only the database. */
+  told: { first: number, events: RunEvent[] }
+}
 
 export interface ExecutorOptions {
   gateway: AgentContext['gateway']
@@ -62,19 +74,16 @@ interface Life {
   readonly attempt: number
   readonly progress: Progress
   readonly abort: AbortController
-  readonly ended: Promise<void>
+  readonly ended: Promise<Ending>
 }
 
 /** Why an attempt is stopped from outside; the signal's reason. */
 class Stop {
   /**
    * @param why `cancelled`: the caller wants the run to end. `released`: this process ends, and another goes on with
-   * it. `lost`: another has taken it over already.
+   * it. `lost`: another has taken it over already. After the latter two nothing is written here any more.
    */
   constructor (readonly why: 'cancelled' | 'released' | 'lost') {}
-
-  /** The run goes on elsewhere: here nothing is written any more. */
-  get goesOn (): boolean { return this.why !== 'cancelled' }
 }
 
 /** Runs runs: each attempt from its slot to its settlement, whoever is listening. */
@@ -87,24 +96,30 @@ export class Executor {
   /** How many runs are under way or waiting here. */
   get size (): number { return this.#lives.size }
 
-  /** Takes a run on. Its events tell how it goes; nothing is thrown. */
-  launch (assignment: Assignment): void {
-    const { run: { runId, attempt }, ticket } = assignment
+  /** Takes a run on. Its events tell how it goes; resolves when it has ended here, and never rejects. */
+  launch (assignment: Assignment): Promise<Ending> {
+    const { run: { runId, attempt }, ticket, told = [] } = assignment
     const present = this.#lives.get(runId)
     // The answer that began this attempt may have been so late that a later one is under way.
-    if (this.#isReleased || (present && present.attempt > attempt)) return ticket.leave()
+    if (this.#isReleased || (present && present.attempt > attempt)) {
+      ticket.leave()
+      return Promise.resolve(this.#isReleased ? 'released' : 'lost')
+    }
     this.#stop(runId, 'lost')
     this.options.events.open(runId, attempt)
+    for (const event of told) this.#emit(runId, event)
     const progress = new Progress()
     const abort = new AbortController()
-    const ended = this.#live(assignment, progress, abort.signal).catch(err => {
+    const ended = this.#live(assignment, progress, abort.signal).catch((err): Ending => {
       this.options.log.error({ err, runId }, '[AGENT-EXECUTOR] broke')
+      return 'released'
     }).finally(() => {
       ticket.leave()
       if (this.#lives.get(runId) === life) this.#lives.delete(runId)
     })
     const life = { attempt, progress, abort, ended }
     this.#lives.set(runId, life)
+    return ended
   }
 
   /** The attempts under way here, by run. */
@@ -150,7 +165,7 @@ export class Executor {
     return life
   }
 
-  async #live (assignment: Assignment, progress: Progress, signal: AbortSignal): Promise<void> {
+  async #live (assignment: Assignment, progress: Progress, signal: AbortSignal): Promise<Ending> {
     const { run, userId } = assignment
     const log = this.options.log.child({ runId: run.runId, agentId: run.agentId, userId, attempt: run.attempt })
     const startedAt = performance.now()
@@ -163,8 +178,8 @@ export class Executor {
     }
     // First of all: as long as it has its place the queue may tell of it.
     assignment.ticket.leave()
-    if (failure instanceof Stop && failure.goesOn) return this.#letGo(run, failure.why, log)
-    await this.#settle(run, progress, failure, startedAt, log)
+    if (failure instanceof Stop && failure.why !== 'cancelled') return this.#letGo(run, failure.why, log)
+    return this.#settle(run, progress, failure, startedAt, log)
   }
 
   /** A run without a slot waits for it. */
@@ -189,6 +204,7 @@ export class Executor {
       emit: (event: RunEvent) => this.#emit(runId, event),
       log: (message: string, fields: Record<string, unknown>) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
     }
+    const takeTold = this.#createTold(runId, attempt)
     if (isPython) return runPythonAgent(assignment, progress, { ...world, python: this.options.python, userId })
     await runAgent(assignment, progress, {
       ...world,
@@ -198,12 +214,12 @@ export class Executor {
       tool: { runId, agentId, userId, signal },
       openToolbox: this.options.openToolbox,
       record: (number, summary, record, credits = 0) =>
-        this.options.store.record(runId, attempt, { number, summary, record, credits }),
+        this.options.store.record(runId, attempt, { number, summary, record, credits, told: takeTold() }),
       wait: this.options.wait ?? wait
     })
   }
 
-  async #settle (run: Run, progress: Progress, failure: unknown, startedAt: number, log: Logger): Promise<void> {
+  async #settle (run: Run, progress: Progress, failure: unknown, startedAt: number, log: Logger): Promise<Ending> {
     const { runId, attempt } = run
     const result = { ...resultOf(progress, failure), trace: toTrace(this.options.events.entries(runId)) }
     if (result.error?.code === 'internal_error') log.error({ err: failure }, '[AGENT-EXECUTOR] failed unexpectedly')
@@ -218,11 +234,12 @@ export class Executor {
         creditsCharged: settled.creditsCharged,
         ms: Math.round(performance.now() - startedAt)
       }, '[AGENT-EXECUTOR] finished')
+      return 'settled'
     } catch (error) {
       const isLost = error instanceof ServiceError && error.code === 'stale_attempt'
       if (!isLost) log.error({ err: error }, '[AGENT-EXECUTOR] not settled')
       // Unsettled it is still unfinished: whoever has it, or claims it, ends it.
-      this.#letGo(run, isLost ? 'lost' : 'released', log)
+      return this.#letGo(run, isLost ? 'lost' : 'released', log)
     }
   }
 
@@ -239,10 +256,22 @@ export class Executor {
   }
 
   /** Readers are sent to where the run goes on. */
-  #letGo ({ runId, attempt }: Run, why: Stop['why'], log: Logger): void {
+  #letGo ({ runId, attempt }: Run, why: Exclude<Ending, 'settled'>, log: Logger): Ending {
     log.info(`[AGENT-EXECUTOR] ${why}`)
     // A later attempt may have begun here meanwhile: then the record is its own.
     if (this.#lives.get(runId)?.attempt === attempt) this.options.events.forget(runId)
+    return why
+  }
+
+  /** Each time the events since the time before. */
+  #createTold (runId: string, attempt: number): () => RecordedStep['told'] {
+    let first = firstSeq(attempt)
+    return () => {
+      const events = this.options.events.entries(runId).slice(first - firstSeq(attempt)).map(({ event }) => event)
+      const told = { first, events }
+      first += events.length
+      return told
+    }
   }
 
   #emit (runId: string, event: RunEvent): number {

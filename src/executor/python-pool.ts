@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { errors } from '../errors.js'
 import { bareEnvironment, detectPython, type FoundPython } from './python-detect.js'
 import { PythonWorker, type PythonJob } from './python-worker.js'
-import { Queue, type Ticket } from './queue.js'
+import { Slots, type Ticket } from './slots.js'
 
 export interface PythonPoolOptions {
   /** The interpreter, as it is called on a command line. */
@@ -25,7 +25,7 @@ export class PythonPool {
   /** The Python that was found, or why none was. */
   readonly found: Promise<FoundPython>
   readonly #env: Record<string, string>
-  readonly #queue: Queue
+  readonly #queue: Slots
   readonly #workers = new Set<PythonWorker>()
   #idle: PythonWorker[] = []
   #isClosed = false
@@ -34,7 +34,7 @@ export class PythonPool {
     const { command, searchPath, workers } = options
     this.#env = bareEnvironment(searchPath)
     this.found = detectPython(command, this.#env)
-    this.#queue = new Queue({ maxConcurrent: workers, maxPerUser: workers, maxWaiting: Infinity })
+    this.#queue = new Slots({ maxConcurrent: workers, maxPerUser: workers, maxWaiting: Infinity })
   }
 
   async isAvailable (): Promise<boolean> {

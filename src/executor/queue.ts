@@ -1,167 +1,99 @@
-/** A place in the queue, or a slot. */
-export interface Ticket {
-  /** Resolves when the run may go on; at once where a slot was free. */
-  readonly turn: Promise<void>
-  /** 0: has its slot; 1: the next to get one … */
-  readonly position: number
-  /** Gives the slot or the place back. Again: nothing happens. */
+import type { AgentInput } from './agent-context.js'
+import { tellPosition, type EventLog } from './event-log.js'
+import type { Assignment, Ending, Executor } from './executor.js'
+import type { Slots, Ticket } from './slots.js'
+import type { DoneStep } from './step-record.js'
+import type { Run } from '../schemas.js'
+
+/** A run with what it takes to make it, but for a slot. */
+export type Begun = Omit<Assignment, 'ticket'>
+
+/** An unfinished run that was taken over. */
+export interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: DoneStep[] }
+
+/** The place of a run that is about to begin. */
+export interface Place {
+  /** Who is to have it; null: whoever takes it from the queue. */
+  readonly owner: string | null
+  /** Whether it has to wait for a slot. */
+  readonly waits: boolean
+  /** The run has begun: it goes its way. */
+  take (begun: Begun): void
+  /** It has not. Again, or after `take`: nothing happens. */
   leave (): void
 }
 
-export interface QueueOptions {
-  maxConcurrent: number
-  maxPerUser: number
-  maxWaiting: number
+/** Brings runs from where they begin to where they are made: so many at a time, and everybody's in turn. */
+export interface RunQueue {
+  /** Finds a place for a user's run; undefined: the queue is full. */
+  enter (userId: string): Promise<Place | undefined>
+  /** Tells whoever makes a run elsewhere that it is to end; they hear of it from the database, if not sooner. */
+  cancel (runId: string): void
+  /** Takes nothing more from it. */
+  stop (): Promise<void>
 }
 
-/**
- * Who runs when, in one process: so many runs at once, so many of them one user's. Whoever waits is served in
- * turn by user, so that a user with a hundred runs does not stand before one with a single run.
- */
-export class Queue {
-  #running = 0
-  #waiting = 0
-  #users = new Map<string, UserLine>()
+interface Positions { onMove (position: number): void, tell (to: (position: number) => void): void }
 
-  constructor (private readonly options: QueueOptions) {}
+/** The queue of one process, in which whoever begins a run makes it, too. */
+export class LocalQueue implements RunQueue {
+  /**
+   * @param owner this process, as the owner of its runs.
+   * @param hasWorkers whether it makes runs at all; those that it begins else wait in the database for a process that does.
+   */
+  constructor (
+    private readonly owner: string,
+    private readonly slots: Slots,
+    private readonly executor: Executor,
+    private readonly events: EventLog,
+    private readonly hasWorkers: boolean
+  ) {}
 
-  get running (): number { return this.#running }
-  get waiting (): number { return this.#waiting }
+  async enter (userId: string): Promise<Place | undefined> {
+    if (!this.hasWorkers) return { owner: null, waits: true, take () {}, leave () {} }
+    const position = this.#tellLater()
+    const ticket = this.slots.enter(userId, position.onMove)
+    let isTaken = false
+    return ticket && {
+      owner: this.owner,
+      waits: ticket.position > 0,
+      take: begun => {
+        isTaken = true
+        this.#launch(begun, ticket, position)
+      },
+      leave: () => { if (!isTaken) ticket.leave() }
+    }
+  }
 
   /**
-   * Takes a slot or a place; undefined: the queue is full.
-   * @param onMove is told the position of a run that waits, now and as it gets better.
+   * Makes a run that has begun before, however many wait. Resolves when it has ended here.
+   * @param told what was told of this attempt already.
    */
-  enter (userId: string, onMove: OnMove = () => {}): Ticket | undefined {
-    const isFull = this.#waiting >= this.options.maxWaiting
-    return isFull && !this.#isFree(userId) ? undefined : this.force(userId, onMove)
+  takeOver ({ run, userId, cancel, input, steps }: Claimed, told?: Assignment['told']): Promise<Ending> {
+    const position = this.#tellLater()
+    const ticket = this.slots.force(userId, position.onMove)
+    const ended = this.#launch({ ...input, steps, run, userId, told }, ticket, position)
+    if (cancel) this.executor.cancel(run.runId)
+    return ended
   }
 
-  /** Takes a slot, or a place even in a full queue: for a run that has begun before and has to go on. */
-  force (userId: string, onMove: OnMove = () => {}): Ticket {
-    const line = this.#lineOf(userId)
-    const place: Place = new Place(() => this.#leave(userId, place), () => this.#positionOf(place), onMove)
-    if (this.#isFree(userId)) {
-      this.#admit(line, place)
-    } else {
-      // Behind those who wait already, not where its user's runs happened to begin.
-      if (line.waiting.length === 0) this.#moveToEnd(userId, line)
-      line.waiting.push(place)
-      this.#waiting++
-      place.moved(place.position)
+  cancel (): void {}
+
+  async stop (): Promise<void> {}
+
+  #launch (begun: Begun, ticket: Ticket, position: Positions): Promise<Ending> {
+    const ended = this.executor.launch({ ...begun, ticket })
+    position.tell(tellPosition(this.events, begun.run.runId))
+    if (ticket.position > 0) position.onMove(ticket.position)
+    return ended
+  }
+
+  /** Positions are told only after the attempt has its own record. */
+  #tellLater (): Positions {
+    let tell = (_position: number) => {}
+    return {
+      onMove: position => tell(position),
+      tell: to => { tell = to }
     }
-    return place
-  }
-
-  /** Whether a user's next run has its slot at once. Own earlier runs go first; those of others wait for their own slots, or there would be none. */
-  #isFree (userId: string): boolean {
-    const line = this.#users.get(userId)
-    return this.#running < this.options.maxConcurrent &&
-      (!line || (line.waiting.length === 0 && line.running < this.options.maxPerUser))
-  }
-
-  #lineOf (userId: string): UserLine {
-    let line = this.#users.get(userId)
-    if (!line) {
-      line = { running: 0, waiting: [] }
-      this.#users.set(userId, line)
-    }
-    return line
-  }
-
-  #hasSlot (line: UserLine): boolean {
-    return this.#running < this.options.maxConcurrent && line.running < this.options.maxPerUser
-  }
-
-  #admit (line: UserLine, place: Place): void {
-    this.#running++
-    line.running++
-    place.admit()
-  }
-
-  #leave (userId: string, place: Place): void {
-    const line = this.#lineOf(userId)
-    if (place.admitted) {
-      this.#running--
-      line.running--
-    } else {
-      line.waiting.splice(line.waiting.indexOf(place), 1)
-      this.#waiting--
-    }
-    this.#drop(userId, line)
-    this.#advance()
-  }
-
-  #drop (userId: string, line: UserLine): void {
-    if (line.running === 0 && line.waiting.length === 0) this.#users.delete(userId)
-  }
-
-  #advance (): void {
-    if (this.#waiting === 0) return
-    for (const [userId, line] of [...this.#users]) {
-      if (line.waiting.length === 0 || !this.#hasSlot(line)) continue
-      this.#waiting--
-      this.#admit(line, line.waiting.shift()!)
-      this.#moveToEnd(userId, line)
-    }
-    this.#order().forEach((place, index) => place.moved(index + 1))
-  }
-
-  #moveToEnd (userId: string, line: UserLine): void {
-    this.#users.delete(userId)
-    this.#users.set(userId, line)
-  }
-
-  #positionOf (place: Place): number {
-    return this.#order().indexOf(place) + 1
-  }
-
-  /** Those who wait in the order they will be served, as far as it is known now: round by round, one of each user. */
-  #order (): Place[] {
-    const lines = [...this.#users.values()].map(line => line.waiting)
-    const rounds = Math.max(0, ...lines.map(line => line.length))
-    return Array.from({ length: rounds }, (_, round) => lines.flatMap(line => line[round] ?? [])).flat()
-  }
-}
-
-type OnMove = (position: number) => void
-
-const LAST_FEW = 5
-
-interface UserLine { running: number, waiting: Place[] }
-
-class Place implements Ticket {
-  admitted = false
-  readonly turn: Promise<void>
-  #resolve!: () => void
-  #left = false
-  #told = Infinity
-
-  constructor (
-    private readonly onLeave: () => void,
-    private readonly findPosition: () => number,
-    private readonly onMove: (position: number) => void
-  ) {
-    this.turn = new Promise(resolve => { this.#resolve = resolve })
-  }
-
-  get position (): number { return this.admitted ? 0 : this.findPosition() }
-
-  admit (): void {
-    this.admitted = true
-    this.#resolve()
-  }
-
-  /** Far from its turn a place tells only when it has got twice as near: a thousand who wait are not told a million times. */
-  moved (position: number): void {
-    if (position >= this.#told || (position > LAST_FEW && position > this.#told / 2)) return
-    this.#told = position
-    this.onMove(position)
-  }
-
-  leave (): void {
-    if (this.#left) return
-    this.#left = true
-    this.onLeave()
   }
 }

@@ -1,5 +1,5 @@
 import type { Run, RunEvent } from '../schemas.js'
-import { isFinal, type Entry, type EventLog } from './event-log.js'
+import { firstSeq, isFinal, type Entry, type EventLog } from './event-log.js'
 import { finalEvent } from './final-event.js'
 
 /**
@@ -17,7 +17,7 @@ export function toTrace (entries: readonly Entry[]): Trace {
 }
 
 /** Chunks that a later rewind took back are no part of the response. */
-function findRewound (entries: readonly Entry[]): (seq: number) => boolean {
+function findRewound (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>>): (seq: number) => boolean {
   const spans = entries.flatMap(({ seq, event }) => event.type === 'rewind' ? [{ from: event.to, until: seq }] : [])
   return seq => spans.some(({ from, until }) => seq > from && seq < until)
 }
@@ -29,8 +29,13 @@ function findRewound (entries: readonly Entry[]): (seq: number) => boolean {
 export function restore (log: EventLog, run: Run, trace: Trace | null): void {
   const { runId, agentId, attempt, response } = run
   const events = trace ? eventsOf(trace, response) : beginning(runId, agentId, attempt)
-  log.open(runId, attempt)
-  for (const event of [...events, finalEvent(run)]) log.append(runId, event)
+  log.keep(runId, firstSeq(attempt), [...events, finalEvent(run)])
+}
+
+/** The text that a run's events amount to. */
+export function responseOf (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>>): string {
+  const rewound = findRewound(entries)
+  return entries.map(({ seq, event }) => event.type === 'chunk' && !rewound(seq) ? event.content : '').join('')
 }
 
 /** What an attempt tells before anything else: what the one before had said is not known to it, and comes anew. */

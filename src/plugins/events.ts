@@ -23,7 +23,7 @@ const BEAT = 7_000
 const GOODBYE_MS = 1_000
 
 async function events (app: FastifyInstance): Promise<void> {
-  const log = new MemoryEventLog({ maxBytes: LOG_BYTES, keepMs: KEEP_MS })
+  const log = await createLog(app)
   const streams = new Set<SseStream>()
   const maxMs = app.config.sseMaxSeconds * 1000
 
@@ -57,6 +57,14 @@ async function events (app: FastifyInstance): Promise<void> {
     stream.follow(log, runId, after)
     return this
   }
+}
+
+/** Beside Redis what is told here can be read everywhere. */
+async function createLog ({ redis }: FastifyInstance): Promise<MemoryEventLog> {
+  const options = { maxBytes: LOG_BYTES, keepMs: KEEP_MS }
+  if (!redis) return new MemoryEventLog(options)
+  const { SharedEventLog } = await import('../redis/event-log.js')
+  return new SharedEventLog(redis.link.commands, redis.tail, options)
 }
 
 /** One reader's connection. */
@@ -110,4 +118,4 @@ class SseStream implements Reader {
   }
 }
 
-export default fp(events, { name: 'events' })
+export default fp(events, { name: 'events', dependencies: ['redis'] })

@@ -6,13 +6,11 @@ import { startDemoModel } from '../demo/demo-model.js'
 import { errors, ServiceError } from '../errors.js'
 import { Executor, type RunStore } from '../executor/executor.js'
 import { Gateway } from '../executor/gateway.js'
-import { Queue } from '../executor/queue.js'
 import type { Run } from '../schemas.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     gateway: Gateway
-    queue: Queue
     executor: Executor
     /** Whether the service is about to end, so that no new run begins. */
     isDraining (): boolean
@@ -32,11 +30,6 @@ async function executor (app: FastifyInstance): Promise<void> {
   const { config } = app
   const closing = new AbortController()
   const gateway = new Gateway({ ...await findGateway(app), model: config.model, modelIsChosen: config.modelIsChosen })
-  const queue = new Queue({
-    maxConcurrent: config.maxConcurrentRuns,
-    maxPerUser: config.maxRunsPerUser,
-    maxWaiting: config.maxQueuedRuns
-  })
   const executor = new Executor({
     gateway,
     python: app.python,
@@ -50,11 +43,11 @@ async function executor (app: FastifyInstance): Promise<void> {
   let draining = false
 
   app.decorate('gateway', gateway)
-  app.decorate('queue', queue)
   app.decorate('executor', executor)
   app.decorate('isDraining', () => draining)
   app.decorate('drain', async () => {
     draining = true
+    await app.queue.stop()
     await executor.drain(config.drainSeconds * 1000)
   })
 
@@ -82,9 +75,15 @@ function createStore ({ database, config }: FastifyInstance, closing: AbortSigna
     async start (runId, attempt) {
       await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
     },
-    async record (runId, attempt, { number, summary, record, credits }) {
+    async record (runId, attempt, { number, summary, record, credits, told }) {
       const { isEnough } = await persist(() => database.call<{ isEnough: boolean }>('record_step', {
-        p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { ...summary, startedAt: summary.startedAt.toISOString() }, p_record: record, p_credits: credits
+        p_run_id: runId,
+        p_attempt: attempt,
+        p_number: number,
+        p_step: { ...summary, startedAt: summary.startedAt.toISOString() },
+        p_record: record,
+        p_credits: credits,
+        p_told: told
       }), closing)
       return isEnough
     },

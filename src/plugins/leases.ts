@@ -1,55 +1,36 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { tellPosition } from '../executor/event-log.js'
-import type { AgentInput } from '../executor/agent-context.js'
-import type { DoneStep } from '../executor/step-record.js'
-import { restore, type Trace } from '../executor/trace.js'
-import type { Run } from '../schemas.js'
+import { LEASE_SECONDS } from '../executor/lease.js'
+import type { Claimed } from '../executor/queue.js'
+import { repeat } from './repeat.js'
 
-declare module 'fastify' {
-  interface FastifyInstance {
-    leases: {
-      /** This process, as the owner of its runs. */
-      readonly owner: string
-      readonly seconds: number
-    }
-  }
-}
-
-/** How long a run stays with a process that says nothing: after a crash nobody goes on with it sooner. */
-const LEASE_SECONDS = 6
-/** How often the process says that it lives, and looks for runs to take over and for the end of those that run elsewhere. */
+/** How often the process says that it lives, and looks for runs to take over. */
 const LOOK_MS = 1_000
 /** Where nobody has unfinished runs that is enough less often, once the first minutes of a deploy are over. */
 const IDLE_LOOK_MS = 15_000
 const ALERT_MS = 5 * 60_000
 const MAX_CLAIM = 50
+/** How often, and how many at a time, runs are put into the shared queue that Redis may have lost. */
+const RESTORE_MS = 30_000
+const MAX_RESTORE = 1_000
 /** A database that does not answer is not waited for at the end. */
 const HAND_OVER_MS = 3_000
-const ERASE_MS = 60 * 60_000
-const ERASE_LIMIT = 500
-
-interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: DoneStep[] }
-interface Ended { run: Run, trace: Trace | null }
 
 /** A run belongs to a process for as long as that says that it lives; what is left behind is taken over. */
 async function leases (app: FastifyInstance): Promise<void> {
-  const { database, executor, events, queue, config } = app
-  const owner = randomUUID()
+  const { database, executor, events, slots, localQueue, sharedQueue, redis, config, owner } = app
   const startedAt = Date.now()
   let nextClaim = 0
+  let nextRestore = 0
   let doubtfulUntil = 0
   let unknownBefore = new Set<string>()
-  app.decorate('leases', { owner, seconds: LEASE_SECONDS })
 
   // The data directory is this process's alone: whoever had runs before is dead.
   if (config.database.kind === 'embedded') await database.call('release_runs', { p_owner: null, p_crashed: true })
 
-  const stopLooking = repeat(LOOK_MS, look)
-  const stopTelling = repeat(LOOK_MS, tellEnded)
-  const stopErasing = repeat(ERASE_MS, erase)
+  const stopLooking = repeat(app, LOOK_MS, look)
+  redis?.link.on('forgot', () => { nextRestore = nextClaim = 0 })
 
   app.addHook('preClose', async () => {
     // Readers here of runs elsewhere have waited in vain.
@@ -60,7 +41,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   /** After the executor has let go of all: from here on others may have them. */
   async function handOver (): Promise<void> {
     try {
-      await Promise.all([stopLooking(), stopTelling(), stopErasing()])
+      await stopLooking()
       await database.call('release_runs', { p_owner: owner })
     } catch (err) {
       app.log.warn({ err }, 'runs could not be handed over: they are taken over when their leases end')
@@ -70,7 +51,10 @@ async function leases (app: FastifyInstance): Promise<void> {
   /** First its own life, then others' deaths: after a time without database it would else take over what it has. */
   async function look (): Promise<void> {
     if (executor.size > 0) await heartbeat()
-    await claim()
+    if (app.isDraining() || Date.now() < nextClaim) return
+    const outstanding = await takeOver()
+    const isAlert = outstanding || Date.now() - startedAt < ALERT_MS
+    nextClaim = isAlert ? 0 : Date.now() + IDLE_LOOK_MS
   }
 
   async function heartbeat (): Promise<void> {
@@ -98,70 +82,46 @@ async function leases (app: FastifyInstance): Promise<void> {
     if (given.length > 0) await database.call('release_runs', { p_owner: owner, p_run_ids: given })
   }
 
-  /** Takes over what nobody has, as far as there are slots. */
-  async function claim (): Promise<void> {
-    const room = Math.min(MAX_CLAIM, config.maxConcurrentRuns - queue.running)
-    if (room <= 0 || app.isDraining() || Date.now() < nextClaim) return
+  /** Beside a shared queue only the dead's runs are taken over here: the others are in it, or are put in again. */
+  async function takeOver (): Promise<boolean> {
+    if (!sharedQueue || !redis?.link.isUp) return claim(false)
+    const [claimed, restored] = [await claim(true), await restore()]
+    return claimed || restored
+  }
+
+  /** Takes over what nobody has, as far as there are slots; returns whether anything is unfinished anywhere. */
+  async function claim (onlyLapsed: boolean): Promise<boolean> {
+    const room = Math.min(MAX_CLAIM, config.maxConcurrentRuns - slots.running)
+    if (room <= 0) return true
     const { claimed, outstanding } = await database.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', {
-      p_owner: owner, p_lease_seconds: LEASE_SECONDS, p_limit: room, p_python: await app.python.isAvailable()
+      p_owner: owner,
+      p_lease_seconds: LEASE_SECONDS,
+      p_limit: room,
+      p_python: await app.python.isAvailable(),
+      // Beside Redis others may have told of it already.
+      p_keep_first: !redis,
+      p_lapsed: onlyLapsed
     })
-    claimed.forEach(takeOver)
-    const isAlert = outstanding || Date.now() - startedAt < ALERT_MS
-    nextClaim = isAlert ? 0 : Date.now() + IDLE_LOOK_MS
+    for (const run of claimed) takeOn(run)
+    return outstanding
   }
 
-  function takeOver ({ run, userId, cancel, input, steps }: Claimed): void {
-    app.log.info({ runId: run.runId, attempt: run.attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    // Told only after the attempt has its own record.
-    let onMove = (_position: number) => {}
-    const ticket = queue.force(userId, position => onMove(position))
-    executor.launch({ ...input, steps, run, userId, ticket })
-    onMove = tellPosition(events, run.runId)
-    if (ticket.position > 0) onMove(ticket.position)
-    if (cancel) executor.cancel(run.runId)
+  function takeOn (claimed: Claimed): void {
+    const { run: { runId, attempt }, userId } = claimed
+    app.log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
+    localQueue.takeOver(claimed)
   }
 
-  /** Readers here of runs elsewhere get the whole of it when it has ended. */
-  async function tellEnded (): Promise<void> {
-    const awaited = events.awaited().filter(runId => !executor.progressOf(runId))
-    if (awaited.length === 0) return
-    const ended = await database.call<Ended[]>('get_ended_runs', { p_run_ids: awaited })
-    for (const { run, trace } of ended) {
-      if (events.last(run.runId) === undefined) restore(events, run, trace)
-    }
-  }
-
-  async function erase (): Promise<void> {
-    let erased
-    do {
-      ({ erased } = await database.call<{ erased: number }>('erase_old_runs', {
-        p_days: config.runRetentionDays, p_limit: ERASE_LIMIT
-      }))
-    } while (erased === ERASE_LIMIT && !app.isDraining())
-  }
-
-  /** Does a thing again and again, never twice at a time; a database that is away is the next round's to find back. */
-  function repeat (ms: number, task: () => Promise<void>): () => Promise<void> {
-    let running = Promise.resolve()
-    let busy = false
-    let failing = false
-    const round = () => {
-      if (busy) return
-      busy = true
-      running = task().then(() => { failing = false }, async err => {
-        // Of a database that is away the watch tells; of another trouble this does, once and not once a second.
-        if (failing || !await database.isUp()) return
-        app.log.warn({ err }, 'the database could not be asked: it is asked again and again')
-        failing = true
-      }).finally(() => { busy = false })
-    }
-    const timer = setInterval(round, ms).unref()
-    setImmediate(round)
-    return () => {
-      clearInterval(timer)
-      return running
-    }
+  /** Puts into the queue what waits and is not in it: given up by a process that ended, or lost by Redis. */
+  async function restore (): Promise<boolean> {
+    const isFull = Date.now() >= nextRestore
+    const { runs, outstanding } = await database.call<{ runs: Array<{ runId: string, userId: string }>, outstanding: boolean }>(
+      'list_waiting_runs', { p_limit: MAX_RESTORE, p_queued: isFull })
+    // Where Redis goes away meanwhile the next look finds them again.
+    const isDone = runs.length === 0 || await sharedQueue!.put(runs).then(() => true, () => false)
+    if (isFull && isDone) nextRestore = Date.now() + RESTORE_MS
+    return outstanding
   }
 }
 
-export default fp(leases, { name: 'leases', dependencies: ['database', 'events', 'executor'] })
+export default fp(leases, { name: 'leases', dependencies: ['database', 'events', 'executor', 'queue'] })

@@ -3,11 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '../errors.js'
-import { firstSeq, follow, isFinal, tellPosition } from '../executor/event-log.js'
+import { firstSeq, follow, isFinal } from '../executor/event-log.js'
 import type { CachedAnswer } from '../executor/agent-context.js'
+import { LEASE_SECONDS } from '../executor/lease.js'
+import type { Place } from '../executor/queue.js'
 import type { Rates } from '../executor/price.js'
 import type { Agent } from '../executor/prompt.js'
-import { restore, type Trace } from '../executor/trace.js'
+import { responseOf, restore, type Trace } from '../executor/trace.js'
 import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '../schemas.js'
 
 /** What it takes to begin a run. */
@@ -67,42 +69,39 @@ const RETRY_AFTER = 5
 /** How long another process may take to end a run that was cancelled: its heartbeat and its settlement. */
 const CANCEL_POLL_MS = 250
 const CANCEL_POLLS = 40
+const FIRST_CANCEL_POLL_MS = 20
 
 interface Begun { run: Run, agent: Agent, rates?: Rates, cached?: CachedAnswer | null, joined: boolean }
 
 async function runs (app: FastifyInstance): Promise<void> {
-  const { database, executor, queue, events, leases, config } = app
+  const { database, executor, queue, events, config } = app
   app.decorate('runs', { begin, get, list, resume, cancel, finalEvent })
 
   async function begin (request: RunRequest): Promise<Run> {
     if (app.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
-    let onMove = (_position: number) => {}
-    const ticket = queue.enter(request.userId, position => onMove(position))
-    if (!ticket) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
+    const place = await queue.enter(request.userId)
+    if (!place) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
-      const { run, agent, rates, cached, joined } = await beginOrAdopt(request, ticket.position > 0)
-      if (joined) {
-        ticket.leave()
-        await bringBack(run)
-        return run
-      }
-      executor.launch({ ...request, run, agent, rates, cached, ticket })
-      onMove = tellPosition(events, run.runId)
-      if (ticket.position > 0) onMove(ticket.position)
+      const { run, agent, rates, cached, joined } = await beginOrAdopt(request, place)
+      if (joined) await bringBack(run)
+      else place.take({ ...request, run, agent, rates, cached })
       return run
-    } catch (error) {
-      ticket.leave()
-      throw error
+    } finally {
+      place.leave()
     }
   }
 
-  async function beginOrAdopt (request: RunRequest, waiting: boolean): Promise<Begun> {
+  async function beginOrAdopt (request: RunRequest, { owner, waits }: Place): Promise<Begun> {
     const { userId, runId } = request
-    const capable = { p_python: await app.python.isAvailable(), p_waiting: waiting }
-    if (!runId) return database.call<Begun>('begin_run', { ...toArguments(request), ...capable })
-    return database.call<Begun>('adopt_run', {
-      p_user_id: userId, p_run_id: runId, p_owner: leases.owner, p_lease_seconds: leases.seconds, ...capable
-    })
+    const place = {
+      p_owner: owner,
+      p_lease_seconds: owner ? LEASE_SECONDS : 0,
+      p_waiting: waits,
+      // What begins without an owner goes to a process that can.
+      p_python: owner === null || await app.python.isAvailable()
+    }
+    if (runId) return database.call<Begun>('adopt_run', { p_user_id: userId, p_run_id: runId, ...place })
+    return database.call<Begun>('begin_run', { ...toArguments(request), ...place })
   }
 
   function toArguments ({ userId, agentId, messages, functionResults, responseFormat, agent, idempotencyKey }: RunRequest) {
@@ -111,8 +110,6 @@ async function runs (app: FastifyInstance): Promise<void> {
       p_agent_id: agentId,
       p_request_hash: createHash('sha256').update(JSON.stringify([agentId, messages, functionResults, agent, ...(responseFormat ? [responseFormat] : [])])).digest('hex'),
       p_input: { messages, functionResults, responseFormat },
-      p_owner: leases.owner,
-      p_lease_seconds: leases.seconds,
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,
       p_models: [config.model, ...config.fallbackModels]
@@ -142,13 +139,16 @@ async function runs (app: FastifyInstance): Promise<void> {
       p_agent_id: agentId ?? null,
       p_after: cursor ?? null
     })
-    return { runs: page.runs.map(withProgress), nextCursor: page.next }
+    return { runs: await Promise.all(page.runs.map(withProgress)), nextCursor: page.next }
   }
 
-  /** What was said so far stands in the database only at the end. */
-  function withProgress (run: Run): Run {
-    const progress = run.finishedAt ? undefined : executor.progressOf(run.runId)
-    return progress ? { ...run, response: progress.response, usage: progress.usage } : run
+  /** What was said so far stands in the database only at the end; elsewhere it was told by Redis, if at all. */
+  async function withProgress (run: Run): Promise<Run> {
+    if (run.finishedAt) return run
+    const progress = executor.progressOf(run.runId)
+    if (progress) return { ...run, response: progress.response, usage: progress.usage }
+    const told = await events.read(run.runId).catch(() => [])
+    return told.length > 0 ? { ...run, response: responseOf(told) } : run
   }
 
   async function resume (userId: string, runId: string, after: number): Promise<Run> {
@@ -165,10 +165,11 @@ async function runs (app: FastifyInstance): Promise<void> {
 
   async function cancel (userId: string, runId: string): Promise<Run> {
     let run = await database.call<Run>('cancel_run', { p_user_id: userId, p_run_id: runId })
-    // Where it is under way here it is stopped at once, and elsewhere by its owner's next heartbeat.
+    // Where it is under way here it is stopped at once, and elsewhere when its owner hears of it.
     if (await executor.cancel(runId)) return fetch(userId, runId)
+    if (!run.finishedAt) queue.cancel(runId)
     for (let polls = 0; !run.finishedAt && polls < CANCEL_POLLS && !app.isDraining(); polls++) {
-      await delay(CANCEL_POLL_MS)
+      await delay(Math.min(CANCEL_POLL_MS, FIRST_CANCEL_POLL_MS * 2 ** polls))
       run = await fetch(userId, runId)
     }
     return run
@@ -193,4 +194,4 @@ async function runs (app: FastifyInstance): Promise<void> {
   }
 }
 
-export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor', 'leases', 'python'] })
+export default fp(runs, { name: 'runs', dependencies: ['database', 'redis', 'events', 'executor', 'queue', 'python'] })

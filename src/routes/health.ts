@@ -33,7 +33,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
     return reply.code(ready ? 200 : 503).send({
       status: ready ? 'ready' : 'not_ready',
       database: database ? 'up' : 'down',
-      redis: 'off',
+      redis: app.redis ? app.redis.link.isUp ? 'up' : 'down' : 'off',
       gateway: gateway ? 'up' : 'down',
       python,
       draining,

@@ -6,7 +6,7 @@ import { startPgbouncer } from '../doubles/pgbouncer.js'
 import { createPostgres, findPostgres } from '../helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
-const VERSION = { version: 3, oldest: 1, writable: true }
+const VERSION = { version: 4, oldest: 1, writable: true }
 
 async function createTested (t: Test): Promise<string> {
   const url = await createPostgres(t)

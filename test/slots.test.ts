@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { Queue, type Ticket } from '../src/executor/queue.js'
+import { Slots, type Ticket } from '../src/executor/slots.js'
 
 /** A queue whose tickets have names: the user's letter and a number. */
 function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) {
-  const queue = new Queue({ maxConcurrent, maxPerUser, maxWaiting })
+  const queue = new Slots({ maxConcurrent, maxPerUser, maxWaiting })
   const tickets = new Map<string, Ticket>()
   /** What each ticket was told of its position. */
   const told: Record<string, number[]> = {}
@@ -140,7 +140,7 @@ t.test('whatever comes and goes: never too many, nobody waits beside a free slot
     { weight: 2, arbitrary: fc.record({ leave: fc.nat() }) }
   ), { maxLength: 80 })
   await t.resolves(fc.assert(fc.asyncProperty(limits, steps, async (limits, steps) => {
-    const queue = new Queue(limits)
+    const queue = new Slots(limits)
     const present: Array<{ user: string, ticket: Ticket, told: number[] }> = []
     const everyTurn: Array<Promise<void>> = []
     const isRunning = ({ ticket }: { ticket: Ticket }) => ticket.position === 0

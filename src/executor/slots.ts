@@ -1,0 +1,167 @@
+/** A place in the line, or a slot. */
+export interface Ticket {
+  /** Resolves when the run may go on; at once where a slot was free. */
+  readonly turn: Promise<void>
+  /** 0: has its slot; 1: the next to get one … */
+  readonly position: number
+  /** Gives the slot or the place back. Again: nothing happens. */
+  leave (): void
+}
+
+export interface SlotsOptions {
+  maxConcurrent: number
+  maxPerUser: number
+  maxWaiting: number
+}
+
+/**
+ * Who runs when, in one process: so many runs at once, so many of them one user's. Whoever waits is served in
+ * turn by user, so that a user with a hundred runs does not stand before one with a single run.
+ */
+export class Slots {
+  #running = 0
+  #waiting = 0
+  #users = new Map<string, UserLine>()
+
+  constructor (private readonly options: SlotsOptions) {}
+
+  get running (): number { return this.#running }
+  get waiting (): number { return this.#waiting }
+
+  /**
+   * Takes a slot or a place; undefined: too many wait.
+   * @param onMove is told the position of a run that waits, now and as it gets better.
+   */
+  enter (userId: string, onMove: OnMove = () => {}): Ticket | undefined {
+    const isFull = this.#waiting >= this.options.maxWaiting
+    return isFull && !this.#isFree(userId) ? undefined : this.force(userId, onMove)
+  }
+
+  /** Takes a slot, or a place even in a full line: for a run that has begun before and has to go on. */
+  force (userId: string, onMove: OnMove = () => {}): Ticket {
+    const line = this.#lineOf(userId)
+    const place: Place = new Place(() => this.#leave(userId, place), () => this.#positionOf(place), onMove)
+    if (this.#isFree(userId)) {
+      this.#admit(line, place)
+    } else {
+      // Behind those who wait already, not where its user's runs happened to begin.
+      if (line.waiting.length === 0) this.#moveToEnd(userId, line)
+      line.waiting.push(place)
+      this.#waiting++
+      place.moved(place.position)
+    }
+    return place
+  }
+
+  /** Whether a user's next run has its slot at once. Own earlier runs go first; those of others wait for their own slots, or there would be none. */
+  #isFree (userId: string): boolean {
+    const line = this.#users.get(userId)
+    return this.#running < this.options.maxConcurrent &&
+      (!line || (line.waiting.length === 0 && line.running < this.options.maxPerUser))
+  }
+
+  #lineOf (userId: string): UserLine {
+    let line = this.#users.get(userId)
+    if (!line) {
+      line = { running: 0, waiting: [] }
+      this.#users.set(userId, line)
+    }
+    return line
+  }
+
+  #hasSlot (line: UserLine): boolean {
+    return this.#running < this.options.maxConcurrent && line.running < this.options.maxPerUser
+  }
+
+  #admit (line: UserLine, place: Place): void {
+    this.#running++
+    line.running++
+    place.admit()
+  }
+
+  #leave (userId: string, place: Place): void {
+    const line = this.#lineOf(userId)
+    if (place.admitted) {
+      this.#running--
+      line.running--
+    } else {
+      line.waiting.splice(line.waiting.indexOf(place), 1)
+      this.#waiting--
+    }
+    this.#drop(userId, line)
+    this.#advance()
+  }
+
+  #drop (userId: string, line: UserLine): void {
+    if (line.running === 0 && line.waiting.length === 0) this.#users.delete(userId)
+  }
+
+  #advance (): void {
+    if (this.#waiting === 0) return
+    for (const [userId, line] of [...this.#users]) {
+      if (line.waiting.length === 0 || !this.#hasSlot(line)) continue
+      this.#waiting--
+      this.#admit(line, line.waiting.shift()!)
+      this.#moveToEnd(userId, line)
+    }
+    this.#order().forEach((place, index) => place.moved(index + 1))
+  }
+
+  #moveToEnd (userId: string, line: UserLine): void {
+    this.#users.delete(userId)
+    this.#users.set(userId, line)
+  }
+
+  #positionOf (place: Place): number {
+    return this.#order().indexOf(place) + 1
+  }
+
+  /** Those who wait in the order they will be served, as far as it is known now: round by round, one of each user. */
+  #order (): Place[] {
+    const lines = [...this.#users.values()].map(line => line.waiting)
+    const rounds = Math.max(0, ...lines.map(line => line.length))
+    return Array.from({ length: rounds }, (_, round) => lines.flatMap(line => line[round] ?? [])).flat()
+  }
+}
+
+type OnMove = (position: number) => void
+
+const LAST_FEW = 5
+
+interface UserLine { running: number, waiting: Place[] }
+
+class Place implements Ticket {
+  admitted = false
+  readonly turn: Promise<void>
+  #resolve!: () => void
+  #left = false
+  #told = Infinity
+
+  constructor (
+    private readonly onLeave: () => void,
+    private readonly findPosition: () => number,
+    private readonly onMove: (position: number) => void
+  ) {
+    this.turn = new Promise(resolve => { this.#resolve = resolve })
+  }
+
+  get position (): number { return this.admitted ? 0 : this.findPosition() }
+
+  admit (): void {
+    this.admitted = true
+    this.#resolve()
+  }
+
+  /** Far from its turn a place tells only when it has got twice as near: a thousand who wait are not told a million times. */
+  moved (position: number): void {
+    if (position >= this.#told || (position > LAST_FEW && position > this.#told / 2)) return
+    this.#told = position
+    this.onMove(position)
+  }
+
+  leave (): void {
+    if (this.#left) return
+    this.#left = true
+    this.onLeave()
+  }
+}

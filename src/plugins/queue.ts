@@ -1,0 +1,60 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Logger } from 'pino'
+import { LEASE_SECONDS } from '../executor/lease.js'
+import { LocalQueue, type RunQueue } from '../executor/queue.js'
+import { Slots } from '../executor/slots.js'
+import type { SharedEventLog } from '../redis/event-log.js'
+import type { Claim, SharedQueue } from '../redis/queue.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Who makes how many runs here. */
+    slots: Slots
+    queue: RunQueue
+    /** The queue of this process alone. */
+    localQueue: LocalQueue
+    /** The queue of all processes, where they are joined by Redis. */
+    sharedQueue?: SharedQueue
+  }
+}
+
+async function queuePlugin (app: FastifyInstance): Promise<void> {
+  const { config, executor, events, owner } = app
+  const { maxConcurrentRuns: maxConcurrent, maxRunsPerUser: maxPerUser, maxQueuedRuns: maxWaiting } = config
+  const slots = new Slots({ maxConcurrent, maxPerUser, maxWaiting })
+  const local = new LocalQueue(owner, slots, executor, events, maxConcurrent > 0)
+  const shared = await createShared(app, local)
+  const queue: RunQueue = shared ?? local
+  app.decorate('slots', slots)
+  app.decorate('localQueue', local)
+  app.decorate('sharedQueue', shared)
+  app.decorate('queue', queue)
+  app.addHook('preClose', () => shared?.close())
+}
+
+async function createShared (app: FastifyInstance, local: LocalQueue): Promise<SharedQueue | undefined> {
+  const { redis, config, database, owner } = app
+  if (!redis) return undefined
+  const { SharedQueue } = await import('../redis/queue.js')
+  return new SharedQueue({
+    link: redis.link,
+    connection: redis.link.connect(),
+    local,
+    events: app.events as SharedEventLog,
+    tail: redis.tail,
+    onCancel: runId => { app.executor.cancel(runId) },
+    maxConcurrent: config.maxConcurrentRuns,
+    maxWaiting: config.maxQueuedRuns,
+    log: app.log as Logger,
+    claim: async runId => database.call<Claim>('claim_run', {
+      p_run_id: runId,
+      p_owner: owner,
+      p_lease_seconds: LEASE_SECONDS,
+      p_max_per_user: config.maxRunsPerUser,
+      p_python: await app.python.isAvailable()
+    })
+  })
+}
+
+export default fp(queuePlugin, { name: 'queue', dependencies: ['database', 'redis', 'events', 'python', 'executor'] })

@@ -1,0 +1,37 @@
+/** A Redis that only an operator can make fit; the message is one line for them, without its password. */
+export class UnfitRedisError extends Error {}
+
+/** Streams trimmed by number, and what BullMQ asks for. */
+const OLDEST_VERSION = [6, 2]
+
+/** What makes a server unfit, by its `INFO`: a sentence for an operator; undefined: nothing. */
+export function judgeServer (info: string): string | undefined {
+  const facts = Object.fromEntries(info.split(/\r?\n/).map(line => line.split(':') as [string, string]))
+  const { redis_version: version = '0', redis_mode: mode, role, maxmemory_policy: policy } = facts
+  if (isOlder(version)) return `the server is Redis ${version}; ${OLDEST_VERSION.join('.')} or newer is needed`
+  if (mode === 'cluster') return 'the server is a Redis Cluster; a single server, or its primary, is needed'
+  if (role === 'slave') return 'the server is a read-only replica; the address of its primary is needed'
+  if (policy && policy !== 'noeviction') {
+    return `the server's maxmemory-policy is ${policy}, which throws away what waits in queues; set it to noeviction`
+  }
+}
+
+function isOlder (version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [oldestMajor, oldestMinor] = OLDEST_VERSION as [number, number]
+  return major < oldestMajor || (major === oldestMajor && minor < oldestMinor)
+}
+
+/** Why a server does not let this service in, where only an operator can mend it; undefined for what may go by. */
+export function explainRefusal ({ message = '', code = '' }: Error & { code?: string }): string | undefined {
+  if (/^NOAUTH|no password|without any password/.test(message)) return 'the server needs a password: redis://:<password>@<host>:<port>'
+  if (/^WRONGPASS|invalid (username-)?password/.test(message)) return 'the server does not accept this user and password'
+  if (/^NOPERM/.test(message)) return `the server does not allow this user what is needed (${message})`
+  if (/DB index is out of range/.test(message)) return 'the server has no database of this number'
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || /wrong version number|packet length too long/.test(message)) {
+    return 'the server does not speak TLS: begin the URL with redis://'
+  }
+  if (/^(CERT_|UNABLE_TO_|DEPTH_ZERO_SELF|SELF_SIGNED_|INVALID_CA|ERR_TLS_)/.test(code)) {
+    return `the server's certificate was not accepted (${message}): name its authority by REDIS_CA`
+  }
+}

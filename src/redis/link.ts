@@ -1,0 +1,131 @@
+import { EventEmitter } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis, type RedisOptions } from 'ioredis'
+import type { Logger } from 'pino'
+import type { RedisConfig } from '../config.js'
+import { explainRefusal, judgeServer, UnfitRedisError } from './fitness.js'
+
+/** What all keys of this service begin with. */
+export const PREFIX = 'jeesi'
+
+const FIRST_ANSWER_MS = 2_000
+/** How often Redis is asked whether it is there, and whether it still knows what it was told. */
+const PULSE_MS = 1_000
+/** A command that takes longer has failed: what waits for it can go on without Redis. */
+const COMMAND_TIMEOUT_MS = 2_000
+const CONNECT_TIMEOUT_MS = 5_000
+const MAX_RECONNECT_MS = 1_000
+/** A key that is there for as long as Redis has not lost its data. */
+const MARKER = `${PREFIX}:marker`
+
+interface LinkEvents { up: [], forgot: [] }
+
+/**
+ * The way to Redis, whose state is known, and told in the log when it changes. `up`: it is back. `forgot`: it has lost
+ * what it knew, or is new.
+ */
+export class RedisLink extends EventEmitter<LinkEvents> {
+  /** For what is answered at once, or has failed. */
+  readonly commands: Redis
+  #isUp = false
+  #why: string | undefined
+  #connections: Redis[] = []
+  #pulse: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  /** @throws {UnfitRedisError} where its URL makes no sense. */
+  constructor (private readonly config: RedisConfig, private readonly log: Pick<Logger, 'info' | 'warn' | 'error'>) {
+    super()
+    this.commands = this.#open({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: COMMAND_TIMEOUT_MS })
+  }
+
+  /** Whether Redis answered when it was asked last. */
+  get isUp (): boolean { return this.#isUp }
+
+  /** A connection for what blocks, or is to wait for Redis to be back; closed with the link. */
+  connect (options: RedisOptions = {}): Redis {
+    return this.#open({ maxRetriesPerRequest: null, ...options })
+  }
+
+  /**
+   * Asks for the first time; one that is away is waited for from here on, and this does not wait.
+   * @throws {UnfitRedisError} where it is not fit, or does not let this service in.
+   */
+  async meet (): Promise<void> {
+    const enough = delay(FIRST_ANSWER_MS, undefined, { ref: false })
+    const refused = new Promise<string>(resolve => this.commands.on('error', error => {
+      const refusal = explainRefusal(error)
+      if (refusal) resolve(refusal)
+    }))
+    const refusal = await Promise.race([this.#whenReady().then(() => this.#examine()), refused, enough])
+    if (refusal) throw new UnfitRedisError(`REDIS_URL: ${refusal}`)
+    if (!this.#isUp) this.#note(false, this.#why ?? `it said nothing for ${FIRST_ANSWER_MS / 1000} s`, true)
+    this.#pulse = setInterval(() => this.#beat(), PULSE_MS).unref()
+  }
+
+  close (): void {
+    this.#isClosed = true
+    clearInterval(this.#pulse)
+    for (const connection of this.#connections) connection.disconnect()
+  }
+
+  #open (options: RedisOptions): Redis {
+    const { url, ca } = this.config
+    const connection = new Redis(url, {
+      // IPv6 too, which is all that Railway's private network has.
+      family: 0,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      retryStrategy: times => Math.min(50 * 2 ** times, MAX_RECONNECT_MS),
+      // After a failover the old master is a replica.
+      reconnectOnError: error => error.message.startsWith('READONLY'),
+      ...(ca && url.startsWith('rediss:') ? { tls: { ca } } : {}),
+      ...options
+    })
+    // Without a listener ioredis writes to the console.
+    connection.on('error', error => { this.#why = describe(error) })
+    this.#connections.push(connection)
+    return connection
+  }
+
+  async #whenReady (): Promise<void> {
+    if (this.commands.status !== 'ready') await new Promise<void>(resolve => { this.commands.once('ready', resolve) })
+  }
+
+  /** Returns what makes it unfit. */
+  async #examine (): Promise<string | undefined> {
+    try {
+      const unfit = judgeServer(await this.commands.info())
+      if (unfit) return unfit
+      await this.#mark()
+      this.#note(true)
+    } catch (error) {
+      return explainRefusal(error as Error)
+    }
+  }
+
+  async #beat (): Promise<void> {
+    try {
+      if (this.#isUp) return await this.#mark()
+      const unfit = await this.#examine()
+      if (unfit) this.#note(false, unfit)
+    } catch (error) {
+      this.#note(false, describe(error as Error))
+    }
+  }
+
+  async #mark (): Promise<void> {
+    if (await this.commands.set(MARKER, '1', 'NX')) this.emit('forgot')
+  }
+
+  #note (isUp: boolean, why = '', isNews = isUp !== this.#isUp): void {
+    this.#isUp = isUp
+    if (!isNews || this.#isClosed) return
+    if (isUp) this.log.info('Redis is there')
+    else this.log.warn(`waiting for Redis: ${why}; until it is there each process serves its own runs`)
+    if (isUp) this.emit('up')
+  }
+}
+
+function describe ({ message, ...error }: Error & { code?: string, errors?: Error[] }): string {
+  return message || error.errors?.[0]?.message || error.code || 'the connection failed'
+}

@@ -1,0 +1,216 @@
+import { DelayedError, Queue, Worker, type Job } from 'bullmq'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Claimed, LocalQueue, Place, RunQueue } from '../executor/queue.js'
+import { streamKey, type SharedEventLog } from './event-log.js'
+import { PREFIX, type RedisLink } from './link.js'
+import { defineScripts } from './scripts.js'
+import type { Tail } from './tail.js'
+
+const NAME = 'runs'
+/**
+ * How long a job is its worker's without a word of it, and how often it is looked for those that are not any more. Whose
+ * a run is the leases say, and a dead process's runs are claimed when these end; jobs follow.
+ */
+const LOCK_MS = 6_000
+const STALLED_MS = 2_000
+/** How often a job may be found without its worker; how often a run may break one down, the database counts. */
+const MAX_STALLED = 1_000
+/** BullMQ's greatest priority. */
+const MAX_ROUND = 2_097_151
+/** A run of a user who has as many as may be waits until one of them ends, or for so long. */
+const PARKED_MS = 5_000
+/** A run that this process may not or cannot take now. */
+const LATER_MS = 500
+const POSITIONS_MS = 1_000
+/** Looks in which a run that waited is not found waiting, before its position is told no more: it may be parked. */
+const MAX_MISSES = 30
+/** A queue that has not taken a job by then will: until the run is put in again, where it has not. */
+const ADD_TIMEOUT_MS = 2_000
+/** How long jobs of runs that have stopped have to go back into the queue at the end. */
+const CLOSE_MS = 2_000
+
+/** The stream of runs that are to end. */
+const CANCELS = `${PREFIX}:cancels`
+const ROUND = `${PREFIX}:round`
+const ROUNDS = `${PREFIX}:rounds`
+const parkedKey = (userId: string) => `${PREFIX}:parked:${userId}`
+
+/** What became of asking the database for a run. */
+export interface Claim { claimed?: Claimed, refused?: 'ended' | 'owned' | 'busy' | 'unable' }
+
+export interface SharedQueueOptions {
+  link: RedisLink
+  /** A connection for jobs, which waits for Redis. */
+  connection: Redis
+  tail: Tail
+  local: LocalQueue
+  events: SharedEventLog
+  maxConcurrent: number
+  maxWaiting: number
+  /** Takes a run for this process. */
+  claim (runId: string): Promise<Claim>
+  /** Somebody wants a run to end that may be under way here. */
+  onCancel (runId: string): void
+  log: Pick<Logger, 'warn'>
+}
+
+interface RunJob { userId: string }
+interface Waiting { told: number, misses: number }
+
+/**
+ * The queue of many processes: whoever begins a run puts it in, and whoever has a slot takes it out. Jobs are no more
+ * than the runs' names; whose a run is the database says. While Redis is away each process serves its own.
+ */
+export class SharedQueue implements RunQueue {
+  readonly #queue: Queue<RunJob>
+  readonly #worker: Worker<RunJob> | undefined
+  readonly #redis: Redis
+  readonly #waitingKey: string
+  /** Runs that began here and wait, to be told their positions. */
+  #waiting = new Map<string, Waiting>()
+  readonly #positions: NodeJS.Timeout
+
+  constructor (private readonly options: SharedQueueOptions) {
+    const { link, connection, maxConcurrent } = options
+    this.#redis = link.commands
+    defineScripts(this.#redis)
+    const shared = { connection, prefix: PREFIX, skipVersionCheck: true }
+    this.#queue = new Queue(NAME, { ...shared, defaultJobOptions: { removeOnComplete: true, removeOnFail: true } })
+    this.#waitingKey = this.#queue.toKey('prioritized')
+    // The link tells of a Redis that is away.
+    this.#queue.on('error', () => {})
+    if (maxConcurrent > 0) {
+      this.#worker = new Worker(NAME, (job, token) => this.#process(job, token!), {
+        ...shared,
+        concurrency: maxConcurrent,
+        lockDuration: LOCK_MS,
+        stalledInterval: STALLED_MS,
+        maxStalledCount: MAX_STALLED
+      })
+      this.#worker.on('error', () => {})
+    }
+    // Who does not hear it hears it from the database.
+    options.tail.watch(CANCELS, '$', entries => { for (const { value } of entries) options.onCancel(value) })
+    this.#positions = setInterval(() => this.#tellPositions(), POSITIONS_MS).unref()
+  }
+
+  async enter (userId: string): Promise<Place | undefined> {
+    const waiting = await this.#count()
+    if (waiting === undefined) return this.options.local.enter(userId)
+    // Every run is in the queue for a moment, even where none may wait.
+    if (waiting >= Math.max(1, this.options.maxWaiting)) return undefined
+    return {
+      owner: null,
+      waits: true,
+      take: ({ run: { runId } }) => {
+        this.#waiting.set(runId, { told: Infinity, misses: MAX_MISSES })
+        this.put([{ runId, userId }]).catch(() => {})
+      },
+      leave () {}
+    }
+  }
+
+  /** Puts runs in that wait; those that are in it already stay where they are. Throws where Redis is away. */
+  async put (runs: Array<{ runId: string, userId: string }>): Promise<void> {
+    if (!this.options.link.isUp) throw new Error('Redis is away')
+    const rounds = this.#redis.pipeline()
+    for (const { userId } of runs) rounds.takeRound(this.#waitingKey, ROUND, ROUNDS, userId, MAX_ROUND)
+    const results = await rounds.exec()
+    const jobs = runs.map(({ runId, userId }, index) => {
+      const [error, priority] = results![index] as [Error | null, number]
+      if (error) throw error
+      return { name: 'run', data: { userId }, opts: { jobId: runId, priority } }
+    })
+    await withTimeout(this.#queue.addBulk(jobs), ADD_TIMEOUT_MS)
+  }
+
+  cancel (runId: string): void {
+    this.#redis.xadd(CANCELS, 'MAXLEN', '~', 1000, '*', 'runId', runId).catch(() => {})
+  }
+
+  async stop (): Promise<void> {
+    await this.#worker?.pause(true)
+  }
+
+  /** After the runs have stopped: their jobs go back. */
+  async close (): Promise<void> {
+    clearInterval(this.#positions)
+    await withTimeout(Promise.all([this.#worker?.close(), this.#queue.close()]), CLOSE_MS).catch(() => {})
+  }
+
+  /** How many wait; undefined: Redis does not say. */
+  async #count (): Promise<number | undefined> {
+    if (!this.options.link.isUp) return undefined
+    try {
+      const [waiting, delayed] = await Promise.all([this.#redis.zcard(this.#waitingKey), this.#redis.zcard(this.#queue.toKey('delayed'))])
+      return waiting + delayed
+    } catch {
+      return undefined
+    }
+  }
+
+  async #process (job: Job<RunJob>, token: string): Promise<void> {
+    const later = await this.#make(job)
+    if (later === undefined) return
+    await job.moveToDelayed(Date.now() + later, token)
+    throw new DelayedError()
+  }
+
+  /** Makes a run; returns in how many milliseconds it is to be tried again, where it is. */
+  async #make ({ id, data: { userId }, opts }: Job<RunJob>): Promise<number | undefined> {
+    const runId = id!
+    await this.#redis.serveRound(ROUND, opts.priority ?? 1)
+    // Positions that were told are of the first attempt, too.
+    const told = await this.options.events.read(runId)
+    const { claimed, refused } = await this.#claim(runId)
+    if (refused === 'busy') {
+      await this.#redis.zadd(parkedKey(userId), Date.now(), runId)
+      return PARKED_MS
+    }
+    if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : LATER_MS
+    const isFirst = claimed.run.attempt === 1
+    const ending = await this.options.local.takeOver(claimed, isFirst ? told.map(({ event }) => event) : [])
+    await this.#unpark(userId).catch(() => {})
+    return ending === 'released' ? LATER_MS : undefined
+  }
+
+  async #claim (runId: string): Promise<Claim> {
+    try {
+      return await this.options.claim(runId)
+    } catch (err) {
+      this.options.log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be claimed')
+      return {}
+    }
+  }
+
+  /** One of the user's runs has ended: the one that waits longest for that need not wait any more. */
+  async #unpark (userId: string): Promise<void> {
+    const [runId] = await this.#redis.zpopmin(parkedKey(userId))
+    if (runId) await (await this.#queue.getJob(runId))?.promote()
+  }
+
+  async #tellPositions (): Promise<void> {
+    if (!this.options.link.isUp || this.#waiting.size === 0) return
+    const waiting = [...this.#waiting]
+    const pipeline = this.#redis.pipeline()
+    for (const [runId, { told }] of waiting) pipeline.tellPosition(this.#waitingKey, streamKey(runId), runId, Math.min(told, MAX_ROUND))
+    const results = await pipeline.exec().catch(() => undefined)
+    for (const [index, [runId, state]] of waiting.entries()) {
+      const position = results?.[index]?.[1] as number | undefined
+      if (position === undefined) continue
+      if (position > 0) Object.assign(state, { told: position, misses: 0 })
+      else if (++state.misses > MAX_MISSES) this.#waiting.delete(runId)
+    }
+  }
+}
+
+async function withTimeout<T> (promise: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => reject(new Error('Redis does not answer')), ms) })
+  try {
+    return await Promise.race([promise, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}
