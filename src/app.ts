@@ -39,23 +39,26 @@ declare module 'fastify' {
 
 /** The service, ready to listen: its plugins in order, then its routes. */
 export async function buildApp (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
-  const app = Fastify({
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: config.bodyLimit,
-    // The embedded database takes seconds to make itself, and many on a machine that is busy.
-    pluginTimeout: 60_000,
-    genReqId: () => crypto.randomUUID(),
-    // During a shutdown what arrives is still answered; new runs are refused by name.
-    return503OnClosing: false,
-    frameworkErrors: answerFrameworkError,
-    clientErrorHandler: answerClientError
-  }).withTypeProvider<TypeBoxTypeProvider>()
-  app.setValidatorCompiler(validatorCompiler)
-  app.addHook('preValidation', async request => refuseDeepNesting(request.body))
-  app.decorate('config', config)
-  app.decorate('owner', crypto.randomUUID())
+  const app = createApp(config, logger)
+  await registerPlugins(app)
+  await app.register(healthRoutes)
+  await app.register(agentRoutes)
+  await app.register(runRoutes)
+  await app.register(creditRoutes)
+  await app.register(adminRoutes)
+  await app.register(socketRoutes)
+  return app
+}
 
+/** The same without its users: it makes runs that others begin, and answers probes. */
+export async function buildWorker (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
+  const app = createApp(config, logger)
+  await registerPlugins(app)
+  await app.register(healthRoutes)
+  return app
+}
+
+async function registerPlugins (app: FastifyInstance): Promise<void> {
   await app.register(errorHandler)
   await app.register(requestLog)
   await app.register(security)
@@ -75,12 +78,24 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(credits)
   await app.register(admin)
   await app.register(websocket)
+}
 
-  await app.register(healthRoutes)
-  await app.register(agentRoutes)
-  await app.register(runRoutes)
-  await app.register(creditRoutes)
-  await app.register(adminRoutes)
-  await app.register(socketRoutes)
+function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance {
+  const app = Fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: config.bodyLimit,
+    // The embedded database takes seconds to make itself, and many on a machine that is busy.
+    pluginTimeout: 60_000,
+    genReqId: () => crypto.randomUUID(),
+    // During a shutdown what arrives is still answered; new runs are refused by name.
+    return503OnClosing: false,
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerClientError
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(validatorCompiler)
+  app.addHook('preValidation', async request => refuseDeepNesting(request.body))
+  app.decorate('config', config)
+  app.decorate('owner', crypto.randomUUID())
   return app as unknown as FastifyInstance
 }

@@ -3,6 +3,7 @@ import fastifyRateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, type ServiceError } from '../errors.js'
+import { PREFIX } from '../redis/keys.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -29,6 +30,10 @@ async function limits (app: FastifyInstance): Promise<void> {
     timeWindow,
     cache: MAX_CALLERS,
     keyGenerator: callerKey,
+    // Where Redis counts for all replicas and is away, nobody is counted; without one nothing can fail.
+    redis: app.redis?.link.commands,
+    nameSpace: `${PREFIX}:rate:`,
+    skipOnError: true,
     errorResponseBuilder: (_request, { ttl }) => tooMany(ttl)
   })
 
@@ -65,4 +70,4 @@ export function clientAddress (request: FastifyRequest): string {
   return believed ? told : peer
 }
 
-export default fp(limits, { name: 'limits' })
+export default fp(limits, { name: 'limits', dependencies: ['redis'] })

@@ -1,7 +1,7 @@
 import type { ChainableCommander, Redis } from 'ioredis'
 import { attemptOf, firstSeq, MemoryEventLog, type Entry, type MemoryEventLogOptions, type Subscriber } from '../executor/event-log.js'
 import type { RunEvent } from '../schemas.js'
-import { PREFIX } from './link.js'
+import { streamKey } from './keys.js'
 import type { StreamEntry, Tail } from './tail.js'
 
 /** How long events wait for others to go with them: a part of what a reader elsewhere waits. */
@@ -28,15 +28,10 @@ interface Published {
   isFenced: boolean
 }
 
-/** The stream of a run: an entry is some events, as JSON, and its id the number of the last of them. */
-export function streamKey (runId: string): string {
-  return `${PREFIX}:run:${runId}`
-}
-
 /**
  * The log of one process among many: what is told here goes to Redis as well, and what is told elsewhere comes from
- * there. The numbers of events are the ids of the streams, so that Redis refuses what an attempt says that another has
- * followed. Redis lags behind memory and holds nothing that is needed: what it loses is written again, and what it does
+ * there. An entry of a run's stream is some events, as JSON, and its id the number of the last of them: so Redis
+ * refuses what an attempt says that another has followed. Redis lags behind memory and holds nothing that is needed: what it loses is written again, and what it does
  * not take waits in the log.
  */
 export class SharedEventLog extends MemoryEventLog {

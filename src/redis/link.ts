@@ -4,9 +4,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from 'pino'
 import type { RedisConfig } from '../config.js'
 import { explainRefusal, judgeServer, UnfitRedisError } from './fitness.js'
-
-/** What all keys of this service begin with. */
-export const PREFIX = 'jeesi'
+import { PREFIX } from './keys.js'
 
 const FIRST_ANSWER_MS = 2_000
 /** How often Redis is asked whether it is there, and whether it still knows what it was told. */
@@ -57,7 +55,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
       const refusal = explainRefusal(error)
       if (refusal) resolve(refusal)
     }))
-    const refusal = await Promise.race([this.#whenReady().then(() => this.#examine()), refused, enough])
+    const refusal = await Promise.race([this.#whenReady().then(() => this.#examine()).catch(() => undefined), refused, enough])
     if (refusal) throw new UnfitRedisError(`REDIS_URL: ${refusal}`)
     if (!this.#isUp) this.#note(false, this.#why ?? `it said nothing for ${FIRST_ANSWER_MS / 1000} s`, true)
     this.#pulse = setInterval(() => this.#beat(), PULSE_MS).unref()
@@ -99,7 +97,9 @@ export class RedisLink extends EventEmitter<LinkEvents> {
       await this.#mark()
       this.#note(true)
     } catch (error) {
-      return explainRefusal(error as Error)
+      const refusal = explainRefusal(error as Error)
+      if (!refusal) throw error
+      return refusal
     }
   }
 
@@ -109,7 +109,9 @@ export class RedisLink extends EventEmitter<LinkEvents> {
       const unfit = await this.#examine()
       if (unfit) this.#note(false, unfit)
     } catch (error) {
-      this.#note(false, describe(error as Error))
+      // That a connection cannot be written to says nothing of why it is not there.
+      const isUnconnected = this.commands.status !== 'ready'
+      this.#note(false, isUnconnected ? this.#why ?? 'it cannot be reached' : describe(error as Error))
     }
   }
 

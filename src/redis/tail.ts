@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
-import { PREFIX } from './link.js'
+import { PREFIX } from './keys.js'
 
 /** An entry of a stream: the two numbers of its id, and its one field's value. */
 export interface StreamEntry { readonly number: number, readonly part: number, readonly value: string }
