@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { PGlite } from '@electric-sql/pglite'
 import { join } from 'node:path'
-import { delta, ending, hang, openStream, say, type GatewayDouble } from './doubles/gateway.js'
+import { delta, ending, frame, hang, inTurn, openStream, say, type GatewayDouble, type Reply } from './doubles/gateway.js'
 import { startPostgrest } from './doubles/postgrest.js'
 import { createDataDir, DEMO_AGENT, endOf, openEvents, readStream, startService, textOf, parseStream, type Service } from './helper.js'
 
@@ -45,6 +45,24 @@ function answerLater (gateway: GatewayDouble, first: string): (rest: string) => 
   return rest => finish(rest)
 }
 
+interface Sql { query (text: string, values: unknown[]): Promise<unknown> }
+
+/** A tool of the demo agent that needs nobody else. */
+function offerTool ({ query }: Sql) {
+  return query('insert into public.agent_functions (agent_id, name, function_type, config) values ($1, $2, $3, $4)', [DEMO_AGENT, 'look_up', 'data_transform', {
+    transform_type: 'format', template: 'It is {{user_input}}.', parameters: { type: 'object', properties: { user_input: { type: 'string' } } }
+  }])
+}
+
+/** Says something, and calls a tool. */
+function callTool (name: string, args: object, text: string): Reply {
+  return response => {
+    openStream(response).end(delta(text) + frame({
+      choices: [{ index: 0, delta: { tool_calls: [{ index: 0, id: 'c1', type: 'function', function: { name, arguments: JSON.stringify(args) } }] } }]
+    }) + ending('tool_calls'))
+  }
+}
+
 t.test('two processes beside one database', async t => {
   t.test('a run of a process that ends goes on in the other within two seconds', async t => {
     const { a, b } = await startTwo(t)
@@ -78,6 +96,40 @@ t.test('two processes beside one database', async t => {
     finish('lo')
     t.equal((await reading).text, 'Hello')
     t.equal(b.gateway.calls.length, 0)
+  })
+
+  t.test('a reader whose run is under way in the other process gets its steps as they end, numbered as there', async t => {
+    const { a, b, sql } = await startTwo(t)
+    await offerTool(sql)
+    let finish = (_rest: string) => {}
+    a.gateway.reply = inTurn(callTool('look_up', { user_input: 'x' }, 'First I look. '), response => {
+      openStream(response).write(delta('Then I '))
+      finish = rest => response.end(delta(rest) + ending())
+    })
+    const runId = await begin(a)
+    const there = await readUntil(await openEvents(a.url, runId), 'Then I')
+    const here = await readUntil(await openEvents(b.url, runId), 'tool_call')
+    t.match((await b.request('GET', `/api/runs/${runId}`)).body, { status: 'running' })
+    finish('know.')
+    const [told, elsewhere] = [parseStream(await there()), parseStream(await here())]
+    t.same(elsewhere, told)
+    t.equal(textOf(told), 'First I look. Then I know.')
+    t.equal(b.logs.filter(line => line.includes('REDIS_URL would stream it')).length, 1)
+  })
+
+  t.test('what a later attempt tells is not taken for a part of the earlier one', async t => {
+    const { a, b, sql } = await startTwo(t)
+    await offerTool(sql)
+    b.gateway.reply = say('Then I know.')
+    a.gateway.reply = inTurn(callTool('look_up', { user_input: 'x' }, 'First I look. '), hang('Then '))
+    const runId = await begin(a)
+    const there = await readUntil(await openEvents(a.url, runId), 'Then ')
+    const here = await readUntil(await openEvents(b.url, runId), 'tool_call')
+    await a.app.close()
+    await there()
+    const events = parseStream(await here())
+    t.equal(textOf(events), 'First I look. Then I know.')
+    t.match(events.findLast(({ type }) => type === 'started'), { attempt: 2, seq: 1_000_000_001 })
   })
 
   t.test('a run is cancelled from the other process', async t => {

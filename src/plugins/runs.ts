@@ -116,11 +116,11 @@ async function runs (app: FastifyInstance): Promise<void> {
     }
   }
 
-  /** A finished run that the log has let go of comes back from the database, as it was told. */
+  /** A finished run whose end the log does not know comes back from the database, as it was told. */
   async function bringBack (run: Run): Promise<void> {
-    if (!run.finishedAt || events.last(run.runId) !== undefined) return
+    if (!run.finishedAt || events.hasEnded(run.runId)) return
     const [ended] = await database.call<Array<{ run: Run, trace: Trace | null }>>('get_ended_runs', { p_run_ids: [run.runId] })
-    if (ended && events.last(run.runId) === undefined) restore(events, ended.run, ended.trace)
+    if (ended) restore(events, ended.run, ended.trace)
   }
 
   async function get (userId: string, runId: string): Promise<Run> {
@@ -172,6 +172,7 @@ async function runs (app: FastifyInstance): Promise<void> {
       await delay(Math.min(CANCEL_POLL_MS, FIRST_CANCEL_POLL_MS * 2 ** polls))
       run = await fetch(userId, runId)
     }
+    await bringBack(run)
     return run
   }
 

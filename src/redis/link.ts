@@ -16,11 +16,11 @@ const MAX_RECONNECT_MS = 1_000
 /** A key that is there for as long as Redis has not lost its data. */
 const MARKER = `${PREFIX}:marker`
 
-interface LinkEvents { up: [], forgot: [] }
+interface LinkEvents { up: [], down: [], forgot: [] }
 
 /**
- * The way to Redis, whose state is known, and told in the log when it changes. `up`: it is back. `forgot`: it has lost
- * what it knew, or is new.
+ * The way to Redis, whose state is known, and told in the log when it changes. `up`, `down`: it has changed. `forgot`:
+ * it has lost what it knew, or is new.
  */
 export class RedisLink extends EventEmitter<LinkEvents> {
   /** For what is answered at once, or has failed. */
@@ -124,7 +124,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
     if (!isNews || this.#isClosed) return
     if (isUp) this.log.info('Redis is there')
     else this.log.warn(`waiting for Redis: ${why}; until it is there each process serves its own runs`)
-    if (isUp) this.emit('up')
+    this.emit(isUp ? 'up' : 'down')
   }
 }
 

@@ -1,0 +1,293 @@
+import { once } from 'node:events'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { delta, ending, hang, openStream, say, startGateway, type GatewayDouble } from '../doubles/gateway.js'
+import { findRedis, startRedis, type RedisServer } from '../doubles/redis-server.js'
+import { execution, login } from '../socket-client.js'
+import {
+  bearer, createPostgres, DEMO_AGENT, endOf, findPostgres, openEvents, OTHER_USER, parseStream, readStream, startService, textOf, typesOf, type Service
+} from '../helper.js'
+
+interface Replicas {
+  /** Takes what users ask, and makes no run unless told otherwise. */
+  web: Service
+  /** Makes runs. */
+  worker: Service
+  gateway: GatewayDouble
+  redis: RedisServer
+  sql: pg.Client
+}
+
+/** Two processes beside one PostgreSQL, one Redis and one gateway; the first is a pure web tier unless told otherwise. */
+async function startReplicas (t: Test, { web = {}, worker = {} }: { web?: Record<string, string>, worker?: Record<string, string> } = {}): Promise<Replicas> {
+  const [url, redis, gateway] = [await createPostgres(t), await startRedis(t), await startGateway(t)]
+  const shared = { SUPABASE_DB_URL: url, REDIS_URL: redis.url }
+  const replicas = {
+    web: await startService(t, { ...shared, MAX_CONCURRENT_RUNS: '0', ...web }, gateway.url),
+    worker: await startService(t, { ...shared, ...worker }, gateway.url)
+  }
+  const sql = new pg.Client({ connectionString: url })
+  await sql.connect()
+  sql.on('error', () => {})
+  t.teardown(() => sql.end())
+  return { ...replicas, gateway, redis, sql }
+}
+
+async function begin ({ request }: Service, headers?: Record<string, string>, content = 'Hi'): Promise<string> {
+  const { body } = await request('POST', '/api/agent/execute', {
+    body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content }], background: true }, headers
+  })
+  return body.runId
+}
+
+/** Answers piece by piece, as the test says; each piece is one event. */
+function answerByHand (gateway: GatewayDouble) {
+  let response: Parameters<typeof openStream>[0]
+  const arrived = new Promise<void>(resolve => {
+    gateway.reply = answer => {
+      response = openStream(answer)
+      resolve()
+    }
+  })
+  return {
+    arrived,
+    say: (text: string) => response.write(delta(text)),
+    end: () => response.end(ending())
+  }
+}
+
+/** Reads a stream piece by piece, until it holds a text. */
+function readSlowly (response: Response) {
+  const reader = response.body!.getReader()
+  let raw = ''
+  return {
+    async until (text: string): Promise<string> {
+      while (!raw.includes(text)) raw += Buffer.from((await reader.read()).value!)
+      return raw
+    },
+    async rest (): Promise<string> {
+      for (let next = await reader.read(); !next.done; next = await reader.read()) raw += Buffer.from(next.value)
+      return raw
+    }
+  }
+}
+
+t.test('many replicas beside one Redis', async t => {
+  if (!await findRedis(t) || !await findPostgres(t)) return
+
+  t.test('a run that begins on one is made by another, and told on all, word by word, with the same numbers', async t => {
+    const { web, worker, gateway } = await startReplicas(t)
+    const hand = answerByHand(gateway)
+    const runId = await begin(web)
+    await hand.arrived
+    const readers = await Promise.all([web, worker, web].map(async ({ url }) => readSlowly(await openEvents(url, runId))))
+    for (const word of ['One ', 'two ', 'thrée ']) {
+      hand.say(word)
+      await Promise.all(readers.map(reader => reader.until(`"content":"${word}"`)))
+    }
+    t.match((await web.request('GET', `/api/runs/${runId}`)).body, { status: 'running', response: 'One two thrée ' }, 'the text so far is known everywhere')
+    t.match((await web.request('GET', '/api/runs')).body.runs[0], { runId, response: 'One two thrée ' })
+    hand.end()
+    const [first, ...others] = await Promise.all(readers.map(reader => reader.rest()))
+    for (const other of others) t.equal(other, first)
+    const events = parseStream(first!)
+    t.strictSame(typesOf({ events }), ['started', 'chunk', 'chunk', 'chunk', 'done'])
+    t.strictSame(events.map(({ seq }) => seq), [1, 2, 3, 4, 5])
+    t.match(await endOf(web, runId), { status: 'succeeded', attempt: 1, creditsCharged: 1 })
+    t.equal((await readStream(await openEvents(web.url, runId, '?after=2'))).events[0]!.seq, 3)
+  })
+
+  t.test('an answer in JSON, and one over a WebSocket, come from another replica, too', async t => {
+    const { web } = await startReplicas(t)
+    const { body, status } = await web.request('POST', '/api/agent/execute', {
+      body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false }
+    })
+    t.match({ status, body }, { status: 200, body: { response: 'Hello world', creditsUsed: 1 } })
+    const socket = await login(t, web)
+    socket.send(execution({ requestId: 'r' }))
+    t.match(await socket.next('agent_execution_complete'), { response: 'Hello world', requestId: 'r' })
+    t.match(socket.messages.find(({ type }) => type === 'agent_execution_started'), { requestId: 'r', seq: 1 })
+  })
+
+  t.test('the same idempotency key on another replica joins the run, live stream included', async t => {
+    const { web, worker, gateway } = await startReplicas(t)
+    const hand = answerByHand(gateway)
+    const headers = { 'idempotency-key': 'once' }
+    const first = web.execute({}, headers)
+    await hand.arrived
+    const second = worker.execute({}, headers)
+    hand.say('Hello')
+    hand.end()
+    const [a, b] = await Promise.all([first, second])
+    t.equal(a.raw, b.raw)
+    t.equal(a.headers.get('x-run-id'), b.headers.get('x-run-id'))
+    t.equal(gateway.calls.length, 1)
+    t.match(await web.credits(), { creditsRemaining: 99 })
+  })
+
+  t.test('a run is cancelled from a replica that does not make it, at once', async t => {
+    const { web, gateway } = await startReplicas(t)
+    gateway.reply = hang('half')
+    const arriving = gateway.nextCall()
+    const runId = await begin(web)
+    const call = await arriving
+    await readSlowly(await openEvents(web.url, runId)).until('half')
+    const startedAt = performance.now()
+    t.match((await web.request('POST', `/api/runs/${runId}/cancel`)).body, { status: 'cancelled', response: 'half', creditsCharged: 1 })
+    t.ok(performance.now() - startedAt < 900, 'sooner than by a heartbeat')
+    await call.closed
+  })
+
+  t.test('a run that waits is told its position, and cancelled before it began it costs nothing', async t => {
+    const { web, gateway } = await startReplicas(t, { worker: { MAX_CONCURRENT_RUNS: '1' } })
+    const hand = answerByHand(gateway)
+    await begin(web)
+    await hand.arrived
+    const second = await begin(web)
+    const reader = readSlowly(await openEvents(web.url, second))
+    t.match(parseStream(await reader.until('queued')), [{ seq: 1, type: 'queued', position: 1 }])
+    t.match((await web.request('POST', `/api/runs/${second}/cancel`)).body, { status: 'cancelled', creditsCharged: 0 })
+    t.match(parseStream(await reader.rest()).at(-1), { type: 'cancelled' })
+    const third = await begin(web)
+    const waiting = readSlowly(await openEvents(web.url, third))
+    await waiting.until('queued')
+    gateway.reply = say('Hello')
+    hand.end()
+    const events = parseStream(await waiting.rest())
+    t.strictSame(typesOf({ events }), ['queued', 'started', 'chunk', 'done'])
+    t.strictSame(events.map(({ seq }) => seq), [1, 2, 3, 4])
+    const replayed = await readStream(await openEvents(web.url, third))
+    t.same(replayed.events, events)
+  })
+
+  t.test('so many runs are one user\'s, whichever replicas make them', async t => {
+    const limits = { MAX_RUNS_PER_USER: '2', MAX_CONCURRENT_RUNS: '5' }
+    const { web, worker, gateway, sql } = await startReplicas(t, { web: limits, worker: limits })
+    const answers: Array<() => void> = []
+    gateway.reply = response => {
+      openStream(response)
+      answers.push(() => response.end(delta('x') + ending()))
+    }
+    const runIds = await Promise.all([web, worker, web, worker].map(service => begin(service)))
+    while (answers.length < 2) await gateway.nextCall()
+    const others = gateway.nextCall()
+    await begin(web, await bearer(OTHER_USER))
+    await others
+    const { rows: [{ count }] } = await sql.query('select count(*)::int from public.agent_runs where status = \'running\' and user_id = \'11111111-1111-4111-8111-111111111111\'')
+    t.equal(count, 2, 'the others wait')
+    const startedAt = performance.now()
+    for (let ended = 0; ended < 5; ended++) {
+      while (answers.length === ended) await gateway.nextCall()
+      answers[ended]!()
+    }
+    await Promise.all(runIds.map(runId => endOf(web, runId)))
+    t.ok(performance.now() - startedAt < 4000, 'and need not wait for longer than for the slot')
+  })
+
+  t.test('requests of a user are counted over all replicas', async t => {
+    const { web, worker } = await startReplicas(t, { web: { RATE_LIMIT_MAX: '4' }, worker: { RATE_LIMIT_MAX: '4' } })
+    const statuses = []
+    for (const { request } of [web, worker, web, worker, web, worker]) statuses.push((await request('GET', '/api/runs')).status)
+    t.strictSame(statuses, [200, 200, 200, 200, 429, 429])
+  })
+
+  t.test('an answer that is kept for the same question is kept for all replicas', async t => {
+    const { web, worker, gateway, sql } = await startReplicas(t, { web: { MAX_CONCURRENT_RUNS: '5' } })
+    await sql.query('update public.agents set cache_seconds = 60, temperature = 0 where id = $1', [DEMO_AGENT])
+    t.equal((await web.execute()).text, 'Hello world')
+    t.equal((await worker.execute()).text, 'Hello world')
+    t.equal(gateway.calls.length, 1)
+    t.match(await web.credits(), { creditsRemaining: 99 })
+  })
+
+  t.test('what a replica that ends was making goes on at another within two seconds', async t => {
+    const { web, worker, gateway } = await startReplicas(t, { web: { MAX_CONCURRENT_RUNS: '5' } })
+    gateway.reply = hang('half')
+    const arriving = gateway.nextCall()
+    const runId = await begin(web)
+    await arriving
+    // Whichever has it, the other one gets it.
+    const isHere = web.app.executor.progressOf(runId) !== undefined
+    const [maker, other] = isHere ? [web, worker] : [worker, web]
+    const reader = readSlowly(await openEvents(other.url, runId))
+    await reader.until('half')
+    gateway.reply = say('the whole')
+    const next = gateway.nextCall()
+    const startedAt = performance.now()
+    await maker.app.close()
+    await next
+    t.ok(performance.now() - startedAt < 2000, `${Math.round(performance.now() - startedAt)} ms`)
+    const events = parseStream(await reader.rest())
+    t.equal(textOf(events), 'the whole', 'to a reader that was there all the time')
+    t.match(events.slice(2), [{ type: 'started', attempt: 2 }, { type: 'rewind', to: 0 }, { type: 'chunk' }, { type: 'done' }])
+    t.match(await endOf(other, runId), { attempt: 2, creditsCharged: 1 })
+  })
+})
+
+t.test('Redis that fails', async t => {
+  if (!await findRedis(t) || !await findPostgres(t)) return
+
+  t.test('runs that wait are put in again when Redis has lost them', async t => {
+    const { web, worker, gateway, redis } = await startReplicas(t, { worker: { MAX_CONCURRENT_RUNS: '1' } })
+    const hand = answerByHand(gateway)
+    const first = await begin(web)
+    await hand.arrived
+    const waiting = await Promise.all([begin(web), begin(web)])
+    const reader = openEvents(web.url, first).then(readStream)
+    hand.say('before ')
+    await readSlowly(await openEvents(web.url, first)).until('before ')
+    await redis.client.flushall()
+    hand.say('after')
+    hand.end()
+    t.equal((await reader).text, 'before after')
+    gateway.reply = say('Hello')
+    for (const runId of waiting) t.match(await endOf(worker, runId), { status: 'succeeded', attempt: 1 })
+    t.match(await web.credits(), { creditsRemaining: 97, creditsReserved: 0 })
+  })
+
+  t.test('while it is away each replica serves its own, and readers elsewhere get the end', async t => {
+    const { web, worker, gateway, redis } = await startReplicas(t, { web: { MAX_CONCURRENT_RUNS: '5' } })
+    await redis.stop()
+    await Promise.all([web, worker].map(untilRedisIs('down')))
+    t.match((await web.request('GET', '/ready')).body, { status: 'ready', redis: 'down' })
+    const hand = answerByHand(gateway)
+    const runId = await begin(web)
+    await hand.arrived
+    const here = readSlowly(await openEvents(web.url, runId))
+    const there = openEvents(worker.url, runId).then(readStream)
+    hand.say('Hello')
+    await here.until('Hello')
+    hand.end()
+    const events = parseStream(await here.rest())
+    t.same((await there).events, events)
+    await redis.start()
+    await Promise.all([web, worker].map(untilRedisIs('up')))
+    t.equal((await worker.execute()).text, 'Hello')
+    t.match(web.logs.filter(line => line.includes('Redis')).map(line => JSON.parse(line).message), [
+      'Redis is there', /^waiting for Redis: .+; until it is there each process serves its own runs$/, 'Redis is there'
+    ])
+  })
+
+  t.test('a pure web tier begins runs while it is away, and workers make them', async t => {
+    const { web, worker, redis } = await startReplicas(t)
+    await redis.stop()
+    await Promise.all([web, worker].map(untilRedisIs('down')))
+    const runId = await begin(web)
+    t.match(await endOf(web, runId), { status: 'succeeded', creditsCharged: 1 })
+    t.equal((await readStream(await openEvents(web.url, runId))).text, 'Hello world')
+  })
+
+  t.test('a process ends in time while it is away', async t => {
+    const { worker, redis } = await startReplicas(t)
+    await redis.stop()
+    const startedAt = performance.now()
+    await worker.app.close()
+    t.ok(performance.now() - startedAt < 5000, `${Math.round(performance.now() - startedAt)} ms`)
+  })
+})
+
+function untilRedisIs (state: 'up' | 'down') {
+  return async ({ app }: Service): Promise<void> => {
+    while (app.redis!.link.isUp !== (state === 'up')) await once(app.redis!.link, state)
+  }
+}
