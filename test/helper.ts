@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
@@ -218,14 +216,4 @@ export async function createPostgres (t: Test, { migrated = true } = {}): Promis
   url.pathname = `/${name}`
   if (migrated) await migratePostgres(url.href, { seed: true })
   return url.href
-}
-
-/** A command of `src/cli` from its start to its end; it sees no environment but this, and no .env file. */
-export function runCli (command: string, args: string[], variables: Record<string, string> = {}): Promise<{ code: unknown, stdout: string, stderr: string }> {
-  const script = fileURLToPath(new URL(`../src/cli/${command}.ts`, import.meta.url))
-  const options = { cwd: tmpdir(), env: { PATH: process.env.PATH, ...variables } }
-  return new Promise(resolve => {
-    execFile(process.execPath, ['--import', import.meta.resolve('tsx'), script, ...args], options, (error, stdout, stderr) =>
-      resolve({ code: error ? error.code : 0, stdout, stderr }))
-  })
 }
