@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { signAccessToken } from '../../src/access-token.js'
-import { pathOf } from '../process.js'
+import { commandOf } from '../process.js'
 import { runReader, type Outcome } from './reader.js'
 import type { Ledger } from './ledger.js'
 
@@ -92,21 +92,18 @@ export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
 interface Replica { process: ChildProcess, url: string }
 
 async function startReplica ({ variables }: ChaosOptions, gatewayUrl: string): Promise<Replica> {
-  const child = spawn(process.execPath, [pathOf('server.js')], {
-    env: {
-      PATH: process.env.PATH,
-      NODE_ENV: 'development',
-      HOST: '127.0.0.1',
-      PORT: '0',
-      SUPABASE_JWT_SECRET: SECRET,
-      AI_GATEWAY_URL: gatewayUrl,
-      RATE_LIMIT_MAX: '1000000',
-      MAX_RUNS_PER_USER: '1000',
-      DRAIN_SECONDS: '0.5',
-      ...variables
-    },
-    stdio: ['ignore', 'pipe', 'inherit']
+  const command = commandOf('server.js', [], {
+    NODE_ENV: 'development',
+    HOST: '127.0.0.1',
+    PORT: '0',
+    SUPABASE_JWT_SECRET: SECRET,
+    AI_GATEWAY_URL: gatewayUrl,
+    RATE_LIMIT_MAX: '1000000',
+    MAX_RUNS_PER_USER: '1000',
+    DRAIN_SECONDS: '0.5',
+    ...variables
   })
+  const child = spawn(...command, { stdio: ['ignore', 'pipe', 'inherit'] })
   for await (const line of createInterface({ input: child.stdout! })) {
     const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]?.replace('localhost', '127.0.0.1')
     if (url) {
