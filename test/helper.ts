@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
+import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
@@ -167,7 +169,8 @@ export async function endOf (service: Service, runId: string, headers?: Record<s
 export async function createDataDir (t: Test): Promise<string> {
   const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-test-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
-  await cp(join(await findTemplate(), 'postgres'), join(dataDir, 'postgres'), { recursive: true })
+  // Node's own `cp` takes several times as long for a thousand files.
+  await promisify(execFile)('cp', ['-R', join(await findTemplate(), 'postgres'), dataDir])
   return dataDir
 }
 
