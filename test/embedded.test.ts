@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../src/access-token.js'
 import { lockDirectory } from '../src/database/directory-lock.js'
-import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER } from './helper.js'
+import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, LOOK_MS } from './helper.js'
 import { launch, pathOf } from './process.js'
 
 t.test('a second process is refused in one clear sentence, and the first goes on', async t => {
@@ -145,6 +145,7 @@ async function untilIsBooting (dataDir: string, child: ChildProcess): Promise<vo
   while (child.exitCode === null && child.signalCode === null) {
     const names = await readdir(dataDir)
     if (names.includes('postgres') || names.some(name => name === `postgres.new-${child.pid}`)) return
+    await delay(LOOK_MS)
   }
 }
 

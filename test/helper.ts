@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import pg from 'pg'
@@ -27,6 +28,9 @@ export const UNPUBLISHED_AGENT = '44444444-4444-4444-8444-444444444444'
 export const DEMO_KEY = 'jeesi_demo_key_for_local_use_only'
 export const JWT_SECRET = 'a-secret-that-is-only-for-these-tests'
 export const BACKEND_SECRET = 'a-backend-secret-for-these-tests'
+
+/** Between two looks at what has no event: who looks all the time takes the service its processor. */
+export const LOOK_MS = 10
 
 const SUPABASE = new URL('../supabase/', import.meta.url)
 
@@ -161,7 +165,7 @@ export async function endOf (service: Service, runId: string, headers?: Record<s
   for (;;) {
     const { body } = await service.request('GET', `/api/runs/${runId}`, { headers })
     if (body.finishedAt) return body
-    await new Promise(resolve => setImmediate(resolve))
+    await delay(LOOK_MS)
   }
 }
 
