@@ -7,8 +7,8 @@ import type { Test } from 'tap'
 import { buildPrograms } from './build.js'
 
 const BUILT = await buildPrograms()
-/** The embedded database as WebAssembly: what runs for seconds is compiled once, and not a second time to run faster. */
-const NODE_OPTIONS = ['--liftoff-only']
+/** For what lives for seconds: the embedded database, which is WebAssembly, is not compiled a second time to run faster. */
+const SHORT_LIVED = ['--liftoff-only']
 
 /** Where a program or module of ours is once compiled, such as `server.js`. */
 export function pathOf (script: string): string {
@@ -18,10 +18,11 @@ export function pathOf (script: string): string {
 /**
  * A program of ours as a command and its arguments. It sees no environment but this: through what `spawn` is given tap
  * would slip in a loader of its own, which doubles the time of a start.
+ * @param options of Node; none for what is under load.
  */
-export function commandOf (script: string, args: string[], variables: Record<string, string>): [string, string[]] {
+export function commandOf (script: string, args: string[], variables: Record<string, string>, options = SHORT_LIVED): [string, string[]] {
   const environment = Object.entries({ PATH: process.env.PATH, ...variables }).map(([name, value]) => `${name}=${value}`)
-  return ['env', ['-i', ...environment, process.execPath, ...NODE_OPTIONS, pathOf(script), ...args]]
+  return ['env', ['-i', ...environment, process.execPath, ...options, pathOf(script), ...args]]
 }
 
 /** Starts a program of ours; it sees no environment but this, and no .env file. */

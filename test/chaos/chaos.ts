@@ -102,7 +102,7 @@ async function startReplica ({ variables }: ChaosOptions, gatewayUrl: string): P
     MAX_RUNS_PER_USER: '1000',
     DRAIN_SECONDS: '0.5',
     ...variables
-  })
+  }, [])
   const child = spawn(...command, { stdio: ['ignore', 'pipe', 'inherit'] })
   for await (const line of createInterface({ input: child.stdout! })) {
     const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]?.replace('localhost', '127.0.0.1')
