@@ -11,7 +11,7 @@ const NOTHING_WRONG: Partial<ChaosReport> = { lost: 0, doubled: 0, stuck: 0, mis
 t.test('whatever happens to the process, every run on the embedded database ends once and is read whole', async t => {
   const dataDir = await createDataDir(t)
   const ledger = await embeddedLedger(dataDir, 100_000)
-  const report = await runChaos({ ...SHORT, blows: 4, replicas: 1, variables: { DATA_DIR: dataDir }, ledger, fromSource: true })
+  const report = await runChaos({ ...SHORT, blows: 4, replicas: 1, variables: { DATA_DIR: dataDir }, ledger })
   t.match(report, NOTHING_WRONG)
   t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
 })
@@ -20,7 +20,7 @@ t.test('the same with two processes beside a real PostgreSQL', async t => {
   if (!await findPostgres(t)) return
   const url = await createPostgres(t)
   const ledger = await postgresLedger(url, 100_000)
-  const report = await runChaos({ ...SHORT, blows: 10, replicas: 2, variables: { SUPABASE_DB_URL: url }, ledger, fromSource: true })
+  const report = await runChaos({ ...SHORT, blows: 10, replicas: 2, variables: { SUPABASE_DB_URL: url }, ledger })
   t.match(report, NOTHING_WRONG)
   t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
 })

@@ -1,4 +1,4 @@
-import { fork, spawn, type ChildProcess } from 'node:child_process'
+import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -6,19 +6,17 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../src/access-token.js'
 import { lockDirectory } from '../src/database/directory-lock.js'
-import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER } from './helper.js'
-
-const SERVER = fileURLToPath(new URL('../src/server.ts', import.meta.url))
-const TSX = ['--import', import.meta.resolve('tsx')]
+import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, LOOK_MS } from './helper.js'
+import { launch, pathOf } from './process.js'
 
 t.test('a second process is refused in one clear sentence, and the first goes on', async t => {
   const dataDir = await createDataDir(t)
   const first = await start(t, dataDir)
-  const second = launch(t, dataDir)
+  const second = launchService(t, dataDir)
   const [told, [code]] = await Promise.all([text(second.stderr!), once(second, 'exit')])
   t.equal(told, `The data directory ${dataDir} is in use by process ${first.child.pid}: stop that one, or set DATA_DIR to another directory\n`)
   t.equal(code, 1)
@@ -77,7 +75,7 @@ t.test('a JWT secret that a kill left empty is made anew', async t => {
 t.test('a first boot that is killed with -9 at whatever moment, and again, leaves a directory that the next makes whole', async t => {
   const dataDir = await createEmptyDir(t)
   for (const latest of [0, 600, 2500]) {
-    const child = launch(t, dataDir)
+    const child = launchService(t, dataDir)
     const exited = once(child, 'exit')
     await Promise.race([untilIsBooting(dataDir, child), exited])
     const moment = Math.random() * latest
@@ -105,7 +103,7 @@ t.test('the lock of a directory', async t => {
   })
 
   t.test('goes to one of several who want it at once, in a new directory as in one whose owner is dead', async t => {
-    const file = join(t.testdir({ 'taker.ts': TAKER }), 'taker.ts')
+    const file = join(t.testdir({ 'taker.mjs': TAKER }), 'taker.mjs')
     const takers = await Promise.all([1, 2, 3, 4].map(() => startTaker(t, file)))
     const winners = async (content: Record<string, string>) => {
       const directory = t.testdir(content)
@@ -121,12 +119,12 @@ t.test('the lock of a directory', async t => {
 
 /** Tries for the lock of each directory it is told, and tells whether it got it. */
 const TAKER = `
-  import { lockDirectory } from ${JSON.stringify(new URL('../src/database/directory-lock.ts', import.meta.url).href)}
-  process.on('message', (directory: string) => lockDirectory(directory).then(() => process.send!(true), () => process.send!(false)))
-  process.send!('ready')`
+  import { lockDirectory } from ${JSON.stringify(pathToFileURL(pathOf('database/directory-lock.js')).href)}
+  process.on('message', directory => lockDirectory(directory).then(() => process.send(true), () => process.send(false)))
+  process.send('ready')`
 
 async function startTaker (t: Test, file: string): Promise<(directory: string) => Promise<boolean>> {
-  const child = fork(file, { execArgv: TSX })
+  const child = fork(file, { execArgv: [] })
   t.teardown(() => child.kill())
   await once(child, 'message')
   return async directory => {
@@ -147,27 +145,18 @@ async function untilIsBooting (dataDir: string, child: ChildProcess): Promise<vo
   while (child.exitCode === null && child.signalCode === null) {
     const names = await readdir(dataDir)
     if (names.includes('postgres') || names.some(name => name === `postgres.new-${child.pid}`)) return
+    await delay(LOOK_MS)
   }
 }
 
-/** The service as its own process, which sees no environment but this, and no .env file. */
-function launch (t: Test, dataDir: string): ChildProcess {
-  const child = spawn(process.execPath, [...TSX, SERVER], {
-    cwd: tmpdir(),
-    env: { PATH: process.env.PATH, NODE_ENV: 'development', HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir, DRAIN_SECONDS: '0' },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  t.teardown(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  })
-  return child
+/** The service as its own process. */
+function launchService (t: Test, dataDir: string): ChildProcess {
+  return launch(t, 'server.js', [], { NODE_ENV: 'development', HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir, DRAIN_SECONDS: '0' })
 }
 
 /** Starts it and waits until it listens. */
 async function start (t: Test, dataDir: string) {
-  const child = launch(t, dataDir)
+  const child = launchService(t, dataDir)
   const said = text(child.stderr!)
   for await (const line of createInterface({ input: child.stdout! })) {
     const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]

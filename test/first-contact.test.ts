@@ -77,7 +77,7 @@ t.test('the first contact with a database by SUPABASE_DB_URL', async t => {
       ['a URL that makes no sense', `${url}?sslmode=perhaps`, /^the database URL has an unknown sslmode: .+\n$/]
     ]
     await Promise.all(cases.map(async ([what, url, line]) => {
-      const { code, stdout, stderr } = await run(t, 'server.ts', [], { PORT: '0', ...SECRETS, SUPABASE_DB_URL: url })
+      const { code, stdout, stderr } = await run(t, 'server.js', [], { PORT: '0', ...SECRETS, SUPABASE_DB_URL: url })
       t.equal(code, 1, what)
       t.match(stderr, line, what)
       t.notMatch(stdout + stderr, /the-wrong-one|\n {4}at /, what)
@@ -88,7 +88,7 @@ t.test('the first contact with a database by SUPABASE_DB_URL', async t => {
   t.test('with one that is down comes later: the service waits, says so once, and works when it is there', async t => {
     const gateway = await startGateway(t)
     await cluster.stop('fast')
-    const child = launch(t, 'server.ts', [], {
+    const child = launch(t, 'server.js', [], {
       PORT: '0', HOST: '127.0.0.1', ...SECRETS, AI_GATEWAY_URL: gateway.url, SUPABASE_DB_URL: url, SUPABASE_JWT_SECRET: 'secret'
     })
     const lines: string[] = []

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
@@ -27,6 +28,9 @@ export const UNPUBLISHED_AGENT = '44444444-4444-4444-8444-444444444444'
 export const DEMO_KEY = 'jeesi_demo_key_for_local_use_only'
 export const JWT_SECRET = 'a-secret-that-is-only-for-these-tests'
 export const BACKEND_SECRET = 'a-backend-secret-for-these-tests'
+
+/** Between two looks at what has no event: who looks all the time takes the service its processor. */
+export const LOOK_MS = 10
 
 const SUPABASE = new URL('../supabase/', import.meta.url)
 
@@ -161,7 +165,7 @@ export async function endOf (service: Service, runId: string, headers?: Record<s
   for (;;) {
     const { body } = await service.request('GET', `/api/runs/${runId}`, { headers })
     if (body.finishedAt) return body
-    await new Promise(resolve => setImmediate(resolve))
+    await delay(LOOK_MS)
   }
 }
 
@@ -169,7 +173,8 @@ export async function endOf (service: Service, runId: string, headers?: Record<s
 export async function createDataDir (t: Test): Promise<string> {
   const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-test-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
-  await cp(join(await findTemplate(), 'postgres'), join(dataDir, 'postgres'), { recursive: true })
+  // Node's own `cp` takes several times as long for a thousand files.
+  await promisify(execFile)('cp', ['-R', join(await findTemplate(), 'postgres'), dataDir])
   return dataDir
 }
 
@@ -218,14 +223,4 @@ export async function createPostgres (t: Test, { migrated = true } = {}): Promis
   url.pathname = `/${name}`
   if (migrated) await migratePostgres(url.href, { seed: true })
   return url.href
-}
-
-/** A command of `src/cli` from its start to its end; it sees no environment but this, and no .env file. */
-export function runCli (command: string, args: string[], variables: Record<string, string> = {}): Promise<{ code: unknown, stdout: string, stderr: string }> {
-  const script = fileURLToPath(new URL(`../src/cli/${command}.ts`, import.meta.url))
-  const options = { cwd: tmpdir(), env: { PATH: process.env.PATH, ...variables } }
-  return new Promise(resolve => {
-    execFile(process.execPath, ['--import', import.meta.resolve('tsx'), script, ...args], options, (error, stdout, stderr) =>
-      resolve({ code: error ? error.code : 0, stdout, stderr }))
-  })
 }

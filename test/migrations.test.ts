@@ -3,8 +3,9 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations, migrate, type SqlRunner } from '../src/database/migrations.js'
-import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER, runCli } from './helper.js'
+import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER } from './helper.js'
 import { LIVE_PROJECTS } from './live-projects.js'
+import { run } from './process.js'
 
 t.test('migrations on PGlite', async t => testMigrations(t, async t => {
   const pglite = await PGlite.create()
@@ -207,7 +208,7 @@ t.test('migrations by a role that owns the database and is no superuser, beside 
 t.test('npm run migrate', async t => {
   t.test('says in one line what is wrong, and ends with 1', async t => {
     for (const args of [[], ['--url', 'postgres://nobody@127.0.0.1:1/nothing'], ['--url', 'http://example.invalid/x'], ['--ulr', 'x']]) {
-      const { code, stdout, stderr } = await runMigrate(...args)
+      const { code, stdout, stderr } = await runMigrate(t, ...args)
       t.equal(code, 1, args.join(' '))
       t.equal(stdout, '')
       t.match(stderr, /^\S.+\n$/, 'one line')
@@ -217,8 +218,8 @@ t.test('npm run migrate', async t => {
   t.test('applies what is missing and says so; the second time that there is nothing', async t => {
     if (!await findPostgres(t)) return
     const url = await createPostgres(t, { migrated: false })
-    t.same(await runMigrate('--url', url, '--seed'), { code: 0, stdout: `applied ${(await listMigrations()).join(', ')}\n`, stderr: '' })
-    t.same(await runMigrate('--url', url, '--seed'), { code: 0, stdout: 'nothing to apply: the database is up to date\n', stderr: '' })
+    t.same(await runMigrate(t, '--url', url, '--seed'), { code: 0, stdout: `applied ${(await listMigrations()).join(', ')}\n`, stderr: '' })
+    t.same(await runMigrate(t, '--url', url, '--seed'), { code: 0, stdout: 'nothing to apply: the database is up to date\n', stderr: '' })
     const client = new pg.Client({ connectionString: url })
     await client.connect()
     t.teardown(() => client.end())
@@ -226,6 +227,6 @@ t.test('npm run migrate', async t => {
   })
 })
 
-function runMigrate (...args: string[]) {
-  return runCli('migrate', args)
+function runMigrate (t: Test, ...args: string[]) {
+  return run(t, 'cli/migrate.js', args)
 }

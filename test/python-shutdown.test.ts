@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createDataDir, DEMO_KEY, parseStream, textOf } from './helper.js'
+import { commandOf } from './process.js'
 import { allGone, createAgents, findPython, isAlive } from './python.js'
 
 const KEY = { 'x-api-key': DEMO_KEY }
@@ -81,9 +81,8 @@ async function readPids (response: Response): Promise<number[]> {
 
 /** Starts the service, and waits until it listens. It sees no environment but this. */
 async function start (t: Test, variables: Record<string, string>): Promise<{ child: ChildProcess, url: string }> {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), fileURLToPath(new URL('../src/server.ts', import.meta.url))], {
-    cwd: tmpdir(), env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', ...variables }, stdio: ['ignore', 'pipe', 'inherit']
-  })
+  const command = commandOf('server.js', [], { HOST: '127.0.0.1', PORT: '0', ...variables })
+  const child = spawn(...command, { cwd: tmpdir(), stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
     child.kill('SIGTERM')

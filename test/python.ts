@@ -42,11 +42,13 @@ export async function createFolder (t: Test): Promise<string> {
 export function isAlive (pid: number): boolean {
   try {
     process.kill(pid, 0)
+    if (!existsSync('/proc/self/stat')) return true
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2)[0] !== 'Z'
   } catch {
+    // It is gone, before the first look or the second.
     return false
   }
-  const stat = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8') : ''
-  return stat.slice(stat.lastIndexOf(')') + 2)[0] !== 'Z'
 }
 
 /** Waits until none of these processes is there any more; their end has no event here, for they are nobody's children. */

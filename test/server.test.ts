@@ -39,7 +39,7 @@ t.test('SIGTERM', async t => {
     const silent = createServer(() => {}).listen(0, '127.0.0.1')
     await once(silent, 'listening')
     t.teardown(() => { silent.close() })
-    const child = launch(t, 'server.ts', [], {
+    const child = launch(t, 'server.js', [], {
       PORT: '0',
       SUPABASE_DB_URL: `postgres://user@127.0.0.1:${(silent.address() as AddressInfo).port}/db`,
       SUPABASE_JWT_SECRET: 'secret',
@@ -104,7 +104,7 @@ t.test('what an operator has to mend is one line, exit code 1 and no stack', asy
     ['a data directory that is a file', { DATA_DIR: fileURLToPath(import.meta.url) }, /^cannot start: .+\n$/]
   ]
   for (const [what, variables, expected] of cases) {
-    const { code, stderr } = await run(t, 'server.ts', [], { DATA_DIR: await createDataDir(t), ...variables })
+    const { code, stderr } = await run(t, 'server.js', [], { DATA_DIR: await createDataDir(t), ...variables })
     t.equal(code, 1, what)
     t.match(stderr, expected, what)
     t.notMatch(stderr, /\n {4}at /, what)
@@ -118,7 +118,7 @@ t.test('EMBEDDED=true starts in production on the embedded database', async t =>
 
 t.test('npm run token', async t => {
   const dataDir = await createDataDir(t)
-  const token = async (...args: string[]) => run(t, 'cli/token.ts', args, { DATA_DIR: dataDir })
+  const token = async (...args: string[]) => run(t, 'cli/token.js', args, { DATA_DIR: dataDir })
   const first = await token()
   const service = await start(t, { DATA_DIR: dataDir })
   const statsAs = (jwt: string) => fetch(`${service.url}/api/admin/stats`, { headers: { authorization: `Bearer ${jwt.trim()}` } })
@@ -139,7 +139,7 @@ t.test('npm run token', async t => {
     for (const args of [['--user', 'nonsense'], ['--user', ''], ['--user'], ['--usr', OTHER_USER]]) {
       t.match(await token(...args), { code: 1, stdout: '', stderr: /^\S.+\n$/ }, args.join(' '))
     }
-    t.match(await run(t, 'cli/token.ts', [], { SUPABASE_DB_URL: 'postgres://x', SUPABASE_URL: 'http://x', LOVABLE_API_KEY: 'x' }),
+    t.match(await run(t, 'cli/token.js', [], { SUPABASE_DB_URL: 'postgres://x', SUPABASE_URL: 'http://x', LOVABLE_API_KEY: 'x' }),
       { code: 1, stdout: '', stderr: /^SUPABASE_JWT_SECRET is not set: .+\n$/ })
   })
 })
@@ -177,7 +177,7 @@ interface Started { child: ChildProcess, url: string, curl: string, nextLine (pa
 
 /** Starts the service and waits until it listens, and has said how to try it. */
 async function start (t: Test, variables: Record<string, string> = {}): Promise<Started> {
-  const child = launch(t, 'server.ts', [], { PORT: '0', DATA_DIR: variables.DATA_DIR ?? await createDataDir(t), ...variables })
+  const child = launch(t, 'server.js', [], { PORT: '0', DATA_DIR: variables.DATA_DIR ?? await createDataDir(t), ...variables })
   const lines = createInterface({ input: child.stdout! })
   const failure = text(child.stderr!)
   const nextLine = (pattern: RegExp) => new Promise<string>((resolve, reject) => {

@@ -4,15 +4,13 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { signAccessToken } from '../../src/access-token.js'
+import { commandOf } from '../process.js'
 import { runReader, type Outcome } from './reader.js'
 import type { Ledger } from './ledger.js'
 
 export const SECRET = 'a-secret-that-is-only-for-chaos'
 const USER = '11111111-1111-4111-8111-111111111111'
-const BUILT = [fileURLToPath(new URL('../../dist/server.js', import.meta.url))]
-const SOURCE = ['--import', 'tsx', fileURLToPath(new URL('../../src/server.ts', import.meta.url))]
 
 /** What can befall a process, with how often, in parts of the whole. */
 const BLOWS = { kill: 5, terminate: 3, freeze: 1 }
@@ -31,8 +29,6 @@ export interface ChaosOptions {
   variables: Record<string, string>
   ledger: Ledger
   seed: number
-  /** Runs the sources and not what was built of them: slower to start, and needs no build. */
-  fromSource?: boolean
   say?: (line: string) => void
 }
 
@@ -95,22 +91,19 @@ export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
 
 interface Replica { process: ChildProcess, url: string }
 
-async function startReplica ({ variables, fromSource }: ChaosOptions, gatewayUrl: string): Promise<Replica> {
-  const child = spawn(process.execPath, fromSource ? SOURCE : BUILT, {
-    env: {
-      PATH: process.env.PATH,
-      NODE_ENV: 'development',
-      HOST: '127.0.0.1',
-      PORT: '0',
-      SUPABASE_JWT_SECRET: SECRET,
-      AI_GATEWAY_URL: gatewayUrl,
-      RATE_LIMIT_MAX: '1000000',
-      MAX_RUNS_PER_USER: '1000',
-      DRAIN_SECONDS: '0.5',
-      ...variables
-    },
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
+async function startReplica ({ variables }: ChaosOptions, gatewayUrl: string): Promise<Replica> {
+  const command = commandOf('server.js', [], {
+    NODE_ENV: 'development',
+    HOST: '127.0.0.1',
+    PORT: '0',
+    SUPABASE_JWT_SECRET: SECRET,
+    AI_GATEWAY_URL: gatewayUrl,
+    RATE_LIMIT_MAX: '1000000',
+    MAX_RUNS_PER_USER: '1000',
+    DRAIN_SECONDS: '0.5',
+    ...variables
+  }, [])
+  const child = spawn(...command, { stdio: ['ignore', 'pipe', 'inherit'] })
   for await (const line of createInterface({ input: child.stdout! })) {
     const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]?.replace('localhost', '127.0.0.1')
     if (url) {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import type { Test } from 'tap'
@@ -10,7 +11,7 @@ import type { Run } from '../../src/schemas.js'
 import { startGateway, type GatewayDouble } from '../doubles/gateway.js'
 import { startPostgrest, type Auth, type Sql } from '../doubles/postgrest.js'
 import {
-  BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, readStream, startService, type Answer, type Service, type Told
+  BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, LOOK_MS, readStream, startService, type Answer, type Service, type Told
 } from '../helper.js'
 
 export const FUNCTION = fileURLToPath(new URL('../../supabase/functions/agent-runtime/', import.meta.url))
@@ -104,7 +105,7 @@ export async function startProject (t: Test, auth: Auth = { jwtSecret: JWT_SECRE
       for (;;) {
         const [row] = await query('select public.run_json(r) as run from public.agent_runs r where id = $1', [runId])
         if (row?.run.finishedAt) return row.run
-        await new Promise(resolve => setImmediate(resolve))
+        await delay(LOOK_MS)
       }
     },
     async balance (userId = DEMO_USER) {
