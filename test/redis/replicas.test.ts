@@ -262,6 +262,7 @@ t.test('Redis that fails', async t => {
     t.same((await there).events, events)
     await redis.start()
     await Promise.all([web, worker].map(untilRedisIs('up')))
+    gateway.reply = say('Hello')
     t.equal((await worker.execute()).text, 'Hello')
     t.match(web.logs.filter(line => line.includes('Redis')).map(line => JSON.parse(line).message), [
       'Redis is there', /^waiting for Redis: .+; until it is there each process serves its own runs$/, 'Redis is there'
