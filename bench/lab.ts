@@ -1,0 +1,33 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { prepareDatabases, type Databases } from './database.js'
+import { readMachine, shareCores, type Cores } from './machine.js'
+import { compile } from './native.js'
+
+/** What all measurements share. */
+export interface Lab {
+  /** For tools, requests and logs; it goes with the bench. */
+  directory: string
+  cores?: Cores
+  databases: Databases
+  /** Short windows, for a look; their figures are rough. */
+  quick: boolean
+  say (line: string): void
+}
+
+export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<Lab & { close (): Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
+  compile(directory)
+  const databases = await prepareDatabases(options.url)
+  return {
+    ...options,
+    directory,
+    databases,
+    cores: shareCores(readMachine().cores),
+    async close () {
+      await databases.close()
+      await rm(directory, { recursive: true, force: true })
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Lab } from './lab.js'
+import { Load, promptOf, startGateway, type Gateway, type LoadOptions, type Mark, type Mode } from './native.js'
+import { cpuMs } from './proc.js'
+import { post, completion, type Server, type Subject } from './subjects/subject.js'
+
+/** A load. */
+export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'roundUs' | 'readersPerRun'> {
+  /** Before the window, for compilers, pools and buffers to find their size. */
+  warmMs: number
+  windowMs: number
+  overSocket?: boolean
+}
+
+/** What a window of a load showed. */
+export interface Outcome extends Mark {
+  /** Processor milliseconds of the server, of the stand-in, and of the load generator. */
+  serverMs: number
+  gatewayMs: number
+  loadMs: number
+}
+
+/** Puts a subject, started for this alone, under a load, and looks at it through a window. */
+export async function runTrial (lab: Lab, subject: Pick<Subject, 'start' | 'format'>, shape: Shape): Promise<Outcome> {
+  return withServer(lab, subject, async (server, gateway) => {
+    const load = startLoad(lab, subject, server, shape)
+    try {
+      await delay(shape.warmMs)
+      await server.settle?.()
+      return await look(load, server.pid, gateway.program.pid, shape.windowMs)
+    } finally {
+      await load.stop()
+    }
+  })
+}
+
+export async function withServer<T> (
+  lab: Lab, subject: Pick<Subject, 'start'>, use: (server: Server, gateway: Gateway) => Promise<T>
+): Promise<T> {
+  const gateway = await startGateway(lab.directory, lab.cores?.bench)
+  try {
+    const server = await subject.start(lab, gateway.url)
+    try {
+      return await use(server, gateway)
+    } finally {
+      await server.stop()
+    }
+  } finally {
+    await gateway.program.stop('SIGKILL')
+  }
+}
+
+export function startLoad (lab: Lab, { format }: Pick<Subject, 'format'>, server: Server, shape: Omit<Shape, 'warmMs' | 'windowMs'> & { streams?: number }): Load {
+  const prompt = promptOf(shape)
+  return new Load(lab.directory, {
+    ...shape,
+    ...(shape.overSocket ? { ...server.socketRequests!(prompt), format: 'socket' } : { ...server.requests(prompt), format }),
+    ports: [server.port]
+  }, lab.cores?.bench)
+}
+
+/** The gateway itself as a subject: what the bench can do, and the time to the first token without anything between. */
+export const direct = {
+  format: 'openai' as const,
+  start: async (_: Lab, upstream: string): Promise<Server> => ({
+    pid: process.pid,
+    port: Number(new URL(upstream).port),
+    startupMs: 0,
+    requests: prompt => ({ requests: [post('/v1/chat/completions', {}, completion(prompt))] }),
+    stop: async () => {}
+  })
+}
+
+async function look (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
+  await load.mark()
+  const before = await Promise.all([cpuMs(server), cpuMs(gateway)])
+  await delay(windowMs)
+  const [mark, ...after] = await Promise.all([load.mark(), cpuMs(server), cpuMs(gateway)])
+  return { ...mark, serverMs: after[0]! - before[0]!, gatewayMs: after[1]! - before[1]!, loadMs: mark.cpuMs }
+}
+
+/** Processor seconds a million tokens. */
+export function perMillion (ms: number, tokens: number): number {
+  return ms * 1000 / tokens
+}
