@@ -42,7 +42,14 @@ export async function runBench (lab: Lab, options: BenchOptions): Promise<Result
   for (const experiment of options.growth ? chosen : []) {
     for (const subject of present) await takeDouble(lab, experiment, subject, doubled)
   }
-  return { machine: readMachine(), when: new Date().toISOString(), commit: readCommit(), ...summarizeAll(taken, doubled, options), bench, leftOut }
+  return {
+    machine: readMachine(),
+    when: new Date().toISOString(),
+    commit: readCommit(),
+    ...summarizeAll(taken, doubled, options),
+    bench: { ...bench, busiest: round(lab.busiest) },
+    leftOut
+  }
 }
 
 async function take (lab: Lab, experiment: Experiment, subject: Subject, run: number, taken: Taken): Promise<void> {
@@ -57,7 +64,7 @@ async function takeDouble (lab: Lab, experiment: Experiment, subject: Subject, d
   note(doubled, subject.name, await tell(lab, 'twice', subject, experiment, () => experiment.measureDouble!(lab, subject)))
 }
 
-/** A figure that cannot be taken is a gap with a reason, but for ours. */
+/** A figure of another subject's that cannot be taken is a gap; of ours it is the end. */
 async function tell (lab: Lab, run: string, subject: Subject, experiment: Experiment, measure: () => Promise<Values>): Promise<Values> {
   try {
     const values = await measure()

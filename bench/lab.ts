@@ -13,10 +13,14 @@ export interface Lab {
   databases: Databases
   /** Short windows, for a look; their figures are rough. */
   quick: boolean
+  /** The largest part of their cores that the stand-in and the generator were seen to use; near 1, they are what is measured. */
+  busiest: number
   say (line: string): void
 }
 
-export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<Lab & { close (): Promise<void> }> {
+export interface OpenLab extends Lab { close (): Promise<void> }
+
+export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<OpenLab> {
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
   compile(directory)
   const databases = await prepareDatabases(options.url)
@@ -24,6 +28,7 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
     ...options,
     directory,
     databases,
+    busiest: 0,
     cores: shareCores(readMachine().cores),
     async close () {
       await databases.close()

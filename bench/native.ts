@@ -120,7 +120,7 @@ export class Load {
   async #nextLine (): Promise<Mark> {
     const [line] = await Promise.race([once(this.#lines, 'line'), once(this.#lines, 'close')]) as string[]
     const mark: Mark | undefined = line && JSON.parse(line)
-    if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.tail()}`)
+    if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.said()}`)
     return mark
   }
 }

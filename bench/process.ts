@@ -9,14 +9,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 const DESCRIPTORS = 20_000
 const START_TIMEOUT = 60_000
 const STOP_TIMEOUT = 15_000
+/** Characters of a program's output that an error shows. */
+const SAID = 500
 
 export interface Program {
   pid: number
   child: ChildProcess
   /** Ends it, by force where it does not end by itself. */
   stop (signal?: NodeJS.Signals): Promise<void>
-  /** The last of what it wrote. */
-  tail (): string
+  /** What it wrote, or the first of it: what came of that is of less interest. */
+  said (): string
 }
 
 export interface ProgramOptions {
@@ -32,7 +34,7 @@ export interface ProgramOptions {
 
 /** Starts a program, bound to its cores and with descriptors enough; it sees no environment but this. */
 export function startProgram (command: string, args: string[], { env = {}, cores, cwd, log, piped }: ProgramOptions): Program {
-  const file = openSync(log, 'a')
+  const file = openSync(log, 'w')
   // `exec` all the way: the process that is started is the program itself.
   const script = `ulimit -n ${DESCRIPTORS} 2>/dev/null || ulimit -n "$(ulimit -H -n)"; exec "$@"`
   const bound = cores === undefined ? [command] : ['taskset', '-c', cores, command]
@@ -57,7 +59,7 @@ export function startProgram (command: string, args: string[], { env = {}, cores
       await once(child, 'exit')
       clearTimeout(timer)
     },
-    tail: () => readFileSync(log, 'utf8').slice(-2000)
+    said: () => readFileSync(log, 'utf8').slice(0, SAID)
   }
 }
 
@@ -66,7 +68,7 @@ export async function untilHealthy (program: Program, url: string): Promise<numb
   const startedAt = performance.now()
   while (!await isHealthy(url)) {
     const ended = program.child.exitCode !== null || program.child.signalCode !== null
-    if (ended || performance.now() - startedAt > START_TIMEOUT) throw new Error(`${program.child.spawnargs.at(-1)} did not start:\n${program.tail()}`)
+    if (ended || performance.now() - startedAt > START_TIMEOUT) throw new Error(`${program.child.spawnargs.at(-1)} did not start:\n${program.said()}`)
     await delay(2)
   }
   return performance.now() - startedAt

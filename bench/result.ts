@@ -18,7 +18,8 @@ export interface Result {
   ratios: Numbers
   /** A figure at twice its load, over the figure. */
   growth: Numbers
-  bench: Capacity
+  /** `busiest`: the largest part of their cores that the stand-in and the generator used beside a subject. */
+  bench: Capacity & { busiest: number }
   /** Subjects that could not be measured, with the reason. */
   leftOut: Partial<Record<SubjectName, string>>
 }

@@ -27,7 +27,9 @@ export async function runTrial (lab: Lab, subject: Pick<Subject, 'start' | 'form
     try {
       await delay(shape.warmMs)
       await server.settle?.()
-      return await look(load, server.pid, gateway.program.pid, shape.windowMs)
+      const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
+      if (subject !== direct) watchBench(lab, outcome)
+      return outcome
     } finally {
       await load.stop()
     }
@@ -77,6 +79,12 @@ async function look (load: Load, server: number, gateway: number, windowMs: numb
   await delay(windowMs)
   const [mark, ...after] = await Promise.all([load.mark(), cpuMs(server), cpuMs(gateway)])
   return { ...mark, serverMs: after[0]! - before[0]!, gatewayMs: after[1]! - before[1]!, loadMs: mark.cpuMs }
+}
+
+/** Of two tools of one thread each that share a core, or have one each. */
+function watchBench (lab: Lab, { gatewayMs, loadMs, ms }: Outcome): void {
+  const share = (gatewayMs + loadMs) / ms / (lab.cores && lab.cores.bench.length > 1 ? 2 : 1)
+  lab.busiest = Math.max(lab.busiest, share)
 }
 
 /** Processor seconds a million tokens. */

@@ -44,7 +44,7 @@ interface ServerOptions extends Pick<ProgramOptions, 'env'> {
 export async function startServer (
   lab: Lab, name: string, command: string, args: string[], { port, env, health = '/health', bound = true }: ServerOptions
 ): Promise<Pick<Server, 'pid' | 'port' | 'startupMs' | 'stop'>> {
-  const program = startProgram(command, args, { env, cores: bound ? lab.cores?.server : undefined, cwd: lab.directory, log: join(lab.directory, `${name}.log`) })
+  const program = startProgram(command, args, { env, cores: bound ? lab.cores?.server : undefined, cwd: lab.directory, log: join(lab.directory, `${name}-${port}.log`) })
   const startupMs = await untilHealthy(program, `http://127.0.0.1:${port}${health}`)
   return { pid: program.pid, port, startupMs, stop: () => program.stop() }
 }
