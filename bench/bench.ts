@@ -48,6 +48,7 @@ export async function runBench (lab: Lab, options: BenchOptions): Promise<Result
     commit: readCommit(),
     ...summarizeAll(taken, doubled, options),
     bench: { ...bench, busiest: round(lab.busiest) },
+    remarks: lab.remarks,
     leftOut
   }
 }

@@ -15,6 +15,8 @@ export interface Lab {
   quick: boolean
   /** The largest part of their cores that the stand-in and the generator were seen to use; near 1, they are what is measured. */
   busiest: number
+  /** What a figure does not say of how it came about. */
+  remarks: string[]
   say (line: string): void
 }
 
@@ -29,6 +31,7 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
     directory,
     databases,
     busiest: 0,
+    remarks: [],
     cores: shareCores(readMachine().cores),
     async close () {
       await databases.close()

@@ -66,6 +66,8 @@ export interface Mark {
   tokens: number
   /** Streams that came to their end, with all of their text. */
   streams: number
+  /** Requests that were answered 429 or 503, and made again a while later. */
+  refused: number
   /** Streams that went wrong, since the start. */
   errors: number
   open: number

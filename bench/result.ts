@@ -20,6 +20,7 @@ export interface Result {
   growth: Numbers
   /** `busiest`: the largest part of their cores that the stand-in and the generator used beside a subject. */
   bench: Capacity & { busiest: number }
+  remarks: string[]
   /** Subjects that could not be measured, with the reason. */
   leftOut: Partial<Record<SubjectName, string>>
 }

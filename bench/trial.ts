@@ -4,6 +4,9 @@ import { Load, promptOf, startGateway, type Gateway, type LoadOptions, type Mark
 import { cpuMs } from './proc.js'
 import { post, completion, type Server, type Subject } from './subjects/subject.js'
 
+/** Beyond that the tools may be what is measured. */
+const MOST_BUSY = 0.85
+
 /** A load. */
 export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'roundUs' | 'readersPerRun'> {
   /** Before the window, for compilers, pools and buffers to find their size. */
@@ -20,15 +23,17 @@ export interface Outcome extends Mark {
   loadMs: number
 }
 
+type Loaded = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
+
 /** Puts a subject, started for this alone, under a load, and looks at it through a window. */
-export async function runTrial (lab: Lab, subject: Pick<Subject, 'start' | 'format'>, shape: Shape): Promise<Outcome> {
+export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promise<Outcome> {
   return withServer(lab, subject, async (server, gateway) => {
     const load = startLoad(lab, subject, server, shape)
     try {
       await delay(shape.warmMs)
       await server.settle?.()
       const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
-      if (subject !== direct) watchBench(lab, outcome)
+      if (subject !== direct) watch(lab, subject, shape, outcome)
       return outcome
     } finally {
       await load.stop()
@@ -81,10 +86,14 @@ async function look (load: Load, server: number, gateway: number, windowMs: numb
   return { ...mark, serverMs: after[0]! - before[0]!, gatewayMs: after[1]! - before[1]!, loadMs: mark.cpuMs }
 }
 
-/** Of two tools of one thread each that share a core, or have one each. */
-function watchBench (lab: Lab, { gatewayMs, loadMs, ms }: Outcome): void {
+/** Notes what a figure hides: tools that are the bottleneck, requests that a server had no room for. */
+function watch (lab: Lab, { name = 'ours' }: Loaded, { connections, delayMs }: Shape, { gatewayMs, loadMs, ms, refused }: Outcome): void {
+  // Two tools of one thread each, that share a core or have one each.
   const share = (gatewayMs + loadMs) / ms / (lab.cores && lab.cores.bench.length > 1 ? 2 : 1)
   lab.busiest = Math.max(lab.busiest, share)
+  const load = `${connections} connections${delayMs > 0 ? ` at ${delayMs} ms a token` : ''}`
+  if (refused > 0) lab.remarks.push(`${name} refused ${refused} requests (429 or 503) under ${load}.`)
+  if (share > MOST_BUSY) lab.remarks.push(`The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
 }
 
 /** Processor seconds a million tokens. */

@@ -16,6 +16,9 @@
  *   --readers file        `GET …{run}…` requests in the order of those that begin runs
  *   --readers-per-run 0   how many of them follow each run beside the one that began it
  *
+ * An answer of 429 or 503 is a refusal: the stream begins anew a while later, and it is counted. Whatever else is not what
+ * it should be is an error.
+ *
  * On standard input `mark` prints what happened since the last mark, as a line of JSON; `quit` ends it.
  */
 #define _GNU_SOURCE
@@ -39,6 +42,7 @@
 #define MAX_LINE (64 * 1024 * 1024)
 #define MAX_TOLD 5
 #define MAX_ERRORS 1000
+#define REFUSED_PAUSE_NS 250000000u
 
 enum format { EVENTS, OPENAI, UI, SOCKET };
 enum state { HEAD, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, WHOLE, FRAMES };
@@ -64,6 +68,8 @@ static struct stream *streams[MAX_FDS];
 static int epoll, ports[64], port_count, connections = 64, tokens = 500, ramp_ms, round_us, readers_per_run;
 static int64_t limit, started_streams, ended_streams;
 static enum format format = OPENAI;
+static struct pause { uint64_t due; int slot; } pauses[MAX_FDS];
+static int pause_first, pause_count;
 static struct texts requests, messages, readers;
 static char *expected;
 static int expected_length;
@@ -71,7 +77,7 @@ static char input[READ_BYTES + 1];
 
 /* Since the last mark. */
 static uint64_t marked_at;
-static int64_t bytes, ended;
+static int64_t bytes, ended, refused;
 static int64_t errors, open_streams, speaking;
 static uint32_t *first_us;
 static int first_count, first_capacity;
@@ -102,13 +108,13 @@ static void mark(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   qsort(first_us, (size_t)first_count, sizeof *first_us, by_size);
-  printf("{\"ms\":%.3f,\"tokens\":%.0f,\"streams\":%lld,\"errors\":%lld,\"open\":%lld,\"speaking\":%lld,\"cpuMs\":%.3f,\"first\":{\"count\":%d,\"p50Us\":%u,\"p99Us\":%u}}\n",
-    (double)(now - marked_at) / 1e6, (double)bytes * tokens / expected_length, (long long)ended, (long long)errors, (long long)open_streams,
+  printf("{\"ms\":%.3f,\"tokens\":%.0f,\"streams\":%lld,\"refused\":%lld,\"errors\":%lld,\"open\":%lld,\"speaking\":%lld,\"cpuMs\":%.3f,\"first\":{\"count\":%d,\"p50Us\":%u,\"p99Us\":%u}}\n",
+    (double)(now - marked_at) / 1e6, (double)bytes * tokens / expected_length, (long long)ended, (long long)refused, (long long)errors, (long long)open_streams,
     (long long)speaking, ms_of(&usage) - ms_of(&used), first_count,
     first_count ? first_us[first_count / 2] : 0, first_count ? first_us[(int)(first_count * 0.99)] : 0);
   fflush(stdout);
   marked_at = now;
-  bytes = ended = first_count = 0;
+  bytes = ended = refused = first_count = 0;
   used = usage;
 }
 
@@ -377,6 +383,29 @@ static int read_frames(struct stream *s, const char *at, const char *end) {
   return 1;
 }
 
+/* The status, and what the body says of it. */
+static void refuse(struct stream *s, int status, const char *head) {
+  const char *body = strstr(head, "\r\n\r\n");
+  char detail[300];
+  snprintf(detail, sizeof detail, "%.12s %s", head, body ? body + 4 : "");
+  if ((status != 429 && status != 503) || s->is_reader) return fail(s, "the answer is", detail, (int)strlen(detail));
+  refused++;
+  pauses[(pause_first + pause_count++) % MAX_FDS] = (struct pause){ now_ns() + REFUSED_PAUSE_NS, s->slot };
+  started_streams--;
+  close_stream(s);
+}
+
+/* Begins anew what was refused a while ago; returns when the next one is due, or 0. */
+static uint64_t end_pauses(uint64_t now) {
+  while (pause_count > 0 && pauses[pause_first].due <= now) {
+    int slot = pauses[pause_first].slot;
+    pause_first = (pause_first + 1) % MAX_FDS;
+    pause_count--;
+    begin(slot);
+  }
+  return pause_count > 0 ? pauses[pause_first].due : 0;
+}
+
 static int begin_body(struct stream *s, char *head) {
   int status = atoi(head + 9);
   if (format == SOCKET && status == 101) {
@@ -384,7 +413,7 @@ static int begin_body(struct stream *s, char *head) {
     s->keeps_alive = 1;
     return 1;
   }
-  if (status != 200) return fail(s, "the answer is", head, 400), 0;
+  if (status != 200) return refuse(s, status, head), 0;
   s->keeps_alive = !strcasestr(head, "\r\nconnection: close");
   const char *field = strcasestr(head, "\r\ncontent-length:");
   s->left = field ? atoll(field + 17) : INT64_MAX;
@@ -534,14 +563,18 @@ int main(int count, char **arguments) {
   int next = 0;
   for (;;) {
     uint64_t now = now_ns();
-    while (next < connections && now >= began + step * (uint64_t)next && (limit == 0 || started_streams < limit)) begin(next++);
+    if (limit > 0 && started_streams >= limit) next = connections;
+    while (next < connections && now >= began + step * (uint64_t)next) begin(next++);
+    uint64_t due = end_pauses(now);
     if (limit > 0 && ended_streams >= limit && open_streams == 0) {
       mark();
       return errors > 0;
     }
-    struct timespec timeout = { .tv_nsec = (long)(began + step * (uint64_t)next > now ? (began + step * (uint64_t)next - now) % 1000000000 : 0) };
+    if (next < connections && (due == 0 || began + step * (uint64_t)next < due)) due = began + step * (uint64_t)next;
+    int64_t wait = due > now ? (int64_t)(due - now) : 0;
+    struct timespec timeout = { .tv_sec = wait / 1000000000, .tv_nsec = wait % 1000000000 };
     if (round_us > 0) clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = round_us * 1000L }, NULL);
-    int happened = epoll_pwait2(epoll, events, 1024, next < connections ? &timeout : NULL, NULL);
+    int happened = epoll_pwait2(epoll, events, 1024, due ? &timeout : NULL, NULL);
     for (int i = 0; i < happened; i++) {
       int fd = events[i].data.fd;
       if (fd == 0) { on_command(); continue; }
