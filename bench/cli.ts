@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util'
 import { runBench } from './bench.js'
 import { renderChart } from './chart.js'
 import { compare, whyIncomparable } from './compare.js'
-import { openLab, type Lab } from './lab.js'
+import { openLab, type Lab, type OpenLab } from './lab.js'
 import { METRIC_NAMES, type MetricName } from './metrics.js'
+import { killPrograms } from './process.js'
 import { profileOurs } from './profile.js'
 import { measureReplicas } from './replicas.js'
 import type { Result } from './result.js'
@@ -28,7 +29,7 @@ const { values } = parseArgs({
 })
 
 const HELP = `npm run bench -- [options]: what a token, a stream and a run cost, beside what others need for them.
-  --quick              one short look at everything; its figures are rough
+  --quick              one short look at everything, and none at twice the load; its figures are rough
   --runs <n>           how often each figure is taken (3; quick: 1)
   --only <figures>     ${METRIC_NAMES.join(', ')}
   --subjects <names>   ${SUBJECTS.join(', ')}
@@ -54,9 +55,10 @@ async function main (): Promise<void> {
     runs: Number(values.runs ?? (values.quick ? 1 : 3)),
     metrics: pick(values.only, METRIC_NAMES) as MetricName[],
     subjects: pick(values.subjects, SUBJECTS) as SubjectName[],
-    growth: true
+    growth: !values.quick
   }
   const lab = await openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { end(lab).catch(() => process.exit(1)) })
   try {
     if (!lab.cores) lab.say('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
     if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
@@ -79,6 +81,13 @@ async function report (result: Result, earlier: Result | undefined, lab: Lab): P
   const reason = whyIncomparable(earlier, result)
   if (reason) lab.say(`${reason} Nothing is judged.`)
   else if (comparisons.some(({ verdict }) => verdict === 'worse')) process.exitCode = 1
+}
+
+/** Leaves nothing behind: no process, no database. */
+async function end (lab: OpenLab): Promise<never> {
+  killPrograms()
+  await lab.close()
+  process.exit(1)
 }
 
 /** What is named, or all. @throws for what there is not. */

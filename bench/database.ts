@@ -34,12 +34,14 @@ export async function prepareDatabases (url: string): Promise<Databases> {
   await migratePostgres(at(template), { seed: true })
   const users = Array.from({ length: USERS }, (_, n) => `99999999-9999-4999-8999-${String(n).padStart(12, '0')}`)
   await addUsers(at(template), users)
+  const names = new Set([template])
   let count = 0
 
   return {
     tokens: await Promise.all(users.map(user => signAccessToken(SECRET, user, '24h'))),
     async create () {
       const name = `${template}_${++count}`
+      names.add(name)
       await admin.query(`create database ${name} template ${template}`)
       return {
         url: at(name),
@@ -47,13 +49,18 @@ export async function prepareDatabases (url: string): Promise<Databases> {
           const { rows } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
           for (const { pid } of rows) bindProcess(pid, cores)
         },
-        drop: async () => { await admin.query(`drop database ${name} with (force)`) }
+        drop: () => drop(name)
       }
     },
     async close () {
-      await admin.query(`drop database ${template} with (force)`)
+      for (const name of names) await drop(name)
       await admin.end()
     }
+  }
+
+  async function drop (name: string): Promise<void> {
+    names.delete(name)
+    await admin.query(`drop database if exists ${name} with (force)`)
   }
 }
 

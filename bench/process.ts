@@ -12,6 +12,14 @@ const STOP_TIMEOUT = 15_000
 /** Characters of a program's output that an error shows. */
 const SAID = 500
 
+const running = new Set<ChildProcess>()
+process.once('exit', killPrograms)
+
+/** Ends what was started and not stopped. */
+export function killPrograms (): void {
+  for (const child of running) child.kill('SIGKILL')
+}
+
 export interface Program {
   pid: number
   child: ChildProcess
@@ -44,18 +52,16 @@ export function startProgram (command: string, args: string[], { env = {}, cores
     stdio: piped ? ['pipe', 'pipe', file] : ['ignore', file, file]
   })
   closeSync(file)
-  process.once('exit', kill)
-
-  function kill () { child.kill('SIGKILL') }
+  running.add(child)
 
   return {
     pid: child.pid!,
     child,
     async stop (signal = 'SIGTERM') {
-      process.removeListener('exit', kill)
+      running.delete(child)
       if (child.exitCode !== null || child.signalCode !== null) return
       child.kill(signal)
-      const timer = setTimeout(kill, STOP_TIMEOUT)
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT)
       await once(child, 'exit')
       clearTimeout(timer)
     },

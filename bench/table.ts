@@ -12,7 +12,7 @@ export function renderTable (result: Result): string {
     ...names.map(name => cell(result.metrics[metric]?.[name], result.growth[metric]?.[name]))
   ])
   const notes = Object.entries(result.leftOut).map(([name, reason]) => `${name} is left out: ${reason}`)
-  return [renderColumns([['', ...names], ...rows]), '', '± is half of what lies between the runs; ×n is the figure at twice the load over this one.', ...notes, ...result.remarks, renderBench(result)].join('\n')
+  return [renderColumns([['', ...names], ...rows]), '', '± is half of what lies between the runs; ×n is the figure at twice the load over this one (of KB: 5,000 streams over 1,000).', ...notes, ...result.remarks, renderBench(result)].join('\n')
 }
 
 function cell (figure: Figure | undefined, growth: number | undefined): string {

@@ -277,7 +277,8 @@ static void serve_due(uint64_t now) {
     struct connection *after;
     for (struct connection *c = wheel[turned_to % SLOTS]; c; c = after) {
       after = c->after;
-      if (c->due > now) continue;
+      /* Of a later turn of the wheel. */
+      if (c->due / SLOT_NS > turned_to) continue;
       uint64_t due = c->due;
       int delay = c->mode->delay_ms;
       clear_timer(c);
