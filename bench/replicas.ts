@@ -10,7 +10,7 @@ import { findFreePort, startProgram, type Program } from './process.js'
 import { startOurs } from './subjects/ours.js'
 import type { Server } from './subjects/subject.js'
 import { renderColumns, short } from './table.js'
-import { perMillion } from './trial.js'
+import { perMillion, warmUp } from './trial.js'
 
 /** Connections to each process, so that more of them have more to do. */
 const CONNECTIONS = 64
@@ -47,7 +47,7 @@ async function measure (lab: Lab, count: number): Promise<string[]> {
 }
 
 async function look (lab: Lab, servers: Server[], redis: Program): Promise<string[]> {
-  const { warmMs, windowMs, ...shape } = saturatedShape(lab, 1)
+  const shape = saturatedShape(lab, 1)
   const load = new Load(lab.directory, {
     ...shape,
     ...servers[0]!.requests(promptOf(shape)),
@@ -57,10 +57,10 @@ async function look (lab: Lab, servers: Server[], redis: Program): Promise<strin
   }, lab.cores?.bench)
   const spent = async () => Promise.all([...servers, redis].map(({ pid }) => cpuMs(pid)))
   try {
-    await delay(warmMs)
+    await warmUp(load, shape)
     await load.mark()
     const before = await spent()
-    await delay(windowMs)
+    await delay(shape.windowMs)
     const { tokens, ms } = await load.mark()
     const times = (await spent()).map((after, index) => after - before[index]!)
     const ofRedis = times.pop()!

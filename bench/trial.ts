@@ -7,10 +7,15 @@ import { post, completion, type Server, type Subject } from './subjects/subject.
 /** Beyond that the tools may be what is measured. */
 const MOST_BUSY = 0.85
 
+const WARM_TIMEOUT = 60_000
+const WARM_LOOK_MS = 100
+
 /** A load. */
 export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'roundUs' | 'readersPerRun'> {
   /** Before the window, for compilers, pools and buffers to find their size. */
   warmMs: number
+  /** As many streams must have ended by then, or the window waits for them: on a busy machine time alone warms nothing. */
+  warmStreams?: number
   windowMs: number
   overSocket?: boolean
 }
@@ -30,7 +35,7 @@ export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promis
   return withServer(lab, subject, async (server, gateway) => {
     const load = startLoad(lab, subject, server, shape)
     try {
-      await delay(shape.warmMs)
+      await warmUp(load, shape)
       await server.settle?.()
       const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
       if (subject !== direct) watch(lab, subject, shape, outcome)
@@ -78,11 +83,21 @@ export const direct = {
   })
 }
 
+export async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): Promise<void> {
+  await delay(warmMs)
+  const until = Date.now() + WARM_TIMEOUT
+  for (let ended = 0; ended < warmStreams && Date.now() < until;) {
+    ended += (await load.mark()).streams
+    await delay(WARM_LOOK_MS)
+  }
+}
+
 async function look (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
   await load.mark()
   const before = await Promise.all([cpuMs(server), cpuMs(gateway)])
   await delay(windowMs)
   const [mark, ...after] = await Promise.all([load.mark(), cpuMs(server), cpuMs(gateway)])
+  if (mark.tokens === 0) throw new Error(`no token came in ${Math.round(mark.ms)} ms`)
   return { ...mark, serverMs: after[0]! - before[0]!, gatewayMs: after[1]! - before[1]!, loadMs: mark.cpuMs }
 }
 

@@ -3,9 +3,11 @@ import { withServer, runTrial, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 import type { Subject } from '../subjects/subject.js'
 
+const WARM_RUNS = 1000
+
 /** Answers of one token: all that is measured is what a run costs beside its tokens. */
 function shape ({ quick }: Lab, connections: number): Shape {
-  return { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections, warmMs: quick ? 2500 : 4000, windowMs: quick ? 3000 : 8000 }
+  return { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_RUNS, windowMs: quick ? 3000 : 8000 }
 }
 
 async function runsEachSecond (lab: Lab, subject: Subject, connections: number): Promise<Values> {

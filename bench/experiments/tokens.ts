@@ -5,6 +5,8 @@ import { direct, perMillion, runTrial, type Outcome, type Shape } from '../trial
 import type { Experiment, Values } from './experiment.js'
 
 const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 1000 }
+/** Answers of each connection before the window. */
+const WARM_ROUNDS = 4
 const PACED = { delayMs: 20, firstMs: 20, burst: 1 }
 /** Streams begin evenly over the time that one takes, so that later ones do, too. */
 const PACED_TOKENS = 300
@@ -40,7 +42,8 @@ export function costOfToken ({ serverMs, tokens }: Outcome): number {
 }
 
 export function saturatedShape ({ quick }: Lab, burst: number, factor = 1): Shape {
-  return { ...SATURATED, burst, connections: SATURATED.connections * factor, warmMs: quick ? 2500 : 4000, windowMs: quick ? 3000 : 8000 }
+  const connections = SATURATED.connections * factor
+  return { ...SATURATED, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
 }
 
 /** @param connections streams at a time. Where many speak at once the generator looks every so often: none of them is timed. */

@@ -51,6 +51,8 @@ struct texts { char **items; int *lengths; int count; };
 
 struct stream {
   int fd, slot, is_reader, is_connecting;
+  /* Which of the requests it is. */
+  int index;
   enum state state;
   const char *send;
   int to_send;
@@ -174,9 +176,9 @@ static struct stream *connect_stream(int slot, int port) {
 
 static void begin(int slot) {
   struct stream *s = connect_stream(slot, ports[slot % port_count]);
-  int index = (int)(started_streams++ % requests.count);
-  s->send = requests.items[index];
-  s->to_send = requests.lengths[index];
+  s->index = (int)(started_streams++ % requests.count);
+  s->send = requests.items[s->index];
+  s->to_send = requests.lengths[s->index];
 }
 
 /* The next stream on the same connection. */
@@ -189,10 +191,10 @@ static void begin_again(struct stream *s) {
     s->state = HEAD;
     s->length = s->searched = 0;
   }
-  int index = (format == SOCKET ? s->slot : (int)started_streams) % from->count;
+  s->index = (format == SOCKET ? s->slot : (int)started_streams) % from->count;
   started_streams++;
-  s->send = from->items[index];
-  s->to_send = from->lengths[index];
+  s->send = from->items[s->index];
+  s->to_send = from->lengths[s->index];
   send_rest(s);
 }
 
@@ -221,7 +223,7 @@ static int begin_readers(struct stream *s, const char *head) {
   id[36] = 0;
   for (int i = 0; i < readers_per_run; i++) {
     struct stream *reader = connect_stream(s->slot, ports[s->slot % port_count]);
-    const char *template = readers.items[i % readers.count], *place = strstr(template, "{run}");
+    const char *template = readers.items[s->index % readers.count], *place = strstr(template, "{run}");
     reader->is_reader = 1;
     reader->to_send = asprintf(&reader->own_send, "%.*s%s%s", (int)(place - template), template, id, place + 5);
     reader->send = reader->own_send;
