@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { createInterface, type Interface } from 'node:readline'
+import { createInterface } from 'node:readline'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { writeFileSync } from 'node:fs'
@@ -79,7 +79,7 @@ export interface Mark {
 
 export class Load {
   readonly program: Program
-  #lines: Interface
+  #lines: AsyncIterator<string>
 
   constructor (directory: string, options: LoadOptions, cores?: string) {
     const files = { requests: options.requests, messages: options.messages, readers: options.readers }
@@ -100,7 +100,7 @@ export class Load {
     }
     for (const [name, value] of Object.entries(numbers)) args.push(`--${name}`, String(value))
     this.program = startProgram(join(directory, 'load'), args, { cores, log: join(directory, 'load.log'), piped: true })
-    this.#lines = createInterface({ input: this.program.child.stdout! })
+    this.#lines = createInterface({ input: this.program.child.stdout! })[Symbol.asyncIterator]()
   }
 
   /** What happened since the last mark. @throws where a stream went wrong. */
@@ -120,8 +120,8 @@ export class Load {
   }
 
   async #nextLine (): Promise<Mark> {
-    const [line] = await Promise.race([once(this.#lines, 'line'), once(this.#lines, 'close')]) as string[]
-    const mark: Mark | undefined = line && JSON.parse(line)
+    const { value } = await this.#lines.next()
+    const mark: Mark | undefined = value && JSON.parse(value)
     if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.said()}`)
     return mark
   }
