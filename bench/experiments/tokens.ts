@@ -51,7 +51,7 @@ export function pacedShape ({ quick }: Lab, connections: number): Shape {
   const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
   const rampMs = tokens * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
-  return { ...PACED, tokens, connections, rampMs, warmMs: rampMs + 1000, windowMs, roundUs: connections > 500 ? 1000 : 0 }
+  return { ...PACED, tokens, connections, rampMs, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, roundUs: connections > 500 ? 1000 : 0 }
 }
 
 const floors = new WeakMap<Lab, Promise<Outcome['first']>>()
