@@ -26,6 +26,7 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
   compile(directory)
   const databases = await prepareDatabases(options.url)
+  let closing: Promise<void> | undefined
   return {
     ...options,
     directory,
@@ -33,9 +34,12 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
     busiest: 0,
     remarks: [],
     cores: shareCores(readMachine().cores),
-    async close () {
-      await databases.close()
-      await rm(directory, { recursive: true, force: true })
-    }
+    // A signal and the end may both ask for it.
+    close: () => (closing ??= close())
+  }
+
+  async function close (): Promise<void> {
+    await databases.close()
+    await rm(directory, { recursive: true, force: true })
   }
 }
