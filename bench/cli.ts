@@ -1,0 +1,103 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { runBench } from './bench.js'
+import { renderChart } from './chart.js'
+import { compare, whyIncomparable } from './compare.js'
+import { openLab, type Lab, type OpenLab } from './lab.js'
+import { METRIC_NAMES, type MetricName } from './metrics.js'
+import { killPrograms } from './process.js'
+import { profileOurs } from './profile.js'
+import { measureReplicas } from './replicas.js'
+import type { Result } from './result.js'
+import { SUBJECTS, type SubjectName } from './subjects/subject.js'
+import { renderComparison, renderTable } from './table.js'
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    runs: { type: 'string' },
+    only: { type: 'string' },
+    subjects: { type: 'string' },
+    json: { type: 'string' },
+    svg: { type: 'string' },
+    compare: { type: 'string' },
+    replicas: { type: 'string' },
+    profile: { type: 'boolean', default: false },
+    url: { type: 'string', default: 'postgres://postgres@127.0.0.1:5432/postgres' },
+    help: { type: 'boolean', default: false }
+  }
+})
+
+const HELP = `npm run bench -- [options]: what a token, a stream and a run cost, beside what others need for them.
+  --quick              one short look at everything, and none at twice the load; its figures are rough
+  --runs <n>           how often each figure is taken (3; quick: 1)
+  --only <figures>     ${METRIC_NAMES.join(', ')}
+  --subjects <names>   ${SUBJECTS.join(', ')}
+  --json <file>        writes the figures; - is standard output, with everything else on standard error
+  --svg <file>         draws them
+  --compare <file>     holds ours against an earlier --json; exit code 1 where one is worse by more than its noise
+  --replicas <1,2,4>   throughput and the cost of a token by so many processes, and nothing else
+  --profile            the hottest functions of ours under three loads, and nothing else
+  --url <postgres url> a server on which databases may be made (postgres://postgres@127.0.0.1:5432/postgres)
+`
+
+try {
+  if (values.help) process.stdout.write(HELP)
+  else await main()
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`)
+  process.exitCode = 1
+}
+
+async function main (): Promise<void> {
+  const earlier = values.compare === undefined ? undefined : JSON.parse(await readFile(values.compare, 'utf8')) as Result
+  const options = {
+    runs: Number(values.runs ?? (values.quick ? 1 : 3)),
+    metrics: pick(values.only, METRIC_NAMES) as MetricName[],
+    subjects: pick(values.subjects, SUBJECTS) as SubjectName[],
+    growth: !values.quick
+  }
+  const lab = await openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { end(lab).catch(() => process.exit(1)) })
+  try {
+    if (!lab.cores) lab.say('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
+    if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
+    if (values.profile) return say(await profileOurs(lab))
+    await report(await runBench(lab, options), earlier, lab)
+  } finally {
+    await lab.close()
+  }
+}
+
+async function report (result: Result, earlier: Result | undefined, lab: Lab): Promise<void> {
+  const json = `${JSON.stringify(result, null, 2)}\n`
+  if (values.json === '-') process.stdout.write(json)
+  else say(renderTable(result))
+  if (values.json && values.json !== '-') await writeFile(values.json, json)
+  if (values.svg) await writeFile(values.svg, renderChart(result))
+  if (!earlier) return
+  const comparisons = compare(earlier, result)
+  lab.say(`\n${renderComparison(comparisons)}`)
+  const reason = whyIncomparable(earlier, result)
+  if (reason) lab.say(`${reason} Nothing is judged.`)
+  else if (comparisons.some(({ verdict }) => verdict === 'worse')) process.exitCode = 1
+}
+
+/** Leaves nothing behind: no process, no database. */
+async function end (lab: OpenLab): Promise<never> {
+  killPrograms()
+  await lab.close()
+  process.exit(1)
+}
+
+/** What is named, or all. @throws for what there is not. */
+function pick (list: string | undefined, known: readonly string[]): string[] {
+  const names = list?.split(',') ?? [...known]
+  const unknown = names.filter(name => !known.includes(name))
+  if (unknown.length > 0) throw new Error(`There is no ${unknown.join(', ')}; there is ${known.join(', ')}.`)
+  return names
+}
+
+function say (text: string): void {
+  process.stdout.write(`${text}\n`)
+}

@@ -1,0 +1,80 @@
+import { execFileSync } from 'node:child_process'
+import pg from 'pg'
+import { signAccessToken } from '../src/access-token.js'
+import { migratePostgres } from '../src/database/postgres.js'
+
+export const SECRET = 'a-secret-that-is-only-for-the-bench'
+export const AGENT = '22222222-2222-4222-8222-222222222222'
+/** Runs of one user wait for each other's balance; the users of a platform do not. */
+const USERS = 64
+const CREDITS = 1_000_000_000
+
+/** A database for each service that is started: none finds what another left behind. */
+export interface Databases {
+  /** Access tokens of users with credits. */
+  tokens: string[]
+  create (): Promise<Database>
+  close (): Promise<void>
+}
+
+export interface Database {
+  url: string
+  /** Binds the server's processes that serve this database to cores, as far as that is allowed. */
+  bind (cores: string): Promise<void>
+  drop (): Promise<void>
+}
+
+/** @param url of a server on which databases may be made. */
+export async function prepareDatabases (url: string): Promise<Databases> {
+  const admin = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000 })
+  await admin.connect().catch(error => { throw new Error(`The bench needs PostgreSQL at ${url} (--url names another): ${error.message}`) })
+  const template = `jeesi_bench_${process.pid}`
+  const at = (name: string) => Object.assign(new URL(url), { pathname: `/${name}` }).href
+  await admin.query(`create database ${template}`)
+  await migratePostgres(at(template), { seed: true })
+  const users = Array.from({ length: USERS }, (_, n) => `99999999-9999-4999-8999-${String(n).padStart(12, '0')}`)
+  await addUsers(at(template), users)
+  const names = new Set([template])
+  let count = 0
+
+  return {
+    tokens: await Promise.all(users.map(user => signAccessToken(SECRET, user, '24h'))),
+    async create () {
+      const name = `${template}_${++count}`
+      names.add(name)
+      await admin.query(`create database ${name} template ${template}`)
+      return {
+        url: at(name),
+        bind: async cores => {
+          const { rows } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
+          for (const { pid } of rows) bindProcess(pid, cores)
+        },
+        drop: () => drop(name)
+      }
+    },
+    async close () {
+      for (const name of names) await drop(name)
+      await admin.end()
+    }
+  }
+
+  async function drop (name: string): Promise<void> {
+    names.delete(name)
+    await admin.query(`drop database if exists ${name} with (force)`)
+  }
+}
+
+async function addUsers (url: string, users: string[]): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query("insert into auth.users (id, email) select id, id || '@bench.local' from unnest($1::uuid[]) as users (id)", [users])
+  await client.query(`insert into public.credit_balances (user_id, credits_remaining) select id, $2 from unnest($1::uuid[]) as users (id)
+    on conflict (user_id) do update set credits_remaining = excluded.credits_remaining`, [users, CREDITS])
+  await client.end()
+}
+
+function bindProcess (pid: number, cores: string): void {
+  try {
+    execFileSync('taskset', ['-cp', cores, String(pid)], { stdio: 'ignore' })
+  } catch { /* another machine's, or another user's */ }
+}

@@ -1,0 +1,32 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { startProxy } from '../sql-proxy.js'
+import { startOnDatabase, startOurs } from '../subjects/ours.js'
+import { startLoad, withServer } from '../trial.js'
+import type { Experiment } from './experiment.js'
+
+/** What keeps a process's runs, and comes by the clock however many they are. */
+const BY_THE_CLOCK = /\b(heartbeat_worker|get_owned_runs|claim_runs|release_runs|get_ended_runs|erase_old_runs|schema_version)\b/
+const RUNS = 500
+const SETTLE_MS = 500
+
+/** Statements that reach Postgres, counted on their way there. */
+export const sql: Experiment = {
+  metrics: ['sql_calls_per_run'],
+  oursAlone: true,
+  async measure (lab, subject) {
+    const calls: string[] = []
+    const start = (_: unknown, upstream: string) => startOnDatabase(lab, async database => {
+      const proxy = await startProxy(database.url, statement => calls.push(statement))
+      const server = await startOurs(lab, { upstream, databaseUrl: proxy.url })
+      return { ...server, stop: () => server.stop().finally(proxy.close) }
+    })
+    return withServer(lab, { start }, async server => {
+      await delay(SETTLE_MS)
+      calls.length = 0
+      const load = startLoad(lab, subject, server, { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections: 8, streams: RUNS })
+      await load.ended()
+      await delay(SETTLE_MS)
+      return { sql_calls_per_run: calls.filter(call => !BY_THE_CLOCK.test(call)).length / RUNS }
+    })
+  }
+}

@@ -1,0 +1,64 @@
+import type { Lab } from '../lab.js'
+import type { MetricName } from '../metrics.js'
+import type { Subject } from '../subjects/subject.js'
+import { direct, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
+import type { Experiment, Values } from './experiment.js'
+
+const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 1000 }
+/** Answers of each connection before the window. */
+const WARM_ROUNDS = 4
+const PACED = { delayMs: 20, firstMs: 20, burst: 1 }
+/** Streams begin evenly over the time that one takes, so that later ones do, too. */
+const PACED_TOKENS = 300
+const PACED_TOKENS_QUICK = 150
+
+export const saturated: Experiment = costOf('cpu_per_mtok_saturated', (lab, factor) => saturatedShape(lab, 1, factor))
+export const burst: Experiment = costOf('cpu_per_mtok_burst8', (lab, factor) => saturatedShape(lab, 8, factor))
+export const paced2000: Experiment = costOf('cpu_per_mtok_paced_2000', (lab, factor) => pacedShape(lab, 2000 * factor))
+
+/** The load of ordinary days: its first tokens are timed, too. */
+export const paced500: Experiment = {
+  metrics: ['cpu_per_mtok_paced_500', 'ttft_added_p50_ms', 'ttft_added_p99_ms'],
+  async measure (lab, subject) {
+    const outcome = await runTrial(lab, subject, pacedShape(lab, 500))
+    const floor = await firstTokenDirect(lab)
+    return {
+      cpu_per_mtok_paced_500: costOfToken(outcome),
+      ttft_added_p50_ms: (outcome.first.p50Us - floor.p50Us) / 1000,
+      ttft_added_p99_ms: (outcome.first.p99Us - floor.p99Us) / 1000
+    }
+  },
+  measureDouble: async (lab, subject) => ({ cpu_per_mtok_paced_500: costOfToken(await runTrial(lab, subject, pacedShape(lab, 1000))) })
+}
+
+function costOf (metric: MetricName, shape: (lab: Lab, factor: number) => Shape): Experiment {
+  const measure = (factor: number) => async (lab: Lab, subject: Subject): Promise<Values> =>
+    ({ [metric]: costOfToken(await runTrial(lab, subject, shape(lab, factor))) })
+  return { metrics: [metric], measure: measure(1), measureDouble: measure(2) }
+}
+
+export function costOfToken ({ serverMs, tokens }: Outcome): number {
+  return perMillion(serverMs, tokens)
+}
+
+export function saturatedShape ({ quick }: Lab, burst: number, factor = 1): Shape {
+  const connections = SATURATED.connections * factor
+  return { ...SATURATED, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
+}
+
+/** @param connections streams at a time. Where many speak at once the generator looks every so often: none of them is timed. */
+export function pacedShape ({ quick }: Lab, connections: number): Shape {
+  const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
+  const rampMs = tokens * PACED.delayMs
+  const windowMs = quick ? 3000 : 8000
+  return { ...PACED, tokens, connections, rampMs, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, roundUs: connections > 500 ? 1000 : 0 }
+}
+
+const floors = new WeakMap<Lab, Promise<Outcome['first']>>()
+
+/** The time to the first token with nothing between. */
+export function firstTokenDirect (lab: Lab): Promise<Outcome['first']> {
+  const known = floors.get(lab) ?? runTrial(lab, direct, pacedShape(lab, 500)).then(({ first }) => first)
+  floors.set(lab, known)
+  return known
+}

@@ -1,0 +1,45 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { prepareDatabases, type Databases } from './database.js'
+import { readMachine, shareCores, type Cores } from './machine.js'
+import { compile } from './native.js'
+
+/** What all measurements share. */
+export interface Lab {
+  /** For tools, requests and logs; it goes with the bench. */
+  directory: string
+  cores?: Cores
+  databases: Databases
+  /** Short windows, for a look; their figures are rough. */
+  quick: boolean
+  /** The largest part of their cores that the stand-in and the generator were seen to use; near 1, they are what is measured. */
+  busiest: number
+  /** What a figure does not say of how it came about. */
+  remarks: string[]
+  say (line: string): void
+}
+
+export interface OpenLab extends Lab { close (): Promise<void> }
+
+export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<OpenLab> {
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
+  compile(directory)
+  const databases = await prepareDatabases(options.url)
+  let closing: Promise<void> | undefined
+  return {
+    ...options,
+    directory,
+    databases,
+    busiest: 0,
+    remarks: [],
+    cores: shareCores(readMachine().cores),
+    // A signal and the end may both ask for it.
+    close: () => (closing ??= close())
+  }
+
+  async function close (): Promise<void> {
+    await databases.close()
+    await rm(directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,43 @@
+import { execFileSync } from 'node:child_process'
+import { cpus, release, totalmem } from 'node:os'
+
+export interface Machine { cpu: string, cores: number, memoryGb: number, kernel: string, node: string }
+
+export function readMachine (): Machine {
+  const cores = cpus()
+  return {
+    cpu: cores[0]?.model ?? 'unknown',
+    cores: cores.length,
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version
+  }
+}
+
+/** The commit that is measured, with `+` where something is not committed; empty outside of git. */
+export function readCommit (): string {
+  try {
+    const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--untracked-files=no') ? '+' : '')
+  } catch {
+    return ''
+  }
+}
+
+/** Which cores are whose: one is the server's, so that its figures do not hang on what else goes on. */
+export interface Cores { server: string, bench: string }
+
+/** @returns undefined where there is but one core, or nothing to bind processes with. */
+export function shareCores (count: number): Cores | undefined {
+  if (count < 2 || !hasProgram('taskset')) return undefined
+  return { server: '0', bench: count === 2 ? '1' : `1-${count - 1}` }
+}
+
+export function hasProgram (name: string): boolean {
+  try {
+    execFileSync('sh', ['-c', `command -v ${name}`], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,128 @@
+import { execFileSync } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { hasProgram } from './machine.js'
+import { startProgram, type Program } from './process.js'
+
+const SOURCES = fileURLToPath(new URL('native/', import.meta.url))
+
+/** Builds the stand-in and the load generator. @throws where there is no compiler. */
+export function compile (directory: string): void {
+  if (process.platform !== 'linux') throw new Error('The bench needs Linux: its tools use epoll, its figures /proc.')
+  if (!hasProgram('cc')) throw new Error('The bench needs a C compiler for its tools: install gcc (apt-get install gcc libc6-dev).')
+  for (const tool of ['gateway', 'load']) {
+    execFileSync('cc', ['-O2', '-o', join(directory, tool), join(SOURCES, `${tool}.c`)], { stdio: 'inherit' })
+  }
+}
+
+/** What the stand-in answers with: see gateway.c. */
+export interface Mode {
+  /** Milliseconds from one HTTP chunk to the next; 0: as fast as they are read. */
+  delayMs: number
+  firstMs: number
+  tokens: number
+  /** Frames in each HTTP chunk. */
+  burst: number
+}
+
+/** The question that the stand-in answers in a mode. */
+export function promptOf ({ delayMs, firstMs, tokens, burst }: Mode): string {
+  return `bench d${delayMs}-f${firstMs}-t${tokens}-b${burst}`
+}
+
+export interface Gateway { program: Program, url: string }
+
+export async function startGateway (directory: string, cores?: string): Promise<Gateway> {
+  const program = startProgram(join(directory, 'gateway'), ['0'], { cores, log: join(directory, 'gateway.log'), piped: true })
+  const [line] = await once(createInterface({ input: program.child.stdout! }), 'line')
+  return { program, url: `http://127.0.0.1:${String(line).split(' ')[1]}` }
+}
+
+/** The events of a stream, in whose words: see load.c. */
+export type Format = 'events' | 'openai' | 'ui' | 'socket'
+
+export interface LoadOptions {
+  ports: number[]
+  connections: number
+  /** In all; none: until it is stopped. */
+  streams?: number
+  rampMs?: number
+  roundUs?: number
+  tokens: number
+  format: Format
+  requests: string[]
+  messages?: string[]
+  readers?: string[]
+  readersPerRun?: number
+}
+
+/** What happened between two marks. */
+export interface Mark {
+  ms: number
+  /** Tokens of text that was right. */
+  tokens: number
+  /** Streams that came to their end, with all of their text. */
+  streams: number
+  /** Requests that were answered 429 or 503, and made again a while later. */
+  refused: number
+  /** Streams that went wrong, since the start. */
+  errors: number
+  open: number
+  /** Open streams that have begun to speak. */
+  speaking: number
+  cpuMs: number
+  first: { count: number, p50Us: number, p99Us: number }
+}
+
+export class Load {
+  readonly program: Program
+  #lines: AsyncIterator<string>
+
+  constructor (directory: string, options: LoadOptions, cores?: string) {
+    const files = { requests: options.requests, messages: options.messages, readers: options.readers }
+    const args = Object.entries(files).flatMap(([name, texts]) => {
+      if (!texts) return []
+      writeFileSync(join(directory, name), texts.map(text => `${text}\0`).join(''))
+      return [`--${name}`, join(directory, name)]
+    })
+    const numbers = {
+      ports: options.ports.join(),
+      connections: options.connections,
+      streams: options.streams ?? 0,
+      'ramp-ms': options.rampMs ?? 0,
+      'round-us': options.roundUs ?? 0,
+      tokens: options.tokens,
+      'readers-per-run': options.readersPerRun ?? 0,
+      format: options.format
+    }
+    for (const [name, value] of Object.entries(numbers)) args.push(`--${name}`, String(value))
+    this.program = startProgram(join(directory, 'load'), args, { cores, log: join(directory, 'load.log'), piped: true })
+    this.#lines = createInterface({ input: this.program.child.stdout! })[Symbol.asyncIterator]()
+  }
+
+  /** What happened since the last mark. @throws where a stream went wrong. */
+  async mark (): Promise<Mark> {
+    const line = this.#nextLine()
+    this.program.child.stdin!.write('mark\n')
+    return line
+  }
+
+  /** Waits for the end of a load that has one. */
+  ended (): Promise<Mark> {
+    return this.#nextLine()
+  }
+
+  stop (): Promise<void> {
+    return this.program.stop('SIGKILL')
+  }
+
+  async #nextLine (): Promise<Mark> {
+    const { value } = await this.#lines.next()
+    const mark: Mark | undefined = value && JSON.parse(value)
+    if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.said()}`)
+    return mark
+  }
+}

@@ -1,0 +1,55 @@
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Lab } from './lab.js'
+import { pacedShape, saturatedShape } from './experiments/tokens.js'
+import { startOnDatabase, startOurs } from './subjects/ours.js'
+import { renderColumns } from './table.js'
+import { runTrial, type Shape } from './trial.js'
+
+const HOTTEST = 15
+
+/** A CPU profile of the service under each of three loads, as its functions with the most time of their own. */
+export async function profileOurs (lab: Lab): Promise<string> {
+  const loads: Array<[string, Shape]> = [
+    ['saturated', saturatedShape(lab, 1)],
+    ['eight frames a chunk', saturatedShape(lab, 8)],
+    ['500 streams at 20 ms a token', pacedShape(lab, 500)]
+  ]
+  const sections = []
+  for (const [name, shape] of loads) {
+    const directory = join(lab.directory, 'profile')
+    const start = (_: unknown, upstream: string) => startOnDatabase(lab, ({ url }) =>
+      startOurs(lab, { upstream, databaseUrl: url, nodeOptions: ['--cpu-prof', `--cpu-prof-dir=${directory}`] }))
+    await runTrial(lab, { format: 'events', start }, shape)
+    sections.push(`${name}\n${renderColumns(await readHottest(directory, shape.windowMs))}`)
+    await rm(directory, { recursive: true })
+  }
+  return sections.join('\n\n')
+}
+
+interface Profile {
+  /** Microseconds, as all that follows. */
+  startTime: number
+  endTime: number
+  nodes: Array<{ id: number, callFrame: { functionName: string, url: string, lineNumber: number } }>
+  samples: number[]
+  timeDeltas: number[]
+}
+
+/** Of the end of a profile, which is the window: what went before is start and warm-up. */
+async function readHottest (directory: string, windowMs: number): Promise<string[][]> {
+  const [file] = await readdir(directory)
+  const { startTime, endTime, nodes, samples, timeDeltas }: Profile = JSON.parse(await readFile(join(directory, file!), 'utf8'))
+  const names = new Map(nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) =>
+    [id, `${functionName || '(anonymous)'}  ${url.replace(/^.*\/(node_modules|dist)\//, '$1/')}${url ? `:${lineNumber + 1}` : ''}`]))
+  const times = new Map<string, number>()
+  let time = startTime
+  for (const [index, id] of samples.entries()) {
+    const name = names.get(id)!
+    time += timeDeltas[index]!
+    if (time > endTime - windowMs * 1000) times.set(name, (times.get(name) ?? 0) + timeDeltas[index]!)
+  }
+  const busy = [...times].filter(([name]) => !name.startsWith('(idle)'))
+  const total = busy.reduce((sum, [, time]) => sum + time, 0)
+  return busy.sort(([, a], [, b]) => b - a).slice(0, HOTTEST).map(([name, time]) => [name, `${(time / total * 100).toFixed(1)} %`])
+}

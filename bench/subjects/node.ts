@@ -1,0 +1,36 @@
+import { fileURLToPath } from 'node:url'
+import type { Lab } from '../lab.js'
+import { findFreePort } from '../process.js'
+import { install } from './install.js'
+import { completion, post, startServer, type Server, type Subject } from './subject.js'
+
+/** A subject that is one file in `servers/`. */
+async function startScript (lab: Lab, name: string, upstream: string, body: (prompt: string) => object): Promise<Server> {
+  const port = await findFreePort()
+  const script = fileURLToPath(new URL(`servers/${name}.js`, import.meta.url))
+  const server = await startServer(lab, name, process.execPath, [script], { port, env: { NODE_ENV: 'production', PORT: String(port), UPSTREAM: upstream } })
+  return { ...server, requests: prompt => ({ requests: [post('/', {}, body(prompt))] }) }
+}
+
+export const pipe: Subject = {
+  name: 'pipe',
+  title: 'node:http and undici, untouched: the floor that Node sets',
+  format: 'openai',
+  start: (lab, upstream) => startScript(lab, 'pipe', upstream, completion)
+}
+
+export const reencode: Subject = {
+  name: 'reencode',
+  title: 'node:http and undici, each frame parsed and encoded anew',
+  // The events without the run around them: no whole text at the end.
+  format: 'openai',
+  start: (lab, upstream) => startScript(lab, 'reencode', upstream, completion)
+}
+
+export const aisdk: Subject = {
+  name: 'aisdk',
+  title: "the AI SDK's streamText in Fastify",
+  format: 'ui',
+  prepare: install,
+  start: (lab, upstream) => startScript(lab, 'aisdk', upstream, prompt => ({ prompt }))
+}

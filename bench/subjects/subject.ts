@@ -1,0 +1,71 @@
+import { join } from 'node:path'
+import type { Lab } from '../lab.js'
+import type { Format, LoadOptions } from '../native.js'
+import { startProgram, untilHealthy, type ProgramOptions } from '../process.js'
+
+export const SUBJECTS = ['ours', 'pipe', 'reencode', 'nginx', 'aisdk', 'portkey'] as const
+export type SubjectName = typeof SUBJECTS[number]
+
+/** Something that stands between a gateway and its readers. */
+export interface Subject {
+  name: SubjectName
+  /** What it is, for people. */
+  title: string
+  format: Format
+  /** Gets what it needs. @returns a sentence, where it cannot be had. */
+  prepare? (lab: Lab): Promise<string | undefined>
+  /** @param upstream the gateway's address, without a path. */
+  start (lab: Lab, upstream: string): Promise<Server>
+}
+
+/** A subject that runs. */
+export interface Server {
+  pid: number
+  port: number
+  /** Milliseconds from its start to its first answer. */
+  startupMs: number
+  /** Whole requests that ask the gateway this, for the load generator. */
+  requests (prompt: string): Pick<LoadOptions, 'requests' | 'messages' | 'readers'>
+  /** The same over a WebSocket, where there is one. */
+  socketRequests? (prompt: string): Pick<LoadOptions, 'requests' | 'messages'>
+  /** Called once the load is on. */
+  settle? (): Promise<void>
+  stop (): Promise<void>
+}
+
+interface ServerOptions extends Pick<ProgramOptions, 'env'> {
+  port: number
+  /** The path that is asked for its first answer. */
+  health?: string
+  bound?: boolean
+}
+
+/** Starts a subject's program, on the server's core unless told otherwise, and waits for its first answer. */
+export async function startServer (
+  lab: Lab, name: string, command: string, args: string[], { port, env, health = '/health', bound = true }: ServerOptions
+): Promise<Pick<Server, 'pid' | 'port' | 'startupMs' | 'stop'>> {
+  const program = startProgram(command, args, { env, cores: bound ? lab.cores?.server : undefined, cwd: lab.directory, log: join(lab.directory, `${name}-${port}.log`) })
+  const startupMs = await untilHealthy(program, `http://127.0.0.1:${port}${health}`)
+  return { pid: program.pid, port, startupMs, stop: () => program.stop() }
+}
+
+/** A request as it goes over the wire. */
+export function post (path: string, headers: Record<string, string>, body: object): string {
+  const json = JSON.stringify(body)
+  return head('POST', path, { ...headers, 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(json)) }) + json
+}
+
+export function head (method: string, path: string, headers: Record<string, string>): string {
+  const lines = Object.entries({ host: '127.0.0.1', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`
+}
+
+/** What an OpenAI client would ask. */
+export function completion (prompt: string): object {
+  return {
+    model: 'google/gemini-2.5-flash',
+    messages: [{ role: 'user', content: prompt }],
+    stream: true,
+    stream_options: { include_usage: true }
+  }
+}

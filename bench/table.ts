@@ -1,0 +1,45 @@
+import type { Comparison } from './compare.js'
+import { METRICS, METRIC_NAMES } from './metrics.js'
+import type { Result } from './result.js'
+import type { Figure } from './stats.js'
+import { SUBJECTS } from './subjects/subject.js'
+
+/** For people: a line a figure, a column a subject; how far runs lay apart, and what twice the load does to it. */
+export function renderTable (result: Result): string {
+  const names = SUBJECTS.filter(name => METRIC_NAMES.some(metric => result.metrics[metric]?.[name]))
+  const rows = METRIC_NAMES.filter(metric => result.metrics[metric]).map(metric => [
+    METRICS[metric].title,
+    ...names.map(name => cell(result.metrics[metric]?.[name], result.growth[metric]?.[name]))
+  ])
+  const notes = Object.entries(result.leftOut).map(([name, reason]) => `${name} is left out: ${reason}`)
+  return [renderColumns([['', ...names], ...rows]), '', '± is half of what lies between the runs; ×n is the figure at twice the load over this one (of KB: 5,000 streams over 1,000).', ...notes, ...result.remarks, renderBench(result)].join('\n')
+}
+
+function cell (figure: Figure | undefined, growth: number | undefined): string {
+  if (!figure) return ''
+  const spread = figure.runs > 1 ? ` ±${short((figure.max - figure.min) / 2)}` : ''
+  return `${short(figure.median)}${spread}${growth === undefined ? '' : ` ×${short(growth)}`}`
+}
+
+function renderBench ({ bench, machine }: Result): string {
+  return `The stand-in and the load generator alone, both on one core: ${short(bench.tokensPerSecond / 1e6)} million tokens a second, ` +
+    `${short(bench.tokensPerSecondBurst8 / 1e6)} by eight frames a chunk; ${short(bench.cpuPerMtok)} processor s per million. ` +
+    `Beside a subject they used ${Math.round(bench.busiest * 100)} % of their cores at the most. ` +
+    `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}.`
+}
+
+export function renderComparison (comparisons: Comparison[]): string {
+  const rows = comparisons.map(({ metric, before, now, verdict }) => [METRICS[metric].title, short(before.median), short(now.median), verdict])
+  return renderColumns([['ours', 'then', 'now', ''], ...rows])
+}
+
+/** Two digits are what a figure is good for, three where it is above ten. */
+export function short (number: number): string {
+  const digits = Math.abs(number) >= 10 ? 3 : 2
+  return Math.abs(number) >= 1000 ? Math.round(number).toLocaleString('en') : String(Number(number.toPrecision(digits)))
+}
+
+export function renderColumns (rows: string[][]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
+  return rows.map(row => row.map((text, column) => column === 0 ? text.padEnd(widths[column]!) : text.padStart(widths[column]!)).join('  ').trimEnd()).join('\n')
+}

@@ -1,0 +1,117 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Lab } from './lab.js'
+import { Load, promptOf, startGateway, type Gateway, type LoadOptions, type Mark, type Mode } from './native.js'
+import { cpuMs } from './proc.js'
+import { post, completion, type Server, type Subject } from './subjects/subject.js'
+
+/** Beyond that the tools may be what is measured. */
+const MOST_BUSY = 0.85
+
+const WARM_TIMEOUT = 60_000
+const WARM_LOOK_MS = 100
+
+/** A load. */
+export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'roundUs' | 'readersPerRun'> {
+  /** Before the window, for compilers, pools and buffers to find their size. */
+  warmMs: number
+  /** As many streams must have ended by then, or the window waits for them: on a busy machine time alone warms nothing. */
+  warmStreams?: number
+  windowMs: number
+  overSocket?: boolean
+}
+
+/** What a window of a load showed. */
+export interface Outcome extends Mark {
+  /** Processor milliseconds of the server, of the stand-in, and of the load generator. */
+  serverMs: number
+  gatewayMs: number
+  loadMs: number
+}
+
+type Loaded = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
+
+/** Puts a subject, started for this alone, under a load, and looks at it through a window. */
+export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promise<Outcome> {
+  return withServer(lab, subject, async (server, gateway) => {
+    const load = startLoad(lab, subject, server, shape)
+    try {
+      await warmUp(load, shape)
+      await server.settle?.()
+      const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
+      if (subject !== direct) watch(lab, subject, shape, outcome)
+      return outcome
+    } finally {
+      await load.stop()
+    }
+  })
+}
+
+export async function withServer<T> (
+  lab: Lab, subject: Pick<Subject, 'start'>, use: (server: Server, gateway: Gateway) => Promise<T>
+): Promise<T> {
+  const gateway = await startGateway(lab.directory, lab.cores?.bench)
+  try {
+    const server = await subject.start(lab, gateway.url)
+    try {
+      return await use(server, gateway)
+    } finally {
+      await server.stop()
+    }
+  } finally {
+    await gateway.program.stop('SIGKILL')
+  }
+}
+
+export function startLoad (lab: Lab, { format }: Pick<Subject, 'format'>, server: Server, shape: Omit<Shape, 'warmMs' | 'windowMs'> & { streams?: number }): Load {
+  const prompt = promptOf(shape)
+  return new Load(lab.directory, {
+    ...shape,
+    ...(shape.overSocket ? { ...server.socketRequests!(prompt), format: 'socket' } : { ...server.requests(prompt), format }),
+    ports: [server.port]
+  }, lab.cores?.bench)
+}
+
+/** The gateway itself as a subject: what the bench can do, and the time to the first token without anything between. */
+export const direct = {
+  format: 'openai' as const,
+  start: async (_: Lab, upstream: string): Promise<Server> => ({
+    pid: process.pid,
+    port: Number(new URL(upstream).port),
+    startupMs: 0,
+    requests: prompt => ({ requests: [post('/v1/chat/completions', {}, completion(prompt))] }),
+    stop: async () => {}
+  })
+}
+
+export async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): Promise<void> {
+  await delay(warmMs)
+  const until = Date.now() + WARM_TIMEOUT
+  for (let ended = 0; ended < warmStreams && Date.now() < until;) {
+    ended += (await load.mark()).streams
+    await delay(WARM_LOOK_MS)
+  }
+}
+
+async function look (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
+  await load.mark()
+  const before = await Promise.all([cpuMs(server), cpuMs(gateway)])
+  await delay(windowMs)
+  const [mark, ...after] = await Promise.all([load.mark(), cpuMs(server), cpuMs(gateway)])
+  if (mark.tokens === 0) throw new Error(`no token came in ${Math.round(mark.ms)} ms`)
+  return { ...mark, serverMs: after[0]! - before[0]!, gatewayMs: after[1]! - before[1]!, loadMs: mark.cpuMs }
+}
+
+/** Notes what a figure hides: tools that are the bottleneck, requests that a server had no room for. */
+function watch (lab: Lab, { name = 'ours' }: Loaded, { connections, delayMs }: Shape, { gatewayMs, loadMs, ms, refused }: Outcome): void {
+  // Two tools of one thread each, that share a core or have one each.
+  const share = (gatewayMs + loadMs) / ms / (lab.cores && lab.cores.bench.length > 1 ? 2 : 1)
+  lab.busiest = Math.max(lab.busiest, share)
+  const load = `${connections} connections${delayMs > 0 ? ` at ${delayMs} ms a token` : ''}`
+  if (refused > 0) lab.remarks.push(`${name} refused ${refused} requests (429 or 503) under ${load}.`)
+  if (share > MOST_BUSY) lab.remarks.push(`The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
+}
+
+/** Processor seconds a million tokens. */
+export function perMillion (ms: number, tokens: number): number {
+  return ms * 1000 / tokens
+}
