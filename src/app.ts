@@ -14,6 +14,7 @@ import limits from './plugins/limits.js'
 import python from './plugins/python.js'
 import requestLog from './plugins/request-log.js'
 import runs from './plugins/runs.js'
+import schedules from './plugins/schedules.js'
 import security from './plugins/security.js'
 import tools from './plugins/tools.js'
 import websocket from './plugins/websocket.js'
@@ -61,6 +62,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(executor)
   await app.register(leases)
   await app.register(runs)
+  await app.register(schedules)
   await app.register(credits)
   await app.register(admin)
   await app.register(websocket)

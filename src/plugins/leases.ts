@@ -7,6 +7,7 @@ import type { AgentInput } from '../executor/agent-context.js'
 import type { DoneStep } from '../executor/step-record.js'
 import { restore, type Trace } from '../executor/trace.js'
 import type { Run } from '../schemas.js'
+import { repeat } from './repeat.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -47,9 +48,9 @@ async function leases (app: FastifyInstance): Promise<void> {
   // The data directory is this process's alone: whoever had runs before is dead.
   if (config.database.kind === 'embedded') await database.call('release_runs', { p_owner: null, p_crashed: true })
 
-  const stopLooking = repeat(LOOK_MS, look)
-  const stopTelling = repeat(LOOK_MS, tellEnded)
-  const stopErasing = repeat(ERASE_MS, erase)
+  const stopLooking = repeat(app, LOOK_MS, look)
+  const stopTelling = repeat(app, LOOK_MS, tellEnded)
+  const stopErasing = repeat(app, ERASE_MS, erase)
 
   app.addHook('preClose', async () => {
     // Readers here of runs elsewhere have waited in vain.
@@ -138,29 +139,6 @@ async function leases (app: FastifyInstance): Promise<void> {
         p_days: config.runRetentionDays, p_limit: ERASE_LIMIT
       }))
     } while (erased === ERASE_LIMIT && !app.isDraining())
-  }
-
-  /** Does a thing again and again, never twice at a time; a database that is away is the next round's to find back. */
-  function repeat (ms: number, task: () => Promise<void>): () => Promise<void> {
-    let running = Promise.resolve()
-    let busy = false
-    let failing = false
-    const round = () => {
-      if (busy) return
-      busy = true
-      running = task().then(() => { failing = false }, async err => {
-        // Of a database that is away the watch tells; of another trouble this does, once and not once a second.
-        if (failing || !await database.isUp()) return
-        app.log.warn({ err }, 'the database could not be asked: it is asked again and again')
-        failing = true
-      }).finally(() => { busy = false })
-    }
-    const timer = setInterval(round, ms).unref()
-    setImmediate(round)
-    return () => {
-      clearInterval(timer)
-      return running
-    }
   }
 }
 

@@ -191,7 +191,7 @@ end $$;
 -- --- Firings ---------------------------------------------------------------------------------------------------------
 
 -- A schedule is due: it is moved to its next time, and the firing has its row, by whoever comes first.
---   p_due      the time it was moved to before, as it was read
+--   p_due      the time it was moved to before, as it was read: in milliseconds
 --   p_for      the time that is fired for: the latest of those that were missed
 --   p_content  what the agent is asked
 -- Returns the firing, or null: it was fired or edited meanwhile.
@@ -204,7 +204,7 @@ declare
   v_id uuid;
 begin
   update public.agent_schedules set next_run_at = p_next
-    where id = p_schedule_id and is_active and next_run_at = p_due
+    where id = p_schedule_id and is_active and date_trunc('milliseconds', next_run_at) = p_due
     returning * into v_schedule;
   if not found then
     return null;
@@ -323,13 +323,15 @@ begin
   select coalesce(jsonb_agg(jsonb_build_object(
       'id', c.id, 'scheduleId', c.schedule_id, 'runId', c.run_id, 'tries', c.delivery_tries, 'result', to_jsonb(c) ->> 'result',
       'scheduledFor', public.iso_time(c.scheduled_for), 'completedAt', public.iso_time(c.completed_at::timestamptz),
-      'agentId', s.agent_id, 'userId', s.user_id, 'action', s.output_action, 'config', s.output_config)), '[]')
+      'agentId', s.agent_id, 'userId', s.user_id, 'action', s.output_action, 'config', s.output_config,
+      'prompt', s.prompt_template, 'timezone', s.timezone)), '[]')
     into v_deliveries
     from claimed c join public.agent_schedules s on s.id = c.schedule_id;
   return v_deliveries;
 end $$;
 
--- What became of a try: delivered, failed for good, or pending for so many seconds; unless another has tried since.
+-- What became of a try: delivered, failed for good, pending for so many seconds, or null where nothing is to be sent any
+-- more; unless another has tried since.
 create or replace function public.record_delivery(
   p_id uuid, p_tries integer, p_status text, p_error text default null, p_seconds numeric default 0
 ) returns jsonb
