@@ -11,7 +11,7 @@ import { repeat } from './repeat.js'
 declare module 'fastify' {
   interface FastifyInstance {
     schedules: {
-      /** Looks now, and not only in some seconds, for what was edited, is due, or was left behind. */
+      /** Looks now, and not only in some seconds, for what was edited, is due, was left behind, or is to be sent. */
       look (): Promise<void>
     }
   }
@@ -50,11 +50,11 @@ async function schedules (app: FastifyInstance): Promise<void> {
   const local = new LocalTimer(fire)
   const shared: Timer | undefined = redis && await openBullTimer({ ...redis, onDue: fire })
   let nextShare = 0
-  app.decorate('schedules', { look })
+  app.decorate('schedules', { look: async () => { await Promise.all([look(), takeUp(), deliveries.look()]) } })
 
   const stops = [
     repeat(app, LOOK_MS, look),
-    repeat(app, LOOK_MS, () => app.isDraining() ? Promise.resolve() : scheduler.takeUp()),
+    repeat(app, LOOK_MS, takeUp),
     repeat(app, LOOK_MS, () => deliveries.look())
   ]
 
@@ -74,6 +74,10 @@ async function schedules (app: FastifyInstance): Promise<void> {
     const isShared = shared !== undefined && redis!.isUp
     await local.keep(toTimed(near, isShared ? GRACE_MS : 0))
     if (isShared && Date.now() >= nextShare) await share()
+  }
+
+  async function takeUp (): Promise<void> {
+    if (!app.isDraining()) await scheduler.takeUp()
   }
 
   /** Not waited for: what Redis does not take now it is given at the next look. */
