@@ -18,6 +18,7 @@ const CONCURRENCY = 8
 const LOST_MS = 60_000
 /** Redis that does not answer is not waited for at the end. */
 const CLOSE_MS = 2_000
+const MAX_RETRY_MS = 2_000
 
 interface Due { scheduleId: string }
 
@@ -27,10 +28,13 @@ interface Due { scheduleId: string }
  */
 export async function openBullTimer ({ connection, prefix, onDue }: BullTimerOptions): Promise<Timer> {
   const { Queue, Worker } = await import('bullmq')
+  let isClosed = false
+  // Else a connection that is closed while Redis is away would look for it for ever.
+  const patient = { ...connection, retryStrategy: (tries: number) => isClosed ? null : Math.min(tries * 100, MAX_RETRY_MS) }
   // What cannot be said now is said when it is kept again.
-  const queue = new Queue<Due>(QUEUE, { connection: { ...connection, enableOfflineQueue: false, maxRetriesPerRequest: 1 }, prefix })
+  const queue = new Queue<Due>(QUEUE, { connection: { ...patient, enableOfflineQueue: false, maxRetriesPerRequest: 1 }, prefix })
   const worker = new Worker<Due>(QUEUE, ({ data }) => onDue([data.scheduleId]), {
-    connection: { ...connection, maxRetriesPerRequest: null }, prefix, concurrency: CONCURRENCY
+    connection: { ...patient, maxRetriesPerRequest: null }, prefix, concurrency: CONCURRENCY
   })
   // That Redis is away is told by who watches over it.
   queue.on('error', () => {})
@@ -42,6 +46,7 @@ export async function openBullTimer ({ connection, prefix, onDue }: BullTimerOpt
       return keeping
     },
     async close () {
+      isClosed = true
       const closed = Promise.allSettled([worker.close(), queue.close()])
       await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })])
       await Promise.race([Promise.allSettled([worker.disconnect(), queue.disconnect()]), delay(CLOSE_MS, undefined, { ref: false })])

@@ -54,7 +54,7 @@ async function addSchedule ({ sql }: Place, fields: Record<string, unknown> = {}
 /** Plans what is new, and lets a schedule be due since so many seconds. */
 async function makeDue ({ sql }: Place, service: Service, id: string, seconds = 1): Promise<void> {
   await service.app.schedules.look()
-  await sql(`update public.agent_schedules set next_run_at = date_trunc('milliseconds', now() - make_interval(secs => $2)) where id = $1`, [id, seconds])
+  await sql('update public.agent_schedules set next_run_at = date_trunc(\'milliseconds\', now() - make_interval(secs => $2)) where id = $1', [id, seconds])
 }
 
 function rowsOf ({ sql }: Place, id: string): Promise<Row[]> {

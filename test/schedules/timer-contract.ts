@@ -18,7 +18,10 @@ export function listen (act: OnDue = async () => {}): Heard {
       await act(ids)
     },
     async has (id) {
+      // A timer holds no process up that has nothing else to do.
+      const alive = setInterval(() => {}, 60_000)
       while (!heard.ids.includes(id)) await new Promise<void>(resolve => { wake = resolve })
+      clearInterval(alive)
     }
   }
   return heard
