@@ -46,12 +46,15 @@ export class Scheduler {
       if (left <= 0 || this.#closing.signal.aborted) return
       const { unplannedSince: since } = schedule
       if (!since) continue
-      const begunAt = Date.now()
       const next = await this.#attempt(schedule, since, () => {
-        checkSchedule(schedule)
-        return nextTime(schedule, new Date(since))
+        const begunAt = Date.now()
+        try {
+          checkSchedule(schedule)
+          return nextTime(schedule, new Date(since))
+        } finally {
+          left -= Date.now() - begunAt
+        }
       })
-      left -= Date.now() - begunAt
       if (next) await this.#call('plan_schedule', { p_schedule_id: schedule.id, p_cron: schedule.cron, p_timezone: schedule.timezone, p_next: next.toISOString() })
     }
   }
