@@ -18,6 +18,7 @@ import redis from './plugins/redis.js'
 import requestLog from './plugins/request-log.js'
 import retention from './plugins/retention.js'
 import runs from './plugins/runs.js'
+import schedules from './plugins/schedules.js'
 import security from './plugins/security.js'
 import tools from './plugins/tools.js'
 import websocket from './plugins/websocket.js'
@@ -75,6 +76,7 @@ async function registerPlugins (app: FastifyInstance): Promise<void> {
   await app.register(elsewhere)
   await app.register(retention)
   await app.register(runs)
+  await app.register(schedules)
   await app.register(credits)
   await app.register(admin)
   await app.register(websocket)

@@ -133,6 +133,34 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
     t.same(members, [{ tablename: 'agent_runs' }, { tablename: 'credit_balances' }], 'and follow their runs and balances live')
   })
 
+  t.test('beside a live project the rows of schedules fit into what its table takes', async t => {
+    const sql = await open(t)
+    await sql.run(await readSql('platform.sql'))
+    await sql.run(`${LIVE_PROJECTS[0]!.sql}
+      create table public.agent_schedules (id uuid primary key default gen_random_uuid(), user_id uuid not null, agent_id uuid not null,
+        cron_expression text not null, timezone text, prompt_template text not null, output_action text check (output_action in ('store', 'webhook')),
+        is_active boolean default true, next_run_at timestamptz);
+      insert into public.agent_schedules (user_id, agent_id, cron_expression, prompt_template, next_run_at)
+        values ('${DEMO_USER}', 'aaaaaaaa-0000-4000-8000-000000000001', '0 9 * * *', 'Hello', '2001-01-01');
+      create table public.scheduled_runs (id uuid primary key, schedule_id uuid not null references public.agent_schedules (id) on delete cascade,
+        user_id uuid not null, status text not null constraint odd_states check (status in ('pending', 'success')), result jsonb, error jsonb,
+        started_at timestamptz not null, completed_at timestamptz);
+      create policy all_of_it on public.scheduled_runs for all using (true);`)
+    await migrate(sql, { seed: true })
+    const [schedule] = await sql.query('select id, next_run_at, unplanned_since is not null as unplanned from public.agent_schedules', [])
+    t.match(schedule, { unplanned: true }, 'what the project had computed counts no more')
+    const due = '2099-01-01T09:00:00.000Z'
+    await sql.query('select public.plan_schedule($1, \'0 9 * * *\', null, $2)', [schedule!.id, due])
+    const [{ firing }] = await sql.query('select public.fire_schedule($1, $2, $2, null, \'Hello\', 60) as firing', [schedule!.id, due]) as [{ firing: { id: string } }]
+    await sql.run(`select public.finish_run((public.begin_run('${DEMO_USER}', 'aaaaaaaa-0000-4000-8000-000000000001', 'x', '{}', gen_random_uuid(), 60,
+      'schedule:${firing.id}') -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Good morning', 'stop', '{"totalTokens": 3}', 1, 'm', null)`)
+    t.match(await sql.query('select status, result, error, completed_at is not null as is_over from public.scheduled_runs', []),
+      [{ status: 'completed', result: 'Good morning', error: null, is_over: true }])
+    const forge = `insert into public.scheduled_runs (id, schedule_id, status, delivery_status) values (gen_random_uuid(), '${schedule!.id as string}', 'completed', 'pending') returning id`
+    await t.rejects(as('authenticated', OTHER_USER, forge, sql), { code: '42501' })
+    t.same(await migrate(sql, { seed: true }), [])
+  })
+
   /** What a role sees as a user, the way PostgREST asks. */
   async function as (role: string, userId: string, query: string, on = sql, end = 'rollback'): Promise<Array<Record<string, unknown>>> {
     await on.run(`begin; set local role ${role}; set local "request.jwt.claims" = '${JSON.stringify({ sub: userId, role })}'`)

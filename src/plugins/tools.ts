@@ -7,6 +7,8 @@ import { Webhooks } from '../executor/tools/webhooks.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** HTTP to where users say. */
+    outbound: Outbound
     /** What an agent's functions can do in a run. */
     openToolbox: AgentContext['openToolbox']
   }
@@ -21,6 +23,7 @@ async function tools (app: FastifyInstance): Promise<void> {
   const outbound = new Outbound({ privateHosts })
   const webhooks = new Webhooks({ outbound, secret, log: (message, fields) => app.log.info(fields, message) })
 
+  app.decorate('outbound', outbound)
   app.decorate('openToolbox', (agent, context, log) => openToolbox({ outbound, webhooks, python: app.python }, agent, context, log))
   app.addHook('onClose', async () => {
     await webhooks.close(CLOSE_MS)

@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(53);
+select plan(66);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -24,6 +24,13 @@ insert into public.agents (id, user_id, name, purpose, is_published)
 select public.finish_run((public.begin_run(u, 'b0000000-0000-4000-8000-000000000001', 'x', '{"messages": []}', gen_random_uuid(), 60)
     -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Hello', 'stop', '{"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}', 1, 'a-model', null, '[]', true)
   from unnest(array['a0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000002']::uuid[]) as u;
+
+-- A schedule of each of the two, planned, with a firing.
+insert into public.agent_schedules (id, user_id, agent_id, cron_expression, prompt_template, output_config) values
+  ('c0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', '0 9 * * *', 'Theirs', '{"url": "https://example.com"}'),
+  ('c0000000-0000-4000-8000-000000000002', 'a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '0 9 * * *', 'Mine', null);
+select public.plan_schedule(id, '0 9 * * *', 'UTC', '2099-01-01T09:00:00Z') from public.agent_schedules where id::text like 'c0000000%';
+select public.fire_schedule(id, '2099-01-01T09:00:00Z', '2099-01-01T09:00:00Z', '2099-01-02T09:00:00Z', 'Hello', 60) from public.agent_schedules where id::text like 'c0000000%';
 
 -- Speaks as a role of PostgREST's, with a user's claims.
 create function pg_temp.speak_as(p_role text, p_user_id text default '') returns void language plpgsql as $$
@@ -51,6 +58,8 @@ select throws_ok('select from public.user_roles', '42501', null, 'anon reads no 
 select throws_ok('select from public.api_keys', '42501', null, 'anon reads no keys');
 select throws_ok('insert into public.credit_balances (user_id) values (gen_random_uuid())', '42501', null, 'anon writes no balance');
 select throws_ok('insert into public.credit_usage (user_id, credits_used, operation_type) values (gen_random_uuid(), 1, ''x'')', '42501', null, 'anon writes no ledger');
+select throws_ok('select from public.agent_schedules', '42501', null, 'anon reads no schedules');
+select throws_ok('select from public.scheduled_runs', '42501', null, 'anon reads no firings');
 reset role;
 
 -- A user, and what is another's
@@ -78,6 +87,20 @@ select throws_ok('select from public.agent_run_checkpoints', '42501', null, 'so 
 select throws_ok('select from public.response_cache', '42501', null, 'so are kept answers');
 select lives_ok('select from public.model_rates', 'what models cost is for all users to read');
 select throws_ok('insert into public.model_rates (model) values (''x'')', '42501', null, 'and not to set');
+select results_eq('select prompt_template from public.agent_schedules', $$ values ('Mine') $$, 'a user reads their own schedules and no others');
+select results_eq('select schedule_id::text, status from public.scheduled_runs', $$ values ('c0000000-0000-4000-8000-000000000002', 'running') $$,
+  'a user reads their own firings and no others');
+select pg_temp.cannot_write(t) from unnest(array['scheduled_runs']) as t;
+select throws_ok($$ insert into public.agent_schedules (user_id, agent_id, cron_expression, prompt_template)
+  values ('a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'x') $$, '42501', null, 'nobody schedules at another''s cost');
+select throws_ok($$ update public.agent_schedules set user_id = 'a0000000-0000-4000-8000-000000000001' $$, '42501', null, 'nor gives another a schedule');
+select lives_ok($$ update public.agent_schedules set next_run_at = now(), unplanned_since = '2000-01-01', prompt_template = 'Other' $$, 'who saves a whole row');
+select results_eq('select prompt_template, next_run_at, unplanned_since from public.agent_schedules',
+  $$ values ('Other', '2099-01-02T09:00:00Z'::timestamptz, null::timestamptz) $$, 'does not say when it is due');
+select lives_ok($$ insert into public.agent_schedules (user_id, agent_id, cron_expression, prompt_template, next_run_at, unplanned_since)
+  values ('a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'New', '2000-01-01', '2000-01-01') $$, 'a user makes schedules');
+select results_eq($$ select next_run_at, unplanned_since = now() from public.agent_schedules where prompt_template = 'New' $$,
+  $$ values (null::timestamptz, true) $$, 'which the service plans from now on');
 reset role;
 
 -- The same as somebody without a session's user

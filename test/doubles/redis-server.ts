@@ -19,6 +19,7 @@ export interface RedisServer {
   stop (signal?: NodeJS.Signals): Promise<void>
   /** Starts again on the same port after `stop`; what it knew is lost. */
   start (): Promise<void>
+  restart (): Promise<void>
 }
 
 /** Whether there is a Redis to start; where there is none, that is said, and in CI it is a failure. */
@@ -72,7 +73,11 @@ export async function startRedis (t: Pick<Test, 'teardown'>, args: string[] = []
     client,
     get process () { return child },
     stop,
-    start: async () => { child = await launch() }
+    start: async () => { child = await launch() },
+    async restart () {
+      await stop('SIGKILL')
+      child = await launch()
+    }
   }
 }
 

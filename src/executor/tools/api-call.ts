@@ -1,6 +1,6 @@
 import { textIn, templateIn } from './function-config.js'
 import { readHeaders } from './headers.js'
-import type { Outbound, OutboundAnswer } from './outbound.js'
+import type { Outbound, OutboundAnswer, OutboundRequest } from './outbound.js'
 import { fillForm, fillJson, fillText, fillUrl, type Values } from './template.js'
 import { ToolError, type AgentFunction } from './tool.js'
 
@@ -12,6 +12,11 @@ import { ToolError, type AgentFunction } from './tool.js'
 export async function callApi (
   config: AgentFunction['config'], values: Values, outbound: Outbound, signal: AbortSignal, defaultBody?: string
 ): Promise<OutboundAnswer> {
+  return outbound.request(makeApiRequest(config, values, defaultBody), signal)
+}
+
+/** The same call, not made yet. @throws {ToolError} */
+export function makeApiRequest (config: AgentFunction['config'], values: Values, defaultBody?: string): OutboundRequest {
   const url = textIn(config, 'url')
   if (url.trim() === '') throw new ToolError('The function has no url.')
   const method = textIn(config, 'method') || 'GET'
@@ -19,7 +24,7 @@ export async function callApi (
   const takesBody = !/^\s*(?:GET|HEAD)\s*$/i.test(method)
   const body = takesBody ? makeBody(templateIn(config, 'body_template'), headers, values) ?? defaultBody : undefined
   const type: Record<string, string> = body === undefined || typeOf(headers) ? {} : { 'content-type': 'application/json' }
-  return outbound.request({ url: fillUrl(url, values), method, headers: { ...type, ...headers }, body }, signal)
+  return { url: fillUrl(url, values), method, headers: { ...type, ...headers }, body }
 }
 
 /** By the content type that the function sets: JSON unless it says otherwise. */

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { templateIn, textIn } from './function-config.js'
+import type { OutboundRequest } from './outbound.js'
 import { firstHop } from './redirect.js'
-import { keyOf } from './signature.js'
+import { keyOf, webhookHeaders } from './signature.js'
 import { fillJson, type Values } from './template.js'
 import { ToolError, type AgentFunction, type ToolContext } from './tool.js'
 
@@ -50,6 +51,12 @@ export function makeWebhook (fn: AgentFunction, values: Values, context: ToolCon
   // A template that makes no JSON makes none with any answer.
   call.body('')
   return call
+}
+
+/** A try of a webhook, signed with the time of it. @param secret for what has none of its own. */
+export function requestOf (call: WebhookCall, body: string, secret?: string): OutboundRequest {
+  const headers = webhookHeaders(call.id, Math.floor(Date.now() / 1000), body, call.secret ?? secret)
+  return { url: call.url, method: 'POST', headers, body, followRedirects: false }
 }
 
 /** The same for the same function of the same run, so that a run that another process does over sends nothing new. */

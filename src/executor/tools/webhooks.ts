@@ -1,14 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { AddressRefused } from './failure.js'
-import type { Outbound, OutboundAnswer } from './outbound.js'
-import { webhookHeaders } from './signature.js'
+import { PAUSES, tryDelivery, wordsOf, type Outcome } from './delivery.js'
+import type { Outbound } from './outbound.js'
 import { ToolError } from './tool.js'
-import type { WebhookCall } from './webhook-call.js'
+import { requestOf, type WebhookCall } from './webhook-call.js'
 
-/** Milliseconds before each try. */
-const SCHEDULE = [0, 5_000, 30_000, 300_000]
-/** A receiver that asks for a longer pause gets this one. */
-const MAX_PAUSE = 600_000
 const MAX_OUTSTANDING = 1000
 /** So that the webhooks of one agent, none of which arrives, do not take the place of all others'. */
 const MAX_OUTSTANDING_OF_AGENT = 100
@@ -94,7 +89,7 @@ export class Webhooks {
   async #deliver (delivery: Delivery): Promise<void> {
     let reason = 'shutting down'
     let pause = 0
-    for (const [index, scheduled] of SCHEDULE.entries()) {
+    for (const [index, scheduled] of PAUSES.entries()) {
       if (!await this.#pause(Math.max(scheduled, pause))) break
       const result = await this.#try(delivery)
       if (result.delivered) return this.#tell('webhook delivered', delivery.call, { tries: index + 1 })
@@ -117,36 +112,12 @@ export class Webhooks {
     }
   }
 
-  async #try ({ call, body }: Delivery): Promise<Result> {
-    try {
-      const headers = webhookHeaders(call.id, Math.floor(Date.now() / 1000), body, call.secret ?? this.options.secret)
-      const request = { url: call.url, method: 'POST', headers, body, followRedirects: false }
-      return judge(await this.options.outbound.request(request, this.#sending.signal))
-    } catch (error) {
-      const isCutOff = this.#sending.signal.aborted
-      return { delivered: false, reason: isCutOff ? 'shutting down' : wordsOf(error), isFinal: isCutOff || error instanceof AddressRefused }
-    }
+  #try ({ call, body }: Delivery): Promise<Outcome> {
+    const { outbound, secret } = this.options
+    return tryDelivery(outbound, () => requestOf(call, body, secret), this.#sending.signal)
   }
 
   #tell (message: string, { id, url, agentId }: WebhookCall, fields: Record<string, unknown>): void {
     this.options.log(message, { webhookId: id, agentId, host: new URL(url.trim()).host, ...fields })
   }
-}
-
-type Result = { delivered: true } | { delivered: false, reason: string, isFinal?: boolean, pause?: number }
-
-/** A redirect is a failure by the standard, and 410 the wish to hear no more. */
-function judge ({ status, headers }: OutboundAnswer): Result {
-  if (status >= 200 && status < 300) return { delivered: true }
-  return { delivered: false, reason: `status ${status}`, isFinal: status === 410, pause: readRetryAfter(headers['retry-after']) }
-}
-
-/** Seconds or a date; milliseconds, up to the limit. */
-function readRetryAfter (value = ''): number | undefined {
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
-  return Number.isNaN(ms) ? undefined : Math.max(0, Math.min(ms, MAX_PAUSE))
-}
-
-function wordsOf (error: unknown): string {
-  return error instanceof ToolError ? error.message : 'failed'
 }

@@ -1,0 +1,88 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Database } from '../database/port.js'
+import { PAUSES, tryDelivery, wordsOf, type Outcome } from '../executor/tools/delivery.js'
+import type { Outbound, OutboundRequest } from '../executor/tools/outbound.js'
+import { isSent, makeOutputRequest, type Output } from './output.js'
+import { fillPrompt } from './schedule.js'
+import { ScheduleFault } from './times.js'
+
+export interface DeliveriesOptions {
+  database: Pick<Database, 'call'>
+  outbound: Pick<Outbound, 'request'>
+  /** Signs webhooks that have no secret of their own. */
+  secret?: string
+  /** Tells the operators; never a payload, a path or a header. */
+  log (message: string, fields: Record<string, unknown>): void
+}
+
+/** A result that this process has for a while, with what its content is made from. */
+type Claimed = Omit<Output, 'content'> & { tries: number, prompt: string | null, timezone: string | null }
+
+/** Longer than any request takes; then it is another's to send. */
+const LEASE_SECONDS = 60
+const MAX_SENDING = 20
+
+/**
+ * Sends the results of schedules, at least once and with the same id each time. They wait in the database, so that what
+ * this process does not get done another does.
+ */
+export class Deliveries {
+  #sending = new Set<Promise<void>>()
+  #closing = new AbortController()
+
+  constructor (private readonly options: DeliveriesOptions) {}
+
+  /** Sends what is due, as far as there is room; returns when it is on its way. */
+  async look (): Promise<void> {
+    const room = MAX_SENDING - this.#sending.size
+    if (room <= 0 || this.#closing.signal.aborted) return
+    const claimed = await this.options.database.call<Claimed[]>('claim_deliveries', { p_lease_seconds: LEASE_SECONDS, p_limit: room })
+    for (const output of claimed) {
+      // What cannot be recorded is sent again when its lease ends.
+      const sending = this.#send(output).catch(err => this.options.log('delivery not recorded', { firingId: output.id, err }))
+      this.#sending.add(sending)
+      sending.finally(() => this.#sending.delete(sending))
+    }
+  }
+
+  /** What is being sent gets so many milliseconds; the rest is for others. */
+  async close (ms: number): Promise<void> {
+    await Promise.race([Promise.all(this.#sending), delay(ms, undefined, { ref: false })])
+    this.#closing.abort()
+    await Promise.all(this.#sending)
+  }
+
+  async #send (claimed: Claimed): Promise<void> {
+    const { id, scheduleId, tries } = claimed
+    // Its user has thought better of it meanwhile.
+    if (!isSent(claimed)) return this.#record(claimed, null)
+    const outcome = await this.#try(claimed)
+    const isCutOff = this.#closing.signal.aborted && !outcome.delivered
+    if (isCutOff) return this.#record(claimed, 'pending', null, 0)
+    const fields = { scheduleId, firingId: id, tries }
+    if (outcome.delivered) {
+      await this.#record(claimed, 'delivered')
+      return this.options.log('schedule\'s result delivered', fields)
+    }
+    const { reason, isFinal, pause = 0 } = outcome
+    if (!isFinal && tries < PAUSES.length) return this.#record(claimed, 'pending', null, Math.max(PAUSES[tries]!, pause) / 1000)
+    await this.#record(claimed, 'failed', `The result could not be delivered: ${reason}`)
+    this.options.log('schedule\'s result not delivered', { ...fields, reason })
+  }
+
+  async #try (claimed: Claimed): Promise<Outcome> {
+    let request: OutboundRequest
+    try {
+      const at = new Date(claimed.scheduledFor)
+      const content = fillPrompt({ ...claimed, id: claimed.scheduleId }, at)
+      request = makeOutputRequest({ ...claimed, content }, this.options.secret)
+    } catch (error) {
+      return { delivered: false, reason: error instanceof ScheduleFault ? error.message : wordsOf(error), isFinal: true }
+    }
+    return tryDelivery(this.options.outbound, () => request, this.#closing.signal)
+  }
+
+  async #record ({ id, tries }: Claimed, status: string | null, error: string | null = null, seconds = 0): Promise<void> {
+    await this.options.database.call('record_delivery', { p_id: id, p_tries: tries, p_status: status, p_error: error, p_seconds: seconds })
+  }
+}

@@ -1,0 +1,94 @@
+import { makeApiRequest } from '../executor/tools/api-call.js'
+import { configOf, templateIn, textIn } from '../executor/tools/function-config.js'
+import { readHeaders } from '../executor/tools/headers.js'
+import type { OutboundRequest } from '../executor/tools/outbound.js'
+import { firstHop } from '../executor/tools/redirect.js'
+import { fillJson, type Values } from '../executor/tools/template.js'
+import { ToolError } from '../executor/tools/tool.js'
+import { makeWebhook, requestOf } from '../executor/tools/webhook-call.js'
+import { ScheduleFault } from './times.js'
+
+/** Where the results of a schedule go, as its user says. */
+export interface OutputPlace {
+  /** store, webhook or api_call; null is store. */
+  action: string | null
+  /**
+   * `output_config`, by the names of agents' functions: {url, method, headers_json, body_template} of an api_call,
+   * {webhook_url, payload_template, secret} of a webhook; `url` and `body_template` do for both.
+   */
+  config: unknown
+}
+
+/** A result that is to be sent. */
+export interface Output extends OutputPlace {
+  /** The same at each try; what a receiver tells repetitions by. */
+  id: string
+  scheduleId: string
+  runId: string
+  agentId: string
+  userId: string
+  /** What the agent was asked, and what it answered. */
+  content: string
+  result: string
+  /** ISO. */
+  scheduledFor: string
+  completedAt: string
+}
+
+/** What is sent where there is no template. */
+const PAYLOAD = `{"type":"schedule.completed","timestamp":"{{completed_at}}","data":{"schedule_id":"{{schedule_id}}",
+"agent_id":"{{agent_id}}","run_id":"{{run_id}}","scheduled_for":"{{scheduled_for}}","content":"{{content}}","response":"{{response}}"}}`
+
+const EMPTY: Omit<Output, keyof OutputPlace> = {
+  id: 'x', scheduleId: '', runId: '', agentId: '', userId: '', content: '', result: '', scheduledFor: '', completedAt: ''
+}
+
+export function isSent ({ action }: Pick<OutputPlace, 'action'>): boolean {
+  return action === 'webhook' || action === 'api_call'
+}
+
+/** Whether results could be sent there. @throws {ScheduleFault | ToolError} in words for the schedule's user. */
+export function checkOutput ({ action, config }: OutputPlace): void {
+  if (action === null || action === 'store') return
+  if (!isSent({ action })) {
+    throw new ScheduleFault(`The output action ${JSON.stringify(action.slice(0, 60))} is none of store, webhook and api_call.`)
+  }
+  firstHop(makeOutputRequest({ ...EMPTY, action, config }))
+}
+
+/** The request that sends a result. @param secret signs webhooks that have none of their own. @throws {ToolError} */
+export function makeOutputRequest (output: Output, secret?: string): OutboundRequest {
+  const config = configOf(output)
+  const url = textIn(config, 'url') || textIn(config, 'webhook_url')
+  if (url.trim() === '') throw new ToolError('output_config has no url.')
+  const template = templateIn(config, 'body_template') || templateIn(config, 'payload_template')
+  const values = valuesOf(output)
+  return output.action === 'webhook'
+    ? makeWebhookRequest(output, { webhook_url: url, payload_template: template.trim() || PAYLOAD, secret: config.secret }, values, secret)
+    : makeApiRequest({
+      url,
+      method: textIn(config, 'method') || 'POST',
+      headers_json: { 'idempotency-key': output.id, ...readHeaders(config.headers_json) },
+      body_template: template
+    }, values, fillJson(PAYLOAD, values))
+}
+
+function makeWebhookRequest (output: Output, config: Record<string, unknown>, values: Values, secret?: string): OutboundRequest {
+  const fn = { name: 'schedule', type: 'webhook', triggerKeywords: [], config }
+  const { runId, agentId, userId } = output
+  const call = makeWebhook(fn, values, { runId, agentId, userId, signal: AbortSignal.abort() }, `msg_${output.id}`)
+  return requestOf(call, call.body(output.result), secret)
+}
+
+function valuesOf ({ content, result, agentId, scheduleId, runId, scheduledFor, completedAt }: Output): Values {
+  return {
+    content,
+    user_input: content,
+    response: result,
+    agent_id: agentId,
+    schedule_id: scheduleId,
+    run_id: runId,
+    scheduled_for: scheduledFor,
+    completed_at: completedAt
+  }
+}

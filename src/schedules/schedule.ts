@@ -1,0 +1,58 @@
+import { fillText } from '../executor/tools/template.js'
+import { ToolError } from '../executor/tools/tool.js'
+import { checkOutput, type OutputPlace } from './output.js'
+import { ScheduleFault, zoneOf, type Timing } from './times.js'
+
+/** A schedule as users write it: nothing in it has to make sense. Times are ISO. */
+export interface Schedule extends Timing, OutputPlace {
+  userId: string | null
+  agentId: string | null
+  prompt: string | null
+  /** Null: it is not planned yet, or there is something wrong with it. */
+  nextRunAt: string | null
+  /** Since when it waits to be planned. */
+  unplannedSince: string | null
+}
+
+const MAX_PROMPT = 100_000
+
+/** Whether all but its times makes sense. @throws {ScheduleFault} */
+export function checkSchedule (schedule: Schedule): void {
+  if (!schedule.userId) throw new ScheduleFault('The schedule has no user.')
+  if (!schedule.agentId) throw new ScheduleFault('The schedule has no agent.')
+  if (!schedule.prompt?.trim()) throw new ScheduleFault('The schedule has no prompt.')
+  if (schedule.prompt.length > MAX_PROMPT) throw new ScheduleFault(`The prompt is longer than ${MAX_PROMPT} characters.`)
+  try {
+    checkOutput(schedule)
+  } catch (error) {
+    throw error instanceof ToolError ? new ScheduleFault(`The output cannot be sent: ${error.message}`) : error
+  }
+}
+
+/**
+ * What the agent is asked: the prompt with {{date}} (2026-03-29), {{time}} (08:30), {{datetime}}, {{weekday}}, all in the
+ * schedule's time zone, {{timezone}}, {{scheduled_for}} (ISO, UTC), {{schedule_id}} and {{agent_id}}.
+ * @param at the time that it is due.
+ * @throws {ScheduleFault}
+ */
+export function fillPrompt (schedule: Pick<Schedule, 'id' | 'agentId' | 'prompt' | 'timezone'>, at: Date): string {
+  const timeZone = zoneOf(schedule)
+  // Swedish is ISO 8601, but for a T.
+  const datetime = new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'short' }).format(at)
+  const [date, time] = datetime.split(' ')
+  const weekday = new Intl.DateTimeFormat('en-US', { timeZone, weekday: 'long' }).format(at)
+  try {
+    return fillText(schedule.prompt ?? '', {
+      date,
+      time,
+      datetime,
+      weekday,
+      timezone: timeZone,
+      scheduled_for: at.toISOString(),
+      schedule_id: schedule.id,
+      agent_id: schedule.agentId
+    })
+  } catch (error) {
+    throw error instanceof ToolError ? new ScheduleFault(`The prompt cannot be made: ${error.message}`) : error
+  }
+}

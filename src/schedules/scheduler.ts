@@ -1,0 +1,164 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Database } from '../database/port.js'
+import { ServiceError } from '../errors.js'
+import { checkSchedule, fillPrompt, type Schedule } from './schedule.js'
+import { catchUp, nextTime, ScheduleFault } from './times.js'
+
+/** A firing whose run has not begun yet. Times are ISO, by the database's clock. */
+export interface Firing { id: string, scheduleId: string, userId: string, agentId: string, content: string, startedAt: string, now: string }
+
+export interface SchedulerOptions {
+  database: Pick<Database, 'call'>
+  /** Begins a run; repeated with the same key it joins the one that has begun. Rejects with a ServiceError. */
+  begin (request: { userId: string, agentId: string, messages: Array<{ role: 'user', content: string }>, idempotencyKey: string }): Promise<unknown>
+  /** Tells the operators; never a prompt. */
+  log (message: string, fields: Record<string, unknown>): void
+}
+
+/** How long a firing stays with a process between its row and its run, which takes milliseconds. */
+const LEASE_SECONDS = 30
+/** What cannot begin now (a full queue, a database that is away) is tried again after so many seconds, and for how long. */
+const RETRY_SECONDS = 10
+const GIVE_UP_MS = 15 * 60_000
+/** Whoever wakes us by another clock than the database's may come so much too early. */
+const EARLY_MS = 2_000
+/** Firings that begin at the same time: each takes two calls of the database. */
+const MAX_BEGINNING = 8
+const MAX_CLAIM = 50
+/** What may be computed of schedules at a stretch; the rest is for the next time. */
+const PLAN_MS = 250
+
+/**
+ * What is to be done about schedules, when it is to be done. The truth is the database: any number of processes may do
+ * the same at the same time, and one of them has done it.
+ */
+export class Scheduler {
+  #closing = new AbortController()
+  #beginning = new Set<Promise<void>>()
+
+  constructor (private readonly options: SchedulerOptions) {}
+
+  /** Computes when new and edited schedules are due next. */
+  async plan (ids: string[]): Promise<void> {
+    const { schedules } = await this.#read(ids)
+    let left = PLAN_MS
+    for (const schedule of schedules) {
+      if (left <= 0 || this.#closing.signal.aborted) return
+      const { unplannedSince: since } = schedule
+      if (!since) continue
+      const next = await this.#attempt(schedule, since, () => {
+        const begunAt = Date.now()
+        try {
+          checkSchedule(schedule)
+          return nextTime(schedule, new Date(since))
+        } finally {
+          left -= Date.now() - begunAt
+        }
+      })
+      if (next) await this.#call('plan_schedule', { p_schedule_id: schedule.id, p_cron: schedule.cron, p_timezone: schedule.timezone, p_next: next.toISOString() })
+    }
+  }
+
+  /** Fires those of these schedules that are due; returns when their runs have begun. */
+  async fire (ids: string[]): Promise<void> {
+    const { now, schedules } = await this.#read(ids)
+    const waits = schedules
+      .map(schedule => ({ schedule, wait: Date.parse(schedule.nextRunAt ?? '') - Date.parse(now) }))
+      .filter(({ wait }) => wait <= EARLY_MS)
+    const longest = Math.max(0, ...waits.map(({ wait }) => wait))
+    if (longest > 0) await delay(longest, undefined, { signal: this.#closing.signal }).catch(() => {})
+    await this.#inTurn(waits, ({ schedule }) => this.#fire(schedule, new Date(Date.parse(now) + longest)))
+  }
+
+  /** Begins the runs of firings whose process died before it could. */
+  async takeUp (): Promise<void> {
+    if (this.#closing.signal.aborted) return
+    const firings = await this.#call<Firing[]>('claim_firings', { p_lease_seconds: LEASE_SECONDS, p_limit: MAX_CLAIM })
+    await this.#inTurn(firings, firing => this.#begin(firing))
+  }
+
+  /** Fires nothing more; what is beginning may end. */
+  async close (): Promise<void> {
+    this.#closing.abort()
+    await Promise.allSettled(this.#beginning)
+  }
+
+  async #fire (schedule: Schedule, now: Date): Promise<void> {
+    const since = schedule.nextRunAt!
+    const due = new Date(since)
+    const made = await this.#attempt(schedule, since, () => {
+      checkSchedule(schedule)
+      const times = catchUp(schedule, due, now)
+      return { ...times, content: fillPrompt(schedule, times.latest) }
+    })
+    if (!made) return
+    const firing = await this.#call<Firing | null>('fire_schedule', {
+      p_schedule_id: schedule.id,
+      p_due: since,
+      p_for: made.latest.toISOString(),
+      p_next: made.next.toISOString(),
+      p_content: made.content,
+      p_lease_seconds: LEASE_SECONDS
+    })
+    if (firing) await this.#begin(firing)
+  }
+
+  /** From here on the run takes care of itself: it and the firing's row are bound to each other in the database. */
+  async #begin (firing: Firing): Promise<void> {
+    const { id, scheduleId, userId, agentId, content } = firing
+    try {
+      await this.options.begin({ userId, agentId, messages: [{ role: 'user', content }], idempotencyKey: `schedule:${id}` })
+      this.options.log('schedule fired', { scheduleId, firingId: id, agentId, userId })
+    } catch (error) {
+      await this.#endure(firing, error)
+    }
+  }
+
+  async #endure ({ id, scheduleId, startedAt, now }: Firing, error: unknown): Promise<void> {
+    const isKnown = error instanceof ServiceError
+    const isPassing = isKnown && (error.statusCode === 503 || error.statusCode === 429)
+    const code = isKnown ? error.code : 'internal_error'
+    if (isPassing && Date.parse(now) - Date.parse(startedAt) < GIVE_UP_MS) {
+      this.options.log('schedule waits', { scheduleId, firingId: id, code })
+      // A process that ends leaves it to the others at once.
+      await this.#call('postpone_firing', { p_id: id, p_seconds: code === 'shutting_down' ? 0 : RETRY_SECONDS })
+    } else {
+      this.options.log('schedule failed', { scheduleId, firingId: id, code, ...(isKnown ? {} : { err: error }) })
+      await this.#call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.' })
+    }
+  }
+
+  /** What it makes of a schedule; of one that is at fault that is told, and it is undefined. */
+  async #attempt<T> (schedule: Schedule, since: string, make: () => T): Promise<T | undefined> {
+    try {
+      return make()
+    } catch (error) {
+      if (!(error instanceof ScheduleFault)) throw error
+      const { told } = await this.#call<{ told: boolean }>('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: error.message })
+      if (told) this.options.log('schedule at fault', { scheduleId: schedule.id, userId: schedule.userId, reason: error.message })
+    }
+  }
+
+  /** A few at a time, those that fail beside the others; rejects with the first failure when all have had their turn. */
+  async #inTurn<T> (items: T[], act: (item: T) => Promise<void>): Promise<void> {
+    const queue = [...items]
+    const failures: unknown[] = []
+    const work = async () => {
+      for (let item = queue.shift(); item !== undefined && !this.#closing.signal.aborted; item = queue.shift()) {
+        await act(item).catch(error => { failures.push(error) })
+      }
+    }
+    const all = Promise.all(Array.from({ length: MAX_BEGINNING }, work)).then(() => {})
+    this.#beginning.add(all)
+    await all.finally(() => this.#beginning.delete(all))
+    if (failures.length > 0) throw failures[0]
+  }
+
+  #read (ids: string[]): Promise<{ now: string, schedules: Schedule[] }> {
+    return this.#call('get_schedules', { p_ids: ids })
+  }
+
+  #call<T> (fn: string, args: Record<string, unknown>): Promise<T> {
+    return this.options.database.call<T>(fn, args)
+  }
+}
