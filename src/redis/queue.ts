@@ -133,13 +133,18 @@ export class SharedQueue implements RunQueue {
   async stop (): Promise<void> {
     this.#isStopped = true
     // A worker that only pauses takes what it waits for; one that closes ends its jobs first, which `close` waits for.
-    this.#worker?.close().catch(() => {})
+    this.#closeWorker().catch(() => {})
   }
 
   /** After the runs have stopped: their jobs go back. */
   async close (): Promise<void> {
     clearInterval(this.#positions)
-    await withTimeout(Promise.all([this.#worker?.close(), this.#queue.close()]), CLOSE_MS).catch(() => {})
+    await withTimeout(Promise.all([this.#closeWorker(), this.#queue.close()]), CLOSE_MS).catch(() => {})
+  }
+
+  /** Beside a Redis that is away jobs cannot go back, and a worker that waits for them would keep its timers. */
+  async #closeWorker (): Promise<void> {
+    await this.#worker?.close(!this.options.link.isUp)
   }
 
   /** How many wait; undefined: Redis does not say. */
