@@ -247,11 +247,23 @@ function chooseDatabase (env: Environment, production: boolean, problems: string
 
 function chooseRedis (env: Environment, problems: string[]): RedisConfig | undefined {
   const { REDIS_URL: url } = env
-  checkUrl('REDIS_URL', url, ['redis:', 'rediss:'], problems)
   const ca = readCertificate('REDIS_CA', env.REDIS_CA, problems)
   if (!url) return undefined
-  if (URL.canParse(url) && !/^(\/\d*)?$/.test(new URL(url).pathname)) problems.push('REDIS_URL must end with nothing or the number of a database, such as /1')
+  const before = problems.length
+  checkUrl('REDIS_URL', url, ['redis:', 'rediss:'], problems)
+  if (problems.length === before) problems.push(...judgeRedisUrl(new URL(url)))
   return { url, ca }
+}
+
+function judgeRedisUrl ({ hostname, pathname, username, password }: URL): string[] {
+  if (!hostname) return ['REDIS_URL must name a host: redis://<host>:<port>']
+  if (!/^(\/\d*)?$/.test(pathname)) return ['REDIS_URL must end with nothing or the number of a database, such as /1']
+  try {
+    decodeURIComponent(username + password)
+    return []
+  } catch {
+    return ['REDIS_URL has a % in its user or password that stands for itself: write it as %25']
+  }
 }
 
 function chooseGateway (env: Environment, database: DatabaseConfig, problems: string[]): GatewayConfig {

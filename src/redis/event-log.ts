@@ -19,6 +19,7 @@ const KEEP_ENDED_SECONDS = 600
 
 /** How far the stream of a run that is made here has got. */
 interface Published {
+  readonly runId: string
   readonly attempt: number
   /** The number of the last event that Redis has. */
   until: number
@@ -31,14 +32,15 @@ interface Published {
 /**
  * The log of one process among many: what is told here goes to Redis as well, and what is told elsewhere comes from
  * there. An entry of a run's stream is some events, as JSON, and its id the number of the last of them: so Redis
- * refuses what an attempt says that another has followed. Redis lags behind memory and holds nothing that is needed: what it loses is written again, and what it does
- * not take waits in the log.
+ * refuses what an attempt says that another has followed. Redis lags behind memory and holds nothing that is needed:
+ * what it loses is written again, and what it does not take waits in the log.
  */
 export class SharedEventLog extends MemoryEventLog {
   #published = new Map<string, Published>()
   #unsent = new Set<string>()
   #timer: NodeJS.Timeout | undefined
   #isFlushing = false
+  #isClosed = false
   #mirrored = new Map<string, () => void>()
 
   constructor (private readonly redis: Redis, private readonly tail: Tail, options: MemoryEventLogOptions) {
@@ -76,20 +78,24 @@ export class SharedEventLog extends MemoryEventLog {
   }
 
   override close (): void {
+    this.#isClosed = true
     clearTimeout(this.#timer)
     super.close()
   }
 
-  /** As far as Redis knows. */
+  /** As far as Redis knows; nothing where it has lost the beginning. */
   override async read (runId: string): Promise<Array<{ seq: number, event: RunEvent }>> {
     const entries = await this.redis.xrange(streamKey(runId), '-', '+')
     const told = entries.flatMap(([id, fields]) => number({ number: Number(id.split('-')[0]), part: 0, value: fields[1]! }))
-    const attempt = attemptOf(told.at(-1)?.seq ?? 1)
-    return told.filter(({ seq }) => attemptOf(seq) === attempt)
+    const first = firstSeq(attemptOf(told.at(-1)?.seq ?? 1))
+    const events: typeof told = []
+    // What was sent again is in it twice.
+    for (const one of told) if (one.seq === first + events.length) events.push(one)
+    return events
   }
 
   #publish (runId: string, attempt: number): void {
-    this.#published.set(runId, { attempt, until: firstSeq(attempt) - 1, expires: 0, isFenced: false })
+    this.#published.set(runId, { runId, attempt, until: firstSeq(attempt) - 1, expires: 0, isFenced: false })
   }
 
   #mirror (runId: string): void {
@@ -110,7 +116,7 @@ export class SharedEventLog extends MemoryEventLog {
   }
 
   #schedule (ms: number): void {
-    if (!this.#isFlushing) this.#timer ??= setTimeout(() => this.#flush(), ms)
+    if (!this.#isFlushing && !this.#isClosed) this.#timer ??= setTimeout(() => this.#flush(), ms)
   }
 
   /** Sends what is unsent, all runs' at once; what comes meanwhile goes with the next. */
@@ -119,99 +125,99 @@ export class SharedEventLog extends MemoryEventLog {
     this.#isFlushing = true
     const sent = [...this.#unsent]
     this.#unsent.clear()
-    const failed = await this.#send(sent)
+    const isTaken = await this.#send(sent)
     this.#isFlushing = false
-    for (const runId of failed) this.#unsent.add(runId)
-    if (this.#unsent.size > 0) this.#schedule(failed.length > 0 ? RETRY_MS : FLUSH_MS)
+    if (this.#unsent.size > 0) this.#schedule(isTaken ? FLUSH_MS : RETRY_MS)
   }
 
-  /** Returns the runs of which not all was taken. */
-  async #send (runIds: string[]): Promise<string[]> {
+  /** Returns whether all of it was taken; what is left to send is unsent again. */
+  async #send (runIds: string[]): Promise<boolean> {
     const pipeline = this.redis.pipeline()
-    const parts: Part[] = []
-    for (const runId of runIds) parts.push(...this.#write(pipeline, runId))
-    if (parts.length === 0) return []
-    const results = await pipeline.exec().catch((error: Error) => parts.map(() => [error] as const))
-    const failed = new Set<string>()
-    for (const [index, part] of parts.entries()) {
-      const [error, result] = results![index] as [Error | null, unknown]
-      if (!failed.has(part.runId) && !await this.#confirm(part, error, result)) failed.add(part.runId)
+    const commands = runIds.flatMap(runId => this.#write(pipeline, runId))
+    const results = await pipeline.exec().catch((error: Error) => commands.map(() => [error, undefined] as const))
+    let isTaken = true
+    for (const [index, { published, until, expires }] of commands.entries()) {
+      const [error, result] = results![index]!
+      // Another attempt may have begun meanwhile, which these numbers are not of.
+      if (this.#published.get(published.runId) !== published) continue
+      if (until !== undefined && !await this.#confirm(published, until, error, result)) isTaken = false
+      if (expires !== undefined && !error) published.expires = expires
     }
-    return [...failed].filter(runId => this.#published.get(runId)?.isFenced === false)
+    return isTaken
   }
 
-  /** Adds a run's unsent events to a pipeline, each part of them one command. */
-  #write (pipeline: ChainableCommander, runId: string): Part[] {
+  /**
+   * Adds a run's unsent events to a pipeline, as many as an entry holds: the next one is sent when this one is taken,
+   * or a stream could have a hole.
+   */
+  #write (pipeline: ChainableCommander, runId: string): Command[] {
     const published = this.#published.get(runId)
     if (!published || published.isFenced) return []
+    const commands: Command[] = []
+    const key = streamKey(runId)
     const first = firstSeq(published.attempt)
-    const parts: Part[] = []
-    let from = published.until + 1
-    for (const value of toValues(this.entries(runId), from - first)) {
-      const until = from + value.length - 1
+    const { json, length } = toValue(this.entries(runId), published.until + 1 - first)
+    if (length > 0) {
+      const until = published.until + length
       // A stream that is there no more is not begun in its middle.
-      const mayBegin = from === first
-      pipeline.xadd(streamKey(runId), ...(mayBegin ? [] : ['NOMKSTREAM']), 'MAXLEN', '~', MAX_LENGTH, `${until}-0`, 'e', value.json)
-      parts.push({ runId, until })
+      const mayBegin = published.until < first
+      pipeline.xadd(key, ...(mayBegin ? [] : ['NOMKSTREAM']), 'MAXLEN', '~', MAX_LENGTH, `${until}-0`, 'e', json)
+      commands.push({ published, until })
       if (mayBegin && published.attempt > 1) {
-        pipeline.xtrim(streamKey(runId), 'MINID', first)
-        parts.push({ runId })
+        pipeline.xtrim(key, 'MINID', first)
+        commands.push({ published })
       }
-      from = until + 1
     }
     const isEnded = this.hasEnded(runId)
-    if (parts.length > 0 && (isEnded || Date.now() > published.expires)) {
-      pipeline.expire(streamKey(runId), isEnded ? KEEP_ENDED_SECONDS : KEEP_SECONDS)
-      parts.push({ runId })
-      published.expires = Date.now() + RENEW_MS
+    if (isEnded || Date.now() > published.expires) {
+      pipeline.expire(key, isEnded ? KEEP_ENDED_SECONDS : KEEP_SECONDS)
+      commands.push({ published, expires: Date.now() + RENEW_MS })
     }
-    return parts
+    return commands
   }
 
-  /** Notes what became of a part; false: it has to be sent again. */
-  async #confirm (part: Part, error: Error | null, result: unknown): Promise<boolean> {
-    const published = this.#published.get(part.runId)
-    if (!published || part.until === undefined) return true
-    if (error?.message.includes('equal or smaller')) return this.#catchUp(part.runId, published)
-    if (error) return false
-    if (result === null) {
-      // Redis has lost the stream: it is written again from its beginning.
-      this.#publish(part.runId, published.attempt)
+  /** Notes what became of an entry, and whether there is more to send; false: not now. */
+  async #confirm (published: Published, until: number, error: Error | null, result: unknown): Promise<boolean> {
+    const { runId, attempt } = published
+    if (error?.message.includes('equal or smaller')) return this.#catchUp(published)
+    if (error) {
+      this.#unsent.add(runId)
       return false
     }
-    published.until = part.until
+    // Where Redis has lost the stream it is written again from its beginning.
+    if (result === null) this.#publish(runId, attempt)
+    else published.until = until
+    if (result === null || until < (this.last(runId) ?? 0)) this.#unsent.add(runId)
     return true
   }
 
   /** The stream is ahead: either what was sent had arrived, or another attempt goes on with the run. */
-  async #catchUp (runId: string, published: Published): Promise<boolean> {
+  async #catchUp (published: Published): Promise<boolean> {
+    const { runId, attempt } = published
     const last = await this.redis.xrevrange(streamKey(runId), '+', '-', 'COUNT', 1).catch(() => undefined)
-    if (!last) return false
-    const top = Number(last[0]?.[0].split('-')[0] ?? 0)
-    if (attemptOf(top) > published.attempt) published.isFenced = true
-    else published.until = Math.max(published.until, Math.min(top, this.last(runId) ?? top))
-    return false
+    const top = Number(last?.[0]?.[0].split('-')[0] ?? 0)
+    published.isFenced = attemptOf(top) > attempt
+    if (published.isFenced) return true
+    published.until = Math.max(published.until, Math.min(top, this.last(runId) ?? top))
+    this.#unsent.add(runId)
+    return last !== undefined
   }
 }
 
-/** One command: `until` is the number of the last event it adds, where it adds any. */
-interface Part { readonly runId: string, readonly until?: number }
+/** What is asked of Redis for a run: an entry whose last event is number `until`, or to keep the stream until `expires`. */
+interface Command { readonly published: Published, readonly until?: number, readonly expires?: number }
 
-/** Events from a place in the log on, in pieces that Redis takes well. */
-function * toValues (entries: readonly Entry[], from: number): Generator<{ json: string, length: number }> {
-  let events: string[] = []
+/** Events from a place in the log on, as many as an entry holds, but one at the least where there is one. */
+function toValue (entries: readonly Entry[], from: number): { json: string, length: number } {
+  const events: string[] = []
   let size = 0
-  for (const { event } of entries.slice(from)) {
-    const json = JSON.stringify(event)
-    if (size > 0 && size + json.length > MAX_ENTRY) {
-      yield { json: `[${events.join()}]`, length: events.length }
-      events = []
-      size = 0
-    }
+  for (let index = from; index < entries.length; index++) {
+    const json = JSON.stringify(entries[index]!.event)
+    if (size > 0 && size + json.length > MAX_ENTRY) break
     events.push(json)
     size += json.length
   }
-  if (events.length > 0) yield { json: `[${events.join()}]`, length: events.length }
+  return { json: `[${events.join()}]`, length: events.length }
 }
 
 /** The events of an entry with their numbers. */

@@ -10,6 +10,7 @@ export function judgeServer (info: string): string | undefined {
   const { redis_version: version = '0', redis_mode: mode, role, maxmemory_policy: policy } = facts
   if (isOlder(version)) return `the server is Redis ${version}; ${OLDEST_VERSION.join('.')} or newer is needed`
   if (mode === 'cluster') return 'the server is a Redis Cluster; a single server, or its primary, is needed'
+  if (mode === 'sentinel') return 'the server is a Sentinel; the address of the primary it watches is needed'
   if (role === 'slave') return 'the server is a read-only replica; the address of its primary is needed'
   if (policy && policy !== 'noeviction') {
     return `the server's maxmemory-policy is ${policy}, which throws away what waits in queues; set it to noeviction`
@@ -24,14 +25,17 @@ function isOlder (version: string): boolean {
 
 /** Why a server does not let this service in, where only an operator can mend it; undefined for what may go by. */
 export function explainRefusal ({ message = '', code = '' }: Error & { code?: string }): string | undefined {
-  if (/^NOAUTH|no password|without any password/.test(message)) return 'the server needs a password: redis://:<password>@<host>:<port>'
-  if (/^WRONGPASS|invalid (username-)?password/.test(message)) return 'the server does not accept this user and password'
-  if (/^NOPERM/.test(message)) return `the server does not allow this user what is needed (${message})`
-  if (/DB index is out of range/.test(message)) return 'the server has no database of this number'
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || /wrong version number|packet length too long/.test(message)) {
+  const reason = message.replace(/^Ready check failed: /, '')
+  if (/^NOAUTH/.test(reason)) return 'the server needs a password: redis://:<password>@<host>:<port>'
+  if (/^WRONGPASS|invalid (username-)?password/.test(reason)) return 'the server does not accept this user and password'
+  if (/^NOPERM/.test(reason)) return `the server does not allow this user what is needed (${reason})`
+  if (/DB index/.test(reason)) return 'the server has no database of this number'
+  if (/^Protocol error/.test(reason)) return 'the server is no Redis'
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || /wrong version number|packet length too long/.test(reason)) {
     return 'the server does not speak TLS: begin the URL with redis://'
   }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `the server's certificate is of another host (${reason})`
   if (/^(CERT_|UNABLE_TO_|DEPTH_ZERO_SELF|SELF_SIGNED_|INVALID_CA|ERR_TLS_)/.test(code)) {
-    return `the server's certificate was not accepted (${message}): name its authority by REDIS_CA`
+    return `the server's certificate was not accepted (${reason}): name its authority by REDIS_CA`
   }
 }

@@ -31,7 +31,6 @@ export class RedisLink extends EventEmitter<LinkEvents> {
   #pulse: NodeJS.Timeout | undefined
   #isClosed = false
 
-  /** @throws {UnfitRedisError} where its URL makes no sense. */
   constructor (private readonly config: RedisConfig, private readonly log: Pick<Logger, 'info' | 'warn' | 'error'>) {
     super()
     this.commands = this.#open({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: COMMAND_TIMEOUT_MS })
@@ -57,7 +56,9 @@ export class RedisLink extends EventEmitter<LinkEvents> {
     }))
     const refusal = await Promise.race([this.#whenReady().then(() => this.#examine()).catch(() => undefined), refused, enough])
     if (refusal) throw new UnfitRedisError(`REDIS_URL: ${refusal}`)
-    if (!this.#isUp) this.#note(false, this.#why ?? `it said nothing for ${FIRST_ANSWER_MS / 1000} s`, true)
+    // A server without TLS does not answer what it takes for noise.
+    const hint = this.config.url.startsWith('rediss:') ? ' (does it speak TLS?)' : ''
+    if (!this.#isUp) this.#note(false, this.#why ?? `it said nothing for ${FIRST_ANSWER_MS / 1000} s${hint}`, true)
     this.#pulse = setInterval(() => this.#beat(), PULSE_MS).unref()
   }
 
@@ -129,5 +130,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
 }
 
 function describe ({ message, ...error }: Error & { code?: string, errors?: Error[] }): string {
+  // Thus ioredis says that what it asked was not answered before the connection ended.
+  if (/max retries per request|Connection is closed/.test(message)) return 'it hangs up'
   return message || error.errors?.[0]?.message || error.code || 'the connection failed'
 }

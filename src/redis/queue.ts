@@ -73,6 +73,7 @@ export class SharedQueue implements RunQueue {
   /** Runs that began here and wait, to be told their positions. */
   #waiting = new Map<string, Waiting>()
   readonly #positions: NodeJS.Timeout
+  #isStopped = false
 
   constructor (private readonly options: SharedQueueOptions) {
     const { link, connection, maxConcurrent } = options
@@ -94,8 +95,9 @@ export class SharedQueue implements RunQueue {
       })
       this.#worker.on('error', () => {})
     }
-    // Who does not hear it hears it from the database.
-    options.tail.watch(CANCELS, '$', entries => { for (const { value } of entries) options.onCancel(value) })
+    // From the beginning: what has ended is not under way here, and who begins at the end may miss some. Who does not
+    // hear it at all hears it from the database.
+    options.tail.watch(CANCELS, '0', entries => { for (const { value } of entries) options.onCancel(value) })
     this.#positions = setInterval(() => this.#tellPositions(), POSITIONS_MS).unref()
   }
 
@@ -118,13 +120,11 @@ export class SharedQueue implements RunQueue {
   /** Puts runs in that wait; those that are in it already stay where they are. Throws where Redis is away. */
   async put (runs: Array<{ runId: string, userId: string }>): Promise<void> {
     if (!this.options.link.isUp) throw new Error('Redis is away')
-    const rounds = this.#redis.pipeline()
-    for (const { userId } of runs) rounds.takeRound(this.#waitingKey, ROUND, ROUNDS, userId, MAX_ROUND)
-    const results = await rounds.exec()
-    const jobs = runs.map(({ runId, userId }, index) => {
-      const [error, priority] = results![index] as [Error | null, number]
-      if (error) throw error
-      return { name: 'run', data: { userId }, opts: { jobId: runId, priority } }
+    const rounds = await this.#redis.takeRounds(this.#waitingKey, ROUND, ROUNDS, this.#queue.toKey(''), MAX_ROUND,
+      ...runs.flatMap(({ runId, userId }) => [runId, userId]))
+    const jobs = runs.flatMap(({ runId, userId }, index) => {
+      const priority = rounds[index]!
+      return priority === 0 ? [] : { name: 'run', data: { userId }, opts: { jobId: runId, priority } }
     })
     await withTimeout(this.#queue.addBulk(jobs), ADD_TIMEOUT_MS)
   }
@@ -134,13 +134,20 @@ export class SharedQueue implements RunQueue {
   }
 
   async stop (): Promise<void> {
-    await this.#worker?.pause(true)
+    this.#isStopped = true
+    // A worker that only pauses takes what it waits for; one that closes ends its jobs first, which `close` waits for.
+    this.#closeWorker().catch(() => {})
   }
 
   /** After the runs have stopped: their jobs go back. */
   async close (): Promise<void> {
     clearInterval(this.#positions)
-    await withTimeout(Promise.all([this.#worker?.close(), this.#queue.close()]), CLOSE_MS).catch(() => {})
+    await withTimeout(Promise.all([this.#closeWorker(), this.#queue.close()]), CLOSE_MS).catch(() => {})
+  }
+
+  /** Beside a Redis that is away jobs cannot go back, and a worker that waits for them would keep its timers. */
+  async #closeWorker (): Promise<void> {
+    await this.#worker?.close(!this.options.link.isUp)
   }
 
   /** How many wait; undefined: Redis does not say. */
@@ -155,7 +162,8 @@ export class SharedQueue implements RunQueue {
   }
 
   async #process (job: Job<RunJob>, token: string): Promise<void> {
-    const later = await this.#make(job)
+    // What was asked of Redis may have failed; the run is still whose it was.
+    const later = this.#isStopped ? 0 : await this.#make(job).catch(() => LATER_MS)
     if (later === undefined) return
     await job.moveToDelayed(Date.now() + later, token)
     throw new DelayedError()
@@ -164,12 +172,12 @@ export class SharedQueue implements RunQueue {
   /** Makes a run; returns in how many milliseconds it is to be tried again, where it is. */
   async #make ({ id, data: { userId }, opts }: Job<RunJob>): Promise<number | undefined> {
     const runId = id!
-    await this.#redis.serveRound(ROUND, opts.priority ?? 1)
+    await this.#redis.pipeline().serveRound(ROUND, opts.priority ?? 1).zrem(parkedKey(userId), runId).exec()
     // Positions that were told are of the first attempt, too.
     const told = await this.options.events.read(runId)
     const { claimed, refused } = await this.#claim(runId)
     if (refused === 'busy') {
-      await this.#redis.zadd(parkedKey(userId), Date.now(), runId)
+      await this.#redis.pipeline().zadd(parkedKey(userId), Date.now(), runId).pexpire(parkedKey(userId), 2 * PARKED_MS).exec()
       return PARKED_MS
     }
     if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : LATER_MS
@@ -190,8 +198,13 @@ export class SharedQueue implements RunQueue {
 
   /** One of the user's runs has ended: the one that waits longest for that need not wait any more. */
   async #unpark (userId: string): Promise<void> {
-    const [runId] = await this.#redis.zpopmin(parkedKey(userId))
-    if (runId) await (await this.#queue.getJob(runId))?.promote()
+    for (;;) {
+      const [runId] = await this.#redis.zpopmin(parkedKey(userId))
+      if (!runId) return
+      const job = await this.#queue.getJob(runId)
+      // One that waits no more leaves it to the next.
+      if (await job?.promote().then(() => true, () => false)) return
+    }
   }
 
   async #tellPositions (): Promise<void> {

@@ -7,15 +7,23 @@ const KEEP_SECONDS = 3600
 /**
  * Start-time fair queuing: a user's next run comes one round after their last, or in the round that is served now,
  * whichever is later. Rounds begin anew when nobody waits.
- * KEYS: the jobs that wait, the round that is served, the users' last rounds. ARGV: user, the greatest round.
+ * KEYS: the jobs that wait, the round that is served, the users' last rounds, what jobs' keys begin with. ARGV: the
+ * greatest round, then each run and its user. Returns the rounds; 0 for a run that is in the queue already.
  */
-const takeRound = `
+const takeRounds = `
 if redis.call('ZCARD', KEYS[1]) == 0 then redis.call('DEL', KEYS[2], KEYS[3]) end
 local served = tonumber(redis.call('GET', KEYS[2]) or 0)
-local last = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or 0)
-local round = math.min(math.max(served, last + 1, 1), tonumber(ARGV[2]))
-redis.call('HSET', KEYS[3], ARGV[1], round)
-return round`
+local rounds = {}
+for i = 2, #ARGV, 2 do
+  local round = 0
+  if redis.call('EXISTS', KEYS[4] .. ARGV[i]) == 0 then
+    local last = tonumber(redis.call('HGET', KEYS[3], ARGV[i + 1]) or 0)
+    round = math.min(math.max(served, last + 1, 1), tonumber(ARGV[1]))
+    redis.call('HSET', KEYS[3], ARGV[i + 1], round)
+  end
+  rounds[#rounds + 1] = round
+end
+return rounds`
 
 /** A run of this round has got its slot. KEYS: the round that is served. ARGV: the run's round. */
 const serveRound = `
@@ -40,7 +48,7 @@ return position`
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    takeRound (waiting: string, served: string, users: string, userId: string, max: number): Result<number, Context>
+    takeRounds (waiting: string, served: string, users: string, jobs: string, max: number, ...runsAndUsers: string[]): Result<number[], Context>
     serveRound (served: string, round: number): Result<null, Context>
     tellPosition (waiting: string, stream: string, runId: string, told: number): Result<number, Context>
   }
@@ -48,7 +56,7 @@ declare module 'ioredis' {
 
 /** Gives a connection the commands above. */
 export function defineScripts (redis: Redis): void {
-  redis.defineCommand('takeRound', { numberOfKeys: 3, lua: takeRound })
+  redis.defineCommand('takeRounds', { numberOfKeys: 4, lua: takeRounds })
   redis.defineCommand('serveRound', { numberOfKeys: 1, lua: serveRound })
   redis.defineCommand('tellPosition', { numberOfKeys: 2, lua: tellPosition })
 }

@@ -1,0 +1,345 @@
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { LocalQueue } from '../../src/executor/queue.js'
+import { Slots } from '../../src/executor/slots.js'
+import { SharedQueue, type Claim } from '../../src/redis/queue.js'
+import { findRedis, startRedis, type RedisServer } from '../doubles/redis-server.js'
+import { read } from '../event-log-contract.js'
+import { TestRuns, testQueue, toClaimed, type Limits, type Stage } from '../queue-contract.js'
+import { joinReplica, until, type Replica } from './replica.js'
+
+interface Book { userId: string, attempt: number, owner?: Process, ended: boolean }
+
+/** What the database knows of runs, for all processes. */
+class Books {
+  readonly runs = new Map<string, Book>()
+  /** Set: the database is away. */
+  isAway = false
+  claims = 0
+
+  constructor (private readonly maxPerUser: number) {}
+
+  claim (runId: string, owner: Process): Claim {
+    this.claims++
+    if (this.isAway) throw new Error('the database is away')
+    const book = this.runs.get(runId)!
+    if (book.ended) return { refused: 'ended' }
+    if (book.owner) return { refused: 'owned' }
+    const owned = [...this.runs.values()].filter(one => one.owner && one.userId === book.userId)
+    if (owned.length >= this.maxPerUser) return { refused: 'busy' }
+    book.owner = owner
+    return { claimed: toClaimed(runId, book.userId, ++book.attempt) }
+  }
+}
+
+interface Process extends Replica { queue: SharedQueue, local: LocalQueue, name: string }
+
+/** Processes that share a Redis and a database. */
+class Fleet {
+  readonly runs = new TestRuns()
+  readonly books: Books
+  readonly processes: Process[] = []
+
+  constructor (private readonly t: Test, readonly server: RedisServer, private readonly limits: Limits) {
+    this.books = new Books(limits.maxPerUser)
+  }
+
+  async join (name: string): Promise<Process> {
+    const replica = await joinReplica(this.t, this.server)
+    const { link, tail, log } = replica
+    const executor = this.runs.createExecutor(log, name)
+    const { launch } = executor
+    executor.launch = async assignment => {
+      const ending = await launch(assignment)
+      const book = this.books.runs.get(assignment.run.runId)!
+      book.owner = undefined
+      book.ended = ending === 'settled'
+      return ending
+    }
+    const local = new LocalQueue(name, new Slots(this.limits), executor, log, true)
+    const queue: SharedQueue = new SharedQueue({
+      link,
+      connection: link.connect(),
+      tail,
+      local,
+      events: log,
+      maxConcurrent: this.limits.maxConcurrent,
+      maxWaiting: this.limits.maxWaiting,
+      claim: async runId => this.books.claim(runId, process),
+      onCancel: runId => { executor.cancel(runId) },
+      log: { warn () {} }
+    })
+    const process: Process = { ...replica, queue, local, name }
+    this.processes.push(process)
+    this.t.teardown(() => queue.close())
+    return process
+  }
+
+  /** A run that the database has. */
+  begin (name: string): { runId: string, userId: string } {
+    const [runId, userId] = [this.runs.idOf(name), name[0]!]
+    this.books.runs.set(runId, { userId, attempt: 0, ended: false })
+    return { runId, userId }
+  }
+
+  async enter (name: string, { queue }: Process = this.processes[0]!): Promise<boolean> {
+    const userId = name[0]!
+    const place = await queue.enter(userId)
+    if (!place) return false
+    const { runId } = this.begin(name)
+    const { run, input, steps } = toClaimed(runId, userId)
+    place.take({ ...input, run, userId, steps })
+    const { client } = this.server
+    const knows = async () => await client.exists(`jeesi:runs:${runId}`) === 1 || this.runs.launched.includes(name)
+    await until(knows, isKnown => isKnown)
+    return true
+  }
+}
+
+const LIMITS = { maxConcurrent: 1, maxPerUser: 10, maxWaiting: 100 }
+
+t.test('the queue of many processes', async t => {
+  if (!await findRedis(t)) return
+  const server = await startRedis(t)
+  const { client } = server
+
+  async function setUp (t: Test, limits: Limits): Promise<Fleet> {
+    await client.flushall()
+    const fleet = new Fleet(t, server, limits)
+    await fleet.join('here')
+    return fleet
+  }
+
+  t.test('with one process', t => testQueue(t, async (t, limits): Promise<Stage> => {
+    const fleet = await setUp(t, limits)
+    const [{ queue, log }] = fleet.processes as [Process]
+    return { queue, log, runs: fleet.runs, enter: name => fleet.enter(name) }
+  }))
+
+  t.test('with another that has no workers puts in what the first makes, and reads its events', t => testQueue(t, async (t, limits): Promise<Stage> => {
+    const fleet = await setUp(t, limits)
+    const front = new Fleet(t, server, { ...limits, maxConcurrent: 0 })
+    const { queue, log } = await front.join('front')
+    return {
+      queue,
+      log,
+      runs: fleet.runs,
+      enter: name => fleet.enter(name, front.processes[0])
+    }
+  }))
+
+  t.test('makes no more of a user\'s than may be, wherever, and goes on with the others at once', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 4, maxPerUser: 2 })
+    const { runs } = fleet
+    await fleet.join('there')
+    for (const name of ['a1', 'a2', 'a3', 'a4', 'a5', 'a6']) await fleet.enter(name, fleet.processes[Number(name[1]) % 2])
+    await fleet.enter('b1')
+    await runs.untilLaunched(3)
+    t.equal(runs.running.filter(name => name[0] === 'a').length, 2)
+    await until(() => client.zcard('jeesi:parked:a'), count => count === 4)
+    await until(() => client.zcard('jeesi:runs:delayed'), count => count === 4)
+    for (let ended = 1; ended <= 4; ended++) {
+      const since = Date.now()
+      runs.end(runs.running.find(name => name[0] === 'a')!)
+      await runs.untilLaunched(3 + ended)
+      t.ok(Date.now() - since < 3_000, 'not when it would be tried again by itself')
+      t.equal(runs.running.filter(name => name[0] === 'a').length, 2)
+    }
+    for (const name of runs.running) runs.end(name)
+    await until(() => client.exists('jeesi:parked:a'), exists => exists === 0)
+  })
+
+  t.test('passes by who was parked and has gone', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 3, maxPerUser: 1 })
+    const { runs, books } = fleet
+    for (const name of ['a1', 'a2', 'a3']) await fleet.enter(name)
+    await until(() => client.zcard('jeesi:runs:delayed'), count => count === 2)
+    await client.zadd('jeesi:parked:a', 1, randomUUID())
+    const [gone, next] = ['a1', 'a2', 'a3'].filter(name => !runs.running.includes(name)) as [string, string]
+    books.runs.get(runs.idOf(gone))!.ended = true
+    const since = Date.now()
+    runs.end(runs.running[0]!)
+    await runs.untilLaunched(2)
+    t.strictSame(runs.running, [next])
+    t.ok(Date.now() - since < 6_000)
+    t.ok(await client.pttl('jeesi:parked:a') <= 10_000)
+    runs.end(next)
+  })
+
+  t.test('has a run once, however often it is put in, and where it was', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, processes: [here] } = fleet
+    const runsOf = (names: string[]) => names.map(name => fleet.begin(name))
+    await fleet.enter('x1')
+    await runs.untilLaunched(1)
+    const waiting = runsOf(['a1', 'a2', 'a3'])
+    for (let time = 0; time < 10; time++) await here!.queue.put(waiting)
+    await here!.queue.put(runsOf(['b1', 'b2', 'b3', 'b4']))
+    await here!.queue.put(waiting)
+    await here!.queue.put(runsOf(['a4']))
+    await here!.queue.put([{ runId: runs.idOf('x1'), userId: 'x' }])
+    t.equal(await client.zcard('jeesi:runs:prioritized'), 8)
+    t.strictSame(await runs.drain(8), ['a1', 'b1', 'a2', 'b2', 'a3', 'b3', 'b4', 'a4'])
+    await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
+    t.equal(runs.launched.length, 9)
+  })
+
+  t.test('gives a run that one process lets go to another', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, processes: [here] } = fleet
+    await fleet.enter('a1')
+    await runs.untilLaunched(1)
+    t.equal(runs.makers.get('a1'), 'here')
+    const there = await fleet.join('there')
+    const { reader } = read(there.log, runs.idOf('a1'))
+    await reader.until(({ seqs }) => seqs.length === 1)
+    await here!.queue.stop()
+    runs.end('a1', 'released')
+    await here!.queue.close()
+    await runs.untilLaunched(2)
+    t.equal(runs.makers.get('a1'), 'there')
+    runs.end('a1')
+    await reader.until(({ ends }) => ends > 0)
+    t.match(reader.events.filter(({ type }) => type === 'started'), [{ attempt: 1 }, { attempt: 2 }])
+  })
+
+  t.test('takes nothing more where it has stopped, and what is put in goes to others at once', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, processes: [here] } = fleet
+    await until(() => blocked(server), count => count === 2)
+    await here!.queue.stop()
+    await fleet.enter('a1')
+    await fleet.enter('a2')
+    const since = Date.now()
+    await fleet.join('there')
+    await runs.untilLaunched(1)
+    runs.end(runs.running[0]!)
+    await runs.untilLaunched(2)
+    t.ok(Date.now() - since < 3_000, 'and does not lie where nobody makes it')
+    t.strictSame([...runs.makers.values()], ['there', 'there'])
+    runs.end(runs.running[0]!)
+  })
+
+  t.test('drops what has ended, and what another has', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, books, processes: [here] } = fleet
+    const [ended, owned] = [fleet.begin('a1'), fleet.begin('a2')]
+    books.runs.get(ended.runId)!.ended = true
+    books.runs.get(owned.runId)!.owner = {} as Process
+    await here!.queue.put([ended, owned])
+    await fleet.enter('b1')
+    await runs.untilLaunched(1)
+    runs.end('b1')
+    await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
+    t.strictSame([runs.launched, books.claims], [['b1'], 3])
+  })
+
+  t.test('asks again where the database was away', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, books } = fleet
+    books.isAway = true
+    await fleet.enter('a1')
+    await until(async () => books.claims, claims => claims >= 2)
+    books.isAway = false
+    await runs.untilLaunched(1)
+    runs.end('a1')
+  })
+
+  t.test('tells the others who is to end', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const there = await fleet.join('there')
+    const names = Array.from({ length: 20 }, (_, index) => `a${index}`)
+    for (const name of names) there.queue.cancel(fleet.runs.idOf(name))
+    await until(async () => fleet.runs.cancelled, ids => ids.length >= 2 * names.length)
+    t.strictSame(new Set(fleet.runs.cancelled), new Set(names.map(name => fleet.runs.idOf(name))))
+  })
+
+  t.test('says how full it is for as long as Redis does, and then serves its own', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxWaiting: 1 })
+    const { runs, processes: [here] } = fleet
+    await server.stop('SIGKILL')
+    await until(async () => here!.link.isUp, isUp => !isUp)
+    const place = await here!.queue.enter('a')
+    t.equal(place?.owner, 'here')
+    const { run, input, steps } = toClaimed(fleet.begin('a1').runId, 'a')
+    place!.take({ ...input, run, userId: 'a', steps })
+    await runs.untilLaunched(1)
+    await t.rejects(here!.queue.put([fleet.begin('a2')]), /Redis is away/)
+    here!.queue.cancel(randomUUID())
+    const waits = await here!.queue.enter('b')
+    t.equal(waits?.waits, true)
+    t.equal(await here!.queue.enter('b'), undefined, 'full here as well')
+    waits!.leave()
+    await server.start()
+    await until(async () => here!.link.isUp, isUp => isUp)
+    t.match(await here!.queue.enter('b'), { owner: null })
+    runs.end('a1')
+  })
+
+  t.test('goes on beside a Redis that came back empty', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 2 })
+    const { runs, processes: [here] } = fleet
+    for (const name of ['a1', 'a2', 'a3', 'a4']) await fleet.enter(name)
+    await runs.untilLaunched(2)
+    await server.stop('SIGKILL')
+    await until(async () => here!.link.isUp, isUp => !isUp)
+    await server.start()
+    await until(async () => here!.link.isUp, isUp => isUp)
+    const put = () => here!.queue.put(['a3', 'a4'].map(name => ({ runId: runs.idOf(name), userId: 'a' })))
+    await put()
+    for (const name of ['a1', 'a2']) runs.end(name)
+    await runs.untilLaunched(4)
+    for (const name of ['a3', 'a4']) runs.end(name)
+    await put()
+    await fleet.enter('b1')
+    await runs.untilLaunched(5)
+    t.strictSame(runs.launched, ['a1', 'a2', 'a3', 'a4', 'b1'])
+    runs.end('b1')
+  })
+})
+
+t.test('a queue that is closed leaves no connection behind', async t => {
+  if (!await findRedis(t)) return
+  const server = await startRedis(t)
+  const fleet = new Fleet(t, server, LIMITS)
+  const here = await fleet.join('here')
+  await fleet.enter('a1')
+  await fleet.runs.untilLaunched(1)
+  t.ok(await connections(server) > 1)
+  await here.queue.stop()
+  fleet.runs.end('a1')
+  await here.queue.close()
+  here.close()
+  await until(() => connections(server), count => count === 1)
+})
+
+t.test('a queue beside a Redis that is away closes in time, and is quiet', async t => {
+  if (!await findRedis(t)) return
+  const server = await startRedis(t)
+  const fleet = new Fleet(t, server, LIMITS)
+  const here = await fleet.join('here')
+  await fleet.enter('a1')
+  await fleet.runs.untilLaunched(1)
+  const written: unknown[] = []
+  for (const method of ['error', 'warn', 'log'] as const) t.intercept(console, method, { value: (...args: unknown[]) => { written.push(args) } })
+  await server.stop('SIGKILL')
+  await until(async () => here.link.isUp, isUp => !isUp)
+  const since = Date.now()
+  await here.queue.stop()
+  fleet.runs.end('a1', 'released')
+  await here.queue.close()
+  here.close()
+  t.ok(Date.now() - since < 4_000)
+  await server.start()
+  for (let time = 0; time < 50; time++) await server.client.ping()
+  await until(() => connections(server), count => count === 1)
+  t.strictSame(written, [])
+})
+
+async function blocked ({ client }: RedisServer): Promise<number> {
+  return String(await client.client('LIST')).split('\n').filter(line => /flags=b/.test(line)).length
+}
+
+async function connections ({ client }: RedisServer): Promise<number> {
+  return String(await client.client('LIST')).trim().split('\n').length
+}
