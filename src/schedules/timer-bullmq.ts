@@ -40,7 +40,8 @@ export async function openBullTimer (commands: Redis, connection: Redis, onDue: 
       return keeping
     },
     async close () {
-      const closed = Promise.allSettled([worker.close(), queue.close()])
+      // A worker that waits for its jobs' last words to Redis would wait for as long as that is away.
+      const closed = Promise.allSettled([worker.close(commands.status !== 'ready'), queue.close()])
       await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })])
     }
   }
