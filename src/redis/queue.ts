@@ -17,6 +17,8 @@ const LOCK_MS = 6_000
 const STALLED_MS = 2_000
 /** How often a job may be found without its worker; how often a run may break one down, the database counts. */
 const MAX_STALLED = 1_000
+/** How long a worker that lost its connection waits before it asks for the next job. */
+const RETRY_MS = 1_000
 /** BullMQ's greatest priority. */
 const MAX_ROUND = 2_097_151
 /** A run of a user who has as many as may be waits until one of them ends, or for so long. */
@@ -87,7 +89,8 @@ export class SharedQueue implements RunQueue {
         concurrency: maxConcurrent,
         lockDuration: LOCK_MS,
         stalledInterval: STALLED_MS,
-        maxStalledCount: MAX_STALLED
+        maxStalledCount: MAX_STALLED,
+        runRetryDelay: RETRY_MS
       })
       this.#worker.on('error', () => {})
     }
