@@ -34,6 +34,8 @@ export interface ChaosOptions extends Omit<Targets, 'replicas'> {
   pause: number
   /** Milliseconds before the first blow, in which it is measured how live readers are. */
   quiet?: number
+  /** Nothing but these blows. */
+  only?: string[]
   /** How long a blow lasts at the most, in milliseconds. */
   lasting?: number
   /** Clients that start and read runs all the time. */
@@ -122,13 +124,13 @@ async function startLoad ({ clients, seed }: ChaosOptions, replicas: Replica[]):
 }
 
 /** One blow after the other, the next often while one lasts, but never two at the same target. */
-async function dealBlows ({ blows, pause, seed, lasting = MAX_LAST_MS, say }: ChaosOptions, targets: Targets): Promise<Dealt[]> {
+async function dealBlows ({ blows, pause, seed, only, lasting = MAX_LAST_MS, say }: ChaosOptions, targets: Targets): Promise<Dealt[]> {
   const random = createRandom(seed)
   const dealt: Dealt[] = []
   const underWay = new Map<Target, Promise<void>>()
   while (dealt.length < blows) {
     await delay(pause * (0.3 + 0.7 * random()))
-    const { blow, target, ms, overlaps } = choose(random, targets, lasting)
+    const { blow, target, ms, overlaps } = choose(random, targets, lasting, only)
     await underWay.get(target)
     dealt.push({ blow, at: Date.now() })
     say?.(`${dealt.length}/${blows} ${blow}${'name' in target ? ` ${target.name}` : ''} ${ms} ms`)
@@ -140,9 +142,9 @@ async function dealBlows ({ blows, pause, seed, lasting = MAX_LAST_MS, say }: Ch
 }
 
 /** The same choices for the same seed, however long each blow takes. */
-function choose (random: () => number, all: Targets, lasting: number) {
-  const choices = Object.entries(BLOWS).map(([blow, { weight, targets }]) =>
-    [{ blow: blow as BlowName, targets: targets(all) }, targets(all).length > 0 ? weight : 0] as const)
+function choose (random: () => number, all: Targets, lasting: number, only = Object.keys(BLOWS)) {
+  const choices = Object.entries(BLOWS).flatMap(([blow, { weight, targets }]) =>
+    only.includes(blow) && targets(all).length > 0 ? [[{ blow: blow as BlowName, targets: targets(all) }, weight] as const] : [])
   const { blow, targets } = pick(random, choices)
   const target = targets[Math.floor(random() * targets.length)]!
   const ms = Math.round(MIN_LAST_MS + (lasting - MIN_LAST_MS) * random())

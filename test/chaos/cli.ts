@@ -7,6 +7,7 @@ import { openEmbedded } from '../../src/database/embedded.js'
 import { migratePostgres } from '../../src/database/postgres.js'
 import { createCluster } from '../doubles/postgres-cluster.js'
 import { startRedis } from '../doubles/redis-server.js'
+import { BLOWS } from './blows.js'
 import { runChaos, type ChaosOptions, type ChaosReport } from './chaos.js'
 import { embeddedLedger, postgresLedger } from './ledger.js'
 
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     clients: { type: 'string', default: '20' },
     pause: { type: 'string', default: '2500' },
     quiet: { type: 'string', default: '10000' },
+    only: { type: 'string' },
     logs: { type: 'string' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     help: { type: 'boolean', default: false }
@@ -42,6 +44,7 @@ if (values.help) {
   --pause <ms>                   between two, at the most (2500)
   --quiet <ms>                   before the first, in which it is measured how live readers are (10000)
   --clients <n>                  that start and read runs all the time (20)
+  --only <blow,…>                nothing but these: ${Object.keys(BLOWS).join(', ')}
   --logs <directory>             where the processes' logs are kept
   --seed <n>                     repeats a choice of blows (the clock)`)
 } else {
@@ -54,7 +57,7 @@ if (values.help) {
 
 function options () {
   const { blows, clients, pause, quiet, seed } = values
-  return { blows: Number(blows), clients: Number(clients), pause: Number(pause), quiet: Number(quiet), seed: Number(seed), logs: values.logs, say }
+  return { blows: Number(blows), clients: Number(clients), pause: Number(pause), quiet: Number(quiet), seed: Number(seed), only: values.only?.split(','), logs: values.logs, say }
 }
 
 async function onEmbedded (): Promise<ChaosReport> {

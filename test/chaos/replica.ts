@@ -68,7 +68,7 @@ export class Replica {
 
   async end (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.#child
-    const exited = once(child, 'exit')
+    const exited = once(child, 'close')
     this.#isToEnd = true
     child.kill(signal)
     const hangs = setTimeout(() => {
