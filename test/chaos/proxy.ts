@@ -4,6 +4,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 /** One replica's way to a service: it can be cut, or swallow everything. */
 export class Proxy {
   #pairs = new Set<Pair>()
+  #forgotten = new Set<Pair>()
   #isMute = false
   #port = 0
   #server: Server
@@ -43,7 +44,10 @@ export class Proxy {
 
   /** Connections stay and are dead for ever, as those that a router has forgotten; new ones work. */
   forget (): void {
-    for (const pair of this.#pairs) separate(pair)
+    for (const pair of this.#pairs) {
+      separate(pair)
+      this.#forgotten.add(pair)
+    }
     this.#pairs.clear()
   }
 
@@ -55,6 +59,7 @@ export class Proxy {
       socket.on('error', () => {})
       socket.on('close', () => {
         this.#pairs.delete(pair)
+        this.#forgotten.delete(pair)
         for (const end of pair) end.destroy()
       })
     }
@@ -62,7 +67,7 @@ export class Proxy {
   }
 
   #breakAll (): void {
-    for (const [client] of this.#pairs) client.resetAndDestroy()
+    for (const [client] of [...this.#pairs, ...this.#forgotten]) client.resetAndDestroy()
   }
 }
 
