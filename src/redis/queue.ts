@@ -17,7 +17,7 @@ const LOCK_MS = 6_000
 const STALLED_MS = 2_000
 /** How often a job may be found without its worker; how often a run may break one down, the database counts. */
 const MAX_STALLED = 1_000
-/** How long a worker that lost its connection waits before it asks for the next job. */
+/** How long a worker that lost its connection waits before it asks for the next job, and who brings a run that was not taken. */
 const RETRY_MS = 1_000
 /** BullMQ's greatest priority. */
 const MAX_ROUND = 2_097_151
@@ -51,14 +51,16 @@ export interface SharedQueueOptions {
   events: SharedEventLog
   maxConcurrent: number
   maxWaiting: number
-  /** Takes a run for this process. */
-  claim (runId: string): Promise<Claim>
+  /** Takes a run for this process. @param isAgain what was told of it may be lost: as an attempt of its own. */
+  claim (runId: string, isAgain: boolean): Promise<Claim>
   /** Somebody wants a run to end that may be under way here. */
   onCancel (runId: string): void
   log: Pick<Logger, 'warn'>
 }
 
-interface RunJob { userId: string }
+/** `isAgain`: the run was put in before, and Redis has lost it. */
+interface RunJob { userId: string, isAgain?: boolean }
+interface Waiter { runId: string, userId: string }
 interface Waiting { told: number, misses: number }
 
 /**
@@ -73,6 +75,7 @@ export class SharedQueue implements RunQueue {
   /** Runs that began here and wait, to be told their positions. */
   #waiting = new Map<string, Waiting>()
   readonly #positions: NodeJS.Timeout
+  #isClosed = false
 
   constructor (private readonly options: SharedQueueOptions) {
     const { link, connection, maxConcurrent } = options
@@ -109,14 +112,23 @@ export class SharedQueue implements RunQueue {
       waits: true,
       take: ({ run: { runId } }) => {
         this.#waiting.set(runId, { told: Infinity, misses: MAX_MISSES })
-        this.put([{ runId, userId }]).catch(() => {})
+        this.#bring({ runId, userId })
       },
       leave () {}
     }
   }
 
-  /** Puts runs in that wait; those that are in it already stay where they are. Throws where Redis is away. */
-  async put (runs: Array<{ runId: string, userId: string }>): Promise<void> {
+  /** Puts runs in that are not in it any more; those that are stay where they are. Throws where Redis is away. */
+  async restore (runs: Waiter[]): Promise<void> {
+    await this.#put(runs, { isAgain: true })
+  }
+
+  /** Puts in a run that began here, again and again: others would miss it later. */
+  #bring (run: Waiter): void {
+    this.#put([run]).catch(() => { if (!this.#isClosed) setTimeout(() => this.#bring(run), RETRY_MS).unref() })
+  }
+
+  async #put (runs: Waiter[], facts: Partial<RunJob> = {}): Promise<void> {
     if (!this.options.link.isUp) throw new Error('Redis is away')
     const rounds = this.#redis.pipeline()
     for (const { userId } of runs) rounds.takeRound(this.#waitingKey, ROUND, ROUNDS, userId, MAX_ROUND)
@@ -124,7 +136,7 @@ export class SharedQueue implements RunQueue {
     const jobs = runs.map(({ runId, userId }, index) => {
       const [error, priority] = results![index] as [Error | null, number]
       if (error) throw error
-      return { name: 'run', data: { userId }, opts: { jobId: runId, priority } }
+      return { name: 'run', data: { userId, ...facts }, opts: { jobId: runId, priority } }
     })
     await withTimeout(this.#queue.addBulk(jobs), ADD_TIMEOUT_MS)
   }
@@ -139,6 +151,7 @@ export class SharedQueue implements RunQueue {
 
   /** After the runs have stopped: their jobs go back. */
   async close (): Promise<void> {
+    this.#isClosed = true
     clearInterval(this.#positions)
     await withTimeout(Promise.all([this.#worker?.close(), this.#queue.close()]), CLOSE_MS).catch(() => {})
   }
@@ -155,19 +168,20 @@ export class SharedQueue implements RunQueue {
   }
 
   async #process (job: Job<RunJob>, token: string): Promise<void> {
-    const later = await this.#make(job)
+    // Where Redis fails before the run was claimed: a job that failed would be gone, and its run missed much later.
+    const later = await this.#make(job).catch(() => LATER_MS)
     if (later === undefined) return
     await job.moveToDelayed(Date.now() + later, token)
     throw new DelayedError()
   }
 
   /** Makes a run; returns in how many milliseconds it is to be tried again, where it is. */
-  async #make ({ id, data: { userId }, opts }: Job<RunJob>): Promise<number | undefined> {
+  async #make ({ id, data: { userId, isAgain = false }, opts }: Job<RunJob>): Promise<number | undefined> {
     const runId = id!
     await this.#redis.serveRound(ROUND, opts.priority ?? 1)
     // Positions that were told are of the first attempt, too.
     const told = await this.options.events.read(runId)
-    const { claimed, refused } = await this.#claim(runId)
+    const { claimed, refused } = await this.#claim(runId, isAgain)
     if (refused === 'busy') {
       await this.#redis.zadd(parkedKey(userId), Date.now(), runId)
       return PARKED_MS
@@ -179,9 +193,9 @@ export class SharedQueue implements RunQueue {
     return ending === 'released' ? LATER_MS : undefined
   }
 
-  async #claim (runId: string): Promise<Claim> {
+  async #claim (runId: string, isAgain: boolean): Promise<Claim> {
     try {
-      return await this.options.claim(runId)
+      return await this.options.claim(runId, isAgain)
     } catch (err) {
       this.options.log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be claimed')
       return {}

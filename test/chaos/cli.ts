@@ -13,8 +13,6 @@ import { embeddedLedger, postgresLedger } from './ledger.js'
 
 const DEFAULT_URL = 'postgres://postgres@127.0.0.1:5432/postgres'
 const CREDITS = 1_000_000
-/** So few slots that runs have to wait, and a user's limit that is met. */
-const NARROW = { MAX_CONCURRENT_RUNS: '8', MAX_RUNS_PER_USER: '14' }
 
 const { values } = parseArgs({
   options: {
@@ -88,10 +86,16 @@ async function onServices (): Promise<ChaosReport> {
     if (!postgres) say('LEFT OUT: PostgreSQL is not hit, for it is not a server of our own')
     return await onServer(values.url ?? postgres?.url() ?? DEFAULT_URL, {
       replicas: Number(values.replicas), tiers: values.tiers, redis, postgres
-    }, { ...NARROW, REDIS_URL: redis.url })
+    }, { ...narrow(), REDIS_URL: redis.url })
   } finally {
     for (const task of tasks) await task()
   }
+}
+
+/** So few slots that runs have to wait, and a limit that their user meets. */
+function narrow (): Record<string, string> {
+  const [clients, replicas] = [Number(values.clients), Number(values.replicas)]
+  return { MAX_CONCURRENT_RUNS: String(Math.ceil(0.6 * clients / replicas)), MAX_RUNS_PER_USER: String(Math.ceil(0.5 * clients)) }
 }
 
 /** On a database that is made for it. */
