@@ -75,6 +75,8 @@ export class SharedQueue implements RunQueue {
   /** Runs that began here and wait, to be told their positions. */
   #waiting = new Map<string, Waiting>()
   readonly #positions: NodeJS.Timeout
+  /** Takes no job any more; one that it waited for may still come. */
+  #isStopped = false
   #isClosed = false
 
   constructor (private readonly options: SharedQueueOptions) {
@@ -146,6 +148,7 @@ export class SharedQueue implements RunQueue {
   }
 
   async stop (): Promise<void> {
+    this.#isStopped = true
     await this.#worker?.pause(true)
   }
 
@@ -169,7 +172,7 @@ export class SharedQueue implements RunQueue {
 
   async #process (job: Job<RunJob>, token: string): Promise<void> {
     // Where Redis fails before the run was claimed: a job that failed would be gone, and its run missed much later.
-    const later = await this.#make(job).catch(() => LATER_MS)
+    const later = this.#isStopped ? 0 : await this.#make(job).catch(() => LATER_MS)
     if (later === undefined) return
     await job.moveToDelayed(Date.now() + later, token)
     throw new DelayedError()
