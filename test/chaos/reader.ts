@@ -144,7 +144,9 @@ class ChaosReader {
     const now = Date.now()
     const isSilent = this.#lastAt !== undefined && now - this.#lastAt > SILENCE_MS
     const brokenAt = this.#brokenAt ?? (isSilent ? this.#lastAt : undefined)
-    if (brokenAt !== undefined) this.outcome.cuts.push({ brokenAt, nextAt: now })
+    // Nothing is expected of a run that waits for a slot.
+    const waits = (this.#events.at(-1)?.type ?? 'queued') === 'queued'
+    if (brokenAt !== undefined && !waits) this.outcome.cuts.push({ brokenAt, nextAt: now })
     this.#brokenAt = undefined
     this.#lastAt = now
     this.#events.push(...numbered)
