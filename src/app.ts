@@ -4,6 +4,7 @@ import type { Config } from './config.js'
 import { refuseDeepNesting } from './nesting.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
+import connections from './plugins/connections.js'
 import credits from './plugins/credits.js'
 import database from './plugins/database.js'
 import elsewhere from './plugins/elsewhere.js'
@@ -62,6 +63,7 @@ export async function buildWorker (config: Config, logger: FastifyBaseLogger): P
 async function registerPlugins (app: FastifyInstance): Promise<void> {
   await app.register(errorHandler)
   await app.register(requestLog)
+  await app.register(connections)
   await app.register(security)
   await app.register(database)
   await app.register(redis)

@@ -1,6 +1,6 @@
 import { exec, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect as dial, createServer, type AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +33,16 @@ t.test('SIGTERM', async t => {
     const [closeCode, reason] = await closed
     t.equal(closeCode, 1012)
     t.equal(String(reason), 'the server restarts')
+  })
+
+  t.test('is not held up by a connection on which nothing was asked', async t => {
+    const service = await start(t)
+    const unused = dial(Number(new URL(service.url).port), '127.0.0.1')
+    t.teardown(() => { unused.destroy() })
+    await once(unused, 'connect')
+    const { code, ms } = await end(service)
+    t.equal(code, 0)
+    t.ok(ms < 3000, `${ms} ms`)
   })
 
   t.test('is not held up by a database that takes connections and answers nothing', async t => {

@@ -109,7 +109,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   function takeOn (claimed: Claimed): void {
     const { run: { runId, attempt }, userId } = claimed
     app.log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    localQueue.takeOver(claimed)
+    localQueue.takeOver(claimed).then(() => sharedQueue?.freed(userId))
   }
 
   /** Puts into the queue what waits and is not in it: given up by a process that ended, or lost by Redis. */
@@ -118,7 +118,7 @@ async function leases (app: FastifyInstance): Promise<void> {
     const { runs, outstanding } = await database.call<{ runs: Array<{ runId: string, userId: string }>, outstanding: boolean }>(
       'list_waiting_runs', { p_limit: MAX_RESTORE, p_queued: isFull })
     // Where Redis goes away meanwhile the next look finds them again.
-    const isDone = runs.length === 0 || await sharedQueue!.put(runs).then(() => true, () => false)
+    const isDone = runs.length === 0 || await sharedQueue!.restore(runs).then(() => true, () => false)
     if (isFull && isDone) nextRestore = Date.now() + RESTORE_MS
     return outstanding
   }

@@ -12,6 +12,10 @@ const PULSE_MS = 1_000
 /** A command that takes longer has failed: what waits for it can go on without Redis. */
 const COMMAND_TIMEOUT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 5_000
+/** A connection that says nothing for longer than its commands may take is dead, though nobody has closed it. */
+const DEAD_COMMANDS_MS = 2 * COMMAND_TIMEOUT_MS
+/** The same where commands block: longer than any of them does. */
+const DEAD_BLOCKING_MS = 15_000
 const MAX_RECONNECT_MS = 1_000
 /** A key that is there for as long as Redis has not lost its data. */
 const MARKER = `${PREFIX}:marker`
@@ -33,7 +37,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
 
   constructor (private readonly config: RedisConfig, private readonly log: Pick<Logger, 'info' | 'warn' | 'error'>) {
     super()
-    this.commands = this.#open({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: COMMAND_TIMEOUT_MS })
+    this.commands = this.#open({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: COMMAND_TIMEOUT_MS, socketTimeout: DEAD_COMMANDS_MS })
   }
 
   /** Whether Redis answered when it was asked last. */
@@ -41,7 +45,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
 
   /** A connection for what blocks, or is to wait for Redis to be back; closed with the link. */
   connect (options: RedisOptions = {}): Redis {
-    return this.#open({ maxRetriesPerRequest: null, ...options })
+    return this.#open({ maxRetriesPerRequest: null, socketTimeout: DEAD_BLOCKING_MS, ...options })
   }
 
   /**

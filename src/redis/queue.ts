@@ -17,7 +17,7 @@ const LOCK_MS = 6_000
 const STALLED_MS = 2_000
 /** How often a job may be found without its worker; how often a run may break one down, the database counts. */
 const MAX_STALLED = 1_000
-/** How long a worker rests whose Redis has failed. */
+/** How long a worker that lost its connection waits before it asks again, and who brings a run that was not taken. */
 const RETRY_MS = 1_000
 /** BullMQ's greatest priority. */
 const MAX_ROUND = 2_097_151
@@ -51,14 +51,16 @@ export interface SharedQueueOptions {
   events: SharedEventLog
   maxConcurrent: number
   maxWaiting: number
-  /** Takes a run for this process. */
-  claim (runId: string): Promise<Claim>
+  /** Takes a run for this process. @param isAgain what was told of it may be lost: as an attempt of its own. */
+  claim (runId: string, isAgain: boolean): Promise<Claim>
   /** Somebody wants a run to end that may be under way here. */
   onCancel (runId: string): void
   log: Pick<Logger, 'warn'>
 }
 
-interface RunJob { userId: string }
+/** `isAgain`: the run was put in before, and Redis has lost it. */
+interface RunJob { userId: string, isAgain?: boolean }
+interface Waiter { runId: string, userId: string }
 interface Waiting { told: number, misses: number }
 
 /**
@@ -73,7 +75,9 @@ export class SharedQueue implements RunQueue {
   /** Runs that began here and wait, to be told their positions. */
   #waiting = new Map<string, Waiting>()
   readonly #positions: NodeJS.Timeout
+  /** Takes no job any more; one that it waited for may still come. */
   #isStopped = false
+  #isClosed = false
 
   constructor (private readonly options: SharedQueueOptions) {
     const { link, connection, maxConcurrent } = options
@@ -111,20 +115,29 @@ export class SharedQueue implements RunQueue {
       waits: true,
       take: ({ run: { runId } }) => {
         this.#waiting.set(runId, { told: Infinity, misses: MAX_MISSES })
-        this.put([{ runId, userId }]).catch(() => {})
+        this.#bring({ runId, userId })
       },
       leave () {}
     }
   }
 
-  /** Puts runs in that wait; those that are in it already stay where they are. Throws where Redis is away. */
-  async put (runs: Array<{ runId: string, userId: string }>): Promise<void> {
+  /** Puts runs in that are not in it any more; those that are stay where they are. Throws where Redis is away. */
+  async restore (runs: Waiter[]): Promise<void> {
+    await this.#put(runs, { isAgain: true })
+  }
+
+  /** Puts in a run that began here, again and again: others would miss it later. */
+  #bring (run: Waiter): void {
+    this.#put([run]).catch(() => { if (!this.#isClosed) setTimeout(() => this.#bring(run), RETRY_MS).unref() })
+  }
+
+  async #put (runs: Waiter[], facts: Partial<RunJob> = {}): Promise<void> {
     if (!this.options.link.isUp) throw new Error('Redis is away')
     const rounds = await this.#redis.takeRounds(this.#waitingKey, ROUND, ROUNDS, this.#queue.toKey(''), MAX_ROUND,
       ...runs.flatMap(({ runId, userId }) => [runId, userId]))
     const jobs = runs.flatMap(({ runId, userId }, index) => {
       const priority = rounds[index]!
-      return priority === 0 ? [] : { name: 'run', data: { userId }, opts: { jobId: runId, priority } }
+      return priority === 0 ? [] : { name: 'run', data: { userId, ...facts }, opts: { jobId: runId, priority } }
     })
     await withTimeout(this.#queue.addBulk(jobs), ADD_TIMEOUT_MS)
   }
@@ -141,6 +154,7 @@ export class SharedQueue implements RunQueue {
 
   /** After the runs have stopped: their jobs go back. */
   async close (): Promise<void> {
+    this.#isClosed = true
     clearInterval(this.#positions)
     await withTimeout(Promise.all([this.#closeWorker(), this.#queue.close()]), CLOSE_MS).catch(() => {})
   }
@@ -162,7 +176,7 @@ export class SharedQueue implements RunQueue {
   }
 
   async #process (job: Job<RunJob>, token: string): Promise<void> {
-    // What was asked of Redis may have failed; the run is still whose it was.
+    // Where Redis fails before the run was claimed: a job that failed would be gone, and its run missed much later.
     const later = this.#isStopped ? 0 : await this.#make(job).catch(() => LATER_MS)
     if (later === undefined) return
     await job.moveToDelayed(Date.now() + later, token)
@@ -170,12 +184,12 @@ export class SharedQueue implements RunQueue {
   }
 
   /** Makes a run; returns in how many milliseconds it is to be tried again, where it is. */
-  async #make ({ id, data: { userId }, opts }: Job<RunJob>): Promise<number | undefined> {
+  async #make ({ id, data: { userId, isAgain = false }, opts }: Job<RunJob>): Promise<number | undefined> {
     const runId = id!
     await this.#redis.pipeline().serveRound(ROUND, opts.priority ?? 1).zrem(parkedKey(userId), runId).exec()
     // Positions that were told are of the first attempt, too.
     const told = await this.options.events.read(runId)
-    const { claimed, refused } = await this.#claim(runId)
+    const { claimed, refused } = await this.#claim(runId, isAgain)
     if (refused === 'busy') {
       await this.#redis.pipeline().zadd(parkedKey(userId), Date.now(), runId).pexpire(parkedKey(userId), 2 * PARKED_MS).exec()
       return PARKED_MS
@@ -183,13 +197,13 @@ export class SharedQueue implements RunQueue {
     if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : LATER_MS
     const isFirst = claimed.run.attempt === 1
     const ending = await this.options.local.takeOver(claimed, isFirst ? told.map(({ event }) => event) : [])
-    await this.#unpark(userId).catch(() => {})
+    await this.freed(userId)
     return ending === 'released' ? LATER_MS : undefined
   }
 
-  async #claim (runId: string): Promise<Claim> {
+  async #claim (runId: string, isAgain: boolean): Promise<Claim> {
     try {
-      return await this.options.claim(runId)
+      return await this.options.claim(runId, isAgain)
     } catch (err) {
       this.options.log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be claimed')
       return {}
@@ -197,13 +211,17 @@ export class SharedQueue implements RunQueue {
   }
 
   /** One of the user's runs has ended: the one that waits longest for that need not wait any more. */
-  async #unpark (userId: string): Promise<void> {
-    for (;;) {
-      const [runId] = await this.#redis.zpopmin(parkedKey(userId))
-      if (!runId) return
-      const job = await this.#queue.getJob(runId)
-      // One that waits no more leaves it to the next.
-      if (await job?.promote().then(() => true, () => false)) return
+  async freed (userId: string): Promise<void> {
+    try {
+      for (;;) {
+        const [runId] = await this.#redis.zpopmin(parkedKey(userId))
+        if (!runId) return
+        const job = await this.#queue.getJob(runId)
+        // One that waits no more leaves it to the next.
+        if (await job?.promote().then(() => true, () => false)) return
+      }
+    } catch {
+      // It is tried again by itself.
     }
   }
 

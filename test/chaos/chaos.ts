@@ -1,203 +1,163 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { Redis } from 'ioredis'
 import { signAccessToken } from '../../src/access-token.js'
-import { commandOf } from '../process.js'
-import { runReader, type Outcome } from './reader.js'
+import { BLOWS, type BlowName, type Target, type Targets } from './blows.js'
+import { judge, type ChaosReport, type Dealt } from './judge.js'
 import type { Ledger } from './ledger.js'
+import { startModel, type Model, type Stamp } from './model.js'
+import { createRandom, pick } from './random.js'
+import { runReader, type Outcome } from './reader.js'
+import { Replica } from './replica.js'
 
-export const SECRET = 'a-secret-that-is-only-for-chaos'
+export type { ChaosReport } from './judge.js'
+
+const SECRET = 'a-secret-that-is-only-for-chaos'
 const USER = '11111111-1111-4111-8111-111111111111'
 
-/** What can befall a process, with how often, in parts of the whole. */
-const BLOWS = { kill: 5, terminate: 3, freeze: 1 }
-/** Longer than a lease, so that a frozen process finds its runs taken over. */
-const FREEZE_MS = 8_000
+/** What lasts takes so long, shorter than a lease or longer; what is frozen for longer finds its runs taken over. */
+const MIN_LAST_MS = 500
+const MAX_LAST_MS = 9_000
+/** How often the next blow comes while one lasts. */
+const OVERLAP = 0.5
+/** By then the queue has let go of the runs that have ended. */
+const EMPTY_MS = 20_000
+const EMPTY_POLL_MS = 200
 
-export interface ChaosOptions {
+export interface ChaosOptions extends Omit<Targets, 'replicas'> {
   /** Processes at a time; the embedded database admits one. */
   replicas: number
-  /** How many blows are dealt, one after the other. */
+  /** Half of the processes begin runs and make none, the others are workers. */
+  tiers?: boolean
+  /** How many blows are dealt, the next often while one lasts. */
   blows: number
   /** Milliseconds between two blows, at the most. */
   pause: number
+  /** Milliseconds before the first blow, in which it is measured how live readers are. */
+  quiet?: number
+  /** Nothing but these blows. */
+  only?: string[]
+  /** How long a blow lasts at the most, in milliseconds. */
+  lasting?: number
   /** Clients that start and read runs all the time. */
   clients: number
   variables: Record<string, string>
   ledger: Ledger
   seed: number
+  /** A directory for the processes' logs. */
+  logs?: string
   say?: (line: string) => void
 }
 
-export interface ChaosReport {
-  runs: number
-  blows: Record<keyof typeof BLOWS, number>
-  disconnects: number
-  /** Runs that a client asked for and could not read to their end, or whose text was wrong. */
-  lost: number
-  /** Runs that exist, or were charged, twice. */
-  doubled: number
-  /** Runs that never ended. */
-  stuck: number
-  /** Credits that are not where they belong. */
-  miscounted: number
-  /** Milliseconds from a blow to the next event of a run that it cut off. */
-  gapP50: number
-  gapP99: number
-  problems: string[]
+/** Runs the service as real processes, under load, while it and what it stands on are hit at random. */
+export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
+  const model = await startModel(createRandom(options.seed))
+  const replicas = createReplicas(options, model)
+  await Promise.all(replicas.map(replica => replica.start()))
+  const load = await startLoad(options, replicas)
+  await delay(options.quiet ?? 0)
+  load.endQuiet()
+  const dealt = await dealBlows(options, { ...options, replicas })
+  const outcomes = await load.end()
+  const jobs = options.redis ? await findJobs(options.redis.client) : []
+  await Promise.all(replicas.map(replica => replica.close()))
+  model.close()
+  const complaints = replicas.flatMap(replica => replica.complaints)
+  return judge({ outcomes, dealt, books: await options.ledger.read(), jobs, complaints, delays: load.delays })
 }
 
-/** Runs the service as real processes, under load, while they are killed, stopped and terminated at random. */
-export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
-  const random = createRandom(options.seed)
-  const gateway = await startGateway(random)
-  const token = await signAccessToken(SECRET, USER, '24h')
-  const replicas = await Promise.all(Array.from({ length: options.replicas }, () => startReplica(options, gateway.url)))
-  const counts = { kill: 0, terminate: 0, freeze: 0 }
-  const blowTimes: number[] = []
-  const state = { over: false }
+function createReplicas ({ replicas, tiers, logs, variables }: ChaosOptions, model: Model): Replica[] {
+  return Array.from({ length: replicas }, (_, number) => {
+    const isWorker = tiers === true && number >= replicas / 2
+    return new Replica({
+      number,
+      program: isWorker ? 'worker' : 'server',
+      logs,
+      variables: {
+        NODE_ENV: 'development',
+        HOST: '127.0.0.1',
+        PORT: '0',
+        SUPABASE_JWT_SECRET: SECRET,
+        AI_GATEWAY_URL: model.url(number),
+        RATE_LIMIT_MAX: '1000000',
+        MAX_RUNS_PER_USER: '1000',
+        DRAIN_SECONDS: '0.5',
+        ...variables,
+        ...(tiers && !isWorker ? { MAX_CONCURRENT_RUNS: '0' } : {})
+      }
+    })
+  })
+}
 
-  const clients = Array.from({ length: options.clients }, async (_, client) => {
+interface Load {
+  delays: { here: number[], elsewhere: number[] }
+  endQuiet (): void
+  end (): Promise<Outcome[]>
+}
+
+async function startLoad ({ clients, seed }: ChaosOptions, replicas: Replica[]): Promise<Load> {
+  const token = await signAccessToken(SECRET, USER, '24h')
+  const delays: Load['delays'] = { here: [], elsewhere: [] }
+  const state = { isOver: false, isQuiet: true }
+  const onPiece = ({ saidAt, maker }: Stamp, replica: number) => {
+    if (state.isQuiet) delays[maker === replica ? 'here' : 'elsewhere'].push(Date.now() - saidAt)
+  }
+  const addresses = () => replicas
+    .filter(({ options }) => options.program === 'server')
+    .map(({ url, options }) => ({ url, replica: options.number }))
+  const reading = Array.from({ length: clients }, async (_, client) => {
+    const random = createRandom(seed * 1000 + client)
     const outcomes: Outcome[] = []
-    for (let n = 0; !state.over; n++) {
-      outcomes.push(await runReader({ name: `${client}-${n}`, token, urls: () => replicas.map(({ url }) => url), random, expected }))
-    }
+    for (let n = 0; !state.isOver; n++) outcomes.push(await runReader({ name: `${client}-${n}`, token, addresses, random, onPiece }))
     return outcomes
   })
-
-  for (let n = 0; n < options.blows; n++) {
-    await delay(options.pause * (0.3 + 0.7 * random()))
-    const replica = replicas[Math.floor(random() * replicas.length)]!
-    const blow = pick(random)
-    counts[blow]++
-    blowTimes.push(Date.now())
-    options.say?.(`${n + 1}/${options.blows} ${blow} ${replica.process.pid}`)
-    await strike(replica, blow)
-    if (replica.process.exitCode !== null || replica.process.signalCode !== null) {
-      Object.assign(replica, await startReplica(options, gateway.url))
-    }
-  }
-
-  state.over = true
-  const outcomes = (await Promise.all(clients)).flat()
-  await Promise.all(replicas.map(stop))
-  gateway.server.closeAllConnections()
-  gateway.server.close()
-  return judge(outcomes, counts, blowTimes, await options.ledger.read())
-}
-
-interface Replica { process: ChildProcess, url: string }
-
-async function startReplica ({ variables }: ChaosOptions, gatewayUrl: string): Promise<Replica> {
-  const command = commandOf('server.js', [], {
-    NODE_ENV: 'development',
-    HOST: '127.0.0.1',
-    PORT: '0',
-    SUPABASE_JWT_SECRET: SECRET,
-    AI_GATEWAY_URL: gatewayUrl,
-    RATE_LIMIT_MAX: '1000000',
-    MAX_RUNS_PER_USER: '1000',
-    DRAIN_SECONDS: '0.5',
-    ...variables
-  }, [])
-  const child = spawn(...command, { stdio: ['ignore', 'pipe', 'inherit'] })
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]?.replace('localhost', '127.0.0.1')
-    if (url) {
-      child.stdout!.resume()
-      return { process: child, url }
-    }
-  }
-  throw new Error('a replica did not start')
-}
-
-async function strike (replica: Replica, blow: keyof typeof BLOWS): Promise<void> {
-  const { process } = replica
-  if (blow === 'freeze') {
-    process.kill('SIGSTOP')
-    await delay(FREEZE_MS)
-    process.kill('SIGCONT')
-    return
-  }
-  process.kill(blow === 'kill' ? 'SIGKILL' : 'SIGTERM')
-  await once(process, 'exit')
-}
-
-async function stop ({ process }: Replica): Promise<void> {
-  process.kill('SIGTERM')
-  await once(process, 'exit')
-}
-
-function pick (random: () => number): keyof typeof BLOWS {
-  let left = random() * Object.values(BLOWS).reduce((sum, weight) => sum + weight)
-  for (const [blow, weight] of Object.entries(BLOWS)) {
-    if ((left -= weight) < 0) return blow as keyof typeof BLOWS
-  }
-  return 'kill'
-}
-
-/** What the model says to a question; any reader can tell from it whether a piece is missing or doubled. */
-export function expected (name: string): string[] {
-  const length = 40 + [...name].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7) % 160
-  return Array.from({ length }, (_, n) => `${name}:${n}é `)
-}
-
-/** A model that says the text that belongs to the question, a piece every few milliseconds, and now and then breaks off. */
-async function startGateway (random: () => number): Promise<{ server: Server, url: string }> {
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk)
-    const { messages } = JSON.parse(Buffer.concat(chunks).toString())
-    if (random() < 0.05) return response.writeHead(503).end()
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    const breaksAt = random() < 0.05 ? Math.floor(random() * 50) : -1
-    for (const [n, content] of expected(messages.at(-1).content).entries()) {
-      if (response.destroyed) return
-      if (n === breaksAt) return response.destroy()
-      response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`)
-      await delay(5 + 10 * random())
-    }
-    response.end('data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` }
-}
-
-type Books = Awaited<ReturnType<Ledger['read']>>
-
-function judge (outcomes: Outcome[], blows: ChaosReport['blows'], blowTimes: number[], books: Books): ChaosReport {
-  const problems = outcomes.flatMap(({ problem }) => problem ?? [])
-  const gaps = outcomes.flatMap(({ cuts }) => cuts).flatMap(({ brokenAt, nextAt }) => {
-    const blow = blowTimes.findLast(time => time <= brokenAt + 50)
-    return blow === undefined || brokenAt - blow > FREEZE_MS + 1000 ? [] : nextAt - blow
-  }).sort((a, b) => a - b)
-  const settled = books.granted - books.remaining
-  const miscounted = Math.abs(settled - books.charged) + Math.abs(books.charged - books.ledger) + Math.abs(books.reserved)
-  if (miscounted > 0) problems.push(`books: ${JSON.stringify(books)}`)
   return {
-    runs: outcomes.length,
-    blows,
-    disconnects: outcomes.reduce((sum, { disconnects }) => sum + disconnects, 0),
-    lost: outcomes.filter(({ problem }) => problem).length,
-    doubled: books.doubled,
-    stuck: books.unfinished,
-    miscounted,
-    gapP50: gaps[Math.floor(gaps.length / 2)] ?? 0,
-    gapP99: gaps[Math.floor(gaps.length * 0.99)] ?? 0,
-    problems
+    delays,
+    endQuiet () { state.isQuiet = false },
+    async end () {
+      state.isOver = true
+      return (await Promise.all(reading)).flat()
+    }
   }
 }
 
-/** Mulberry32: a sequence that a seed repeats. */
-function createRandom (seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+/** One blow after the other, the next often while one lasts, but never two at the same target. */
+async function dealBlows ({ blows, pause, seed, only, lasting = MAX_LAST_MS, say }: ChaosOptions, targets: Targets): Promise<Dealt[]> {
+  const random = createRandom(seed)
+  const dealt: Dealt[] = []
+  const underWay = new Map<Target, Promise<void>>()
+  while (dealt.length < blows) {
+    await delay(pause * (0.3 + 0.7 * random()))
+    const { blow, target, ms, overlaps } = choose(random, targets, lasting, only)
+    await underWay.get(target)
+    dealt.push({ blow, at: Date.now() })
+    say?.(`${dealt.length}/${blows} ${blow}${'name' in target ? ` ${target.name}` : ''} ${ms} ms`)
+    underWay.set(target, BLOWS[blow].deed(target, ms))
+    if (!overlaps) await underWay.get(target)
+  }
+  await Promise.all(underWay.values())
+  return dealt
+}
+
+/** The same choices for the same seed, however long each blow takes. */
+function choose (random: () => number, all: Targets, lasting: number, only = Object.keys(BLOWS)) {
+  const choices = Object.entries(BLOWS).flatMap(([blow, { weight, targets }]) =>
+    only.includes(blow) && targets(all).length > 0 ? [[{ blow: blow as BlowName, targets: targets(all) }, weight] as const] : [])
+  const { blow, targets } = pick(random, choices)
+  const target = targets[Math.floor(random() * targets.length)]!
+  const ms = Math.round(MIN_LAST_MS + (lasting - MIN_LAST_MS) * random())
+  return { blow, target, ms, overlaps: random() < OVERLAP }
+}
+
+/** What is left in the queue when all runs have ended, after some time to see that they have. */
+async function findJobs (redis: Redis): Promise<string[]> {
+  for (const until = Date.now() + EMPTY_MS; ;) {
+    const [active, ...others] = await Promise.all([
+      redis.lrange('jeesi:runs:active', 0, -1),
+      ...['prioritized', 'delayed', 'failed'].map(set => redis.zrange(`jeesi:runs:${set}`, 0, -1)),
+      redis.lrange('jeesi:runs:wait', 0, -1)
+    ])
+    const jobs = [...active.map(id => `${id} (active)`), ...others.flat()]
+    if (jobs.length === 0 || Date.now() > until) return jobs
+    await delay(EMPTY_POLL_MS)
   }
 }

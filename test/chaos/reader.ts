@@ -1,22 +1,29 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseStream, textOf } from '../helper.js'
+import { expected, stampsOf, withoutStamps, type Stamp } from './model.js'
 
 const AGENT = '22222222-2222-4222-8222-222222222222'
 /** A run that has not ended by then is lost. */
 const PATIENCE_MS = 60_000
+/** A run that says nothing for longer has been interrupted, connected or not. */
+const SILENCE_MS = 1_000
+
+/** Where a reader may connect to. */
+export interface Address { url: string, replica: number }
 
 export interface ReaderOptions {
   name: string
   token: string
-  urls: () => string[]
+  addresses: () => Address[]
   random: () => number
-  expected: (name: string) => string[]
+  /** Is told of each piece that was said while the reader was connected, and by whom it came. */
+  onPiece?: (stamp: Stamp, replica: number) => void
 }
 
 export interface Outcome {
   problem?: string
   disconnects: number
-  /** When a connection broke, and when the run's next event came. */
+  /** When a connection broke or fell silent, and when the run's next event came. */
   cuts: Array<{ brokenAt: number, nextAt: number }>
 }
 
@@ -38,7 +45,10 @@ class ChaosReader {
   #events: Event[] = []
   #runId?: string
   #ended = false
+  /** Since when there is nothing: the connection broke, or the last event came. */
   #brokenAt?: number
+  #lastAt?: number
+  #connection = { replica: 0, since: 0 }
   readonly #deadline = Date.now() + PATIENCE_MS
   readonly #cancels: boolean
 
@@ -48,7 +58,7 @@ class ChaosReader {
 
   async read (): Promise<void> {
     while (!this.#ended) {
-      if (Date.now() > this.#deadline) throw new Error(`not ended after ${PATIENCE_MS} ms, run ${this.#runId}`)
+      if (Date.now() > this.#deadline) throw new Error(`not ended after ${PATIENCE_MS} ms, run ${this.#runId}, last event ${JSON.stringify(this.#events.at(-1))}`)
       try {
         await this.#connect()
       } catch {
@@ -64,22 +74,24 @@ class ChaosReader {
     const seqs = this.#events.map(({ seq }) => seq)
     if (seqs.some((seq, index) => index > 0 && seq <= seqs[index - 1]!)) return `${name}: seq does not rise: ${seqs}`
     const last = this.#events.at(-1)
-    const whole = this.options.expected(name).join('')
-    const text = textOf(this.#events)
+    const whole = expected(name).join('')
+    const said = textOf(this.#events)
+    const text = withoutStamps(said)
     if (last?.type === 'done') {
       if (text !== whole) return `${name}: run ${this.#runId}: read ${text.length} of ${whole.length} characters`
-      return last.response === whole ? undefined : `${name}: done says another text`
+      return last.response === said ? undefined : `${name}: done says another text`
     }
     if (last?.type === 'cancelled') return this.#cancels && whole.startsWith(text) ? undefined : `${name}: cancelled, text ${text.length}`
     return `${name}: ended by ${JSON.stringify(last)}`
   }
 
   async #connect (): Promise<void> {
-    const urls = this.options.urls()
-    const url = urls[Math.floor(this.options.random() * urls.length)]!
+    const addresses = this.options.addresses()
+    const { url, replica } = addresses[Math.floor(this.options.random() * addresses.length)]!
     const leaves = new AbortController()
     const response = await this.#request(url, AbortSignal.any([leaves.signal, AbortSignal.timeout(20_000)]))
     if (!response.ok) throw new Error(`status ${response.status}`)
+    this.#connection = { replica, since: Date.now() }
     this.#runId ??= response.headers.get('x-run-id')!
     if (this.options.random() < 0.3) setTimeout(() => leaves.abort(), 1000 * this.options.random())
     if (this.#cancels && this.options.random() < 0.5) this.#cancel(url)
@@ -129,10 +141,23 @@ class ChaosReader {
   #accept (events: Event[]): void {
     const numbered = events.filter(({ seq }) => !Number.isNaN(seq))
     if (numbered.length === 0) return
-    if (this.#brokenAt !== undefined) {
-      this.outcome.cuts.push({ brokenAt: this.#brokenAt, nextAt: Date.now() })
-      this.#brokenAt = undefined
-    }
+    const now = Date.now()
+    const isSilent = this.#lastAt !== undefined && now - this.#lastAt > SILENCE_MS
+    const brokenAt = this.#brokenAt ?? (isSilent ? this.#lastAt : undefined)
+    // Nothing is expected of a run that waits for a slot.
+    const waits = (this.#events.at(-1)?.type ?? 'queued') === 'queued'
+    if (brokenAt !== undefined && !waits) this.outcome.cuts.push({ brokenAt, nextAt: now })
+    this.#brokenAt = undefined
+    this.#lastAt = now
     this.#events.push(...numbered)
+    this.#notePieces(numbered)
+  }
+
+  #notePieces (events: Event[]): void {
+    const { replica, since } = this.#connection
+    for (const event of events) {
+      if (event.type !== 'chunk') continue
+      for (const stamp of stampsOf(event.content)) if (stamp.saidAt > since) this.options.onPiece?.(stamp, replica)
+    }
   }
 }

@@ -36,7 +36,7 @@ interface ClusterOptions {
 const SPEED = { fsync: 'off', full_page_writes: 'off', shared_buffers: '16MB', max_connections: '40', autovacuum: 'off' }
 
 /** @returns undefined where there are no programs to make one with. */
-export async function createCluster (t: Test, { hba = [], prepare }: ClusterOptions = {}): Promise<Cluster | undefined> {
+export async function createCluster (t: Pick<Test, 'teardown' | 'comment'>, { hba = [], prepare }: ClusterOptions = {}): Promise<Cluster | undefined> {
   const bin = findPrograms()
   if (!bin) return leaveOut(t, 'PostgreSQL server (initdb)') as undefined
   const directory = join(await makeDirectory(t, 'cluster'), 'data')

@@ -19,7 +19,7 @@ function idOf (flag: string): number | undefined {
 }
 
 /** A directory that those programs may write to; removed at the end. */
-export async function makeDirectory (t: Test, name: string): Promise<string> {
+export async function makeDirectory (t: Pick<Test, 'teardown'>, name: string): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), `jeesi-${name}-`))
   t.teardown(() => rm(path, { recursive: true, force: true }))
   if (OWNER.uid !== undefined) await chown(path, OWNER.uid, OWNER.gid!)
@@ -71,7 +71,7 @@ export async function findFreePort (): Promise<number> {
 }
 
 /** Says that tests are left out for want of a program; where every service has to be there, that is a failure. */
-export function leaveOut (t: Test, program: string): void {
+export function leaveOut (t: Pick<Test, 'comment'>, program: string): void {
   if (process.env.REQUIRE_SERVICES) throw new Error(`there is no ${program}`)
   t.comment(`LEFT OUT: no ${program} on this machine`)
 }

@@ -1,0 +1,91 @@
+import type { BlowName } from './blows.js'
+import type { Ledger } from './ledger.js'
+import { quantile } from './random.js'
+import type { Outcome } from './reader.js'
+
+/** What cuts a run off for longer after the blow has another reason. */
+const REACH_MS = 15_000
+/** A connection may be seen to break before the blow is noted. */
+const SKEW_MS = 50
+
+export interface Quantiles { count: number, p50: number, p99: number }
+
+export interface Dealt { blow: BlowName, at: number }
+
+export interface ChaosReport {
+  runs: number
+  blows: Partial<Record<BlowName, number>>
+  disconnects: number
+  /** Runs that a client asked for and could not read to their end, or whose text was wrong. */
+  lost: number
+  /** Runs that exist, or were charged, twice. */
+  doubled: number
+  /** Runs that never ended, and jobs of the queue that nobody took out. */
+  stuck: number
+  /** Credits that are not where they belong. */
+  miscounted: number
+  /** What processes wrote to standard error, and ends that were not asked for or took too long. */
+  complaints: number
+  /** Milliseconds from a blow to the next event of a run that it cut off. */
+  gapP50: number
+  gapP99: number
+  gaps: Partial<Record<BlowName, Quantiles>>
+  /** Milliseconds from the model to a reader in a quiet time: beside the run's own process, and beside others. */
+  live: { here: Quantiles, elsewhere: Quantiles }
+  problems: string[]
+}
+
+export interface Evidence {
+  outcomes: Outcome[]
+  dealt: Dealt[]
+  books: Awaited<ReturnType<Ledger['read']>>
+  /** Jobs that were left in the queue. */
+  jobs: string[]
+  complaints: string[]
+  delays: { here: number[], elsewhere: number[] }
+}
+
+export function judge ({ outcomes, dealt, books, jobs, complaints, delays }: Evidence): ChaosReport {
+  const problems = [...complaints, ...jobs.map(job => `left in the queue: ${job}`), ...outcomes.flatMap(({ problem }) => problem ?? [])]
+  const settled = books.granted - books.remaining
+  const miscounted = Math.abs(settled - books.charged) + Math.abs(books.charged - books.ledger) + Math.abs(books.reserved)
+  if (miscounted + books.doubled + books.unfinished > 0) problems.push(`books: ${JSON.stringify(books)}`)
+  const gaps = findGaps(outcomes, dealt)
+  const all = [...gaps.values()].flat()
+  return {
+    runs: outcomes.length,
+    blows: countBy(dealt),
+    disconnects: outcomes.reduce((sum, { disconnects }) => sum + disconnects, 0),
+    lost: outcomes.filter(({ problem }) => problem).length,
+    doubled: books.doubled,
+    stuck: books.unfinished + jobs.length,
+    miscounted,
+    complaints: complaints.length,
+    gapP50: quantile(all, 0.5),
+    gapP99: quantile(all, 0.99),
+    gaps: Object.fromEntries([...gaps].map(([blow, values]) => [blow, quantiles(values)])),
+    live: { here: quantiles(delays.here), elsewhere: quantiles(delays.elsewhere) },
+    problems
+  }
+}
+
+/** From the last blow before a run was cut off to its next event, by blow. */
+function findGaps (outcomes: Outcome[], dealt: Dealt[]): Map<BlowName, number[]> {
+  const gaps = new Map<BlowName, number[]>()
+  for (const { brokenAt, nextAt } of outcomes.flatMap(({ cuts }) => cuts)) {
+    const last = dealt.findLast(({ at }) => at <= brokenAt + SKEW_MS)
+    if (!last || brokenAt - last.at > REACH_MS) continue
+    gaps.set(last.blow, [...gaps.get(last.blow) ?? [], nextAt - last.at])
+  }
+  return gaps
+}
+
+function countBy (dealt: Dealt[]): ChaosReport['blows'] {
+  const counts: ChaosReport['blows'] = {}
+  for (const { blow } of dealt) counts[blow] = (counts[blow] ?? 0) + 1
+  return counts
+}
+
+function quantiles (values: number[]): Quantiles {
+  return { count: values.length, p50: quantile(values, 0.5), p99: quantile(values, 0.99) }
+}

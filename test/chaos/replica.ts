@@ -1,0 +1,110 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream, type WriteStream } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { commandOf } from '../process.js'
+import { Proxy } from './proxy.js'
+
+/** What a process reaches by a proxy of its own, by the variable that names it. */
+const SERVICES = { redis: 'REDIS_URL', postgres: 'SUPABASE_DB_URL' } as const
+export type Service = keyof typeof SERVICES
+const DEFAULT_PORTS = { redis: 6379, postgres: 5432 }
+
+/** A process that was told to end and is still there by then hangs: its own bound is 8.5 s. */
+const MAX_END_MS = 15_000
+
+export interface ReplicaOptions {
+  number: number
+  /** `server`, or `worker`, which has no readers. */
+  program: 'server' | 'worker'
+  variables: Record<string, string>
+  /** A directory for what it logs. */
+  logs?: string
+}
+
+/** A process of the service, again and again. */
+export class Replica {
+  url = ''
+  /** What it should not have done: words on standard error, an end of its own, an end that took too long. */
+  readonly complaints: string[] = []
+  #child!: ChildProcess
+  #isToEnd = false
+  #proxies = new Map<Service, Proxy>()
+  #routes?: Record<string, string>
+  #log?: WriteStream
+
+  constructor (readonly options: ReplicaOptions) {
+    if (options.logs) this.#log = createWriteStream(join(options.logs, `replica-${options.number}.log`), { flags: 'a' })
+  }
+
+  get name (): string { return `${this.options.program} ${this.options.number} (${this.#child.pid})` }
+
+  proxy (service: Service): Proxy | undefined { return this.#proxies.get(service) }
+
+  async start (): Promise<void> {
+    this.#routes ??= await this.#openRoutes()
+    const { program, variables } = this.options
+    const command = commandOf(`${program}.js`, [], { ...variables, ...this.#routes }, [])
+    const child = this.#child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#isToEnd = false
+    createInterface({ input: child.stderr! }).on('line', line => this.#complain(line))
+    child.once('exit', (code, signal) => { if (!this.#isToEnd) this.#complain(`ended by itself: ${code ?? signal}`) })
+    this.url = await new Promise((resolve, reject) => {
+      child.once('exit', () => reject(new Error(`${program} did not start: ${this.complaints.at(-1)}`)))
+      createInterface({ input: child.stdout! }).on('line', line => {
+        this.#log?.write(`${line}\n`)
+        const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]
+        if (url) resolve(url.replace('localhost', '127.0.0.1'))
+      })
+    })
+  }
+
+  async end (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const child = this.#child
+    const exited = once(child, 'close')
+    this.#isToEnd = true
+    child.kill(signal)
+    const hangs = setTimeout(() => {
+      this.#complain(`did not end within ${MAX_END_MS} ms`)
+      child.kill('SIGKILL')
+    }, MAX_END_MS)
+    const [code] = await exited
+    clearTimeout(hangs)
+    if (signal === 'SIGTERM' && code !== 0) this.#complain(`ended with ${code}`)
+  }
+
+  async freeze (ms: number): Promise<void> {
+    this.#child.kill('SIGSTOP')
+    await delay(ms)
+    this.#child.kill('SIGCONT')
+  }
+
+  async close (): Promise<void> {
+    await this.end('SIGTERM')
+    for (const proxy of this.#proxies.values()) await proxy.close()
+    this.#log?.end()
+  }
+
+  /** Puts a proxy before each of its services. Returns their URLs. */
+  async #openRoutes (): Promise<Record<string, string>> {
+    const routes: Record<string, string> = {}
+    for (const [service, variable] of Object.entries(SERVICES) as Array<[Service, string]>) {
+      const direct = this.options.variables[variable]
+      if (!direct) continue
+      const url = new URL(direct)
+      const proxy = new Proxy({ host: url.hostname, port: Number(url.port || DEFAULT_PORTS[service]) })
+      this.#proxies.set(service, proxy)
+      url.hostname = '127.0.0.1'
+      url.port = String(await proxy.open())
+      routes[variable] = url.href
+    }
+    return routes
+  }
+
+  #complain (words: string): void {
+    this.complaints.push(`${this.name}: ${words}`)
+    this.#log?.write(`STDERR ${words}\n`)
+  }
+}
