@@ -5,8 +5,11 @@ export interface Entry {
   /** Rises by one within an attempt; see `firstSeq`. */
   readonly seq: number
   readonly event: RunEvent
-  readonly frames: Map<Encoder, Buffer>
+  /** The formats it was asked for in, the last one first; one, as a rule. */
+  frame?: Frame
 }
+
+interface Frame { readonly encode: Encoder, readonly bytes: Buffer, readonly next?: Frame }
 
 export type Encoder = (seq: number, event: RunEvent, runId: string) => string
 
@@ -86,14 +89,15 @@ export function isFinal (event: RunEvent): event is FinalEvent {
   return event.type === 'done' || event.type === 'error' || event.type === 'cancelled'
 }
 
-/** An entry in a format, encoded at its first use; bytes, which sockets share where strings would be copied to each. */
+/**
+ * An entry in a format, encoded at its first use; bytes, which sockets share where strings would be copied to each. They
+ * are kept until the next event: readers that keep pace share them, and a log of many runs holds its events once.
+ */
 export function frameOf (entry: Entry, encode: Encoder, runId: string): Buffer {
-  let frame = entry.frames.get(encode)
-  if (frame === undefined) {
-    frame = Buffer.from(encode(entry.seq, entry.event, runId))
-    entry.frames.set(encode, frame)
-  }
-  return frame
+  for (let frame = entry.frame; frame; frame = frame.next) if (frame.encode === encode) return frame.bytes
+  const bytes = Buffer.from(encode(entry.seq, entry.event, runId))
+  entry.frame = { encode, bytes, next: entry.frame }
+  return bytes
 }
 
 /**
@@ -153,8 +157,8 @@ export function tellPosition (log: EventLog, runId: string): (position: number) 
   return position => { log.append(runId, { type: 'queued', runId, position }) }
 }
 
-/** What an entry weighs beside its text: its object, its frames' headers, its place in the list. */
-const ENTRY_OVERHEAD = 300
+/** What an entry weighs beside its text: its objects, and its place in the list. */
+const ENTRY_OVERHEAD = 200
 
 interface RunRecord {
   /** Whether it is made here, and not only known from elsewhere. */
@@ -215,7 +219,9 @@ export class MemoryEventLog implements EventLog {
   }
 
   #push (runId: string, run: RunRecord, event: RunEvent): Entry {
-    const entry: Entry = { seq: run.first + run.entries.length, event, frames: new Map() }
+    const entry: Entry = { seq: run.first + run.entries.length, event, frame: undefined }
+    const before = run.entries.at(-1)
+    if (before) before.frame = undefined
     run.entries.push(entry)
     const bytes = ENTRY_OVERHEAD + weightOf(event)
     run.bytes += bytes

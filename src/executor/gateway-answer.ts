@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
+import { DeltaTemplate } from './delta-template.js'
 import { SseParser } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'
 import type { ReportedUsage } from './usage.js'
@@ -48,12 +49,14 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   #status = 0
   #retryAfter?: number
   #parser?: SseParser
+  #template = new DeltaTemplate()
+  /** Bytes of a stream that were read and not yet looked at. */
+  #unread: Buffer[] = []
   /** The body of an answer that is no stream: an error, or a completion in one piece. */
   #body: Buffer[] = []
   #bodyLength = 0
   #text = ''
   #reasoning = ''
-  #flushScheduled = false
   #sawEnd = false
   #toolCalls = new ToolCallCollector()
   #length = 0
@@ -90,14 +93,15 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   onResponseData (_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#settled) return
     if (!this.#parser) return this.#collect(chunk)
-    this.#guard(() => this.#parser!.push(chunk))
-    this.#scheduleFlush()
+    this.#unread.push(chunk)
+    this.#scheduleRead()
   }
 
   onResponseEnd (): void {
     if (this.#settled) return
     this.#guard(() => {
       if (this.#status !== 200) throw this.#statusError()
+      this.#parse()
       if (this.#parser) this.#parser.end()
       else this.#whole(JSON.parse(Buffer.concat(this.#body).toString()))
     })
@@ -109,6 +113,8 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   onResponseError (_: Dispatcher.DispatchController, error: Error): void {
     if (this.#settled) return
     // What arrived before the break is given out before the break is told.
+    this.#guard(() => this.#parse())
+    if (this.#settled) return
     this.#flush({ last: true })
     // Only the usage may have been lost.
     if (this.#sawEnd) return this.#settle(() => this.resolve(this.#completion))
@@ -127,6 +133,8 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   }
 
   #frame (data: string): void {
+    const text = this.#template.read(data)
+    if (text !== undefined) return this.#takeText(text)
     if (data === '[DONE]') {
       this.#sawEnd = true
       return
@@ -136,6 +144,17 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     if (frame?.error) throw this.#frameError(frame.error)
     const choice = frame?.choices?.[0]
     this.#take(choice?.delta, choice?.finish_reason, frame)
+    if (isTextAlone(choice, frame)) this.#template.learn(data, choice.delta.content)
+  }
+
+  #takeText (text: string): void {
+    this.#grow(text.length)
+    this.#text += text
+  }
+
+  #grow (length: number): void {
+    this.#length += length
+    if (this.#length + this.#toolCalls.length > this.maxAnswer) throw errors.gatewayAnswerTooLong()
   }
 
   #whole (completion: any): void {
@@ -148,8 +167,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   #take (message: any, finishReason: unknown, { usage, model }: { usage?: ReportedUsage | null, model?: unknown }): void {
     const reasoning = message?.reasoning_content ?? message?.reasoning
     if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
-    for (const text of [reasoning, message?.content]) if (typeof text === 'string') this.#length += text.length
-    if (this.#length + this.#toolCalls.length > this.maxAnswer) throw errors.gatewayAnswerTooLong()
+    this.#grow(lengthOf(reasoning) + lengthOf(message?.content))
     if (typeof reasoning === 'string' && reasoning) {
       // A thought that follows text is told after it.
       if (this.#text) this.#flush()
@@ -164,14 +182,21 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     if (typeof model === 'string' && model) this.#completion.model = model
   }
 
-  /** undici hands over each HTTP chunk by itself: what one read of the socket brought is given out together. */
-  #scheduleFlush (): void {
-    if (this.#flushScheduled) return
-    this.#flushScheduled = true
+  /** undici hands over each HTTP chunk by itself: what one read of the socket brought is looked at together. */
+  #scheduleRead (): void {
+    if (this.#unread.length > 1) return
     process.nextTick(() => {
-      this.#flushScheduled = false
+      if (this.#settled) return
+      this.#guard(() => this.#parse())
       if (!this.#settled) this.#flush()
     })
+  }
+
+  #parse (): void {
+    if (this.#unread.length === 0) return
+    const bytes = this.#unread.length === 1 ? this.#unread[0]! : Buffer.concat(this.#unread)
+    this.#unread = []
+    this.#parser!.push(bytes)
   }
 
   /** Half of a surrogate pair waits for its other half, so that every event is text by itself. */
@@ -217,6 +242,16 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     this.signal.removeEventListener('abort', this.#abort)
     how()
   }
+}
+
+function lengthOf (text: unknown): number {
+  return typeof text === 'string' ? text.length : 0
+}
+
+/** Whether a frame says nothing but a piece of the answer: what is like it is that and no more. */
+function isTextAlone (choice: any, { usage }: { usage?: unknown }): boolean {
+  const { content, reasoning_content: thought, reasoning, tool_calls: calls } = choice?.delta ?? {}
+  return typeof content === 'string' && !thought && !reasoning && !calls && !usage && typeof choice.finish_reason !== 'string'
 }
 
 function cutHalfPair (text: string): [string, string] {

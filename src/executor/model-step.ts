@@ -82,31 +82,38 @@ function pauseBefore (error: ServiceError, tries: number): number | undefined {
 class StepOutput {
   /** The number of the first event with text. */
   firstEvent?: number
-  content = ''
   usage = NO_USAGE
-  #text = ''
+  #reasoning = ''
+  /** Where in the run's response its text begins. */
+  readonly #start: number
 
   constructor (
     private readonly request: ModelRequest,
     private readonly progress: Progress,
     private readonly context: AgentContext
-  ) {}
+  ) {
+    this.#start = progress.response.length
+  }
+
+  /** What it has said. */
+  get content (): string { return this.progress.response.slice(this.#start) }
 
   text (content: string): void {
-    this.content += content
     this.progress.response += content
     this.#tell({ type: 'chunk', content })
   }
 
   reasoning (content: string): void {
+    this.#reasoning += content
     this.#tell({ type: 'reasoning', content })
   }
 
   /** Tokens that were read are used up, whether their try came to its end or not. */
   settle (completion?: Completion): void {
-    if (!completion && !this.#text) return
+    const text = this.#reasoning + this.content
+    if (!completion && !text) return
     const calls = completion?.toolCalls ?? []
-    const output = calls.length > 0 ? this.#text + JSON.stringify(calls) : this.#text
+    const output = calls.length > 0 ? text + JSON.stringify(calls) : text
     this.usage = measureUsage(completion?.usage, this.request.messages, output)
     this.progress.use(this.usage, rateOf(this.context.rates, this.request.model ?? this.context.defaultModel), output !== '')
     if (!completion) return
@@ -116,7 +123,6 @@ class StepOutput {
 
   #tell (event: RunEvent & { content: string }): void {
     this.progress.output = true
-    this.#text += event.content
     const seq = this.context.emit(event)
     this.firstEvent ??= seq
   }

@@ -32,16 +32,36 @@ export class SseParser {
     if (text === '') return
     const unread = this.#afterCr && text.startsWith('\n') ? text.slice(1) : text
     this.#afterCr = text.endsWith('\r')
-    let start = 0
     // Only what is new is searched: a long line that comes in many pieces is not read over and over.
-    for (const { index, 0: terminator } of unread.matchAll(/\r\n|\n|\r/g)) {
-      const line = this.#rest + unread.slice(start, index)
-      this.#rest = ''
-      this.#line(line)
+    const start = unread.includes('\r') ? this.#readMixed(unread) : this.#readLines(unread)
+    if (start < unread.length) this.#rest += unread.slice(start)
+    this.#checkLength()
+  }
+
+  /** Lines that end with LF, as nearly all do. Returns where the last one ended. */
+  #readLines (text: string): number {
+    let start = 0
+    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', start)) {
+      this.#end(text.slice(start, end))
+      start = end + 1
+    }
+    return start
+  }
+
+  #readMixed (text: string): number {
+    let start = 0
+    for (const { index, 0: terminator } of text.matchAll(/\r\n|\n|\r/g)) {
+      this.#end(text.slice(start, index))
       start = index + terminator.length
     }
-    this.#rest += unread.slice(start)
-    this.#checkLength()
+    return start
+  }
+
+  /** The end of a line. */
+  #end (last: string): void {
+    const line = this.#rest === '' ? last : this.#rest + last
+    this.#rest = ''
+    this.#line(line)
   }
 
   #line (line: string): void {
@@ -60,7 +80,7 @@ export class SseParser {
 
   #dispatch (): void {
     if (this.#data.length === 0) return
-    const data = this.#data.join('\n')
+    const data = this.#data.length === 1 ? this.#data[0]! : this.#data.join('\n')
     this.#data = []
     this.#length = 0
     this.onData(data)

@@ -1,8 +1,9 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { follow, frameOf, MemoryEventLog, type Entry, type EventLog, type Follower, type Reader } from '../executor/event-log.js'
-import { encodeReconnect, encodeSse, SSE_DONE, SSE_HEADERS, SSE_PING } from '../streams/sse.js'
+import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_HEADERS, SSE_PING } from '../streams/sse.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -72,19 +73,30 @@ class SseStream implements Reader {
   #follower?: Follower
   #runId = ''
   #lastWrite = Date.now()
+  /** Where chunks are written past the response, which would make three pieces of each; not for a client of HTTP/1.0. */
+  readonly #socket?: Socket
 
   /** @param until when the connection is ended, in milliseconds since 1970. */
-  constructor (private readonly raw: ServerResponse, private readonly until: number) {}
+  constructor (private readonly raw: ServerResponse, private readonly until: number) {
+    if (raw.chunkedEncoding && raw.socket instanceof Socket) this.#socket = raw.socket
+  }
 
   follow (log: EventLog, runId: string, after: number): void {
     this.#runId = runId
     const follower = this.#follower = follow(log, runId, after, this)
-    this.raw.on('drain', () => follower.resume())
-    this.raw.on('close', () => follower.stop())
+    const resume = () => follower.resume()
+    const sink = this.#socket ?? this.raw
+    sink.on('drain', resume)
+    this.raw.on('close', () => {
+      follower.stop()
+      sink.off('drain', resume)
+    })
   }
 
   write (entry: Entry): boolean {
-    return this.#send(frameOf(entry, encodeSse, this.#runId))
+    this.#lastWrite = Date.now()
+    if (!this.#socket) return this.raw.write(frameOf(entry, encodeSse, this.#runId))
+    return this.#socket.write(frameOf(entry, encodeSseChunk, this.#runId))
   }
 
   end (): void {
@@ -98,7 +110,7 @@ class SseStream implements Reader {
 
   beat (now: number): void {
     if (now >= this.until) this.reconnect()
-    else if (now - this.#lastWrite >= BEAT && !this.raw.writableEnded) this.#send(SSE_PING)
+    else if (now - this.#lastWrite >= BEAT && !this.raw.writableEnded) this.#ping()
   }
 
   /** Ends the connection but not the run. A reader who did not take an earlier goodbye gets no other. */
@@ -112,9 +124,9 @@ class SseStream implements Reader {
     this.raw.destroy()
   }
 
-  #send (frame: string | Buffer): boolean {
+  #ping (): void {
     this.#lastWrite = Date.now()
-    return this.raw.write(frame)
+    this.raw.write(SSE_PING)
   }
 }
 

@@ -5,6 +5,15 @@ export function encodeSse (seq: number, event: RunEvent): string {
   return `id: ${seq}\ndata: ${JSON.stringify(event)}\n\n`
 }
 
+/** The same as a chunk of HTTP's chunked transfer coding (RFC 9112, 7.1), which goes to a socket in one piece. */
+export function encodeSseChunk (seq: number, event: RunEvent): string {
+  return toChunk(encodeSse(seq, event))
+}
+
+function toChunk (text: string): string {
+  return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
+}
+
 /** The last frame of a stream whose run has ended. */
 export const SSE_DONE = 'data: [DONE]\n\n'
 
