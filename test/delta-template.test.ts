@@ -74,3 +74,12 @@ t.test('a gateway whose frames are never alike is not learned from without end',
   t.equal(template.read(shape('b', 7)), 'b', 'of the eighth')
   t.equal(template.read(shape('b', 19)), undefined)
 })
+
+t.test('a text that is spelled like another field is not taken for it', async t => {
+  const shape = (model: string, text: string) => JSON.stringify({ model, choices: [{ delta: { content: text } }] })
+  const template = new DeltaTemplate()
+  template.learn(shape('a', 'a'), 'a')
+  t.equal(template.read(shape('b', 'a')), undefined)
+  template.learn(shape('a', 'Hello'), 'Hello')
+  t.equal(template.read(shape('a', 'a')), 'a')
+})
