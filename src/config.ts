@@ -242,6 +242,7 @@ function chooseDatabase (env: Environment, production: boolean, problems: string
   if (production && !env.EMBEDDED) {
     problems.push('SUPABASE_URL is missing: set it, or SUPABASE_DB_URL, or EMBEDDED=true to run in production on the embedded database')
   }
+  if (env.MAX_CONCURRENT_RUNS === 0) problems.push('MAX_CONCURRENT_RUNS must not be 0 on the embedded database: nobody else could make its runs')
   return { kind: 'embedded', dataDir: env.DATA_DIR }
 }
 

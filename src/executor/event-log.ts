@@ -284,6 +284,11 @@ export class MemoryEventLog implements EventLog {
     return !this.#runs.get(runId)?.isOwn && !this.#finished.has(runId)
   }
 
+  /** Whether nobody needs a finished run any more but readers, who find it in the database as well. */
+  protected mayForget (_runId: string): boolean {
+    return true
+  }
+
   protected isFollowed (runId: string): boolean {
     return (this.#runs.get(runId)?.subscribers.size ?? 0) > 0
   }
@@ -307,7 +312,7 @@ export class MemoryEventLog implements EventLog {
     const tooOld = Date.now() - this.options.keepMs
     for (const [runId, endedAt] of this.#finished) {
       if (this.#bytes <= this.options.maxBytes && endedAt > tooOld) return
-      this.forget(runId)
+      if (this.mayForget(runId)) this.forget(runId)
     }
   }
 }

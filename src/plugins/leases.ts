@@ -92,7 +92,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   /** Takes over what nobody has, as far as there are slots; returns whether anything is unfinished anywhere. */
   async function claim (onlyLapsed: boolean): Promise<boolean> {
     const room = Math.min(MAX_CLAIM, config.maxConcurrentRuns - slots.running)
-    if (room <= 0) return true
+    if (room <= 0) return config.maxConcurrentRuns > 0
     const { claimed, outstanding } = await database.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', {
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,

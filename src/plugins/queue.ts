@@ -47,24 +47,16 @@ async function createShared (app: FastifyInstance, local: LocalQueue): Promise<S
     maxConcurrent: config.maxConcurrentRuns,
     maxWaiting: config.maxQueuedRuns,
     log: app.log as Logger,
-    async claim (runId, isAgain) {
-      const claim = await take(runId)
-      if (!isAgain || claim.claimed?.run.attempt !== 1) return claim
-      // Its readers may know positions that Redis does not know any more: no number is to be used twice.
-      await database.call('release_runs', { p_owner: owner, p_run_ids: [runId] })
-      return take(runId)
-    }
-  })
-
-  async function take (runId: string): Promise<Claim> {
-    return database.call<Claim>('claim_run', {
+    claim: async (runId, isAgain) => database.call<Claim>('claim_run', {
       p_run_id: runId,
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,
       p_max_per_user: config.maxRunsPerUser,
-      p_python: await app.python.isAvailable()
+      p_python: await app.python.isAvailable(),
+      // Its readers may know positions that Redis does not know any more: no number is to be used twice.
+      p_keep_first: !isAgain
     })
-  }
+  })
 }
 
 export default fp(queuePlugin, { name: 'queue', dependencies: ['database', 'redis', 'events', 'python', 'executor'] })

@@ -1,10 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
+
+const END_MS = 2_000
 
 /**
  * Does a thing that asks the database again and again, never twice at a time; a database that is away is the next
  * round's to find back.
  * @param ms from one beginning to the next.
- * @returns what ends it, and waits for a round that is under way.
+ * @returns what ends it, and waits for a round that is under way, but not for a database that does not answer.
  */
 export function repeat (app: FastifyInstance, ms: number, task: () => Promise<void>): () => Promise<void> {
   let running = Promise.resolve()
@@ -24,6 +27,6 @@ export function repeat (app: FastifyInstance, ms: number, task: () => Promise<vo
   setImmediate(round)
   return () => {
     clearInterval(timer)
-    return running
+    return Promise.race([running, delay(END_MS, undefined, { ref: false })])
   }
 }

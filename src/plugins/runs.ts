@@ -154,12 +154,11 @@ async function runs (app: FastifyInstance): Promise<void> {
   async function resume (userId: string, runId: string, after: number): Promise<Run> {
     const run = await fetch(userId, runId)
     await bringBack(run)
-    const last = events.last(runId)
+    // Of a run that is made elsewhere it is not known here what it has told.
+    const last = executor.progressOf(runId) || events.hasEnded(runId) ? events.last(runId) : undefined
     // A record of an earlier attempt is about to go: what the reader has may be of a later one.
     const isCurrent = last !== undefined && last >= firstSeq(run.attempt)
-    if (isCurrent && after > last) {
-      throw errors.badRequest(`The run has no event ${after}: its last is ${last}.`)
-    }
+    if (isCurrent && after > last) throw errors.badRequest(`The run has no event ${after}: its last is ${last}.`)
     return run
   }
 

@@ -27,6 +27,8 @@ interface Published {
   expires: number
   /** Another attempt goes on with the run: nothing of this one is taken any more. */
   isFenced: boolean
+  /** Redis was away: it may have less than it said. */
+  isDoubtful: boolean
 }
 
 /**
@@ -45,6 +47,7 @@ export class SharedEventLog extends MemoryEventLog {
 
   constructor (private readonly redis: Redis, private readonly tail: Tail, options: MemoryEventLogOptions) {
     super(options)
+    redis.on('ready', this.#doubt)
   }
 
   override open (runId: string, attempt: number): void {
@@ -54,11 +57,17 @@ export class SharedEventLog extends MemoryEventLog {
   }
 
   override append (runId: string, event: RunEvent): Entry {
+    // First of all, or its last event may be what the log has no room for.
+    this.#unsent.add(runId)
     const entry = super.append(runId, event)
     if (!this.#published.has(runId)) this.#publish(runId, attemptOf(entry.seq))
-    this.#unsent.add(runId)
     this.#schedule(FLUSH_MS)
     return entry
+  }
+
+  /** What Redis is about to get is kept until then, unless it is away. */
+  protected override mayForget (runId: string): boolean {
+    return !this.#unsent.has(runId) || this.redis.status !== 'ready'
   }
 
   override forget (runId: string): void {
@@ -79,6 +88,7 @@ export class SharedEventLog extends MemoryEventLog {
 
   override close (): void {
     this.#isClosed = true
+    this.redis.off('ready', this.#doubt)
     clearTimeout(this.#timer)
     super.close()
   }
@@ -94,8 +104,19 @@ export class SharedEventLog extends MemoryEventLog {
     return events
   }
 
+  /** Redis is back, perhaps as it was some time ago. */
+  readonly #doubt = (): void => {
+    for (const published of this.#published.values()) {
+      // The database has what has ended.
+      if (this.hasEnded(published.runId) && published.until === this.last(published.runId)) continue
+      published.isDoubtful = true
+      this.#unsent.add(published.runId)
+    }
+    if (this.#unsent.size > 0) this.#schedule(FLUSH_MS)
+  }
+
   #publish (runId: string, attempt: number): void {
-    this.#published.set(runId, { runId, attempt, until: firstSeq(attempt) - 1, expires: 0, isFenced: false })
+    this.#published.set(runId, { runId, attempt, until: firstSeq(attempt) - 1, expires: 0, isFenced: false, isDoubtful: false })
   }
 
   #mirror (runId: string): void {
@@ -132,6 +153,10 @@ export class SharedEventLog extends MemoryEventLog {
 
   /** Returns whether all of it was taken; what is left to send is unsent again. */
   async #send (runIds: string[]): Promise<boolean> {
+    await Promise.all(runIds.map(async runId => {
+      const published = this.#published.get(runId)
+      if (published?.isDoubtful) await this.#catchUp(published)
+    }))
     const pipeline = this.redis.pipeline()
     const commands = runIds.flatMap(runId => this.#write(pipeline, runId))
     const results = await pipeline.exec().catch((error: Error) => commands.map(() => [error, undefined] as const))
@@ -152,7 +177,7 @@ export class SharedEventLog extends MemoryEventLog {
    */
   #write (pipeline: ChainableCommander, runId: string): Command[] {
     const published = this.#published.get(runId)
-    if (!published || published.isFenced) return []
+    if (!published || published.isFenced || published.isDoubtful) return []
     const commands: Command[] = []
     const key = streamKey(runId)
     const first = firstSeq(published.attempt)
@@ -191,16 +216,20 @@ export class SharedEventLog extends MemoryEventLog {
     return true
   }
 
-  /** The stream is ahead: either what was sent had arrived, or another attempt goes on with the run. */
+  /**
+   * Looks how far the stream is: ahead, where the answer to what was sent was lost; behind, where Redis has lost
+   * something; or another attempt's, which goes on with the run.
+   */
   async #catchUp (published: Published): Promise<boolean> {
     const { runId, attempt } = published
     const last = await this.redis.xrevrange(streamKey(runId), '+', '-', 'COUNT', 1).catch(() => undefined)
-    const top = Number(last?.[0]?.[0].split('-')[0] ?? 0)
-    published.isFenced = attemptOf(top) > attempt
-    if (published.isFenced) return true
-    published.until = Math.max(published.until, Math.min(top, this.last(runId) ?? top))
     this.#unsent.add(runId)
-    return last !== undefined
+    if (!last) return false
+    const top = Number(last[0]?.[0].split('-')[0] ?? 0)
+    published.isDoubtful = false
+    published.isFenced = attemptOf(top) > attempt
+    published.until = top >= firstSeq(attempt) ? Math.min(top, this.last(runId) ?? top) : firstSeq(attempt) - 1
+    return true
   }
 }
 

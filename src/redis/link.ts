@@ -30,6 +30,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
   /** For what is answered at once, or has failed. */
   readonly commands: Redis
   #isUp = false
+  #server = ''
   #why: string | undefined
   #connections: Redis[] = []
   #pulse: NodeJS.Timeout | undefined
@@ -42,6 +43,9 @@ export class RedisLink extends EventEmitter<LinkEvents> {
 
   /** Whether Redis answered when it was asked last. */
   get isUp (): boolean { return this.#isUp }
+
+  /** The server's process: another one may know less than the one before it. */
+  get server (): string { return this.#server }
 
   /** A connection for what blocks, or is to wait for Redis to be back; closed with the link. */
   connect (options: RedisOptions = {}): Redis {
@@ -64,6 +68,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
     const hint = this.config.url.startsWith('rediss:') ? ' (does it speak TLS?)' : ''
     if (!this.#isUp) this.#note(false, this.#why ?? `it said nothing for ${FIRST_ANSWER_MS / 1000} s${hint}`, true)
     this.#pulse = setInterval(() => this.#beat(), PULSE_MS).unref()
+    this.commands.on('ready', () => { this.#examine().catch(() => {}) })
   }
 
   close (): void {
@@ -97,8 +102,10 @@ export class RedisLink extends EventEmitter<LinkEvents> {
   /** Returns what makes it unfit. */
   async #examine (): Promise<string | undefined> {
     try {
-      const unfit = judgeServer(await this.commands.info())
+      const info = await this.commands.info()
+      const unfit = judgeServer(info)
       if (unfit) return unfit
+      this.#server = /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
       await this.#mark()
       this.#note(true)
     } catch (error) {
@@ -136,5 +143,6 @@ export class RedisLink extends EventEmitter<LinkEvents> {
 function describe ({ message, ...error }: Error & { code?: string, errors?: Error[] }): string {
   // Thus ioredis says that what it asked was not answered before the connection ended.
   if (/max retries per request|Connection is closed/.test(message)) return 'it hangs up'
+  if (/^Socket timeout|^Command timed out/.test(message)) return 'it does not answer'
   return message || error.errors?.[0]?.message || error.code || 'the connection failed'
 }

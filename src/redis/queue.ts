@@ -1,6 +1,7 @@
 import { DelayedError, Queue, Worker, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { ServiceError } from '../errors.js'
 import type { Claimed, LocalQueue, Place, RunQueue } from '../executor/queue.js'
 import type { SharedEventLog } from './event-log.js'
 import { PREFIX, streamKey } from './keys.js'
@@ -25,6 +26,8 @@ const MAX_ROUND = 2_097_151
 const PARKED_MS = 5_000
 /** A run that this process may not or cannot take now. */
 const LATER_MS = 500
+/** Where the database is away. */
+const AWAY_MS = 3_000
 const POSITIONS_MS = 1_000
 /** Looks in which a run that waited is not found waiting, before its position is told no more: it may be parked. */
 const MAX_MISSES = 30
@@ -58,8 +61,11 @@ export interface SharedQueueOptions {
   log: Pick<Logger, 'warn'>
 }
 
-/** `isAgain`: the run was put in before, and Redis has lost it. */
-interface RunJob { userId: string, isAgain?: boolean }
+/**
+ * `at`: when it was put in, in milliseconds and parts of them. `server`: the process of Redis that took it. `isAgain`:
+ * the run was put in before, and Redis has lost it.
+ */
+interface RunJob { userId: string, at: number, server: string, isAgain?: boolean }
 interface Waiter { runId: string, userId: string }
 interface Waiting { told: number, misses: number }
 
@@ -137,7 +143,7 @@ export class SharedQueue implements RunQueue {
       ...runs.flatMap(({ runId, userId }) => [runId, userId]))
     const jobs = runs.flatMap(({ runId, userId }, index) => {
       const priority = rounds[index]!
-      return priority === 0 ? [] : { name: 'run', data: { userId, ...facts }, opts: { jobId: runId, priority } }
+      return priority === 0 ? [] : { name: 'run', data: { userId, at: performance.timeOrigin + performance.now(), server: this.options.link.server, ...facts }, opts: { jobId: runId, priority } }
     })
     await withTimeout(this.#queue.addBulk(jobs), ADD_TIMEOUT_MS)
   }
@@ -161,7 +167,7 @@ export class SharedQueue implements RunQueue {
 
   /** Beside a Redis that is away jobs cannot go back, and a worker that waits for them would keep its timers. */
   async #closeWorker (): Promise<void> {
-    await this.#worker?.close(!this.options.link.isUp)
+    await this.#worker?.close(!this.options.link.isUp || this.#redis.status !== 'ready')
   }
 
   /** How many wait; undefined: Redis does not say. */
@@ -184,33 +190,41 @@ export class SharedQueue implements RunQueue {
   }
 
   /** Makes a run; returns in how many milliseconds it is to be tried again, where it is. */
-  async #make ({ id, data: { userId, isAgain = false }, opts }: Job<RunJob>): Promise<number | undefined> {
+  async #make ({ id, data, priority: round }: Job<RunJob>): Promise<number | undefined> {
     const runId = id!
-    await this.#redis.pipeline().serveRound(ROUND, opts.priority ?? 1).zrem(parkedKey(userId), runId).exec()
-    // Positions that were told are of the first attempt, too.
+    // Positions that were told are of the first attempt, too; where they may be forgotten the run begins a new one.
     const told = await this.options.events.read(runId)
-    const { claimed, refused } = await this.#claim(runId, isAgain)
-    if (refused === 'busy') {
-      await this.#redis.pipeline().zadd(parkedKey(userId), Date.now(), runId).pexpire(parkedKey(userId), 2 * PARKED_MS).exec()
-      return PARKED_MS
-    }
-    if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : LATER_MS
-    const isFirst = claimed.run.attempt === 1
-    const ending = await this.options.local.takeOver(claimed, isFirst ? told.map(({ event }) => event) : [])
-    await this.freed(userId)
+    const isDoubtful = data.isAgain === true || data.server !== this.options.link.server
+    const { claimed, refused } = await this.#claimOrPark(runId, data, isDoubtful)
+    if (refused === 'busy') return PARKED_MS
+    if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : refused ? LATER_MS : AWAY_MS
+    this.#redis.pipeline().serveRound(ROUND, round).zrem(parkedKey(data.userId), runId).exec().catch(() => {})
+    const ending = await this.options.local.takeOver(claimed, claimed.run.attempt === 1 ? told.map(({ event }) => event) : [])
+    await this.freed(data.userId)
     return ending === 'released' ? LATER_MS : undefined
   }
 
-  async #claim (runId: string, isAgain: boolean): Promise<Claim> {
+  /** One whose user has as many as may be is parked; should one of these end just then, it is not seen by that. */
+  async #claimOrPark (runId: string, { userId, at }: RunJob, isDoubtful: boolean): Promise<Claim> {
+    const claim = await this.#claim(runId, isDoubtful)
+    if (claim.refused !== 'busy') return claim
+    const key = parkedKey(userId)
+    await this.#redis.pipeline().zadd(key, at, runId).pexpire(key, 2 * PARKED_MS).exec()
+    return this.#claim(runId, isDoubtful)
+  }
+
+  /** Nothing: the database is away, which others tell of. */
+  async #claim (runId: string, isDoubtful: boolean): Promise<Claim> {
     try {
-      return await this.options.claim(runId, isAgain)
+      return await this.options.claim(runId, isDoubtful)
     } catch (err) {
-      this.options.log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be claimed')
+      const isAway = err instanceof ServiceError && err.code.startsWith('database_')
+      if (!isAway) this.options.log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be claimed')
       return {}
     }
   }
 
-  /** One of the user's runs has ended: the one that waits longest for that need not wait any more. */
+  /** One of the user's runs has ended: the first of those that wait for that need not wait any more. */
   async freed (userId: string): Promise<void> {
     try {
       for (;;) {

@@ -31,7 +31,7 @@ if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or 0) then redis.call
 
 /**
  * Tells a waiting run's readers its position where that has got better; far from its turn only when it is twice as near.
- * As long as the run waits nobody else writes to its stream.
+ * Where somebody makes the run all the same, as while Redis is away, the stream is theirs.
  * KEYS: the jobs that wait, the run's stream. ARGV: run, the position told last.
  * Returns the position told last; -1: the run does not wait.
  */
@@ -41,6 +41,7 @@ if not rank then return -1 end
 local position, told = rank + 1, tonumber(ARGV[2])
 if position >= told or (position > 5 and position > told / 2) then return told end
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+if last and not string.find(last[2][2], '^%[{"type":"queued"') then return -1 end
 local number = last and tonumber(string.match(last[1], '^%d+')) or 0
 redis.call('XADD', KEYS[2], string.format('%.0f-0', number + 1), 'e', string.format('${QUEUED}', ARGV[1], position))
 redis.call('EXPIRE', KEYS[2], ${KEEP_SECONDS})

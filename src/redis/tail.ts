@@ -13,6 +13,9 @@ const BLOCK_MS = 5_000
 /** Entries of one stream that one read brings; what is more comes by the next. */
 const COUNT = 500
 const RETRY_MS = 200
+/** The pause after a read that brought something: a millisecond for so many streams, and no more than this. */
+const STREAMS_A_MS = 100
+const MAX_PAUSE_MS = 20
 
 /** Reads any number of streams by one blocking connection, each from where it stands. */
 export class Tail {
@@ -57,6 +60,8 @@ export class Tail {
         const streams = await this.blocking.xread('COUNT', COUNT, 'BLOCK', BLOCK_MS, 'STREAMS',
           this.#wakeKey, ...watched.map(({ key }) => key), this.#wakeAfter, ...watched.map(({ after }) => after))
         for (const [key, entries] of streams ?? []) this.#hand(key, entries, watched)
+        // Each read costs Redis a look at every stream: the more there are, the more each has to bring.
+        if (streams) await delay(Math.min(MAX_PAUSE_MS, Math.ceil(watched.length / STREAMS_A_MS)), undefined, { ref: false })
       } catch {
         // It is away, or does not know the command; whoever asks is told by the link.
         await delay(RETRY_MS, undefined, { ref: false })

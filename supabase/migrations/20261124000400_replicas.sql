@@ -83,11 +83,12 @@ end $$;
 
 -- Takes a run that was handed out by name.
 --   p_max_per_user  how many of its user's runs may be under way at a time, anywhere
+--   p_keep_first    as of take_run
 -- Returns {claimed} or {refused}: 'ended'; 'owned' by a process that lives; 'busy', its user has as many as may be;
 -- 'unable', it is Python and this process has none.
 create or replace function public.claim_run(
   p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
-  p_max_crashes integer default 20
+  p_max_crashes integer default 20, p_keep_first boolean default true
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -109,7 +110,7 @@ begin
         and not public.is_abandoned(r)) >= p_max_per_user then
     return '{"refused": "busy"}';
   end if;
-  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, true, true);
+  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true);
   return case when v_taken is null then '{"refused": "ended"}' else jsonb_build_object('claimed', v_taken) end;
 end $$;
 
@@ -127,6 +128,31 @@ language sql stable security definer set search_path = '' as $$
           order by created_at limit p_limit) u), '[]'),
     'outstanding', exists (select from public.agent_runs where finished_at is null))
 $$;
+
+-- Ends a user's runs that nobody has had for ten minutes; see the migration before. One that waits for whoever has a slot
+-- is forsaken only where nobody lives.
+create or replace function public.end_forsaken_runs(p_user_id uuid) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_any boolean := false;
+begin
+  for v_run in
+    select * from public.agent_runs r
+      where user_id = p_user_id and finished_at is null
+        and case when lease_until > '-infinity' then lease_until else created_at end < now() - interval '10 minutes'
+        and public.is_abandoned(r)
+        and ((lease_until > '-infinity' and (owner is not null or status = 'running'))
+          or not exists (select from public.agent_workers w where w.lease_until > now() - interval '10 minutes'))
+      for update skip locked
+  loop
+    update public.agent_runs set attempt = attempt + 1 where id = v_run.id;
+    perform public.finish_run(v_run.id, v_run.attempt + 1, 'failed', '', null, null, 0, null, jsonb_build_object(
+      'code', 'abandoned', 'message', 'The run was ended: nobody went on with it.'));
+    v_any := true;
+  end loop;
+  return v_any;
+end $$;
 
 -- --- Finished steps of a run, for readers elsewhere --------------------------------------------------------------------
 
@@ -175,7 +201,7 @@ language sql stable security definer set search_path = '' as $$
     join public.agent_runs r on r.id = wanted.id::uuid and r.finished_at is null
     cross join lateral (
       select jsonb_agg(c.told order by c.step) as told from public.agent_run_checkpoints c
-        where c.run_id = r.id and c.attempt = r.attempt and (c.told ->> 'first')::bigint > wanted.cursor::bigint) t
+        where c.run_id = r.id and c.attempt = r.attempt and (c.told ->> 'first')::bigint + jsonb_array_length(c.told -> 'events') > wanted.cursor::bigint + 1) t
     where t.told is not null
 $$;
 
@@ -192,7 +218,7 @@ begin
   for f in
     select p.oid::regprocedure from pg_catalog.pg_proc p
       where p.pronamespace = 'public'::regnamespace and p.proname in (
-        'take_run', 'is_python_run', 'claim_runs', 'claim_run', 'list_waiting_runs', 'record_step', 'get_told_steps',
+        'take_run', 'is_python_run', 'claim_runs', 'claim_run', 'list_waiting_runs', 'end_forsaken_runs', 'record_step', 'get_told_steps',
         'schema_version')
   loop
     execute format('revoke execute on function %s from public, anon, authenticated', f);

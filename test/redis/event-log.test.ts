@@ -1,9 +1,11 @@
+import { once } from 'node:events'
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { firstSeq } from '../../src/executor/event-log.js'
 import { beginning, responseOf } from '../../src/executor/trace.js'
 import { SharedEventLog } from '../../src/redis/event-log.js'
+import { defineScripts } from '../../src/redis/scripts.js'
 import { streamKey } from '../../src/redis/keys.js'
 import type { RunEvent } from '../../src/schemas.js'
 import { findRedis, startRedis } from '../doubles/redis-server.js'
@@ -359,7 +361,7 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     check(t, await tellThrough(async say => {
       server.process.kill('SIGSTOP')
       say(100)
-      await until(async () => here.lines.at(-1)!, line => /^waiting for Redis: Command timed out/.test(line))
+      await until(async () => here.lines.at(-1)!, line => /^waiting for Redis: it does not answer;/.test(line))
       say(100)
       server.process.kill('SIGCONT')
       say(100)
@@ -372,6 +374,37 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
       await client.client('PAUSE', 700)
       say(100)
     }))
+  })
+
+  t.test('after a Redis came back as it was some time ago', async t => {
+    const runId = randomUUID()
+    const key = streamKey(runId)
+    here.log.open(runId, 1)
+    here.log.append(runId, chunk('before '))
+    const snapshot = (await until(() => client.dumpBuffer(key), dump => dump !== null))!
+    here.log.append(runId, chunk('lost '))
+    await until(() => client.xlen(key), length => length === 2)
+    const ready = once(here.link.commands, 'ready')
+    await client.multi().restore(key, 0, snapshot, 'REPLACE').client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes').exec()
+    await ready
+    here.log.append(runId, chunk('after'))
+    here.log.append(runId, END)
+    const { log } = await joinReplica(t, server)
+    const { reader } = read(log, runId)
+    await reader.until(({ ends }) => ends > 0)
+    t.strictSame(reader.contents, ['before ', 'lost ', 'after'])
+  })
+
+  t.test('no position is told in the stream of a run that is made', async t => {
+    const runId = randomUUID()
+    defineScripts(client)
+    await client.zadd('waiting', 1, runId)
+    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), 1)
+    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1), 1, 'nothing is new')
+    here.log.open(runId, 2)
+    here.log.append(runId, chunk())
+    await until(() => client.xrevrange(streamKey(runId), '+', '-', 'COUNT', 1), ([last]) => last?.[0] === `${firstSeq(2)}-0`)
+    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), -1)
   })
 
   t.test('and leaves no hole where one entry is refused and Redis would take the next', async t => {

@@ -167,7 +167,7 @@ t.test('the first contact with a Redis', async t => {
   t.test('ends the process by one line and exit code 1', async t => {
     const { url, client } = await startRedis(t)
     await client.config('SET', 'requirepass', 'secret')
-    const { code, stdout, stderr } = await run(t, 'server.ts', [], {
+    const { code, stdout, stderr } = await run(t, 'server.js', [], {
       PORT: '0',
       SUPABASE_URL: `http://127.0.0.1:${await findFreePort()}`,
       SUPABASE_SERVICE_ROLE_KEY: 'key',

@@ -241,7 +241,7 @@ t.test('Redis that fails', async t => {
     hand.end()
     t.equal((await reader).text, 'before after')
     gateway.reply = say('Hello')
-    for (const runId of waiting) t.match(await endOf(worker, runId), { status: 'succeeded', attempt: 1 })
+    for (const runId of waiting) t.match(await endOf(worker, runId), { status: 'succeeded', attempt: 2 })
     t.match(await web.credits(), { creditsRemaining: 97, creditsReserved: 0 })
   })
 
