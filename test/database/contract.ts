@@ -6,6 +6,7 @@ import type { Database } from '../../src/database/port.js'
 import type { Run } from '../../src/schemas.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../helper.js'
 import { testLedger } from './ledger-contract.js'
+import { testReplicas } from './replicas-contract.js'
 import { testSteps } from './steps-contract.js'
 
 /** What the suite adds to a migrated database, so that it can look at tables, and at values, through the port itself. */
@@ -389,6 +390,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   })
 
   await testSteps(t, db)
+  await testReplicas(t, db)
   await testLedger(t, db)
 }
 
