@@ -12,7 +12,7 @@ const NOTHING_WRONG: Partial<ChaosReport> = { lost: 0, doubled: 0, stuck: 0, mis
 t.test('whatever happens to the process, every run on the embedded database ends once and is read whole', async t => {
   const dataDir = await createDataDir(t)
   const ledger = await embeddedLedger(dataDir, 100_000)
-  const report = await runChaos({ ...SHORT, blows: 4, replicas: 1, variables: { DATA_DIR: dataDir }, ledger })
+  const report = await runChaos({ ...SHORT, blows: 3, replicas: 1, variables: { DATA_DIR: dataDir }, ledger })
   t.match(report, NOTHING_WRONG)
   t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
 })
@@ -21,7 +21,7 @@ t.test('the same with two processes beside a real PostgreSQL', async t => {
   if (!await findPostgres(t)) return
   const url = await createPostgres(t)
   const ledger = await postgresLedger(url, 100_000)
-  const report = await runChaos({ ...SHORT, blows: 10, replicas: 2, variables: { SUPABASE_DB_URL: url }, ledger })
+  const report = await runChaos({ ...SHORT, blows: 7, replicas: 2, variables: { SUPABASE_DB_URL: url }, ledger })
   t.match(report, NOTHING_WRONG)
   t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
 })
@@ -32,7 +32,7 @@ t.test('the same with three processes, a real PostgreSQL and a real Redis that r
   const redis = await startRedis(t)
   const ledger = await postgresLedger(url, 100_000)
   const variables = { SUPABASE_DB_URL: url, REDIS_URL: redis.url, MAX_CONCURRENT_RUNS: '4', MAX_RUNS_PER_USER: '7' }
-  const report = await runChaos({ ...SHORT, blows: 9, lasting: 4000, replicas: 3, redis, variables, ledger, seed: 253 })
+  const report = await runChaos({ ...SHORT, blows: 9, lasting: 3000, replicas: 3, redis, variables, ledger, seed: 253 })
   t.match(report, NOTHING_WRONG)
   t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
   t.ok(report.blows.restartRedis, 'Redis was restarted')
