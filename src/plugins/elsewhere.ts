@@ -17,7 +17,7 @@ async function elsewhere (app: FastifyInstance): Promise<void> {
   let nextLook = 0
   let hasAdvised = false
   const stop = repeat(app, LOOK_MS, tell)
-  app.addHook('preClose', async () => { await stop() })
+  app.addHook('preClose', async () => { stop() })
 
   async function tell (): Promise<void> {
     const awaited = events.awaited().filter(runId => !executor.progressOf(runId))

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Deliveries } from '../schedules/deliveries.js'
@@ -27,8 +28,8 @@ const SHARE_MS = 30_000
 const MAX_SHARED = 10_000
 /** What Redis has not brought forth by then is fired without it. */
 const GRACE_MS = 5_000
-/** What results that are being sent get at the end. */
-const CLOSE_MS = 2_000
+/** What firings and results that are under way get at the end. */
+const CLOSE_MS = 1_500
 
 interface Listed { now: string, timed: Array<Timing & { nextRunAt: string }>, unplanned: string[] }
 
@@ -55,8 +56,10 @@ async function schedules (app: FastifyInstance): Promise<void> {
   ]
 
   app.addHook('preClose', async () => {
-    await Promise.all([local.close(), shared?.close(), scheduler.close(), deliveries.close(CLOSE_MS)])
-    await Promise.all(stops.map(stop => stop()))
+    for (const stop of stops) stop()
+    const closed = Promise.all([local.close(), shared?.close(), scheduler.close(), deliveries.close(CLOSE_MS)])
+    // A database that does not answer is not waited for.
+    await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })])
   })
 
   async function look (): Promise<void> {
