@@ -6,7 +6,7 @@ import { migrate, type MigrateOptions } from './migrations.js'
 import { timeoutOf, toQuery, translateError, type Database, type SqlError } from './port.js'
 
 const CONNECT_TIMEOUT = 5_000
-const CLOSE_TIMEOUT = 2_000
+const CLOSE_TIMEOUT = 1_000
 
 /**
  * What does not wait behind users' calls, which may all be waiting for one locked balance: a process that is not heard

@@ -24,7 +24,7 @@ const MAX_PAUSE = 5_000
 /** While a run is on, a function that is not there is one that PostgREST has lost sight of. */
 const PASSING = new Set(['database_unavailable', 'database_not_migrated'])
 /** How long a write that is under way may hold up the end. */
-const RELEASE_MS = 2_000
+const RELEASE_MS = 1_500
 
 async function executor (app: FastifyInstance): Promise<void> {
   const { config } = app

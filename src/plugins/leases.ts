@@ -15,7 +15,7 @@ const MAX_CLAIM = 50
 const RESTORE_MS = 30_000
 const MAX_RESTORE = 1_000
 /** A database that does not answer is not waited for at the end. */
-const HAND_OVER_MS = 3_000
+const HAND_OVER_MS = 2_000
 
 /** A run belongs to a process for as long as that says that it lives; what is left behind is taken over. */
 async function leases (app: FastifyInstance): Promise<void> {

@@ -29,7 +29,7 @@ const MAX_SHARED = 10_000
 /** What Redis has not brought forth by then is fired without it. */
 const GRACE_MS = 5_000
 /** What firings and results that are under way get at the end. */
-const CLOSE_MS = 1_500
+const CLOSE_MS = 1_000
 
 interface Listed { now: string, timed: Array<Timing & { nextRunAt: string }>, unplanned: string[] }
 
