@@ -110,7 +110,10 @@ t.test('two processes beside one database', async t => {
     const there = await readUntil(await openEvents(a.url, runId), 'Then I')
     const here = await readUntil(await openEvents(b.url, runId), 'tool_call')
     t.match((await b.request('GET', `/api/runs/${runId}`)).body, { status: 'running' })
+    const ahead = await openEvents(b.url, runId, '?after=500')
+    t.equal(ahead.status, 200, 'who has read more of it elsewhere is not refused for what is not known here')
     finish('know.')
+    await ahead.text()
     const [told, elsewhere] = [parseStream(await there()), parseStream(await here())]
     t.same(elsewhere, told)
     t.equal(textOf(told), 'First I look. Then I know.')

@@ -12,6 +12,7 @@ const UNUSED_MS = 500
 async function connections (app: FastifyInstance): Promise<void> {
   const { server } = app
   const unused = new Set<Socket>()
+  let closing: NodeJS.Timeout | undefined
   server.on('connection', socket => {
     unused.add(socket)
     socket.once('close', () => unused.delete(socket))
@@ -20,8 +21,9 @@ async function connections (app: FastifyInstance): Promise<void> {
   server.on('upgrade', ({ socket }) => { unused.delete(socket) })
 
   app.addHook('preClose', async () => {
-    setInterval(() => { for (const socket of unused) socket.destroy() }, UNUSED_MS).unref()
+    closing = setInterval(() => { for (const socket of unused) socket.destroy() }, UNUSED_MS).unref()
   })
+  app.addHook('onClose', async () => clearInterval(closing))
 }
 
 export default fp(connections, { name: 'connections' })

@@ -153,14 +153,11 @@ export class SharedEventLog extends MemoryEventLog {
 
   /** Returns whether all of it was taken; what is left to send is unsent again. */
   async #send (runIds: string[]): Promise<boolean> {
-    await Promise.all(runIds.map(async runId => {
-      const published = this.#published.get(runId)
-      if (published?.isDoubtful) await this.#catchUp(published)
-    }))
+    const doubtful = runIds.flatMap(runId => this.#published.get(runId) ?? []).filter(({ isDoubtful }) => isDoubtful)
+    let isTaken = (await Promise.all(doubtful.map(published => this.#catchUp(published)))).every(Boolean)
     const pipeline = this.redis.pipeline()
     const commands = runIds.flatMap(runId => this.#write(pipeline, runId))
     const results = await pipeline.exec().catch((error: Error) => commands.map(() => [error, undefined] as const))
-    let isTaken = true
     for (const [index, { published, until, expires }] of commands.entries()) {
       const [error, result] = results![index]!
       // Another attempt may have begun meanwhile, which these numbers are not of.

@@ -68,7 +68,8 @@ export class RedisLink extends EventEmitter<LinkEvents> {
     const hint = this.config.url.startsWith('rediss:') ? ' (does it speak TLS?)' : ''
     if (!this.#isUp) this.#note(false, this.#why ?? `it said nothing for ${FIRST_ANSWER_MS / 1000} s${hint}`, true)
     this.#pulse = setInterval(() => this.#beat(), PULSE_MS).unref()
-    this.commands.on('ready', () => { this.#examine().catch(() => {}) })
+    // Another server than before may be there: known at once, and not fit, perhaps.
+    this.commands.on('ready', () => this.#reexamine())
   }
 
   close (): void {
@@ -116,15 +117,23 @@ export class RedisLink extends EventEmitter<LinkEvents> {
   }
 
   async #beat (): Promise<void> {
+    if (!this.#isUp) return this.#reexamine()
+    await this.#mark().catch(error => this.#lose(error))
+  }
+
+  async #reexamine (): Promise<void> {
     try {
-      if (this.#isUp) return await this.#mark()
       const unfit = await this.#examine()
       if (unfit) this.#note(false, unfit)
     } catch (error) {
-      // That a connection cannot be written to says nothing of why it is not there.
-      const isUnconnected = this.commands.status !== 'ready'
-      this.#note(false, isUnconnected ? this.#why ?? 'it cannot be reached' : describe(error as Error))
+      this.#lose(error as Error)
     }
+  }
+
+  #lose (error: Error): void {
+    // That a connection cannot be written to says nothing of why it is not there.
+    const isUnconnected = this.commands.status !== 'ready'
+    this.#note(false, isUnconnected ? this.#why ?? 'it cannot be reached' : describe(error))
   }
 
   async #mark (): Promise<void> {

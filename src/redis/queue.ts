@@ -141,9 +141,11 @@ export class SharedQueue implements RunQueue {
     if (!this.options.link.isUp) throw new Error('Redis is away')
     const rounds = await this.#redis.takeRounds(this.#waitingKey, ROUND, ROUNDS, this.#queue.toKey(''), MAX_ROUND,
       ...runs.flatMap(({ runId, userId }) => [runId, userId]))
+    const { server } = this.options.link
     const jobs = runs.flatMap(({ runId, userId }, index) => {
       const priority = rounds[index]!
-      return priority === 0 ? [] : { name: 'run', data: { userId, at: performance.timeOrigin + performance.now(), server: this.options.link.server, ...facts }, opts: { jobId: runId, priority } }
+      const data = { userId, at: performance.timeOrigin + performance.now(), server, ...facts }
+      return priority === 0 ? [] : { name: 'run', data, opts: { jobId: runId, priority } }
     })
     await withTimeout(this.#queue.addBulk(jobs), ADD_TIMEOUT_MS)
   }

@@ -1,12 +1,14 @@
-import { once } from 'node:events'
 import { randomUUID } from 'node:crypto'
+import { EventEmitter, once } from 'node:events'
 import fc from 'fast-check'
+import type { Redis } from 'ioredis'
 import t from 'tap'
 import { firstSeq } from '../../src/executor/event-log.js'
 import { beginning, responseOf } from '../../src/executor/trace.js'
 import { SharedEventLog } from '../../src/redis/event-log.js'
 import { defineScripts } from '../../src/redis/scripts.js'
 import { streamKey } from '../../src/redis/keys.js'
+import type { Tail } from '../../src/redis/tail.js'
 import type { RunEvent } from '../../src/schemas.js'
 import { findRedis, startRedis } from '../doubles/redis-server.js'
 import { chunk, DONE, read, testEventLog, TestReader } from '../event-log-contract.js'
@@ -433,6 +435,27 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     t.strictSame(reader.seqs, Array.from({ length: 101 }, (_, index) => index + 1))
     t.equal(refusals > 3, true)
   })
+})
+
+t.test('a Redis that goes away again while it is looked at is not asked without pause', async t => {
+  const asked: number[] = []
+  let twice = () => {}
+  const isAskedTwice = new Promise<void>(resolve => { twice = resolve })
+  // No socket is needed for a connection that fails at once.
+  const failing = Object.assign(new EventEmitter(), {
+    status: 'ready',
+    xrevrange: async () => {
+      if (asked.push(performance.now()) === 2) twice()
+      throw new Error('Connection is closed.')
+    },
+    pipeline: () => ({ exec: async () => [], xadd () {}, xtrim () {}, expire () {} })
+  })
+  const log = new SharedEventLog(failing as unknown as Redis, { watch: () => () => {} } as unknown as Tail, { maxBytes: 1e6, keepMs: 60_000 })
+  t.teardown(() => log.close())
+  log.open('a', 1)
+  failing.emit('ready')
+  await isAskedTwice
+  t.ok(asked[1]! - asked[0]! > 400, `${asked[1]! - asked[0]!} ms`)
 })
 
 t.test('a log that is closed keeps nothing going', async t => {
