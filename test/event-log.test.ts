@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { follow, frameOf, MemoryEventLog } from '../src/executor/event-log.js'
+import { follow, frameOf } from '../src/executor/event-log.js'
+import { MemoryEventLog } from '../src/executor/event-log-memory.js'
 import type { RunEvent } from '../src/schemas.js'
 import { encodeSocket } from '../src/streams/socket.js'
 import { encodeSse } from '../src/streams/sse.js'

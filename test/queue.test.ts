@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MemoryEventLog } from '../src/executor/event-log.js'
+import { MemoryEventLog } from '../src/executor/event-log-memory.js'
 import { LocalQueue } from '../src/executor/queue.js'
 import { Slots } from '../src/executor/slots.js'
 import { TestRuns, testQueue, toClaimed, type Limits, type Stage } from './queue-contract.js'

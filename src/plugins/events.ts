@@ -2,7 +2,8 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { follow, frameOf, MemoryEventLog, type Entry, type EventLog, type Follower, type Reader } from '../executor/event-log.js'
+import { follow, frameOf, type Entry, type EventLog, type Follower, type Reader } from '../executor/event-log.js'
+import { MemoryEventLog } from '../executor/event-log-memory.js'
 import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_HEADERS, SSE_PING } from '../streams/sse.js'
 
 declare module 'fastify' {

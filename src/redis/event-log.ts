@@ -1,5 +1,6 @@
 import type { ChainableCommander, Redis } from 'ioredis'
-import { attemptOf, firstSeq, MemoryEventLog, type Entry, type MemoryEventLogOptions, type Subscriber } from '../executor/event-log.js'
+import { attemptOf, firstSeq, type Entry, type Subscriber } from '../executor/event-log.js'
+import { MemoryEventLog, type MemoryEventLogOptions } from '../executor/event-log-memory.js'
 import type { RunEvent } from '../schemas.js'
 import { streamKey } from './keys.js'
 import type { StreamEntry, Tail } from './tail.js'

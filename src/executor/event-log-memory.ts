@@ -1,0 +1,172 @@
+import type { RunEvent } from '../schemas.js'
+import { attemptOf, firstSeq, isFinal, type Entry, type EventLog, type Subscriber } from './event-log.js'
+
+/** What an entry weighs beside its text: its objects, and its place in the list. */
+const ENTRY_OVERHEAD = 200
+
+interface RunRecord {
+  /** Whether it is made here, and not only known from elsewhere. */
+  isOwn: boolean
+  first: number
+  entries: Entry[]
+  bytes: number
+  readonly subscribers: Set<Subscriber>
+}
+
+export interface MemoryEventLogOptions {
+  /** How much all runs together may hold before finished ones are let go, oldest first. */
+  maxBytes: number
+  /** How long a finished run is kept at the most, in milliseconds. */
+  keepMs: number
+}
+
+/** The log of one process. */
+export class MemoryEventLog implements EventLog {
+  #runs = new Map<string, RunRecord>()
+  /** Finished runs in the order they ended, with when that was. */
+  #finished = new Map<string, number>()
+  #bytes = 0
+  #sweep: NodeJS.Timeout
+
+  constructor (private readonly options: MemoryEventLogOptions) {
+    this.#sweep = setInterval(() => this.#makeRoom(), Math.max(1000, options.keepMs / 10)).unref()
+  }
+
+  open (runId: string, attempt: number): void {
+    const run = this.#find(runId)
+    this.#restart(runId, run, attempt)
+    run.isOwn = true
+  }
+
+  append (runId: string, event: RunEvent): Entry {
+    const run = this.#find(runId)
+    run.isOwn = true
+    const entry = this.#push(runId, run, event)
+    this.#tell(runId, run)
+    return entry
+  }
+
+  keep (runId: string, first: number, events: readonly RunEvent[]): void {
+    const run = this.#find(runId)
+    if (run.isOwn || attemptOf(first) < attemptOf(run.first)) return
+    if (run.entries.length === 0 || attemptOf(first) > attemptOf(run.first)) this.#restart(runId, run, attemptOf(first))
+    const known = run.first + run.entries.length - first
+    if (known < 0) return
+    for (const event of events.slice(known)) this.#push(runId, run, event)
+    this.#tell(runId, run)
+  }
+
+  #restart (runId: string, run: RunRecord, attempt: number): void {
+    this.#bytes -= run.bytes
+    Object.assign(run, { first: firstSeq(attempt), entries: [], bytes: 0 })
+    this.#finished.delete(runId)
+  }
+
+  #push (runId: string, run: RunRecord, event: RunEvent): Entry {
+    const entry: Entry = { seq: run.first + run.entries.length, event, frame: undefined }
+    const before = run.entries.at(-1)
+    if (before) before.frame = undefined
+    run.entries.push(entry)
+    const bytes = ENTRY_OVERHEAD + weightOf(event)
+    run.bytes += bytes
+    this.#bytes += bytes
+    if (isFinal(event)) this.#finished.set(runId, Date.now())
+    return entry
+  }
+
+  #tell (runId: string, run: RunRecord): void {
+    for (const subscriber of run.subscribers) subscriber.wake()
+    if (this.#finished.has(runId)) this.#makeRoom()
+  }
+
+  next (runId: string, after: number): Entry | undefined {
+    const run = this.#runs.get(runId)
+    return run?.entries[Math.max(0, after - run.first + 1)]
+  }
+
+  last (runId: string): number | undefined {
+    return this.#runs.get(runId)?.entries.at(-1)?.seq
+  }
+
+  hasEnded (runId: string): boolean {
+    return this.#finished.has(runId)
+  }
+
+  entries (runId: string): readonly Entry[] {
+    return this.#runs.get(runId)?.entries ?? []
+  }
+
+  async read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>> {
+    return this.entries(runId)
+  }
+
+  forget (runId: string): void {
+    const run = this.#runs.get(runId)
+    if (!run) return
+    this.#bytes -= run.bytes
+    this.#runs.delete(runId)
+    this.#finished.delete(runId)
+    for (const subscriber of [...run.subscribers]) subscriber.lost()
+  }
+
+  subscribe (runId: string, subscriber: Subscriber): () => void {
+    const run = this.#find(runId)
+    run.subscribers.add(subscriber)
+    return () => {
+      run.subscribers.delete(subscriber)
+      // What is made elsewhere is known here for its readers' sake, as long as it goes on.
+      if (run.subscribers.size === 0 && this.#runs.get(runId) === run && this.isElsewhere(runId)) this.forget(runId)
+    }
+  }
+
+  awaited (): string[] {
+    return [...this.#runs].flatMap(([runId, run]) => run.subscribers.size > 0 && this.isElsewhere(runId) ? runId : [])
+  }
+
+  /** Whether a run's events come from another process, if from any. */
+  protected isElsewhere (runId: string): boolean {
+    return !this.#runs.get(runId)?.isOwn && !this.#finished.has(runId)
+  }
+
+  /** Whether nobody needs a finished run any more but readers, who find it in the database as well. */
+  protected mayForget (_runId: string): boolean {
+    return true
+  }
+
+  protected isFollowed (runId: string): boolean {
+    return (this.#runs.get(runId)?.subscribers.size ?? 0) > 0
+  }
+
+  close (): void {
+    clearInterval(this.#sweep)
+    this.#runs.clear()
+  }
+
+  #find (runId: string): RunRecord {
+    let run = this.#runs.get(runId)
+    if (!run) {
+      run = { isOwn: false, first: 1, entries: [], subscribers: new Set(), bytes: 0 }
+      this.#runs.set(runId, run)
+    }
+    return run
+  }
+
+  /** A reader that is still behind a run that has to go is told so, and resumes from what the database keeps. */
+  #makeRoom (): void {
+    const tooOld = Date.now() - this.options.keepMs
+    for (const [runId, endedAt] of this.#finished) {
+      if (this.#bytes <= this.options.maxBytes && endedAt > tooOld) return
+      if (this.mayForget(runId)) this.forget(runId)
+    }
+  }
+}
+
+/** Two bytes a character, and as much again for the frame. */
+function weightOf (event: RunEvent): number {
+  if ('content' in event) return event.content.length * 4
+  if (event.type === 'done') return event.response.length * 4
+  if (event.type === 'tool_result') return (event.result ?? event.error ?? '').length * 4
+  if (event.type === 'tool_call') return JSON.stringify(event.arguments ?? '').length * 4
+  if (event.type === 'progress') return (event.message?.length ?? 0) * 4
+  return 0
+}
