@@ -1,6 +1,8 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { delta, ending, hang, openStream, refuse, say, USAGE } from './doubles/gateway.js'
-import { bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, startService, typesOf, UNPUBLISHED_AGENT } from './helper.js'
+import { bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, parseStream, startService, textOf, typesOf, UNPUBLISHED_AGENT } from './helper.js'
 
 t.test('executing an agent', async t => {
   const service = await startService(t)
@@ -95,4 +97,16 @@ t.test('executing an agent', async t => {
     t.match(whole.body, { code: 'gateway_payment_required', runId: String })
     t.same(await service.credits(), before)
   })
+})
+
+t.test('a client of HTTP/1.0, which knows no chunks, gets the frames as they are', async t => {
+  const { url } = await startService(t)
+  const { hostname, port } = new URL(url)
+  const body = JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] })
+  const socket = connect(Number(port), hostname)
+  socket.write(['POST /api/agent/execute HTTP/1.0', `x-api-key: ${DEMO_KEY}`, 'content-type: application/json', `content-length: ${body.length}`, '', body].join('\r\n'))
+  const [, raw] = (await text(socket)).split('\r\n\r\n')
+  const events = parseStream(raw!)
+  t.equal(raw, `${events.map(({ seq, ...event }) => `id: ${seq}\ndata: ${JSON.stringify(event)}\n\n`).join('')}data: [DONE]\n\n`)
+  t.equal(textOf(events), 'Hello world')
 })
