@@ -1,7 +1,7 @@
 /** What is measured, in the order it is told. */
 export const METRICS = {
   cpu_per_mtok_saturated: { title: 'processor s per million tokens, saturated', better: 'less' },
-  cpu_per_mtok_burst8: { title: 'the same, eight frames a chunk', better: 'less' },
+  cpu_per_mtok_burst8: { title: 'the same, eight frames a write', better: 'less' },
   cpu_per_mtok_paced_500: { title: 'the same, 500 streams at 20 ms a token', better: 'less' },
   cpu_per_mtok_paced_2000: { title: 'the same, 2,000 streams', better: 'less' },
   ttft_added_p50_ms: { title: 'added to the first token, p50, ms', better: 'less' },

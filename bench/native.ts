@@ -20,11 +20,11 @@ export function compile (directory: string): void {
 
 /** What the stand-in answers with: see gateway.c. */
 export interface Mode {
-  /** Milliseconds from one HTTP chunk to the next; 0: as fast as they are read. */
+  /** Milliseconds from one write to the next; 0: as fast as they are read. */
   delayMs: number
   firstMs: number
   tokens: number
-  /** Frames in each HTTP chunk. */
+  /** Frames in each write; each is an HTTP chunk of its own. */
   burst: number
 }
 

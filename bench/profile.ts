@@ -1,6 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Lab } from './lab.js'
+import { oneTokenShape } from './experiments/runs.js'
 import { pacedShape, saturatedShape } from './experiments/tokens.js'
 import { startOnDatabase, startOurs } from './subjects/ours.js'
 import { renderColumns } from './table.js'
@@ -8,12 +9,13 @@ import { runTrial, type Shape } from './trial.js'
 
 const HOTTEST = 15
 
-/** A CPU profile of the service under each of three loads, as its functions with the most time of their own. */
+/** A CPU profile of the service under each of four loads, as its functions with the most time of their own. */
 export async function profileOurs (lab: Lab): Promise<string> {
   const loads: Array<[string, Shape]> = [
     ['saturated', saturatedShape(lab, 1)],
-    ['eight frames a chunk', saturatedShape(lab, 8)],
-    ['500 streams at 20 ms a token', pacedShape(lab, 500)]
+    ['eight frames a write', saturatedShape(lab, 8)],
+    ['500 streams at 20 ms a token', pacedShape(lab, 500)],
+    ['answers of one token', oneTokenShape(lab, 64)]
   ]
   const sections = []
   for (const [name, shape] of loads) {

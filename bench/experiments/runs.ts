@@ -6,12 +6,12 @@ import type { Subject } from '../subjects/subject.js'
 const WARM_RUNS = 1000
 
 /** Answers of one token: all that is measured is what a run costs beside its tokens. */
-function shape ({ quick }: Lab, connections: number): Shape {
+export function oneTokenShape ({ quick }: Lab, connections: number): Shape {
   return { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_RUNS, windowMs: quick ? 3000 : 8000 }
 }
 
 async function runsEachSecond (lab: Lab, subject: Subject, connections: number): Promise<Values> {
-  const { streams, ms } = await runTrial(lab, subject, shape(lab, connections))
+  const { streams, ms } = await runTrial(lab, subject, oneTokenShape(lab, connections))
   return { runs_per_second: streams * 1000 / ms }
 }
 

@@ -4,7 +4,7 @@ import type { Subject } from '../subjects/subject.js'
 import { direct, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 
-const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 1000 }
+const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
 /** Answers of each connection before the window. */
 const WARM_ROUNDS = 4
 const PACED = { delayMs: 20, firstMs: 20, burst: 1 }

@@ -3,13 +3,12 @@
  * made once for its mode, and one thread writes them. The mode is what the user asks for, somewhere in the request:
  *
  *   bench d20-f20-t300-b1
- *     d  milliseconds from one HTTP chunk to the next; 0: as fast as the reader takes them
+ *     d  milliseconds from one write to the next; 0: as fast as the reader takes them
  *     f  milliseconds to the first of them
  *     t  tokens of the answer
- *     b  frames in each HTTP chunk
+ *     b  frames in each write
  *
- * A chunk is a write of its own where there is a delay. Without one a reader that is the bottleneck finds many at each
- * read anyhow, so TURN of them are written at once, or the stand-in would need more time than what is measured.
+ * A frame is an HTTP chunk of its own, as providers send it; a write is one system call.
  *
  * Usage: gateway <port>; 0 takes a free one. It prints `listening <port>`.
  */
@@ -32,8 +31,6 @@
 #define MAX_REQUEST (256 * 1024)
 #define MAX_MODES 64
 #define MAX_FRAME 512
-/* Chunks that one write has where there is no delay. */
-#define TURN 16
 
 /* A wheel of a second in slots of 61 us: so many tokens in one go would be a load that no gateway makes. */
 #define SLOT_NS 61035
@@ -51,7 +48,7 @@ struct piece { const char *bytes; int length; };
 
 struct mode {
   int delay_ms, first_ms, tokens, burst;
-  /* The head and the chunks, one after the other, and where each of them ends. */
+  /* The head and the writes, one after the other, and where each of them ends. */
   char *bytes;
   int *ends, count, length;
   struct piece end, end_with_usage;
@@ -131,15 +128,16 @@ static void add_piece(struct mode *mode, struct piece piece) {
 }
 
 static void add_frames(struct mode *mode, int from, int to) {
-  char *body = malloc((size_t)(to - from) * MAX_FRAME);
-  int length = 0;
+  char body[MAX_FRAME];
   for (int n = from; n < to; n++) {
-    length += sprintf(body + length, FRAME_HEAD "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
+    int length = sprintf(body, FRAME_HEAD "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
     length += put_token(n, 1, body + length);
     length += sprintf(body + length, "\"}," FRAME_TAIL);
+    add_piece(mode, chunk(body, length));
   }
-  add_piece(mode, chunk(body, length));
-  free(body);
+  /* They are one write. */
+  mode->count -= to - from - 1;
+  mode->ends[mode->count - 1] = mode->length;
 }
 
 static struct mode *find_mode(int delay_ms, int first_ms, int tokens, int burst) {
@@ -235,13 +233,12 @@ static int write_piece(struct connection *c, struct piece piece) {
   return 0;
 }
 
-/* Writes the next chunk, or so many of them; 0: there is no more to do for this connection now. */
-static int advance(struct connection *c, int chunks) {
+/* Makes the next write; 0: there is no more to do for this connection now. */
+static int advance(struct connection *c) {
   struct mode *mode = c->mode;
   if (c->next < mode->count) {
     int from = c->next > 0 ? mode->ends[c->next - 1] : 0;
-    c->next = c->next + chunks < mode->count ? c->next + chunks : mode->count;
-    return write_piece(c, (struct piece){ mode->bytes + from, mode->ends[c->next - 1] - from });
+    return write_piece(c, (struct piece){ mode->bytes + from, mode->ends[c->next++] - from });
   }
   c->is_sending = 0;
   if (write_piece(c, c->with_usage ? mode->end_with_usage : mode->end)) read_requests(c);
@@ -261,7 +258,7 @@ static int may_write(struct connection *c) {
 static void serve_ready(void) {
   int kept = 0;
   for (int i = 0; i < ready_count; i++) {
-    if (ready[i] && may_write(ready[i])) advance(ready[i], TURN);
+    if (ready[i] && may_write(ready[i])) advance(ready[i]);
     if (!ready[i]) continue;
     if (may_write(ready[i])) ready[kept++] = ready[i];
     else ready[i]->is_ready = 0;
@@ -283,7 +280,7 @@ static void serve_due(uint64_t now) {
       int delay = c->mode->delay_ms;
       clear_timer(c);
       if (delay == 0) be_ready(c);
-      else if (advance(c, 1)) set_timer(c, due + (uint64_t)delay * 1000000);
+      else if (advance(c)) set_timer(c, due + (uint64_t)delay * 1000000);
     }
   }
 }
