@@ -23,7 +23,7 @@ function cell (figure: Figure | undefined, growth: number | undefined): string {
 
 function renderBench ({ bench, machine }: Result): string {
   return `The stand-in and the load generator alone, both on one core: ${short(bench.tokensPerSecond / 1e6)} million tokens a second, ` +
-    `${short(bench.tokensPerSecondBurst8 / 1e6)} by eight frames a chunk; ${short(bench.cpuPerMtok)} processor s per million. ` +
+    `${short(bench.tokensPerSecondBurst8 / 1e6)} by eight frames a write; ${short(bench.cpuPerMtok)} processor s per million. ` +
     `Beside a subject they used ${Math.round(bench.busiest * 100)} % of their cores at the most. ` +
     `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}.`
 }
