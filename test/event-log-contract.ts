@@ -98,6 +98,28 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     }
   })
 
+  t.test('whatever was told is told again as it was, from wherever', async t => {
+    const log = createLog(t)
+    const plain = { noNullPrototype: true }
+    const text = fc.string({ unit: fc.constantFrom('a', '"', 'é', '語', '😀', '\n') })
+    const event = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ type: fc.constant('chunk' as const), content: text }, plain) },
+      { weight: 2, arbitrary: fc.record({ type: fc.constant('reasoning' as const), content: text }, plain) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('rewind' as const), to: fc.nat() }, plain) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('step' as const), step: fc.nat() }, plain) }
+    )
+    t.doesNotThrow(() => fc.assert(fc.property(fc.array(event), fc.nat({ max: 10 }), (events, after) => {
+      const [a] = nameRuns()
+      const live = read(log, a).reader
+      for (const event of events) log.append(a, event)
+      assert.deepEqual(live.events, events)
+      assert.deepEqual(read(log, a, after).reader.events, events.slice(after))
+      assert.deepEqual(log.entries(a).map(({ event }) => event), events)
+      assert.deepEqual(log.entries(a, after).map(({ seq, event }) => [seq, event]), events.map((event, index) => [index + 1, event]).slice(after))
+      log.forget(a)
+    }), { numRuns }))
+  })
+
   t.test('a reader may come before the run', async t => {
     const log = createLog(t)
     const [a] = nameRuns()

@@ -98,9 +98,15 @@ function breaksConnection (code = ''): boolean {
   return !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(08|57P|XX|25006)/.test(code)
 }
 
-/** Short and the same in all processes: behind an unknown pooler they meet in one session. */
+const names = new Map<string, string>()
+
+/** Short and the same in all processes: behind an unknown pooler they meet in one session. There are as many as functions. */
 function nameOf (text: string): string {
-  return `jeesi_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+  const known = names.get(text)
+  if (known !== undefined) return known
+  const name = `jeesi_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+  names.set(text, name)
+  return name
 }
 
 /** An error of the driver's own in words. */

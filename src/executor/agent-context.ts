@@ -1,5 +1,6 @@
 import type { FunctionResult, Message, ResponseFormat, RunEvent, Usage } from '../schemas.js'
 import type { Gateway } from './gateway.js'
+import { GrowingText } from './growing-text.js'
 import { Bill, type Rate, type Rates } from './price.js'
 import type { Agent } from './prompt.js'
 import type { DoneStep, StepRecord } from './step-record.js'
@@ -61,13 +62,15 @@ export interface AgentInput {
 
 /** What an agent has brought forth so far; it grows while the agent runs, and holds whatever ends it. */
 export class Progress {
-  response = ''
+  readonly text = new GrowingText()
   model: string | null = null
   finishReason: string | null = null
   usage: Usage = NO_USAGE
   /** Whether anything at all came of the run, be it text that a retry has taken back. */
   output = false
   readonly bill = new Bill()
+
+  get response (): string { return this.text.toString() }
 
   /** Notes what a try of a model used, and with it what that costs. */
   use (usage: Usage, rate: Rate, isOutput: boolean): void {

@@ -52,7 +52,7 @@ function answerAs (answer: string, agent: Agent, progress: Progress, context: Ag
 }
 
 function say (text: string, progress: Progress, context: AgentContext): void {
-  progress.response += text
+  progress.text.append(text)
   if (text) context.emit({ type: 'chunk', content: text })
 }
 

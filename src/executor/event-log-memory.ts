@@ -1,15 +1,11 @@
 import type { RunEvent } from '../schemas.js'
 import { attemptOf, firstSeq, isFinal, type Entry, type EventLog, type Subscriber } from './event-log.js'
-
-/** What an entry weighs beside its text: its objects, and its place in the list. */
-const ENTRY_OVERHEAD = 200
+import { Transcript } from './transcript.js'
 
 interface RunRecord {
   /** Whether it is made here, and not only known from elsewhere. */
   isOwn: boolean
-  first: number
-  entries: Entry[]
-  bytes: number
+  transcript: Transcript
   readonly subscribers: Set<Subscriber>
 }
 
@@ -48,52 +44,51 @@ export class MemoryEventLog implements EventLog {
 
   keep (runId: string, first: number, events: readonly RunEvent[]): void {
     const run = this.#find(runId)
-    if (run.isOwn || attemptOf(first) < attemptOf(run.first)) return
-    if (run.entries.length === 0 || attemptOf(first) > attemptOf(run.first)) this.#restart(runId, run, attemptOf(first))
-    const known = run.first + run.entries.length - first
+    if (run.isOwn || attemptOf(first) < attemptOf(run.transcript.first)) return
+    if (run.transcript.length === 0 || attemptOf(first) > attemptOf(run.transcript.first)) this.#restart(runId, run, attemptOf(first))
+    const known = run.transcript.first + run.transcript.length - first
     if (known < 0) return
     for (const event of events.slice(known)) this.#push(runId, run, event)
     this.#tell(runId, run)
   }
 
   #restart (runId: string, run: RunRecord, attempt: number): void {
-    this.#bytes -= run.bytes
-    Object.assign(run, { first: firstSeq(attempt), entries: [], bytes: 0 })
+    this.#bytes -= run.transcript.weight
+    run.transcript = new Transcript(firstSeq(attempt))
     this.#finished.delete(runId)
   }
 
   #push (runId: string, run: RunRecord, event: RunEvent): Entry {
-    const entry: Entry = { seq: run.first + run.entries.length, event, frame: undefined }
-    const before = run.entries.at(-1)
-    if (before) before.frame = undefined
-    run.entries.push(entry)
-    const bytes = ENTRY_OVERHEAD + weightOf(event)
-    run.bytes += bytes
-    this.#bytes += bytes
+    const before = run.transcript.weight
+    const entry = run.transcript.push(event)
+    this.#bytes += run.transcript.weight - before
     if (isFinal(event)) this.#finished.set(runId, Date.now())
     return entry
   }
 
   #tell (runId: string, run: RunRecord): void {
     for (const subscriber of run.subscribers) subscriber.wake()
-    if (this.#finished.has(runId)) this.#makeRoom()
+    if (!this.#finished.has(runId)) return
+    run.transcript.dropFrames()
+    this.#makeRoom()
   }
 
   next (runId: string, after: number): Entry | undefined {
     const run = this.#runs.get(runId)
-    return run?.entries[Math.max(0, after - run.first + 1)]
+    return run?.transcript.at(Math.max(0, after - run.transcript.first + 1))
   }
 
   last (runId: string): number | undefined {
-    return this.#runs.get(runId)?.entries.at(-1)?.seq
+    return this.#runs.get(runId)?.transcript.last?.seq
   }
 
   hasEnded (runId: string): boolean {
     return this.#finished.has(runId)
   }
 
-  entries (runId: string): readonly Entry[] {
-    return this.#runs.get(runId)?.entries ?? []
+  entries (runId: string, after = 0): readonly Entry[] {
+    const transcript = this.#runs.get(runId)?.transcript
+    return transcript?.from(Math.max(0, after - transcript.first + 1)) ?? []
   }
 
   async read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>> {
@@ -103,7 +98,7 @@ export class MemoryEventLog implements EventLog {
   forget (runId: string): void {
     const run = this.#runs.get(runId)
     if (!run) return
-    this.#bytes -= run.bytes
+    this.#bytes -= run.transcript.weight
     this.#runs.delete(runId)
     this.#finished.delete(runId)
     for (const subscriber of [...run.subscribers]) subscriber.lost()
@@ -145,7 +140,7 @@ export class MemoryEventLog implements EventLog {
   #find (runId: string): RunRecord {
     let run = this.#runs.get(runId)
     if (!run) {
-      run = { isOwn: false, first: 1, entries: [], subscribers: new Set(), bytes: 0 }
+      run = { isOwn: false, transcript: new Transcript(firstSeq(1)), subscribers: new Set() }
       this.#runs.set(runId, run)
     }
     return run
@@ -159,14 +154,4 @@ export class MemoryEventLog implements EventLog {
       if (this.mayForget(runId)) this.forget(runId)
     }
   }
-}
-
-/** Two bytes a character, and as much again for the frame. */
-function weightOf (event: RunEvent): number {
-  if ('content' in event) return event.content.length * 4
-  if (event.type === 'done') return event.response.length * 4
-  if (event.type === 'tool_result') return (event.result ?? event.error ?? '').length * 4
-  if (event.type === 'tool_call') return JSON.stringify(event.arguments ?? '').length * 4
-  if (event.type === 'progress') return (event.message?.length ?? 0) * 4
-  return 0
 }

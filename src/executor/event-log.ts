@@ -9,9 +9,12 @@ export interface Entry {
   frame?: Frame
 }
 
-interface Frame { readonly encode: Encoder, readonly bytes: Buffer, readonly next?: Frame }
+interface Frame { readonly encode: Encoder, readonly bytes: Bytes, readonly next?: Frame }
 
-export type Encoder = (seq: number, event: RunEvent, runId: string) => string
+/** What goes to a socket. A string is one of bytes (Latin-1), which Node.js writes without making a buffer of it. */
+export type Bytes = string | Buffer
+
+export type Encoder = (seq: number, event: RunEvent, runId: string) => Bytes
 
 /** Who wants to know what becomes of a run. */
 export interface Subscriber {
@@ -39,8 +42,8 @@ export interface EventLog {
   last (runId: string): number | undefined
   /** Whether the run has told its last event. */
   hasEnded (runId: string): boolean
-  /** All entries that are known here of a run, in order. */
-  entries (runId: string): readonly Entry[]
+  /** The entries after `after` that are known here of a run, in order; all of them unless told otherwise. */
+  entries (runId: string, after?: number): readonly Entry[]
   /** What was told of the latest attempt at a run, here or elsewhere. May reject. */
   read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
   /** Lets go of a run; its readers are told. */
@@ -90,12 +93,12 @@ export function isFinal (event: RunEvent): event is FinalEvent {
 }
 
 /**
- * An entry in a format, encoded at its first use; bytes, which sockets share where strings would be copied to each. They
- * are kept until the next event: readers that keep pace share them, and a log of many runs holds its events once.
+ * An entry in a format, encoded at its first use. That is kept until the next event: readers that keep pace share it, and
+ * a log of many runs holds its events once.
  */
-export function frameOf (entry: Entry, encode: Encoder, runId: string): Buffer {
+export function frameOf (entry: Entry, encode: Encoder, runId: string): Bytes {
   for (let frame = entry.frame; frame; frame = frame.next) if (frame.encode === encode) return frame.bytes
-  const bytes = Buffer.from(encode(entry.seq, entry.event, runId))
+  const bytes = encode(entry.seq, entry.event, runId)
   entry.frame = { encode, bytes, next: entry.frame }
   return bytes
 }

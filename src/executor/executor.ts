@@ -267,7 +267,7 @@ export class Executor {
   #createTold (runId: string, attempt: number): () => RecordedStep['told'] {
     let first = firstSeq(attempt)
     return () => {
-      const events = this.options.events.entries(runId).slice(first - firstSeq(attempt)).map(({ event }) => event)
+      const events = this.options.events.entries(runId, first - 1).map(({ event }) => event)
       const told = { first, events }
       first += events.length
       return told

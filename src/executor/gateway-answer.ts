@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
-import { DeltaTemplate } from './delta-template.js'
+import { DeltaTemplate, type DeltaField } from './delta-template.js'
 import { SseParser } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'
 import type { ReportedUsage } from './usage.js'
@@ -50,8 +50,6 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   #retryAfter?: number
   #parser?: SseParser
   #template = new DeltaTemplate()
-  /** Bytes of a stream that were read and not yet looked at. */
-  #unread: Buffer[] = []
   /** The body of an answer that is no stream: an error, or a completion in one piece. */
   #body: Buffer[] = []
   #bodyLength = 0
@@ -62,6 +60,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   #length = 0
   #completion: Completion
   #settled = false
+  #isFlushDue = false
   #abort = () => this.#fail(this.signal.reason)
 
   constructor (
@@ -93,19 +92,24 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   onResponseData (_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#settled) return
     if (!this.#parser) return this.#collect(chunk)
-    this.#unread.push(chunk)
-    this.#scheduleRead()
+    try {
+      this.#read(this.#parser, chunk)
+    } catch (error) {
+      this.#break(error)
+    }
+    this.#scheduleFlush()
   }
 
   onResponseEnd (): void {
     if (this.#settled) return
-    this.#guard(() => {
+    try {
       if (this.#status !== 200) throw this.#statusError()
-      this.#parse()
       if (this.#parser) this.#parser.end()
       else this.#whole(JSON.parse(Buffer.concat(this.#body).toString()))
-    })
-    this.#flush({ last: true })
+    } catch (error) {
+      return this.#break(error)
+    }
+    this.#flush(true)
     if (!this.#sawEnd) return this.#fail(errors.gatewayUnavailable())
     this.#settle(() => this.resolve(this.#completion))
   }
@@ -113,9 +117,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   onResponseError (_: Dispatcher.DispatchController, error: Error): void {
     if (this.#settled) return
     // What arrived before the break is given out before the break is told.
-    this.#guard(() => this.#parse())
-    if (this.#settled) return
-    this.#flush({ last: true })
+    this.#flush(true)
     // Only the usage may have been lost.
     if (this.#sawEnd) return this.#settle(() => this.resolve(this.#completion))
     const timedOut = /Timeout/.test(error.name)
@@ -132,9 +134,12 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     }
   }
 
+  #read (parser: SseParser, bytes: Buffer): void {
+    const start = parser.isBetweenEvents ? this.#template.cut(bytes, this.#takeText) : 0
+    if (start < bytes.length) parser.push(start === 0 ? bytes : bytes.subarray(start))
+  }
+
   #frame (data: string): void {
-    const text = this.#template.read(data)
-    if (text !== undefined) return this.#takeText(text)
     if (data === '[DONE]') {
       this.#sawEnd = true
       return
@@ -144,12 +149,21 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     if (frame?.error) throw this.#frameError(frame.error)
     const choice = frame?.choices?.[0]
     this.#take(choice?.delta, choice?.finish_reason, frame)
-    if (isTextAlone(choice, frame)) this.#template.learn(data, choice.delta.content)
+    const field = onlyTextOf(choice, frame)
+    if (field) this.#template.learn(data, field, choice.delta[field])
   }
 
-  #takeText (text: string): void {
+  /** A text that the template has cut out. */
+  readonly #takeText = (text: string): void => {
     this.#grow(text.length)
-    this.#text += text
+    if (this.#template.field === 'content') this.#text += text
+    else this.#think(text)
+  }
+
+  #think (thought: string): void {
+    // A thought that follows text is told after it.
+    if (this.#text) this.#flush()
+    this.#reasoning += thought
   }
 
   #grow (length: number): void {
@@ -168,11 +182,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     const reasoning = message?.reasoning_content ?? message?.reasoning
     if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
     this.#grow(lengthOf(reasoning) + lengthOf(message?.content))
-    if (typeof reasoning === 'string' && reasoning) {
-      // A thought that follows text is told after it.
-      if (this.#text) this.#flush()
-      this.#reasoning += reasoning
-    }
+    if (typeof reasoning === 'string' && reasoning) this.#think(reasoning)
     if (typeof message?.content === 'string') this.#text += message.content
     if (typeof finishReason === 'string') {
       this.#completion.finishReason = finishReason
@@ -182,41 +192,32 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     if (typeof model === 'string' && model) this.#completion.model = model
   }
 
-  /** undici hands over each HTTP chunk by itself: what one read of the socket brought is looked at together. */
-  #scheduleRead (): void {
-    if (this.#unread.length > 1) return
-    process.nextTick(() => {
-      if (this.#settled) return
-      this.#guard(() => this.#parse())
-      if (!this.#settled) this.#flush()
-    })
+  /** undici hands over each HTTP chunk by itself: what one read of the socket brought is told together. */
+  #scheduleFlush (): void {
+    if (this.#isFlushDue) return
+    this.#isFlushDue = true
+    process.nextTick(this.#flushWhenDue)
   }
 
-  #parse (): void {
-    if (this.#unread.length === 0) return
-    const bytes = this.#unread.length === 1 ? this.#unread[0]! : Buffer.concat(this.#unread)
-    this.#unread = []
-    this.#parser!.push(bytes)
+  readonly #flushWhenDue = (): void => {
+    this.#isFlushDue = false
+    if (!this.#settled) this.#flush()
   }
 
-  /** Half of a surrogate pair waits for its other half, so that every event is text by itself. */
-  #flush ({ last = false } = {}): void {
-    const [reasoning, reasoningRest] = last ? [this.#reasoning, ''] : cutHalfPair(this.#reasoning)
-    const [text, textRest] = last ? [this.#text, ''] : cutHalfPair(this.#text)
-    this.#reasoning = reasoningRest
-    this.#text = textRest
+  /** @param isLast half of a surrogate pair waits for its other half, so that every event is text by itself, unless there is none to come. */
+  #flush (isLast = false): void {
+    const reasoning = isLast ? this.#reasoning : withoutHalfPair(this.#reasoning)
+    const text = isLast ? this.#text : withoutHalfPair(this.#text)
+    this.#reasoning = this.#reasoning.slice(reasoning.length)
+    this.#text = this.#text.slice(text.length)
     if (reasoning) this.sink.reasoning(toStorable(reasoning))
     if (text) this.sink.text(toStorable(text))
   }
 
   /** What a gateway sends that cannot be read is the gateway's failure. */
-  #guard (read: () => void): void {
-    try {
-      read()
-    } catch (error) {
-      this.#flush({ last: true })
-      this.#fail(error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error }))
-    }
+  #break (error: unknown): void {
+    this.#flush(true)
+    this.#fail(error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error }))
   }
 
   #statusError (): Error {
@@ -248,15 +249,17 @@ function lengthOf (text: unknown): number {
   return typeof text === 'string' ? text.length : 0
 }
 
-/** Whether a frame says nothing but a piece of the answer: what is like it is that and no more. */
-function isTextAlone (choice: any, { usage }: { usage?: unknown }): boolean {
-  const { content, reasoning_content: thought, reasoning, tool_calls: calls } = choice?.delta ?? {}
-  return typeof content === 'string' && !thought && !reasoning && !calls && !usage && typeof choice.finish_reason !== 'string'
+/** Which text a frame says, where it says nothing else: what is like it is that and no more. */
+function onlyTextOf (choice: any, { usage }: { usage?: unknown }): DeltaField | undefined {
+  const delta = choice?.delta
+  if (!delta || delta.tool_calls || usage || typeof choice.finish_reason === 'string') return undefined
+  const said = (['content', 'reasoning_content', 'reasoning'] as const).filter(field => delta[field])
+  return said.length === 1 && typeof delta[said[0]!] === 'string' ? said[0] : undefined
 }
 
-function cutHalfPair (text: string): [string, string] {
+function withoutHalfPair (text: string): string {
   const last = text.charCodeAt(text.length - 1)
-  return last >= 0xd800 && last <= 0xdbff ? [text.slice(0, -1), text.slice(-1)] : [text, '']
+  return last >= 0xd800 && last <= 0xdbff ? text.slice(0, -1) : text
 }
 
 function errorOfStatus (status: number, text: string, retryAfter: number | undefined): Error {

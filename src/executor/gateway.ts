@@ -42,10 +42,13 @@ export class Gateway {
     bodyTimeout: SILENCE_TIMEOUT
   })
 
+  readonly #completions: { origin: string, path: string }
   #dialects = new Dialects()
   #discoveredModel?: string
 
-  constructor (private readonly options: GatewayOptions) {}
+  constructor (private readonly options: GatewayOptions) {
+    this.#completions = this.#locate('/chat/completions')
+  }
 
   /**
    * One streamed chat completion.
@@ -95,13 +98,11 @@ export class Gateway {
   }
 
   #post (body: ChatRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
-    const { origin, pathname, search } = new URL(`${this.options.url}/chat/completions`)
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
       const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, reject)
       this.#agent.dispatch({
-        origin,
-        path: pathname + search,
+        ...this.#completions,
         method: 'POST',
         headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
         body: JSON.stringify(body)
@@ -110,8 +111,12 @@ export class Gateway {
   }
 
   #get (path: string, signal: AbortSignal) {
+    return this.#agent.request({ ...this.#locate(path), method: 'GET', headers: this.#headers(), signal })
+  }
+
+  #locate (path: string): { origin: string, path: string } {
     const { origin, pathname, search } = new URL(this.options.url + path)
-    return this.#agent.request({ origin, path: pathname + search, method: 'GET', headers: this.#headers(), signal })
+    return { origin, path: pathname + search }
   }
 
   #headers (): Record<string, string> {

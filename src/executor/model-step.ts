@@ -3,6 +3,7 @@ import type { RunEvent, Usage } from '../schemas.js'
 import type { AgentContext, Progress } from './agent-context.js'
 import type { ModelRequest } from './gateway.js'
 import type { Completion } from './gateway-answer.js'
+import { GrowingText } from './growing-text.js'
 import { rateOf } from './price.js'
 import { withOwnIds } from './tool-calls.js'
 import { measureUsage, NO_USAGE } from './usage.js'
@@ -43,7 +44,7 @@ function mayFallBack (error: ServiceError): boolean {
 async function tryModel (
   request: ModelRequest, nextModel: string | undefined, progress: Progress, context: AgentContext
 ): Promise<Turn> {
-  const before = progress.response
+  const before = progress.text.length
   for (let tries = 1; ; tries++) {
     const step = new StepOutput(request, progress, context)
     const startedAt = performance.now()
@@ -60,7 +61,7 @@ async function tryModel (
       if (context.signal.aborted || (pause === undefined && !fallsBack)) throw error
       const delayMs = Math.round(pause ?? 0)
       context.log('retried', { code: error.code, tries, delayMs, nextModel: fallsBack ? nextModel : undefined })
-      progress.response = before
+      progress.text.truncate(before)
       if (step.firstEvent !== undefined) context.emit({ type: 'rewind', to: step.firstEvent - 1 })
       context.emit({ type: 'retry', code: error.code, delayMs, ...(fallsBack ? { model: nextModel } : {}) })
       if (fallsBack) throw error
@@ -83,7 +84,7 @@ class StepOutput {
   /** The number of the first event with text. */
   firstEvent?: number
   usage = NO_USAGE
-  #reasoning = ''
+  readonly #reasoning = new GrowingText()
   /** Where in the run's response its text begins. */
   readonly #start: number
 
@@ -92,25 +93,25 @@ class StepOutput {
     private readonly progress: Progress,
     private readonly context: AgentContext
   ) {
-    this.#start = progress.response.length
+    this.#start = progress.text.length
   }
 
   /** What it has said. */
-  get content (): string { return this.progress.response.slice(this.#start) }
+  get content (): string { return this.progress.text.slice(this.#start) }
 
   text (content: string): void {
-    this.progress.response += content
+    this.progress.text.append(content)
     this.#tell({ type: 'chunk', content })
   }
 
   reasoning (content: string): void {
-    this.#reasoning += content
+    this.#reasoning.append(content)
     this.#tell({ type: 'reasoning', content })
   }
 
   /** Tokens that were read are used up, whether their try came to its end or not. */
   settle (completion?: Completion): void {
-    const text = this.#reasoning + this.content
+    const text = `${this.#reasoning}${this.content}`
     if (!completion && !text) return
     const calls = completion?.toolCalls ?? []
     const output = calls.length > 0 ? text + JSON.stringify(calls) : text

@@ -56,7 +56,7 @@ function toInput ({ agent, messages, functionResults }: AgentInput): object {
 
 /** What one try says. The log has no end of patience for events, so they are bundled. */
 class Output {
-  readonly #before: string
+  readonly #before: number
   #firstEvent?: number
   #text = ''
   #progress: { fraction?: number, message?: string } = {}
@@ -64,7 +64,7 @@ class Output {
   readonly #progressPacer = new Pacer(() => this.#tellProgress(), 250, 1 / 1_000)
 
   constructor (private readonly run: Progress, private readonly context: PythonContext) {
-    this.#before = run.response
+    this.#before = run.text.length
   }
 
   text (content: string): void {
@@ -94,7 +94,7 @@ class Output {
   takeBack (): void {
     this.#textPacer.stop()
     this.#progressPacer.stop()
-    this.run.response = this.#before
+    this.run.text.truncate(this.#before)
     if (this.#firstEvent !== undefined) this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
     this.context.emit({ type: 'retry', code: errors.pythonFailed.code, delayMs: 0 })
   }
@@ -104,7 +104,7 @@ class Output {
     this.#progressPacer.flush()
     const content = this.#text
     this.#text = ''
-    this.run.response += content
+    this.run.text.append(content)
     this.run.use(NO_USAGE, rateOf(this.context.rates, 'python'), true)
     const seq = this.context.emit({ type: 'chunk', content })
     this.#firstEvent ??= seq

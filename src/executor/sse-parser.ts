@@ -1,35 +1,51 @@
+import { StringDecoder } from 'node:string_decoder'
+
 const MAX_EVENT_LENGTH = 16 * 1024 * 1024
+const LF = 10
+const BYTE_ORDER_MARK = '\ufeff'
 
 /**
  * Reads an event stream (WHATWG HTML 9.2) as its bytes arrive, wherever they are cut: lines end with LF, CR or
  * CRLF, a character may be split over reads, an event over many. Only `data` fields matter to this service.
  */
 export class SseParser {
-  #decoder = new TextDecoder()
+  #decoder = new StringDecoder()
   #rest = ''
   #data: string[] = []
   #length = 0
   /** The last character was a CR, so that a LF now belongs to it. */
   #afterCr = false
+  #last = LF
+  /** Nothing was read yet: a byte order mark may come, which is no part of the first line. */
+  #isAtStart = true
 
   /** @param onData is given the `data` of each event, its lines joined by LF. */
   constructor (private readonly onData: (data: string) => void) {}
 
+  /** Whether the next byte begins an event. */
+  get isBetweenEvents (): boolean {
+    return this.#last === LF && this.#data.length === 0 && this.#rest === ''
+  }
+
   /** @throws {RangeError} when a single event grows past 16 MiB. */
-  push (bytes: Uint8Array): void {
-    this.#read(this.#decoder.decode(bytes, { stream: true }))
+  push (bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#last = bytes[bytes.length - 1]!
+    this.#read(this.#decoder.write(bytes))
   }
 
   /** The stream ended. What lacks its blank line is given out all the same, for servers that forget it; half of a JSON fails where it is read. */
   end (): void {
-    this.#read(this.#decoder.decode())
+    this.#read(this.#decoder.end())
     if (this.#rest) this.#line(this.#rest)
     this.#rest = ''
     this.#dispatch()
   }
 
-  #read (text: string): void {
-    if (text === '') return
+  #read (decoded: string): void {
+    if (decoded === '') return
+    const text = this.#isAtStart && decoded.startsWith(BYTE_ORDER_MARK) ? decoded.slice(1) : decoded
+    this.#isAtStart = false
     const unread = this.#afterCr && text.startsWith('\n') ? text.slice(1) : text
     this.#afterCr = text.endsWith('\r')
     // Only what is new is searched: a long line that comes in many pieces is not read over and over.

@@ -35,13 +35,16 @@ const MAX_TOKEN_LENGTH = 8192
 const JWKS_COOLDOWN = 60_000
 const JWKS_MAX_AGE = 600_000
 const JWKS_FAILURE_PAUSE = 1_000
+/** For how long a token that was verified is known again, and how many are: a signature costs as much as a run's own work. */
+const KNOWN_MS = 30_000
+const MAX_KNOWN = 5_000
 
 interface Claims { sub?: unknown, role?: unknown, iss?: unknown, exp: number }
 interface Header { alg: string, kid?: string }
 interface VerifyOptions { key?: string, algorithms: Array<'HS256' | 'ES256' | 'RS256'> }
 
 async function auth (app: FastifyInstance): Promise<void> {
-  const verifyToken = await createTokenVerifier(app)
+  const verifyToken = remember(await createTokenVerifier(app))
 
   app.decorateRequest('caller', null)
   app.decorate('authenticate', authenticate)
@@ -108,23 +111,37 @@ async function createTokenVerifier (app: FastifyInstance): Promise<(token: strin
   }
 
   return async function verifyToken (token) {
-    const invalid = errors.unauthorized('The access token is not valid.')
-    if (token.length > MAX_TOKEN_LENGTH) throw invalid
+    const invalid = () => errors.unauthorized('The access token is not valid.')
+    if (token.length > MAX_TOKEN_LENGTH) throw invalid()
     let claims: Claims
     try {
       const { header } = app.jwt.decode<{ header: Header }>(token, { complete: true })!
       const options = await optionsFor(header)
-      if (!options) throw invalid
+      if (!options) throw invalid()
       claims = app.jwt.verify<Claims>(token, { ...app.jwt.options.verify, ...options })
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === 'database_unavailable' || code === 'keys_unavailable') throw error
-      throw code === 'FAST_JWT_EXPIRED' ? errors.unauthorized('The access token has expired.') : invalid
+      throw code === 'FAST_JWT_EXPIRED' ? errors.unauthorized('The access token has expired.') : invalid()
     }
     const { sub, role, iss, exp } = claims
     const isOurs = !supabaseUrl || iss === undefined || iss === `${supabaseUrl}/auth/v1`
-    if (typeof sub !== 'string' || !UUID.test(sub) || role !== 'authenticated' || !isOurs) throw invalid
+    if (typeof sub !== 'string' || !UUID.test(sub) || role !== 'authenticated' || !isOurs) throw invalid()
     return { kind: 'user', userId: sub.toLowerCase(), expiresAt: exp * 1000 }
+  }
+}
+
+/** Knows those again who were verified a short while ago, the latest of them, until their tokens end. */
+function remember (verify: (token: string) => Promise<Caller>): (token: string) => Promise<Caller> {
+  const known = new Map<string, { caller: Caller, until: number }>()
+  return async token => {
+    const found = known.get(token)
+    if (found && found.until > Date.now()) return found.caller
+    known.delete(token)
+    const caller = await verify(token)
+    if (known.size >= MAX_KNOWN) known.delete(known.keys().next().value!)
+    known.set(token, { caller, until: Math.min(caller.expiresAt, Date.now() + KNOWN_MS) })
+    return caller
   }
 }
 

@@ -96,8 +96,8 @@ class SseStream implements Reader {
 
   write (entry: Entry): boolean {
     this.#lastWrite = Date.now()
-    if (!this.#socket) return this.raw.write(frameOf(entry, encodeSse, this.#runId))
-    return this.#socket.write(frameOf(entry, encodeSseChunk, this.#runId))
+    if (!this.#socket) return this.raw.write(encodeSse(entry.seq, entry.event))
+    return this.#socket.write(frameOf(entry, encodeSseChunk, this.#runId), 'latin1')
   }
 
   end (): void {

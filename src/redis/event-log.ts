@@ -179,7 +179,7 @@ export class SharedEventLog extends MemoryEventLog {
     const commands: Command[] = []
     const key = streamKey(runId)
     const first = firstSeq(published.attempt)
-    const { json, length } = toValue(this.entries(runId), published.until + 1 - first)
+    const { json, length } = toValue(this.entries(runId, published.until))
     if (length > 0) {
       const until = published.until + length
       // A stream that is there no more is not begun in its middle.
@@ -234,12 +234,12 @@ export class SharedEventLog extends MemoryEventLog {
 /** What is asked of Redis for a run: an entry whose last event is number `until`, or to keep the stream until `expires`. */
 interface Command { readonly published: Published, readonly until?: number, readonly expires?: number }
 
-/** Events from a place in the log on, as many as an entry holds, but one at the least where there is one. */
-function toValue (entries: readonly Entry[], from: number): { json: string, length: number } {
+/** The first of some events, as many as an entry holds, but one at the least where there is one. */
+function toValue (entries: readonly Entry[]): { json: string, length: number } {
   const events: string[] = []
   let size = 0
-  for (let index = from; index < entries.length; index++) {
-    const json = JSON.stringify(entries[index]!.event)
+  for (const { event } of entries) {
+    const json = JSON.stringify(event)
     if (size > 0 && size + json.length > MAX_ENTRY) break
     events.push(json)
     size += json.length

@@ -1,17 +1,21 @@
+import type { Bytes } from '../executor/event-log.js'
 import type { RunEvent } from '../schemas.js'
+import { isPlain, toBytes } from './bytes.js'
 
 /** A run's event as a frame of `text/event-stream`; its number is the frame's id, from which a reader can resume. */
 export function encodeSse (seq: number, event: RunEvent): string {
-  return `id: ${seq}\ndata: ${JSON.stringify(event)}\n\n`
+  return `id: ${seq}\ndata: ${toJson(event)}\n\n`
 }
 
 /** The same as a chunk of HTTP's chunked transfer coding (RFC 9112, 7.1), which goes to a socket in one piece. */
-export function encodeSseChunk (seq: number, event: RunEvent): string {
-  return toChunk(encodeSse(seq, event))
+export function encodeSseChunk (seq: number, event: RunEvent): Bytes {
+  const frame = encodeSse(seq, event)
+  return toBytes(`${Buffer.byteLength(frame).toString(16)}\r\n${frame}\r\n`)
 }
 
-function toChunk (text: string): string {
-  return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
+/** Nearly all events are texts in which JSON has nothing to escape. */
+function toJson (event: RunEvent): string {
+  return event.type === 'chunk' && isPlain(event.content) ? `{"type":"chunk","content":"${event.content}"}` : JSON.stringify(event)
 }
 
 /** The last frame of a stream whose run has ended. */

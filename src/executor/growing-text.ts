@@ -1,0 +1,59 @@
+const NOTHING = Buffer.alloc(0)
+const FIRST_BYTES = 256
+/** UTF-8 needs no more of them for a UTF-16 unit. */
+const MAX_BYTES_A_UNIT = 3
+
+/**
+ * A text that grows by small pieces, as UTF-8 in one block. A string for each piece would be copied and looked at by the
+ * garbage collector for as long as the text is kept, which costs more than the piece itself did.
+ */
+export class GrowingText {
+  #bytes = NOTHING
+  #used = 0
+  #length = 0
+  /** The text as it is, while somebody reads it piece by piece. */
+  #whole: string | undefined
+
+  /** In UTF-16 units, as of a string. */
+  get length (): number { return this.#length }
+
+  /** What it takes of memory. */
+  get size (): number { return this.#bytes.length }
+
+  /** @param piece well-formed: half of a surrogate pair would become U+FFFD. */
+  append (piece: string): void {
+    const most = this.#used + piece.length * MAX_BYTES_A_UNIT
+    if (most > this.#bytes.length) this.#grow(most)
+    this.#used += this.#bytes.write(piece, this.#used)
+    this.#length += piece.length
+    this.#whole = undefined
+  }
+
+  /** The units from one place to another. */
+  slice (from: number, to = this.#length): string {
+    return this.toString().slice(from, to)
+  }
+
+  /** Takes back all but the first so many units. */
+  truncate (length: number): void {
+    if (length >= this.#length) return
+    this.#used = Buffer.byteLength(this.slice(0, length))
+    this.#length = length
+    this.#whole = undefined
+  }
+
+  toString (): string {
+    if (this.#whole === undefined) {
+      this.#whole = this.#bytes.toString('utf8', 0, this.#used)
+      // Who reads it piece by piece does so at once.
+      queueMicrotask(() => { this.#whole = undefined })
+    }
+    return this.#whole
+  }
+
+  #grow (least: number): void {
+    const bytes = Buffer.allocUnsafe(Math.max(FIRST_BYTES, this.#bytes.length * 2, least))
+    this.#bytes.copy(bytes, 0, 0, this.#used)
+    this.#bytes = bytes
+  }
+}
