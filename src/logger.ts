@@ -1,7 +1,7 @@
 import { destination, pino, stdSerializers, stdTimeFunctions, type DestinationStream, type Logger } from 'pino'
 
 /** A write a line would cost a run more than all else of its log: lines wait for so many bytes, and so many milliseconds at the most. */
-const BATCH = { minLength: 16_384, periodicFlush: 50 }
+const BATCH = { minLength: 8192, periodicFlush: 50 }
 
 /**
  * One JSON line each, with `level` as a word and the text in `message`, as Railway reads them. Requests are described
