@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { follow, frameOf } from '../src/executor/event-log.js'
 import { MemoryEventLog } from '../src/executor/event-log-memory.js'
 import type { RunEvent } from '../src/schemas.js'
+import { toTextFrame } from '../src/streams/bytes.js'
 import { encodeSocket } from '../src/streams/socket.js'
 import { encodeSse } from '../src/streams/sse.js'
 import { chunk, DONE, read, testEventLog } from './event-log-contract.js'
@@ -32,8 +33,8 @@ t.test('an event is encoded once in each format for all its readers', async t =>
   t.equal(encoded, 2)
   t.equal(frames.length, 12)
   t.strictSame(new Set(frames), new Set([
-    '{"type":"agent_chunk","content":"1","runId":"a","seq":1}', 'id: 1\ndata: {"type":"chunk","content":"1"}\n\n',
-    '{"type":"agent_chunk","content":"2","runId":"a","seq":2}', 'id: 2\ndata: {"type":"chunk","content":"2"}\n\n'
+    String(toTextFrame('{"type":"agent_chunk","content":"1","runId":"a","seq":1}')), 'id: 1\ndata: {"type":"chunk","content":"1"}\n\n',
+    String(toTextFrame('{"type":"agent_chunk","content":"2","runId":"a","seq":2}')), 'id: 2\ndata: {"type":"chunk","content":"2"}\n\n'
   ]))
 })
 

@@ -1,4 +1,6 @@
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { Agent, request as httpRequest } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { delta, ending, hang, openStream, refuse, say, USAGE } from './doubles/gateway.js'
@@ -22,6 +24,20 @@ t.test('executing an agent', async t => {
     t.match(last, { usage: { promptTokens: USAGE.prompt_tokens, completionTokens: 5, totalTokens: 15, estimated: false } })
     t.same(told.events.map(({ seq }) => seq), told.events.map((_, index) => index + 1), 'seq counts up by one from 1')
     t.ok(told.raw.endsWith('data: [DONE]\n\n'))
+  })
+
+  t.test('a connection takes the next request when its stream has ended', async t => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    t.teardown(() => agent.destroy())
+    const sockets = new Set<Socket>()
+    for (let number = 0; number < 3; number++) {
+      const asking = httpRequest(`${service.url}/api/agent/execute`, { agent, method: 'POST', headers: { ...await bearer(), 'content-type': 'application/json' } })
+      asking.end(JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] }))
+      const [response] = await once(asking, 'response')
+      sockets.add(response.socket)
+      t.equal(textOf(parseStream(await text(response))), 'Hello world')
+    }
+    t.equal(sockets.size, 1)
   })
 
   t.test('answers in one piece where the caller does not want a stream', async t => {

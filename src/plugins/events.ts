@@ -106,7 +106,9 @@ class SseStream implements Reader {
 
   /** The connection ends and the run does not. */
   lost (after: number): void {
-    this.raw.end(encodeReconnect(after))
+    const { socket } = this.raw
+    // Kept alive it would keep the server from closing.
+    this.raw.end(encodeReconnect(after), () => { socket?.end() })
   }
 
   beat (now: number): void {

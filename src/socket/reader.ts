@@ -1,5 +1,6 @@
+import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
-import { frameOf, type Entry, type Reader } from '../executor/event-log.js'
+import { frameOf, type Bytes, type Entry, type Reader } from '../executor/event-log.js'
 import { answersRequest, encodeReconnect, encodeSocket, encodeSocketFor } from '../streams/socket.js'
 
 /** Bytes that a slow client may leave unread before its runs wait. */
@@ -15,6 +16,8 @@ export class SocketReader implements Reader {
 
   constructor (
     private readonly socket: WebSocket,
+    /** What the socket's frames go through: those of a run's events are made here, once for all their readers. */
+    private readonly connection: Writable,
     private readonly runId: string,
     requestId: string | undefined,
     private readonly on: ReaderEvents
@@ -36,9 +39,12 @@ export class SocketReader implements Reader {
     return sent.every(Boolean)
   }
 
-  #send (frame: Buffer | string): boolean {
+  #send (frame: Bytes): boolean {
+    // After its goodbye nothing follows.
+    if (this.socket.readyState !== this.socket.OPEN) return true
     const hasRoom = this.socket.bufferedAmount + frame.length < HIGH_WATER
-    this.socket.send(frame, { binary: false }, hasRoom ? undefined : error => { if (!error) this.on.drained() })
+    if (hasRoom) this.connection.write(frame, 'latin1')
+    else this.connection.write(frame, 'latin1', error => { if (!error) this.on.drained() })
     return hasRoom
   }
 

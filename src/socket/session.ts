@@ -151,7 +151,7 @@ export class SocketSession implements Session {
     if (this.socket.readyState !== this.socket.OPEN) return
     this.#followed.get(runId)?.follower.stop()
     this.#followed.delete(runId)
-    const reader = new SocketReader(this.socket, runId, requestId, {
+    const reader = new SocketReader(this.socket, this.request.raw.socket, runId, requestId, {
       drained: () => { for (const { follower } of [...this.#followed.values()]) follower.resume() },
       ended: () => { this.#followed.delete(runId) }
     })

@@ -1,4 +1,6 @@
+import type { Bytes } from '../executor/event-log.js'
 import type { RunEvent } from '../schemas.js'
+import { isPlain, toTextFrame } from './bytes.js'
 
 const TYPES: Record<RunEvent['type'], string> = {
   queued: 'agent_queued',
@@ -16,15 +18,22 @@ const TYPES: Record<RunEvent['type'], string> = {
   cancelled: 'agent_cancelled'
 }
 
-/** A run's event as a message of `/ws`; several runs share a connection, so each message names its run. */
-export function encodeSocket (seq: number, event: RunEvent, runId: string): string {
-  return JSON.stringify({ ...event, type: TYPES[event.type], runId, seq })
+/** A run's event as a message of `/ws`, a frame; several runs share a connection, so each message names its run. */
+export function encodeSocket (seq: number, event: RunEvent, runId: string): Bytes {
+  return toTextFrame(toJson(seq, event, runId))
+}
+
+/** Nearly all events are texts in which JSON has nothing to escape. */
+function toJson (seq: number, event: RunEvent, runId: string): string {
+  return event.type === 'chunk' && isPlain(event.content)
+    ? `{"type":"${TYPES.chunk}","content":"${event.content}","runId":"${runId}","seq":${seq}}`
+    : JSON.stringify({ ...event, type: TYPES[event.type], runId, seq })
 }
 
 /** The same for the client that asked for the run by a name of its own. */
 export function encodeSocketFor (requestId: string) {
-  return (seq: number, event: RunEvent, runId: string): string =>
-    JSON.stringify({ ...event, type: TYPES[event.type], runId, seq, requestId })
+  return (seq: number, event: RunEvent, runId: string): Bytes =>
+    toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq, requestId }))
 }
 
 /** The run goes on elsewhere, or there was no more room for it here: to be resumed from `after`. */

@@ -1,16 +1,15 @@
 import type { Bytes } from '../executor/event-log.js'
 import type { RunEvent } from '../schemas.js'
-import { isPlain, toBytes } from './bytes.js'
+import { isPlain, toHttpChunk } from './bytes.js'
 
 /** A run's event as a frame of `text/event-stream`; its number is the frame's id, from which a reader can resume. */
 export function encodeSse (seq: number, event: RunEvent): string {
   return `id: ${seq}\ndata: ${toJson(event)}\n\n`
 }
 
-/** The same as a chunk of HTTP's chunked transfer coding (RFC 9112, 7.1), which goes to a socket in one piece. */
+/** The same as a chunk of HTTP's chunked transfer coding. */
 export function encodeSseChunk (seq: number, event: RunEvent): Bytes {
-  const frame = encodeSse(seq, event)
-  return toBytes(`${Buffer.byteLength(frame).toString(16)}\r\n${frame}\r\n`)
+  return toHttpChunk(encodeSse(seq, event))
 }
 
 /** Nearly all events are texts in which JSON has nothing to escape. */
@@ -32,7 +31,5 @@ export function encodeReconnect (after: number): string {
 export const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-  // An open stream would keep the server from closing.
-  connection: 'close'
+  'x-accel-buffering': 'no'
 }
