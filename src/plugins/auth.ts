@@ -2,7 +2,6 @@ import { createHash, KeyObject, randomBytes, timingSafeEqual } from 'node:crypto
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { createRemoteJWKSet } from 'jose'
 import { readJwtSecret } from '../access-token.js'
 import { errors, ServiceError } from '../errors.js'
 
@@ -93,7 +92,7 @@ function credentialsOf ({ headers }: FastifyRequest): string {
 async function createTokenVerifier (app: FastifyInstance): Promise<(token: string) => Promise<Caller>> {
   const { supabaseUrl } = app.config
   const secret = await readJwtSecret(app.config)
-  const publicKey = supabaseUrl ? createKeyFinder(`${supabaseUrl}/auth/v1/.well-known/jwks.json`) : undefined
+  const publicKey = supabaseUrl ? await createKeyFinder(`${supabaseUrl}/auth/v1/.well-known/jwks.json`) : undefined
   await app.register(fastifyJwt, {
     // Without a secret HS256 is refused below; the plugin wants one nevertheless.
     secret: secret ?? randomBytes(32).toString('hex'),
@@ -129,7 +128,8 @@ async function createTokenVerifier (app: FastifyInstance): Promise<(token: strin
 }
 
 /** Finds a project's public key as PEM. jose fetches, caches and bounds how often it asks. */
-function createKeyFinder (url: string): (alg: string, kid?: string) => Promise<string> {
+async function createKeyFinder (url: string): Promise<(alg: string, kid?: string) => Promise<string>> {
+  const { createRemoteJWKSet } = await import('jose')
   const findKey = createRemoteJWKSet(new URL(url), { cooldownDuration: JWKS_COOLDOWN, cacheMaxAge: JWKS_MAX_AGE })
   const exported = new Map<string, string>()
   let failedAt = -Infinity
