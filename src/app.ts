@@ -29,7 +29,7 @@ import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
-import { validatorCompiler } from './validation.js'
+import { serializerCompiler, validatorCompiler } from './validation.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -98,6 +98,7 @@ function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance 
     clientErrorHandler: answerClientError
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
   app.addHook('preValidation', async request => refuseDeepNesting(request.body))
   app.decorate('config', config)
   app.decorate('owner', crypto.randomUUID())
