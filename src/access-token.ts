@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SignJWT } from 'jose'
 import type { Config } from './config.js'
 import { createWhole } from './files.js'
 
@@ -24,7 +23,8 @@ export async function readJwtSecret (config: Config): Promise<string | undefined
 }
 
 /** An access token as Supabase's auth server would sign it for a user. */
-export function signAccessToken (secret: string, userId: string, lifetime = '12h'): Promise<string> {
+export async function signAccessToken (secret: string, userId: string, lifetime = '12h'): Promise<string> {
+  const { SignJWT } = await import('jose')
   return new SignJWT({ role: 'authenticated' })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setSubject(userId)

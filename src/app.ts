@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { require } from './commonjs.js'
 import type { Config } from './config.js'
 import { refuseDeepNesting } from './nesting.js'
 import admin from './plugins/admin.js'
@@ -29,7 +30,9 @@ import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
-import { validatorCompiler } from './validation.js'
+import { serializerCompiler, validatorCompiler } from './validation.js'
+
+const { fastify: Fastify, LogController } = require('fastify') as typeof import('fastify')
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -98,6 +101,7 @@ function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance 
     clientErrorHandler: answerClientError
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
   app.addHook('preValidation', async request => refuseDeepNesting(request.body))
   app.decorate('config', config)
   app.decorate('owner', crypto.randomUUID())

@@ -1,5 +1,7 @@
-import { envSchema } from 'env-schema'
+import { readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
 import { Type, type Static } from '@sinclair/typebox'
+import { Ajv, type ErrorObject } from 'ajv'
 import {
   checkUrl, judgeRedisUrl, readCertificate, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash, type PrivateHost
 } from './config-values.js'
@@ -44,6 +46,10 @@ const Environment = Type.Object({
   SSE_MAX_SECONDS: Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 })
 })
 type Environment = Static<typeof Environment>
+
+// Used once: neither is the schema held against the one of schemas, nor is time spent on its code being short.
+const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
+  .compile<Environment>(Environment)
 
 export const DEFAULT_GATEWAY_URL = 'https://ai.gateway.lovable.dev/v1'
 export const DEFAULT_MODEL = 'google/gemini-2.5-flash'
@@ -122,7 +128,7 @@ export class ConfigError extends Error {
  * @throws {ConfigError} naming every problem at once.
  */
 export function loadConfig (): Config {
-  return parseConfig(envSchema<NodeJS.ProcessEnv>({ schema: { type: 'object', properties: { ...anyVariable(), PATH: { type: 'string' } } }, dotenv: true }))
+  return parseConfig({ ...readEnvFile(), ...process.env })
 }
 
 /** The same from a plain object; where a variable is blank it counts as not set. */
@@ -140,27 +146,27 @@ export function parseConfig (variables: NodeJS.ProcessEnv): Config {
   return Object.freeze(config)
 }
 
-function anyVariable (): Record<string, object> {
-  return Object.fromEntries(Object.keys(Environment.properties).map(name => [name, { type: 'string' }]))
-}
-
-function readVariables (set: object, problems: string[]): Environment | undefined {
+function readEnvFile (): NodeJS.ProcessEnv {
   try {
-    // A fresh copy: env-schema marks the schema it is given.
-    return envSchema<Environment>({ schema: { ...Environment }, data: { ...set }, env: false })
+    return parseEnv(readFileSync('.env', 'utf8'))
   } catch (error) {
-    problems.push(...describe((error as { errors: SchemaError[] }).errors))
-    // What needs no value of the malformed ones is checked all the same, so that nothing has to be mended twice.
-    const malformed = new Set(problems.map(problem => problem.split(' ')[0]))
-    const rest = Object.fromEntries(Object.entries(set).filter(([name]) => !malformed.has(name)))
-    compose(envSchema<Environment>({ schema: { ...Environment }, data: rest, env: false }), problems)
-    return undefined
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
+    throw error
   }
 }
 
-interface SchemaError { instancePath: string, keyword: string, message?: string }
+function readVariables (set: object, problems: string[]): Environment | undefined {
+  // Copies: values are converted, and defaults added, where they stand.
+  const env = { ...set }
+  if (fits(env)) return env
+  problems.push(...describe(fits.errors!))
+  // What needs no value of the malformed ones is checked all the same, so that nothing has to be mended twice.
+  const malformed = new Set(problems.map(problem => problem.split(' ')[0]))
+  const rest = Object.fromEntries(Object.entries(set).filter(([name]) => !malformed.has(name)))
+  if (fits(rest)) compose(rest, problems)
+}
 
-function describe (errors: SchemaError[]): string[] {
+function describe (errors: ErrorObject[]): string[] {
   const lines = errors
     .filter(error => error.keyword !== 'const')
     .map(({ instancePath, keyword, message }) => {

@@ -1,9 +1,7 @@
 import type { DatabaseConfig } from '../config.js'
 import { readConnectionUrl } from './connection-url.js'
-import { openEmbedded } from './embedded.js'
 import type { Database } from './port.js'
-import { connectPostgres, type PostgresOptions } from './postgres.js'
-import { connectSupabase } from './supabase.js'
+import type { PostgresOptions } from './postgres.js'
 
 export interface Opened {
   database: Database
@@ -12,19 +10,26 @@ export interface Opened {
 }
 
 /**
- * Opens the database that is configured, whether it answers or not.
+ * Opens the database that is configured, whether it answers or not; the drivers of the others are not loaded.
  * @throws {UnfitDatabaseError} where its URL makes no sense, {DirectoryLockedError} where another process has it.
  */
 export async function openDatabase (config: DatabaseConfig, hooks: Pick<PostgresOptions, 'onBroken' | 'onTransactionPooler'> = {}): Promise<Opened> {
   switch (config.kind) {
     case 'postgres': {
+      const { connectPostgres } = await import('./postgres.js')
       const { description } = readConnectionUrl(config.url, config.ca)
       return {
         database: connectPostgres({ ...config, ...hooks }),
         description: `PostgreSQL by SUPABASE_DB_URL, ${description}, at most ${config.maxConnections + 1} connections`
       }
     }
-    case 'supabase': return { database: connectSupabase(config.url, config.serviceRoleKey), description: 'Supabase by SUPABASE_URL' }
-    case 'embedded': return { database: await openEmbedded(config.dataDir), description: 'embedded PostgreSQL' }
+    case 'supabase': {
+      const { connectSupabase } = await import('./supabase.js')
+      return { database: connectSupabase(config.url, config.serviceRoleKey), description: 'Supabase by SUPABASE_URL' }
+    }
+    case 'embedded': {
+      const { openEmbedded } = await import('./embedded.js')
+      return { database: await openEmbedded(config.dataDir), description: 'embedded PostgreSQL' }
+    }
   }
 }

@@ -22,19 +22,23 @@ const SILENCE_MS = 60_000
 
 /** Workers for code in Python: started when they are needed, kept, and replaced. Whose jobs wait are served in turn by user. */
 export class PythonPool {
-  /** The Python that was found, or why none was. */
-  readonly found: Promise<FoundPython>
   readonly #env: Record<string, string>
   readonly #queue: Slots
   readonly #workers = new Set<PythonWorker>()
+  #found: Promise<FoundPython> | undefined
   #idle: PythonWorker[] = []
   #isClosed = false
 
   constructor (private readonly options: PythonPoolOptions) {
-    const { command, searchPath, workers } = options
+    const { searchPath, workers } = options
     this.#env = bareEnvironment(searchPath)
-    this.found = detectPython(command, this.#env)
     this.#queue = new Slots({ maxConcurrent: workers, maxPerUser: workers, maxWaiting: Infinity })
+  }
+
+  /** The Python that is there, or why there is none; looked for once, when somebody first wants to know. */
+  get found (): Promise<FoundPython> {
+    this.#found ??= detectPython(this.options.command, this.#env)
+    return this.#found
   }
 
   async isAvailable (): Promise<boolean> {

@@ -1,10 +1,11 @@
 import { createHash, KeyObject, randomBytes, timingSafeEqual } from 'node:crypto'
-import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { createRemoteJWKSet } from 'jose'
 import { readJwtSecret } from '../access-token.js'
+import { require } from '../commonjs.js'
 import { errors, ServiceError } from '../errors.js'
+
+const { fastifyJwt } = require('@fastify/jwt') as typeof import('@fastify/jwt')
 
 /** On whose behalf a request is made. */
 export interface Caller {
@@ -96,7 +97,7 @@ function credentialsOf ({ headers }: FastifyRequest): string {
 async function createTokenVerifier (app: FastifyInstance): Promise<(token: string) => Promise<Caller>> {
   const { supabaseUrl } = app.config
   const secret = await readJwtSecret(app.config)
-  const publicKey = supabaseUrl ? createKeyFinder(`${supabaseUrl}/auth/v1/.well-known/jwks.json`) : undefined
+  const publicKey = supabaseUrl ? await createKeyFinder(`${supabaseUrl}/auth/v1/.well-known/jwks.json`) : undefined
   await app.register(fastifyJwt, {
     // Without a secret HS256 is refused below; the plugin wants one nevertheless.
     secret: secret ?? randomBytes(32).toString('hex'),
@@ -146,7 +147,8 @@ function remember (verify: (token: string) => Promise<Caller>): (token: string) 
 }
 
 /** Finds a project's public key as PEM. jose fetches, caches and bounds how often it asks. */
-function createKeyFinder (url: string): (alg: string, kid?: string) => Promise<string> {
+async function createKeyFinder (url: string): Promise<(alg: string, kid?: string) => Promise<string>> {
+  const { createRemoteJWKSet } = await import('jose')
   const findKey = createRemoteJWKSet(new URL(url), { cooldownDuration: JWKS_COOLDOWN, cacheMaxAge: JWKS_MAX_AGE })
   const exported = new Map<string, string>()
   let failedAt = -Infinity

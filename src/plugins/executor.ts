@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import { startDemoModel } from '../demo/demo-model.js'
 import { errors, ServiceError } from '../errors.js'
 import { Executor, type RunStore } from '../executor/executor.js'
 import { Gateway } from '../executor/gateway.js'
@@ -64,6 +63,7 @@ async function executor (app: FastifyInstance): Promise<void> {
 async function findGateway (app: FastifyInstance): Promise<{ url: string, key?: string }> {
   const { gateway } = app.config
   if (gateway.kind === 'remote') return gateway
+  const { startDemoModel } = await import('../demo/demo-model.js')
   const demo = await startDemoModel()
   app.addHook('onClose', () => demo.close())
   app.log.info('no AI gateway is configured: the built-in demo model answers')

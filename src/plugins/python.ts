@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
+import type { FoundPython } from '../executor/python-detect.js'
 import { PythonPool } from '../executor/python-pool.js'
 
 declare module 'fastify' {
@@ -23,12 +24,14 @@ async function python (app: FastifyInstance): Promise<void> {
   })
   app.addHook('onClose', () => pool.close())
 
-  // Nothing waits for it until somebody wants to know.
-  pool.found.then(found => {
+  // Nobody waits for it, and a start that shares its CPU with an interpreter's would take longer.
+  app.addHook('onListen', async () => { pool.found.then(tell) })
+
+  function tell (found: FoundPython): void {
     if ('path' in found) app.log.debug(found, 'agents in Python can be run')
     else if (isChosen) app.log.warn(`agents in Python cannot be run: PYTHON_BIN: ${found.why}`)
     else app.log.info(`agents in Python cannot be run: ${found.why}`)
-  })
+  }
 }
 
 export default fp(python, { name: 'python' })

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import type { RedisLink } from '../redis/link.js'
 import { Deliveries } from '../schedules/deliveries.js'
 import { Scheduler } from '../schedules/scheduler.js'
-import { LocalTimer, type Timed, type Timer } from '../schedules/timer.js'
-import { openBullTimer } from '../schedules/timer-bullmq.js'
-import type { Timing } from '../schedules/times.js'
+import { LocalTimer, type OnDue, type Timed, type Timer } from '../schedules/timer.js'
+import type { Timing } from '../schedules/timing.js'
 import { repeat } from './repeat.js'
 
 declare module 'fastify' {
@@ -45,7 +45,7 @@ async function schedules (app: FastifyInstance): Promise<void> {
   const scheduler = new Scheduler({ database, begin: request => app.runs.begin(request), log: tell })
   const deliveries = new Deliveries({ database, outbound: app.outbound, secret: config.webhookSecret, log: tell })
   const local = new LocalTimer(fire)
-  const shared: Timer | undefined = link && await openBullTimer(link.commands, link.connect(), fire)
+  const shared: Timer | undefined = link && await openShared(link, fire)
   let nextShare = 0
   app.decorate('schedules', { look: async () => { await Promise.all([look(), takeUp(), deliveries.look()]) } })
 
@@ -103,6 +103,12 @@ async function schedules (app: FastifyInstance): Promise<void> {
       throw err
     }
   }
+}
+
+/** Loaded with Redis, for it brings the library of cron expressions along. */
+async function openShared (link: RedisLink, onDue: OnDue): Promise<Timer> {
+  const { openBullTimer } = await import('../schedules/timer-bullmq.js')
+  return openBullTimer(link.commands, link.connect(), onDue)
 }
 
 /** By this process's clock. @param late how many milliseconds after the time that they are due. */

@@ -4,7 +4,7 @@ import { PAUSES, tryDelivery, wordsOf, type Outcome } from '../executor/tools/de
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound.js'
 import { isSent, makeOutputRequest, type Output } from './output.js'
 import { fillPrompt } from './schedule.js'
-import { ScheduleFault } from './times.js'
+import { ScheduleFault } from './timing.js'
 
 export interface DeliveriesOptions {
   database: Pick<Database, 'call'>

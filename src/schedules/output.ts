@@ -6,7 +6,7 @@ import { firstHop } from '../executor/tools/redirect.js'
 import { fillJson, type Values } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
 import { makeWebhook, requestOf } from '../executor/tools/webhook-call.js'
-import { ScheduleFault } from './times.js'
+import { ScheduleFault } from './timing.js'
 
 /** Where the results of a schedule go, as its user says. */
 export interface OutputPlace {

@@ -2,7 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Database } from '../database/port.js'
 import { ServiceError } from '../errors.js'
 import { checkSchedule, fillPrompt, type Schedule } from './schedule.js'
-import { catchUp, nextTime, ScheduleFault } from './times.js'
+import { ScheduleFault } from './timing.js'
+
+/** The library for cron expressions is loaded where there are schedules. */
+const loadTimes = () => import('./times.js')
 
 /** A firing whose run has not begun yet. Times are ISO, by the database's clock. */
 export interface Firing { id: string, scheduleId: string, userId: string, agentId: string, content: string, startedAt: string, now: string }
@@ -41,6 +44,7 @@ export class Scheduler {
   /** Computes when new and edited schedules are due next. */
   async plan (ids: string[]): Promise<void> {
     const { schedules } = await this.#read(ids)
+    const { nextTime } = await loadTimes()
     let left = PLAN_MS
     for (const schedule of schedules) {
       if (left <= 0 || this.#closing.signal.aborted) return
@@ -86,6 +90,7 @@ export class Scheduler {
   async #fire (schedule: Schedule, now: Date): Promise<void> {
     const since = schedule.nextRunAt!
     const due = new Date(since)
+    const { catchUp } = await loadTimes()
     const made = await this.#attempt(schedule, since, () => {
       checkSchedule(schedule)
       const times = catchUp(schedule, due, now)

@@ -3,7 +3,8 @@ import type { JobSchedulerJson, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { PREFIX } from '../redis/keys.js'
 import type { OnDue, Timed, Timer } from './timer.js'
-import { patternOf, zoneOf } from './times.js'
+import { patternOf } from './times.js'
+import { zoneOf } from './timing.js'
 
 const QUEUE = 'schedules'
 /** Schedules that are due at the same moment: each takes some calls of the database. */

@@ -1,4 +1,4 @@
-import type { Timing } from './times.js'
+import type { Timing } from './timing.js'
 
 /** A schedule, and when it is due next: milliseconds by this process's clock. */
 export interface Timed extends Timing { at: number }

@@ -1,13 +1,7 @@
 import { CronDate, CronExpressionParser, type CronExpression } from 'cron-parser'
 import { runBounded } from '../executor/tools/bounded.js'
+import { MAX_CRON, ScheduleFault, shown, zoneOf, type Timing } from './timing.js'
 
-/** When a schedule is due, as its user says it; what is no such thing is a ScheduleFault. */
-export interface Timing { id: string, cron: string | null, timezone: string | null }
-
-/** There is something wrong with a schedule, that its user has to mend; the sentence is for them. */
-export class ScheduleFault extends Error {}
-
-const MAX_CRON = 200
 /** Of what an expression may take to compute: one that never comes to a time is searched for it over decades. */
 const COMPUTE_MS = 1_000
 /** Clocks are put back by an hour at the most, somewhere on the hour of a night. */
@@ -39,16 +33,6 @@ export function catchUp (timing: Timing, due: Date, now: Date): { latest: Date, 
 /** The same expression for those who do not know the schedule: nothing in it depends on its id. @throws {ScheduleFault} */
 export function patternOf (timing: Timing): string {
   return parse(timing, new Date()).stringify(true)
-}
-
-/** Null, blank and `UTC` are one. @throws {ScheduleFault} */
-export function zoneOf ({ timezone }: Pick<Timing, 'timezone'>): string {
-  const zone = timezone?.trim() || 'UTC'
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone
-  } catch {
-    throw new ScheduleFault(`${shown(zone)} is no time zone: it takes a name such as Europe/Berlin.`)
-  }
 }
 
 function latestTime (timing: Timing, now: Date): Date {
@@ -100,8 +84,4 @@ function compute<T> (timing: Timing, job: () => T): T {
   } catch {
     throw new ScheduleFault(`The cron expression ${shown(timing.cron ?? '')} never comes to a time.`)
   }
-}
-
-function shown (text: string): string {
-  return JSON.stringify(text.slice(0, MAX_CRON))
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { catchUp, nextTime, patternOf, ScheduleFault, zoneOf } from '../../src/schedules/times.js'
+import { catchUp, nextTime, patternOf } from '../../src/schedules/times.js'
+import { ScheduleFault, zoneOf } from '../../src/schedules/timing.js'
 
 const ID = 'c0000000-0000-4000-8000-000000000001'
 

@@ -1,5 +1,8 @@
 import { isIP } from 'node:net'
-import ipaddr from 'ipaddr.js'
+import type { IPv4, IPv6 } from 'ipaddr.js'
+import { require } from '../../commonjs.js'
+
+const ipaddr = require('ipaddr.js') as typeof import('ipaddr.js')
 
 /** A host that is not public and may be reached all the same: a name, an address, or a range of `bits`; on all ports unless one is named. */
 export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }
@@ -22,7 +25,7 @@ export function isPublic (address: string): boolean {
   return isGlobal && range === 'unicast'
 }
 
-function isPublicV4 (address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+function isPublicV4 (address: IPv4 | IPv6): boolean {
   return address.range() === 'unicast'
 }
 
