@@ -39,16 +39,21 @@ end $$;
 -- What of an agent a run is made from.
 create or replace function public.agent_json(a public.agents) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_functions jsonb := '[]';
 begin
-  return jsonb_build_object(
-    'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
-    'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base, 'executor', a.executor, 'entrypoint', a.entrypoint,
-    'maxSteps', a.max_steps,
-    'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
+  if exists (select from public.agent_functions where agent_id = a.id) then
+    select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
         'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
         'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
         order by f.execution_order, f.name), '[]')
-      from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true)));
+      into v_functions
+      from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true);
+  end if;
+  return jsonb_build_object(
+    'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
+    'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base, 'executor', a.executor, 'entrypoint', a.entrypoint,
+    'maxSteps', a.max_steps, 'functions', v_functions);
 end $$;
 
 -- --- Rates -----------------------------------------------------------------------------------------------------------
@@ -82,9 +87,10 @@ begin
   if p_agent ->> 'executor' = 'python' then
     return (p_rate ->> 'perRun')::integer;
   end if;
-  if jsonb_array_length(p_agent -> 'functions') > 0 and exists (
-      select from jsonb_array_elements(p_agent -> 'functions') f where f -> 'config' ? 'parameters' or f ->> 'type' = 'mcp') then
-    v_steps := coalesce((p_agent ->> 'maxSteps')::integer, 16);
+  if jsonb_array_length(p_agent -> 'functions') > 0 then
+    if exists (select from jsonb_array_elements(p_agent -> 'functions') f where f -> 'config' ? 'parameters' or f ->> 'type' = 'mcp') then
+      v_steps := coalesce((p_agent ->> 'maxSteps')::integer, 16);
+    end if;
   end if;
   return (p_rate ->> 'perRun')::integer + least(1000000, ceil((p_rate ->> 'perThousandTokens')::numeric
     * coalesce((p_agent ->> 'maxTokens')::integer, 1000) / 1000 * v_steps))::integer;
