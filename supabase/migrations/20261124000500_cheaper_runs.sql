@@ -5,13 +5,7 @@
 -- for the session. So the functions that every run calls are in PL/pgSQL, ask the tables as seldom as they can, and say
 -- the rest as plain expressions.
 
--- --- A run and its agent as JSON -------------------------------------------------------------------------------------
-
-create or replace function public.iso_time(p_time timestamptz) returns text
-language plpgsql immutable set search_path = '' as $$
-begin
-  return to_char(p_time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
-end $$;
+-- --- A run as JSON ----------------------------------------------------------------------------------------------------
 
 -- As iso_time writes the times, whose call would take longer than its work.
 create or replace function public.run_json(r public.agent_runs) returns jsonb
@@ -34,26 +28,6 @@ begin
     'startedAt', to_char(r.started_at at time zone 'utc', v_iso),
     'finishedAt', to_char(r.finished_at at time zone 'utc', v_iso))
     || case when r.is_cached then '{"cached": true}'::jsonb else '{}' end;
-end $$;
-
--- What of an agent a run is made from.
-create or replace function public.agent_json(a public.agents) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
-declare
-  v_functions jsonb := '[]';
-begin
-  if exists (select from public.agent_functions where agent_id = a.id) then
-    select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
-        'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
-        'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
-        order by f.execution_order, f.name), '[]')
-      into v_functions
-      from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true);
-  end if;
-  return jsonb_build_object(
-    'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
-    'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base, 'executor', a.executor, 'entrypoint', a.entrypoint,
-    'maxSteps', a.max_steps, 'functions', v_functions);
 end $$;
 
 -- --- Rates -----------------------------------------------------------------------------------------------------------
@@ -115,8 +89,9 @@ create or replace function public.begin_run(
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
-  v_row public.agents;
   v_agent jsonb := p_agent;
+  v_cache_seconds integer;
+  v_is_kept boolean;
   v_models jsonb;
   v_rates jsonb;
   v_cache_key text;
@@ -138,11 +113,23 @@ begin
   end if;
 
   if v_agent is null then
-    select * into v_row from public.agents where id = p_agent_id and (is_published or user_id = p_user_id);
+    -- Built where it is read: a field of a row that is kept in a variable would hold a session to the column's type, and
+    -- this table is not the service's own.
+    select jsonb_build_object(
+        'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base,
+        'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
+        'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
+            'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
+            'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
+            order by f.execution_order, f.name), '[]')
+          from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true))),
+        a.cache_seconds, a.cache_seconds > 0 and a.temperature = 0
+      into v_agent, v_cache_seconds, v_is_kept
+      from public.agents a where a.id = p_agent_id and (a.is_published or a.user_id = p_user_id);
     if not found then
       raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
     end if;
-    v_agent := public.agent_json(v_row);
     if v_agent ->> 'executor' = 'python' and not p_python then
       raise sqlstate 'PT503' using hint = 'python_unavailable',
         message = 'This agent is written in Python, which this server cannot run.';
@@ -156,7 +143,7 @@ begin
 
   v_rates := public.rates_of(v_models);
 
-  if v_row.cache_seconds > 0 and v_row.temperature = 0 then
+  if v_is_kept then
     v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
     select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
       from public.response_cache where key = v_cache_key and expires_at > now();
@@ -175,7 +162,7 @@ begin
         cache_seconds, started_at, owner, lease_until)
     values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
       p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
-      case when v_cached is null then v_cache_key end, v_row.cache_seconds,
+      case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds))
     returning * into v_run;
   insert into public.agent_run_inputs (run_id, input)
@@ -281,8 +268,8 @@ begin
   return public.run_json(v_run);
 end $$;
 
--- What is replaced keeps its grants. Of rate_of, price_to_reserve and usage_of_last_step nothing is left that calls them,
--- but for a call that is under way while this is applied.
+-- What is replaced keeps its grants. Nothing is left that calls agent_json, rate_of, price_to_reserve and
+-- usage_of_last_step, but for a call that is under way while this is applied.
 revoke execute on function public.credits_to_reserve(jsonb, jsonb) from public, anon, authenticated;
 grant execute on function public.credits_to_reserve(jsonb, jsonb) to service_role;
 notify pgrst, 'reload schema';
