@@ -54,7 +54,7 @@ end $$;
 -- What a run is reserved at first: a run's price, and that of as many tokens as its steps may bring forth.
 --   p_rate  {perRun, perThousandTokens}
 create or replace function public.credits_to_reserve(p_agent jsonb, p_rate jsonb) returns integer
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql immutable set search_path = '' as $$
 declare
   v_steps integer := 1;
 begin
