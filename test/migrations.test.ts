@@ -70,6 +70,18 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
     t.same(tables, [], 'and so are the tables')
   })
 
+  t.test('a connection that has begun runs begins more after a column of agents was given another type', async t => {
+    const sql = await open(t)
+    await migrate(sql, { seed: true })
+    const begin = async () => (await sql.query(`select public.begin_run('${DEMO_USER}', '${DEMO_AGENT}', 'x', '{}', gen_random_uuid(), 60) -> 'agent' as agent`, []))[0]?.agent
+    await sql.run(`update public.agents set knowledge_base = '"Facts"', temperature = 0, cache_seconds = 60 where id = '${DEMO_AGENT}'`)
+    t.match(await begin(), { knowledgeBase: 'Facts', temperature: 0 })
+    await sql.run('alter table public.agents alter column knowledge_base type text, alter column temperature type double precision')
+    t.match(await begin(), { knowledgeBase: '"Facts"', temperature: 0 })
+    await sql.run('alter table public.agents add column motto text, alter column max_tokens type bigint')
+    t.match(await begin(), { knowledgeBase: '"Facts"', temperature: 0 })
+  })
+
   for (const { name, sql: project } of LIVE_PROJECTS) {
     t.test(`beside a live project ${name}`, async t => {
       const sql = await open(t)

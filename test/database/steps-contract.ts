@@ -59,6 +59,32 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
     t.same(await sql(`select run_id from public.agent_run_checkpoints where run_id = '${runId}'`), [], 'what was said in them is not kept')
   })
 
+  t.test('a run\'s last step is written down where it used something that no step before it did', async t => {
+    const user = await createUser(10)
+    const agent = await createAgent(user)
+    const stepsOf = (runId: string) => sql<{ step: number, usage: object }>(`select step, usage from public.agent_run_steps where run_id = '${runId}' order by step`)
+    const single = await begin(user, agent)
+    await finish(single.run.runId)
+    t.same(await stepsOf(single.run.runId), [{ step: 1, usage: usage(30, 12) }], 'a run of one step has that')
+    t.match(await sql(`select s.started_at = r.started_at as began, s.finished_at = r.finished_at as ended
+      from public.agent_run_steps s join public.agent_runs r on r.id = s.run_id where r.id = '${single.run.runId}'`), [{ began: true, ended: true }])
+    const told = await begin(user, agent)
+    await record(told.run.runId, 1)
+    await finish(told.run.runId, { p_usage: usage(10, 5) })
+    t.same(await stepsOf(told.run.runId), [{ step: 1, usage: usage(10, 5) }], 'all of it was told')
+    const more = await begin(user, agent)
+    await record(more.run.runId, 4)
+    await finish(more.run.runId)
+    t.same(await stepsOf(more.run.runId), [{ step: 4, usage: usage(10, 5) }, { step: 5, usage: usage(20, 7) }])
+    t.match(await sql(`select l.started_at = f.finished_at as follows from public.agent_run_steps f join public.agent_run_steps l using (run_id)
+      where run_id = '${more.run.runId}' and f.step = 4 and l.step = 5`), [{ follows: true }], 'it began when the one before it ended')
+    for (const p_usage of [null, usage(0, 0)]) {
+      const none = await begin(user, agent)
+      await finish(none.run.runId, { p_usage })
+      t.same(await stepsOf(none.run.runId), [], 'what used nothing has none')
+    }
+  })
+
   t.test('who cancels a run pays for the steps that are recorded, be it before a new attempt has told of them', async t => {
     const user = await createUser(5)
     const step = { kind: 'model', name: 'm', credits: 2 }
@@ -104,9 +130,28 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
     t.equal(run.creditsReserved, 22)
     t.same(rates, { 'dear/model': { perRun: 2, perThousandTokens: 0.5 }, 'cheap/model': { perRun: 0, perThousandTokens: 0 }, '*': { perRun: 1, perThousandTokens: 0 } })
     t.match(made, { maxSteps: 8, functions: [{ name: 'search', type: 'api_call', triggerKeywords: [], config: { parameters: {} } }] })
+    await sql(`update public.agent_functions set is_enabled = false where agent_id = '${agent}' returning id`)
+    t.match(await begin(user, agent), { run: { creditsReserved: 5 }, agent: { functions: [] } }, 'tools that are off are none')
+    await sql(`insert into public.agent_functions (agent_id, name, function_type) values ('${agent}', 'plain', 'api_call'), ('${agent}', 'served', 'mcp') returning id`)
+    t.equal((await begin(user, agent)).run.creditsReserved, 22, 'a server of tools has some')
+    await sql(`update public.agent_functions set is_enabled = false where name = 'served' and agent_id = '${agent}' returning id`)
+    t.equal((await begin(user, agent)).run.creditsReserved, 5, 'what takes no parameters is no tool')
     for (const tokens of ['-200', '-1000', '0']) t.equal(await reserved({ ai_model: "'dear/model'", max_tokens: tokens }), 3, `${tokens} tokens are none`)
     await setRate('*', 7, 0)
     t.equal(await reserved({}), 7, 'unless there is a rate for all others')
+    const several = await begin(user, await createAgent(user), { p_models: ['other/model', 'dear/model', 'another/model', 'dear/model', '*'] })
+    t.same(several.rates, {
+      'other/model': { perRun: 7, perThousandTokens: 0 },
+      'another/model': { perRun: 7, perThousandTokens: 0 },
+      'dear/model': { perRun: 2, perThousandTokens: 0.5 },
+      '*': { perRun: 7, perThousandTokens: 0 }
+    }, 'each of several models has its own, once')
+    const [kept] = await sql<{ input: object }>(`select input from public.agent_run_inputs where run_id = '${several.run.runId}'`)
+    t.same(kept?.input, { messages: [], agent: several.agent, rates: several.rates, cached: null }, 'who begins it anew is told the same')
+    await setRate('python', 4, 9)
+    const python = await begin(user, await createAgent(user, { executor: "'python'", entrypoint: "'a:b'" }), { p_python: true })
+    t.equal(python.run.creditsReserved, 4, 'what is code brings forth no tokens')
+    t.same(Object.keys(python.rates).sort(), ['*', 'python'])
     await sql('delete from public.model_rates where true returning model')
     await t.rejects(begin(await createUser(0), await createAgent(user, { is_published: 'true' })), { code: 'insufficient_credits' })
   })
