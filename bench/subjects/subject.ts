@@ -3,7 +3,7 @@ import type { Lab } from '../lab.js'
 import type { Format, LoadOptions } from '../native.js'
 import { startProgram, untilHealthy, type ProgramOptions } from '../process.js'
 
-export const SUBJECTS = ['ours', 'pipe', 'reencode', 'nginx', 'aisdk', 'portkey'] as const
+export const SUBJECTS = ['ours', 'pipe', 'reencode', 'nginx', 'express', 'aisdk', 'portkey'] as const
 export type SubjectName = typeof SUBJECTS[number]
 
 /** Something that stands between a gateway and its readers. */
