@@ -15,8 +15,8 @@ export interface Lab {
   quick: boolean
   /** The largest part of their cores that the stand-in and the generator were seen to use; near 1, they are what is measured. */
   busiest: number
-  /** What a figure does not say of how it came about. */
-  remarks: string[]
+  /** What a figure does not say of how it came about, the latest of each kind. */
+  remarks: Map<string, string>
   say (line: string): void
 }
 
@@ -32,7 +32,7 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
     directory,
     databases,
     busiest: 0,
-    remarks: [],
+    remarks: new Map(),
     cores: shareCores(readMachine().cores),
     // A signal and the end may both ask for it.
     close: () => (closing ??= close())

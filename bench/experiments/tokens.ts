@@ -1,7 +1,7 @@
 import type { Lab } from '../lab.js'
 import type { MetricName } from '../metrics.js'
 import type { Subject } from '../subjects/subject.js'
-import { direct, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
+import { direct, MOST_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 
 const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
@@ -51,7 +51,7 @@ export function pacedShape ({ quick }: Lab, connections: number): Shape {
   const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
   const rampMs = tokens * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
-  return { ...PACED, tokens, connections, rampMs, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, roundUs: connections > 500 ? 1000 : 0 }
+  return { ...PACED, tokens, connections, rampMs, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, mostSilent: MOST_SILENT } }
 }
 
 const floors = new WeakMap<Lab, Promise<Outcome['first']>>()

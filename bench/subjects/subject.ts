@@ -12,6 +12,8 @@ export interface Subject {
   /** What it is, for people. */
   title: string
   format: Format
+  /** In how many runs it is measured, where it is not in all: it is slow, and far from the others. */
+  mostRuns?: number
   /** Gets what it needs. @returns a sentence, where it cannot be had. */
   prepare? (lab: Lab): Promise<string | undefined>
   /** @param upstream the gateway's address, without a path. */
