@@ -57,14 +57,18 @@ async function main (): Promise<void> {
     subjects: pick(values.subjects, SUBJECTS) as SubjectName[],
     growth: !values.quick
   }
-  const lab = await openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { end(lab).catch(() => process.exit(1)) })
+  const startedAt = Date.now()
+  const opening = openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => { end(opening).catch(() => process.exit(1)) })
+  const lab = await opening
   try {
     if (!lab.cores) lab.say('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
     if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
     if (values.profile) return say(await profileOurs(lab))
     await report(await runBench(lab, options), earlier, lab)
+    lab.say(`It took ${Math.ceil((Date.now() - startedAt) / 60_000)} minutes.`)
   } finally {
+    killPrograms()
     await lab.close()
   }
 }
@@ -84,8 +88,9 @@ async function report (result: Result, earlier: Result | undefined, lab: Lab): P
 }
 
 /** Leaves nothing behind: no process, no database. */
-async function end (lab: OpenLab): Promise<never> {
+async function end (opening: Promise<OpenLab>): Promise<never> {
   killPrograms()
+  const lab = await opening
   await lab.close()
   process.exit(1)
 }

@@ -24,8 +24,11 @@ export interface OpenLab extends Lab { close (): Promise<void> }
 
 export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<OpenLab> {
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
-  compile(directory)
-  const databases = await prepareDatabases(options.url)
+  const forget = () => rm(directory, { recursive: true, force: true })
+  const databases = await prepare(directory, options.url).catch(async error => {
+    await forget()
+    throw error
+  })
   let closing: Promise<void> | undefined
   return {
     ...options,
@@ -39,7 +42,11 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
   }
 
   async function close (): Promise<void> {
-    await databases.close()
-    await rm(directory, { recursive: true, force: true })
+    await databases.close().finally(forget)
   }
+}
+
+async function prepare (directory: string, url: string): Promise<Databases> {
+  compile(directory)
+  return prepareDatabases(url)
 }

@@ -86,7 +86,6 @@ export interface Mark {
 export class Load {
   readonly program: Program
   #lines: AsyncIterator<string>
-  #timer: NodeJS.Timeout
   #isLate = false
 
   constructor (directory: string, options: LoadOptions, cores?: string) {
@@ -112,10 +111,11 @@ export class Load {
     this.#lines = createInterface({ input: this.program.child.stdout! })[Symbol.asyncIterator]()
     // It may have ended when it is asked for a mark: that there is no answer says so.
     this.program.child.stdin!.on('error', () => {})
-    this.#timer = setTimeout(() => {
+    const timer = setTimeout(() => {
       this.#isLate = true
       this.program.child.kill('SIGKILL')
     }, MOST_MS)
+    this.program.child.once('exit', () => clearTimeout(timer))
   }
 
   /** What happened since the last mark. @throws where a stream went wrong. */
@@ -131,7 +131,6 @@ export class Load {
   }
 
   stop (): Promise<void> {
-    clearTimeout(this.#timer)
     return this.program.stop('SIGKILL')
   }
 

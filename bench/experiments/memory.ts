@@ -40,14 +40,14 @@ function memoryOf (streams: number, metric: MetricName, runsOfOthers: number): E
 /** A heap that has never worked would seem to grow by its streams. */
 async function warmUp (lab: Lab, subject: Subject, server: Server): Promise<void> {
   const load = startLoad(lab, subject, server, { ...WARM_UP, streams: lab.quick ? 1000 : 3000 })
-  await load.ended()
+  await load.ended().finally(() => load.stop())
   await delay(SETTLE_MS)
 }
 
 async function untilAllSpeak (load: Load, streams: number): Promise<void> {
   const until = Date.now() + BEGIN_TIMEOUT
-  while ((await load.mark()).speaking < streams) {
-    if (Date.now() > until) throw new Error(`not all of ${streams} streams began within ${BEGIN_TIMEOUT / 1000} s`)
+  for (let speaking = 0; speaking < streams; ({ speaking } = await load.mark())) {
+    if (Date.now() > until) throw new Error(`${speaking} of ${streams} streams had begun after ${BEGIN_TIMEOUT / 1000} s`)
     await delay(200)
   }
 }
