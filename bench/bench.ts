@@ -86,7 +86,7 @@ async function tell (lab: Lab, run: string, subject: Subject, experiment: Experi
   try {
     const values = await measure()
     const told = Object.entries(values).map(([metric, value]) => `${metric} ${round(value)}`).join(', ')
-    lab.say(`${run} ${subject.name}: ${told}`)
+    if (told) lab.say(`${run} ${subject.name}: ${told}`)
     return values
   } catch (error) {
     if (subject.name === 'ours') throw error

@@ -30,14 +30,14 @@ const { values } = parseArgs({
 
 const HELP = `npm run bench -- [options]: what a token, a stream and a run cost, beside what others need for them.
   --quick              one short look at everything, and none at twice the load; its figures are rough
-  --runs <n>           how often each figure is taken (3; quick: 1)
+  --runs <n>           how often each figure is taken (3; quick: 1), of the slowest subjects less often
   --only <figures>     ${METRIC_NAMES.join(', ')}
   --subjects <names>   ${SUBJECTS.join(', ')}
   --json <file>        writes the figures; - is standard output, with everything else on standard error
   --svg <file>         draws them
   --compare <file>     holds ours against an earlier --json; exit code 1 where one is worse by more than its noise
   --replicas <1,2,4>   throughput and the cost of a token by so many processes, and nothing else
-  --profile            the hottest functions of ours under three loads, and nothing else
+  --profile            the hottest functions of ours under four loads, and nothing else
   --url <postgres url> a server on which databases may be made (postgres://postgres@127.0.0.1:5432/postgres)
 `
 

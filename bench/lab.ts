@@ -17,6 +17,8 @@ export interface Lab {
   busiest: number
   /** What a figure does not say of how it came about, the latest of each kind. */
   remarks: Map<string, string>
+  /** Of whom a load was too much: `<subject> <streams>`. */
+  behind: Set<string>
   say (line: string): void
 }
 
@@ -36,6 +38,7 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
     databases,
     busiest: 0,
     remarks: new Map(),
+    behind: new Set(),
     cores: shareCores(readMachine().cores),
     // A signal and the end may both ask for it.
     close: () => (closing ??= close())

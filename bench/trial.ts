@@ -115,6 +115,7 @@ function watch (lab: Lab, { name = 'ours' }: Loaded, shape: Shape, { gatewayMs, 
   const load = `${connections} connections${delayMs > 0 ? ` at ${delayMs} ms a token` : ''}`
   const pace = delayMs > 0 ? tokens / ms / pacedTokens(shape) : 1
   const remark = (kind: string, text: string) => lab.remarks.set(`${kind} ${name} ${load}`, text)
+  if (pace < LEAST_PACE) lab.behind.add(`${name} ${connections}`)
   if (pace < LEAST_PACE) remark('pace', `${name} was too slow for ${load}: it passed on ${Math.round(pace * 100)} % of their tokens, and its figure is that of a full core.`)
   if (refused > 0) remark('refused', `${name} refused ${refused} requests (429 or 503) under ${load}.`)
   if (share > MOST_BUSY) remark('busy', `The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
