@@ -3,7 +3,7 @@ import { experiments } from './experiments/index.js'
 import type { Experiment, Values } from './experiments/experiment.js'
 import type { Lab } from './lab.js'
 import { readCommit, readMachine } from './machine.js'
-import { METRIC_NAMES, type MetricName } from './metrics.js'
+import { type MetricName } from './metrics.js'
 import type { Result } from './result.js'
 import { ratiosOf, round, summarize } from './stats.js'
 import { subjects } from './subjects/index.js'
@@ -20,6 +20,14 @@ export interface BenchOptions {
 
 type Taken = Map<MetricName, Map<SubjectName, number[]>>
 
+interface Taking {
+  once: Taken
+  /** At twice the load. */
+  doubled: Taken
+  /** Why a figure could not be taken, the last time that it was tried. */
+  failures: NonNullable<Result['gaps']>
+}
+
 /** Measures what is asked for, and tells what it is about. */
 export async function runBench (lab: Lab, options: BenchOptions): Promise<Result> {
   lab.say('The stand-in and the load generator by themselves …')
@@ -32,51 +40,64 @@ export async function runBench (lab: Lab, options: BenchOptions): Promise<Result
     else present.push(subject)
   }
   const chosen = experiments.filter(({ metrics }) => metrics.some(metric => options.metrics.includes(metric)))
-  const taken: Taken = new Map()
-  const doubled: Taken = new Map()
+  const taking: Taking = { once: new Map(), doubled: new Map(), failures: {} }
   for (let run = 1; run <= options.runs; run++) {
     for (const experiment of chosen) {
-      for (const subject of present) await take(lab, experiment, subject, run, taken)
+      for (const subject of present) await take(lab, experiment, subject, run, taking)
     }
   }
   for (const experiment of options.growth ? chosen : []) {
-    for (const subject of present) await takeDouble(lab, experiment, subject, doubled)
+    for (const subject of present) await takeDouble(lab, experiment, subject, taking)
   }
   return {
     machine: readMachine(),
     when: new Date().toISOString(),
     commit: readCommit(),
-    ...summarizeAll(taken, doubled, options),
+    ...summarizeAll(taking, options),
     bench: { ...bench, busiest: round(lab.busiest) },
-    remarks: lab.remarks,
+    remarks: [...lab.remarks.values()],
     leftOut
   }
 }
 
-async function take (lab: Lab, experiment: Experiment, subject: Subject, run: number, taken: Taken): Promise<void> {
-  if (experiment.oursAlone && subject.name !== 'ours') return
+async function take (lab: Lab, experiment: Experiment, subject: Subject, run: number, { once, failures }: Taking): Promise<void> {
+  if (run > mostRuns(experiment, subject)) return
   for (let n = 0; n < (experiment.times ?? 1); n++) {
-    note(taken, subject.name, await tell(lab, `${run}`, subject, experiment, () => experiment.measure(lab, subject)))
+    const values = await tell(lab, `${run}`, subject, experiment, () => experiment.measure(lab, subject))
+    if (values instanceof Error) for (const metric of experiment.metrics) failures[metric] = { ...failures[metric], [subject.name]: reasonOf(values) }
+    else note(once, subject.name, values)
   }
 }
 
-async function takeDouble (lab: Lab, experiment: Experiment, subject: Subject, doubled: Taken): Promise<void> {
-  if (!experiment.measureDouble || (experiment.oursAlone && subject.name !== 'ours')) return
-  note(doubled, subject.name, await tell(lab, 'twice', subject, experiment, () => experiment.measureDouble!(lab, subject)))
+async function takeDouble (lab: Lab, experiment: Experiment, subject: Subject, { once, doubled }: Taking): Promise<void> {
+  if (!experiment.measureDouble || !experiment.metrics.some(metric => once.get(metric)?.has(subject.name))) return
+  const values = await tell(lab, 'twice', subject, experiment, () => experiment.measureDouble!(lab, subject))
+  if (!(values instanceof Error)) note(doubled, subject.name, values)
 }
 
-/** A figure of another subject's that cannot be taken is a gap; of ours it is the end. */
-async function tell (lab: Lab, run: string, subject: Subject, experiment: Experiment, measure: () => Promise<Values>): Promise<Values> {
+/** In how many runs an experiment is done with a subject. */
+function mostRuns ({ oursAlone, runsOfOthers = Infinity }: Experiment, subject: Subject): number {
+  if (subject.name === 'ours') return Infinity
+  return oursAlone ? 0 : Math.min(runsOfOthers, subject.mostRuns ?? Infinity)
+}
+
+/** @returns the error where a figure of another subject's cannot be taken. @throws it where it is one of ours. */
+async function tell (lab: Lab, run: string, subject: Subject, experiment: Experiment, measure: () => Promise<Values>): Promise<Values | Error> {
   try {
     const values = await measure()
     const told = Object.entries(values).map(([metric, value]) => `${metric} ${round(value)}`).join(', ')
-    lab.say(`${run} ${subject.name}: ${told}`)
+    if (told) lab.say(`${run} ${subject.name}: ${told}`)
     return values
   } catch (error) {
     if (subject.name === 'ours') throw error
     lab.say(`${run} ${subject.name}: no ${experiment.metrics.join(', ')}: ${(error as Error).message}`)
-    return {}
+    return error as Error
   }
+}
+
+/** The first two lines: what went wrong, and the first of what a program said of it. */
+function reasonOf ({ message }: Error): string {
+  return message.split('\n').slice(0, 2).join(' ').trim()
 }
 
 function note (taken: Taken, subject: SubjectName, values: Values): void {
@@ -86,11 +107,15 @@ function note (taken: Taken, subject: SubjectName, values: Values): void {
   }
 }
 
-function summarizeAll (taken: Taken, doubled: Taken, { metrics: asked }: BenchOptions): Pick<Result, 'metrics' | 'ratios' | 'growth'> {
-  const result: Pick<Result, 'metrics' | 'ratios' | 'growth'> = { metrics: {}, ratios: {}, growth: {} }
-  for (const metric of METRIC_NAMES) {
-    const values = taken.get(metric)
-    if (!values || !asked.includes(metric)) continue
+type Summary = Required<Pick<Result, 'metrics' | 'ratios' | 'growth' | 'gaps'>>
+
+function summarizeAll ({ once, doubled, failures }: Taking, { metrics: asked }: BenchOptions): Summary {
+  const result: Summary = { metrics: {}, ratios: {}, growth: {}, gaps: {} }
+  for (const metric of asked) {
+    const values = once.get(metric) ?? new Map<SubjectName, number[]>()
+    const gaps = Object.entries(failures[metric] ?? {}).filter(([name]) => !values.has(name as SubjectName))
+    if (gaps.length > 0) result.gaps[metric] = Object.fromEntries(gaps)
+    if (values.size === 0) continue
     const figures = Object.fromEntries([...values].map(([subject, numbers]) => [subject, summarize(numbers)]))
     result.metrics[metric] = figures
     if (values.size > 1) result.ratios[metric] = ratiosOf(figures, 'ours')

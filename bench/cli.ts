@@ -30,14 +30,14 @@ const { values } = parseArgs({
 
 const HELP = `npm run bench -- [options]: what a token, a stream and a run cost, beside what others need for them.
   --quick              one short look at everything, and none at twice the load; its figures are rough
-  --runs <n>           how often each figure is taken (3; quick: 1)
+  --runs <n>           how often each figure is taken (3; quick: 1), of the slowest subjects less often
   --only <figures>     ${METRIC_NAMES.join(', ')}
   --subjects <names>   ${SUBJECTS.join(', ')}
   --json <file>        writes the figures; - is standard output, with everything else on standard error
   --svg <file>         draws them
   --compare <file>     holds ours against an earlier --json; exit code 1 where one is worse by more than its noise
   --replicas <1,2,4>   throughput and the cost of a token by so many processes, and nothing else
-  --profile            the hottest functions of ours under three loads, and nothing else
+  --profile            the hottest functions of ours under four loads, and nothing else
   --url <postgres url> a server on which databases may be made (postgres://postgres@127.0.0.1:5432/postgres)
 `
 
@@ -57,14 +57,18 @@ async function main (): Promise<void> {
     subjects: pick(values.subjects, SUBJECTS) as SubjectName[],
     growth: !values.quick
   }
-  const lab = await openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { end(lab).catch(() => process.exit(1)) })
+  const startedAt = Date.now()
+  const opening = openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => { end(opening).catch(() => process.exit(1)) })
+  const lab = await opening
   try {
     if (!lab.cores) lab.say('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
     if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
     if (values.profile) return say(await profileOurs(lab))
     await report(await runBench(lab, options), earlier, lab)
+    lab.say(`It took ${Math.ceil((Date.now() - startedAt) / 60_000)} minutes.`)
   } finally {
+    killPrograms()
     await lab.close()
   }
 }
@@ -84,8 +88,9 @@ async function report (result: Result, earlier: Result | undefined, lab: Lab): P
 }
 
 /** Leaves nothing behind: no process, no database. */
-async function end (lab: OpenLab): Promise<never> {
+async function end (opening: Promise<OpenLab>): Promise<never> {
   killPrograms()
+  const lab = await opening
   await lab.close()
   process.exit(1)
 }

@@ -19,6 +19,8 @@ export interface Databases {
 
 export interface Database {
   url: string
+  /** Executes a statement in it. */
+  run (statement: string): Promise<void>
   /** Binds the server's processes that serve this database to cores, as far as that is allowed. */
   bind (cores: string): Promise<void>
   drop (): Promise<void>
@@ -45,6 +47,7 @@ export async function prepareDatabases (url: string): Promise<Databases> {
       await admin.query(`create database ${name} template ${template}`)
       return {
         url: at(name),
+        run: statement => runOnce(at(name), statement),
         bind: async cores => {
           const { rows } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
           for (const { pid } of rows) bindProcess(pid, cores)
@@ -62,6 +65,12 @@ export async function prepareDatabases (url: string): Promise<Databases> {
     names.delete(name)
     await admin.query(`drop database if exists ${name} with (force)`)
   }
+}
+
+async function runOnce (url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(statement).finally(() => client.end())
 }
 
 async function addUsers (url: string, users: string[]): Promise<void> {

@@ -15,8 +15,10 @@ export interface Lab {
   quick: boolean
   /** The largest part of their cores that the stand-in and the generator were seen to use; near 1, they are what is measured. */
   busiest: number
-  /** What a figure does not say of how it came about. */
-  remarks: string[]
+  /** What a figure does not say of how it came about, the latest of each kind. */
+  remarks: Map<string, string>
+  /** Of whom a load was too much: `<subject> <streams>`. */
+  behind: Set<string>
   say (line: string): void
 }
 
@@ -24,22 +26,30 @@ export interface OpenLab extends Lab { close (): Promise<void> }
 
 export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<OpenLab> {
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
-  compile(directory)
-  const databases = await prepareDatabases(options.url)
+  const forget = () => rm(directory, { recursive: true, force: true })
+  const databases = await prepare(directory, options.url).catch(async error => {
+    await forget()
+    throw error
+  })
   let closing: Promise<void> | undefined
   return {
     ...options,
     directory,
     databases,
     busiest: 0,
-    remarks: [],
+    remarks: new Map(),
+    behind: new Set(),
     cores: shareCores(readMachine().cores),
     // A signal and the end may both ask for it.
     close: () => (closing ??= close())
   }
 
   async function close (): Promise<void> {
-    await databases.close()
-    await rm(directory, { recursive: true, force: true })
+    await databases.close().finally(forget)
   }
+}
+
+async function prepare (directory: string, url: string): Promise<Databases> {
+  compile(directory)
+  return prepareDatabases(url)
 }

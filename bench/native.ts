@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { hasProgram } from './machine.js'
 import { startProgram, type Program } from './process.js'
+
+/** No load is longer; one that hangs must not keep the bench. */
+const MOST_MS = 180_000
 
 const SOURCES = fileURLToPath(new URL('native/', import.meta.url))
 
@@ -37,7 +39,9 @@ export interface Gateway { program: Program, url: string }
 
 export async function startGateway (directory: string, cores?: string): Promise<Gateway> {
   const program = startProgram(join(directory, 'gateway'), ['0'], { cores, log: join(directory, 'gateway.log'), piped: true })
-  const [line] = await once(createInterface({ input: program.child.stdout! }), 'line')
+  const lines = createInterface({ input: program.child.stdout! })[Symbol.asyncIterator]()
+  const { value: line } = await lines.next()
+  if (!line) throw new Error(`The stand-in did not start:\n${program.said()}`)
   return { program, url: `http://127.0.0.1:${String(line).split(' ')[1]}` }
 }
 
@@ -50,6 +54,8 @@ export interface LoadOptions {
   /** In all; none: until it is stopped. */
   streams?: number
   rampMs?: number
+  /** Connections that wait for their first text while more begin; none: no bound. */
+  mostSilent?: number
   roundUs?: number
   tokens: number
   format: Format
@@ -80,6 +86,7 @@ export interface Mark {
 export class Load {
   readonly program: Program
   #lines: AsyncIterator<string>
+  #isLate = false
 
   constructor (directory: string, options: LoadOptions, cores?: string) {
     const files = { requests: options.requests, messages: options.messages, readers: options.readers }
@@ -93,6 +100,7 @@ export class Load {
       connections: options.connections,
       streams: options.streams ?? 0,
       'ramp-ms': options.rampMs ?? 0,
+      'most-silent': options.mostSilent ?? 0,
       'round-us': options.roundUs ?? 0,
       tokens: options.tokens,
       'readers-per-run': options.readersPerRun ?? 0,
@@ -101,6 +109,13 @@ export class Load {
     for (const [name, value] of Object.entries(numbers)) args.push(`--${name}`, String(value))
     this.program = startProgram(join(directory, 'load'), args, { cores, log: join(directory, 'load.log'), piped: true })
     this.#lines = createInterface({ input: this.program.child.stdout! })[Symbol.asyncIterator]()
+    // It may have ended when it is asked for a mark: that there is no answer says so.
+    this.program.child.stdin!.on('error', () => {})
+    const timer = setTimeout(() => {
+      this.#isLate = true
+      this.program.child.kill('SIGKILL')
+    }, MOST_MS)
+    this.program.child.once('exit', () => clearTimeout(timer))
   }
 
   /** What happened since the last mark. @throws where a stream went wrong. */
@@ -121,6 +136,7 @@ export class Load {
 
   async #nextLine (): Promise<Mark> {
     const { value } = await this.#lines.next()
+    if (this.#isLate) throw new Error(`the load did not come to its end in ${MOST_MS / 1000} s`)
     const mark: Mark | undefined = value && JSON.parse(value)
     if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.said()}`)
     return mark

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { hasProgram } from './machine.js'
 
 /** Connections that the largest load has, on both sides, and some more. */
 const DESCRIPTORS = 20_000
@@ -14,8 +15,10 @@ const SAID = 500
 
 const running = new Set<ChildProcess>()
 process.once('exit', killPrograms)
+/** A program goes with the bench even where that is killed. */
+const WITH_US = hasProgram('setpriv') ? ['setpriv', '--pdeathsig', 'KILL'] : []
 
-/** Ends what was started and not stopped. */
+/** Ends what was started and has not ended. */
 export function killPrograms (): void {
   for (const child of running) child.kill('SIGKILL')
 }
@@ -45,21 +48,21 @@ export function startProgram (command: string, args: string[], { env = {}, cores
   const file = openSync(log, 'w')
   // `exec` all the way: the process that is started is the program itself.
   const script = `ulimit -n ${DESCRIPTORS} 2>/dev/null || ulimit -n "$(ulimit -H -n)"; exec "$@"`
-  const bound = cores === undefined ? [command] : ['taskset', '-c', cores, command]
-  const child = spawn('sh', ['-c', script, 'sh', ...bound, ...args], {
+  const bound = cores === undefined ? [] : ['taskset', '-c', cores]
+  const child = spawn('sh', ['-c', script, 'sh', ...WITH_US, ...bound, command, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: piped ? ['pipe', 'pipe', file] : ['ignore', file, file]
   })
   closeSync(file)
   running.add(child)
+  child.once('exit', () => running.delete(child))
 
   return {
     pid: child.pid!,
     child,
     async stop (signal = 'SIGTERM') {
-      running.delete(child)
-      if (child.exitCode !== null || child.signalCode !== null) return
+      if (hasEnded(child)) return
       child.kill(signal)
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT)
       await once(child, 'exit')
@@ -69,21 +72,28 @@ export function startProgram (command: string, args: string[], { env = {}, cores
   }
 }
 
-/** @returns milliseconds until it answers a GET with 200, asked every two. */
-export async function untilHealthy (program: Program, url: string): Promise<number> {
+function hasEnded (child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+/** @returns milliseconds until it answers, asked every two. @throws where it does not; then it is stopped. */
+export async function untilStarted (name: string, program: Program, answers: () => Promise<boolean>): Promise<number> {
   const startedAt = performance.now()
-  while (!await isHealthy(url)) {
-    const ended = program.child.exitCode !== null || program.child.signalCode !== null
-    if (ended || performance.now() - startedAt > START_TIMEOUT) throw new Error(`${program.child.spawnargs.at(-1)} did not start:\n${program.said()}`)
+  while (!await answers()) {
+    if (hasEnded(program.child) || performance.now() - startedAt > START_TIMEOUT) {
+      await program.stop('SIGKILL')
+      throw new Error(`${name} did not start:\n${program.said()}`)
+    }
     await delay(2)
   }
   return performance.now() - startedAt
 }
 
-function isHealthy (url: string): Promise<boolean> {
+/** Whether a GET is answered by 200, within a second. */
+export function isHealthy (url: string): Promise<boolean> {
   return new Promise(resolve => {
-    get(url, { agent: false }, response => {
-      response.resume()
+    get(url, { agent: false, signal: AbortSignal.timeout(1000) }, response => {
+      response.on('error', () => {}).resume()
       resolve(response.statusCode === 200)
     }).on('error', () => resolve(false))
   })

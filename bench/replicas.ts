@@ -6,7 +6,7 @@ import type { Lab } from './lab.js'
 import { hasProgram } from './machine.js'
 import { Load, promptOf, startGateway } from './native.js'
 import { cpuMs } from './proc.js'
-import { findFreePort, startProgram, type Program } from './process.js'
+import { findFreePort, startProgram, untilStarted, type Program } from './process.js'
 import { startOurs } from './subjects/ours.js'
 import type { Server } from './subjects/subject.js'
 import { renderColumns, short } from './table.js'
@@ -76,7 +76,7 @@ async function startRedis (lab: Lab): Promise<{ url: string, program: Program }>
   const port = await findFreePort()
   const program = startProgram('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', lab.directory],
     { cores: lab.cores?.bench, log: join(lab.directory, 'redis.log') })
-  while (!await accepts(port)) await delay(20)
+  await untilStarted('Redis', program, () => accepts(port))
   return { url: `redis://127.0.0.1:${port}`, program }
 }
 

@@ -21,6 +21,8 @@ export interface Result {
   /** `busiest`: the largest part of their cores that the stand-in and the generator used beside a subject. */
   bench: Capacity & { busiest: number }
   remarks: string[]
+  /** Why a subject has no figure; results of former days have it not. */
+  gaps?: Partial<Record<MetricName, Partial<Record<SubjectName, string>>>>
   /** Subjects that could not be measured, with the reason. */
   leftOut: Partial<Record<SubjectName, string>>
 }

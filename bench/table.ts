@@ -6,12 +6,16 @@ import { SUBJECTS } from './subjects/subject.js'
 
 /** For people: a line a figure, a column a subject; how far runs lay apart, and what twice the load does to it. */
 export function renderTable (result: Result): string {
-  const names = SUBJECTS.filter(name => METRIC_NAMES.some(metric => result.metrics[metric]?.[name]))
-  const rows = METRIC_NAMES.filter(metric => result.metrics[metric]).map(metric => [
+  const { metrics, growth, gaps = {} } = result
+  const names = SUBJECTS.filter(name => METRIC_NAMES.some(metric => metrics[metric]?.[name] ?? gaps[metric]?.[name]))
+  const rows = METRIC_NAMES.filter(metric => metrics[metric] ?? gaps[metric]).map(metric => [
     METRICS[metric].title,
-    ...names.map(name => cell(result.metrics[metric]?.[name], result.growth[metric]?.[name]))
+    ...names.map(name => gaps[metric]?.[name] ? 'none' : cell(metrics[metric]?.[name], growth[metric]?.[name]))
   ])
-  const notes = Object.entries(result.leftOut).map(([name, reason]) => `${name} is left out: ${reason}`)
+  const notes = [
+    ...Object.entries(result.leftOut).map(([name, reason]) => `${name} is left out: ${reason}`),
+    ...METRIC_NAMES.flatMap(metric => Object.entries(gaps[metric] ?? {}).map(([name, reason]) => `${name} has no ${metric}: ${reason}`))
+  ]
   return [renderColumns([['', ...names], ...rows]), '', '± is half of what lies between the runs; ×n is the figure at twice the load over this one (of KB: 5,000 streams over 1,000).', ...notes, ...result.remarks, renderBench(result)].join('\n')
 }
 

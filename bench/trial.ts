@@ -7,11 +7,16 @@ import { post, completion, type Server, type Subject } from './subjects/subject.
 /** Beyond that the tools may be what is measured. */
 const MOST_BUSY = 0.85
 
-const WARM_TIMEOUT = 60_000
+/** Of the tokens that its streams bring; a server that passes on fewer is behind them, and further with every second. */
+const LEAST_PACE = 0.9
+/** Half of the backlog that Node listens with (511): beyond it the kernel resets connections, and nothing is measured. */
+export const MOST_SILENT = 250
+
+const WARM_TIMEOUT = 30_000
 const WARM_LOOK_MS = 100
 
 /** A load. */
-export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'roundUs' | 'readersPerRun'> {
+export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'mostSilent' | 'roundUs' | 'readersPerRun'> {
   /** Before the window, for compilers, pools and buffers to find their size. */
   warmMs: number
   /** As many streams must have ended by then, or the window waits for them: on a busy machine time alone warms nothing. */
@@ -102,13 +107,23 @@ async function look (load: Load, server: number, gateway: number, windowMs: numb
 }
 
 /** Notes what a figure hides: tools that are the bottleneck, requests that a server had no room for. */
-function watch (lab: Lab, { name = 'ours' }: Loaded, { connections, delayMs }: Shape, { gatewayMs, loadMs, ms, refused }: Outcome): void {
+function watch (lab: Lab, { name = 'ours' }: Loaded, shape: Shape, { gatewayMs, loadMs, ms, refused, tokens }: Outcome): void {
+  const { connections, delayMs } = shape
   // Two tools of one thread each, that share a core or have one each.
   const share = (gatewayMs + loadMs) / ms / (lab.cores && lab.cores.bench.length > 1 ? 2 : 1)
   lab.busiest = Math.max(lab.busiest, share)
   const load = `${connections} connections${delayMs > 0 ? ` at ${delayMs} ms a token` : ''}`
-  if (refused > 0) lab.remarks.push(`${name} refused ${refused} requests (429 or 503) under ${load}.`)
-  if (share > MOST_BUSY) lab.remarks.push(`The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
+  const pace = delayMs > 0 ? tokens / ms / pacedTokens(shape) : 1
+  const remark = (kind: string, text: string) => lab.remarks.set(`${kind} ${name} ${load}`, text)
+  if (pace < LEAST_PACE) lab.behind.add(`${name} ${connections}`)
+  if (pace < LEAST_PACE) remark('pace', `${name} was too slow for ${load}: it passed on ${Math.round(pace * 100)} % of their tokens, and its figure is that of a full core.`)
+  if (refused > 0) remark('refused', `${name} refused ${refused} requests (429 or 503) under ${load}.`)
+  if (share > MOST_BUSY) remark('busy', `The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
+}
+
+/** Tokens a millisecond that such streams bring. */
+function pacedTokens ({ connections, firstMs, delayMs, tokens }: Shape): number {
+  return connections * tokens / (firstMs + delayMs * tokens)
 }
 
 /** Processor seconds a million tokens. */

@@ -1,6 +1,8 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +11,7 @@ import { compare, judge, noiseOf, whyIncomparable } from '../bench/compare.js'
 import { renderChart } from '../bench/chart.js'
 import { hasProgram } from '../bench/machine.js'
 import { compile, Load, promptOf, startGateway } from '../bench/native.js'
+import { startProgram, untilStarted } from '../bench/process.js'
 import type { Result } from '../bench/result.js'
 import { StatementReader } from '../bench/sql-proxy.js'
 import { ratiosOf, summarize } from '../bench/stats.js'
@@ -57,6 +60,27 @@ t.test('a comparison is of our figures that both results have', async t => {
   const now = { metrics: { cpu_per_mtok_saturated: { ours: summarize([20, 20]), pipe: summarize([60]) } } }
   t.match(compare(result, now), [{ metric: 'cpu_per_mtok_saturated', verdict: 'worse' }])
   t.equal(compare(result, now).length, 1)
+})
+
+t.test('an earlier result that knows fewer subjects and no gaps is compared all the same', async t => {
+  const now = {
+    machine: result.machine,
+    metrics: { cpu_per_mtok_saturated: { ours: summarize([9, 8, 10]), express: summarize([30]) }, runs_per_second: { express: summarize([800]) } },
+    gaps: { kb_per_stream_5000: { express: 'too slow' } }
+  }
+  const earlier = JSON.parse(JSON.stringify(result))
+  t.match(compare(earlier, now), [{ metric: 'cpu_per_mtok_saturated', verdict: 'same' }])
+  t.equal(compare(earlier, now).length, 1)
+  t.equal(whyIncomparable(earlier, now), undefined)
+  t.match(renderTable(earlier), 'SQL calls a run')
+})
+
+t.test('a figure that could not be taken is none, and the reason stands below', async t => {
+  const table = renderTable({ ...result, gaps: { cpu_per_mtok_saturated: { express: 'it was too slow' }, kb_per_stream_5000: { portkey: '3 of 5000 streams' } } })
+  t.match(table, /processor s per million tokens, saturated +9 ±1 ×1\.1 +6 +none\n/)
+  t.match(table, /KB a running stream, of 5,000 +none\n/)
+  t.match(table, 'express has no cpu_per_mtok_saturated: it was too slow')
+  t.match(table, 'portkey has no kb_per_stream_5000: 3 of 5000 streams')
 })
 
 t.test('figures of another machine are not judged', async t => {
@@ -109,6 +133,57 @@ t.test('the load generator accepts the text that the stand-in says, and nothing 
   for (const [what, pieces] of Object.entries(wrong)) await t.rejects(read(t, directory, pieces.join('')), /should be/, what)
 })
 
+t.test('no more connections than asked for wait for their first text while others begin', async t => {
+  const directory = await prepareTools(t)
+  if (!directory) return
+  const gateway = await startGateway(directory)
+  t.teardown(() => gateway.program.stop('SIGKILL'))
+  const response = await fetch(`${gateway.url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify(completion(promptOf(MODE))) })
+  const right = await response.text()
+  const waiting: ServerResponse[] = []
+  const asked = { most: 0, all: 0 }
+  const port = await serve(t, response => {
+    waiting.push(response)
+    asked.all++
+    asked.most = Math.max(asked.most, waiting.length)
+    // One is answered when as many wait as may; the last ones when there is no more to come.
+    while (waiting.length >= 5 || (asked.all === 20 && waiting.length > 0)) waiting.shift()!.writeHead(200, { connection: 'close' }).end(right)
+  })
+  const load = new Load(directory, { ports: [port], connections: 20, streams: 20, mostSilent: 5, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
+  t.equal((await load.ended().finally(() => load.stop())).streams, 20)
+  t.equal(asked.most, 5)
+})
+
+t.test('a program that does not start is named, with what it said', async t => {
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-test-bench-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const program = startProgram('sh', ['-c', 'echo no port is left; exit 1'], { log: join(directory, 'log') })
+  await t.rejects(untilStarted('nginx', program, async () => false), /nginx did not start:\nno port is left/)
+})
+
+t.test('a program goes with the process that started it, even where that is killed', async t => {
+  if (!hasProgram('setpriv')) {
+    t.comment('LEFT OUT: no setpriv')
+    return
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-test-bench-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const module = new URL('../bench/process.ts', import.meta.url).href
+  const script = `const { startProgram } = await import(${JSON.stringify(module)})
+    startProgram('cat', ['${directory}/fifo'], { log: '${directory}/log' })`
+  execFileSync('mkfifo', [join(directory, 'fifo')])
+  const starter = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: 'inherit' })
+  // The other end of the pipe opens when the program does, and says when it has gone.
+  const pipe = createWriteStream(join(directory, 'fifo'))
+  await once(pipe, 'open')
+  const gone = once(pipe, 'error')
+  starter.kill('SIGKILL')
+  await once(starter, 'exit')
+  const writing = setInterval(() => pipe.write('x'), 20)
+  t.match((await gone)[0], { code: 'EPIPE' })
+  clearInterval(writing)
+})
+
 /** A message of PostgreSQL's protocol. */
 function message (type: string, body: string): Buffer {
   const length = Buffer.alloc(4)
@@ -130,11 +205,16 @@ async function prepareTools (t: Test): Promise<string | undefined> {
 
 /** Has the load generator read one stream, which is this. */
 async function read (t: Test, directory: string, body: string) {
-  const server = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/event-stream' }).end(body))
+  const port = await serve(t, response => { response.writeHead(200, { 'content-type': 'text/event-stream' }).end(body) })
+  const load = new Load(directory, { ports: [port], connections: 1, streams: 1, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
+  return load.ended().finally(() => load.stop())
+}
+
+/** @returns the port of a server that answers so until the test is over. */
+async function serve (t: Test, answer: (response: ServerResponse) => void): Promise<number> {
+  const server = createServer((_, response) => answer(response))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => { server.closeAllConnections(); server.close() })
-  const { port } = server.address() as AddressInfo
-  const load = new Load(directory, { ports: [port], connections: 1, streams: 1, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
-  return load.ended().finally(() => load.stop())
+  return (server.address() as AddressInfo).port
 }

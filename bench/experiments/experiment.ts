@@ -11,6 +11,8 @@ export interface Experiment {
   oursAlone?: boolean
   /** How often it is done where others are done once: it is short, or its figures are restless. */
   times?: number
+  /** In how many runs it is done with other subjects, whose figures nobody judges: it is long. */
+  runsOfOthers?: number
   measure (lab: Lab, subject: Subject): Promise<Values>
   /** The same figures at twice the load, where that says something. */
   measureDouble? (lab: Lab, subject: Subject): Promise<Values>

@@ -4,11 +4,11 @@ import type { MetricName } from '../metrics.js'
 import type { Load } from '../native.js'
 import { memoryBytes } from '../proc.js'
 import type { Server, Subject } from '../subjects/subject.js'
-import { startLoad, withServer } from '../trial.js'
+import { MOST_SILENT, startLoad, withServer } from '../trial.js'
 import type { Experiment } from './experiment.js'
 
-/** Two tokens a second, for longer than all take to begin: what is measured is streams, not work. */
-const SLOW = { delayMs: 500, firstMs: 0, tokens: 400, burst: 1 }
+/** A token a second, for longer than all take to begin: what is measured is streams, not work. */
+const SLOW = { delayMs: 1000, firstMs: 0, tokens: 200, burst: 1 }
 const WARM_UP = { delayMs: 0, firstMs: 0, tokens: 50, burst: 1, connections: 64 }
 const BEGIN_EACH_SECOND = 400
 const BEGIN_TIMEOUT = 120_000
@@ -21,10 +21,11 @@ export const memory5000 = memoryOf(5000, 'kb_per_stream_5000')
 function memoryOf (streams: number, metric: MetricName): Experiment {
   return {
     metrics: [metric],
+    runsOfOthers: 1,
     measure: (lab, subject) => withServer(lab, subject, async server => {
       await warmUp(lab, subject, server)
       const before = await sample(server.pid)
-      const load = startLoad(lab, subject, server, { ...SLOW, connections: streams, rampMs: streams * 1000 / BEGIN_EACH_SECOND })
+      const load = startLoad(lab, subject, server, { ...SLOW, connections: streams, rampMs: streams * 1000 / BEGIN_EACH_SECOND, mostSilent: MOST_SILENT })
       try {
         await untilAllSpeak(load, streams)
         await delay(SETTLE_MS)
@@ -39,14 +40,14 @@ function memoryOf (streams: number, metric: MetricName): Experiment {
 /** A heap that has never worked would seem to grow by its streams. */
 async function warmUp (lab: Lab, subject: Subject, server: Server): Promise<void> {
   const load = startLoad(lab, subject, server, { ...WARM_UP, streams: lab.quick ? 1000 : 3000 })
-  await load.ended()
+  await load.ended().finally(() => load.stop())
   await delay(SETTLE_MS)
 }
 
 async function untilAllSpeak (load: Load, streams: number): Promise<void> {
   const until = Date.now() + BEGIN_TIMEOUT
-  while ((await load.mark()).speaking < streams) {
-    if (Date.now() > until) throw new Error(`not all of ${streams} streams began within ${BEGIN_TIMEOUT / 1000} s`)
+  for (let speaking = 0; speaking < streams; ({ speaking } = await load.mark())) {
+    if (Date.now() > until) throw new Error(`${speaking} of ${streams} streams had begun after ${BEGIN_TIMEOUT / 1000} s`)
     await delay(200)
   }
 }

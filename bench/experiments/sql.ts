@@ -24,7 +24,7 @@ export const sql: Experiment = {
       await delay(SETTLE_MS)
       calls.length = 0
       const load = startLoad(lab, subject, server, { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections: 8, streams: RUNS })
-      await load.ended()
+      await load.ended().finally(() => load.stop())
       await delay(SETTLE_MS)
       return { sql_calls_per_run: calls.filter(call => !BY_THE_CLOCK.test(call)).length / RUNS }
     })

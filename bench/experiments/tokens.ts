@@ -1,7 +1,7 @@
 import type { Lab } from '../lab.js'
 import type { MetricName } from '../metrics.js'
 import type { Subject } from '../subjects/subject.js'
-import { direct, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
+import { direct, MOST_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 
 const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
@@ -14,7 +14,11 @@ const PACED_TOKENS_QUICK = 150
 
 export const saturated: Experiment = costOf('cpu_per_mtok_saturated', (lab, factor) => saturatedShape(lab, 1, factor))
 export const burst: Experiment = costOf('cpu_per_mtok_burst8', (lab, factor) => saturatedShape(lab, 8, factor))
-export const paced2000: Experiment = costOf('cpu_per_mtok_paced_2000', (lab, factor) => pacedShape(lab, 2000 * factor))
+export const paced2000: Experiment = {
+  metrics: ['cpu_per_mtok_paced_2000'],
+  measure: async (lab, subject) => ({ cpu_per_mtok_paced_2000: costOfToken(await runTrial(lab, subject, pacedShape(lab, 2000))) }),
+  measureDouble: (lab, subject) => doublePaced(lab, subject, 'cpu_per_mtok_paced_2000', 2000)
+}
 
 /** The load of ordinary days: its first tokens are timed, too. */
 export const paced500: Experiment = {
@@ -28,7 +32,13 @@ export const paced500: Experiment = {
       ttft_added_p99_ms: (outcome.first.p99Us - floor.p99Us) / 1000
     }
   },
-  measureDouble: async (lab, subject) => ({ cpu_per_mtok_paced_500: costOfToken(await runTrial(lab, subject, pacedShape(lab, 1000))) })
+  measureDouble: (lab, subject) => doublePaced(lab, subject, 'cpu_per_mtok_paced_500', 500)
+}
+
+/** Nothing, where once the load was too much: a full core is no fuller by twice of it. */
+async function doublePaced (lab: Lab, subject: Subject, metric: MetricName, streams: number): Promise<Values> {
+  if (lab.behind.has(`${subject.name} ${streams}`)) return {}
+  return { [metric]: costOfToken(await runTrial(lab, subject, pacedShape(lab, streams * 2))) }
 }
 
 function costOf (metric: MetricName, shape: (lab: Lab, factor: number) => Shape): Experiment {
@@ -51,7 +61,7 @@ export function pacedShape ({ quick }: Lab, connections: number): Shape {
   const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
   const rampMs = tokens * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
-  return { ...PACED, tokens, connections, rampMs, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, roundUs: connections > 500 ? 1000 : 0 }
+  return { ...PACED, tokens, connections, rampMs, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, mostSilent: MOST_SILENT } }
 }
 
 const floors = new WeakMap<Lab, Promise<Outcome['first']>>()

@@ -7,6 +7,7 @@
  *   --connections 64      at a time
  *   --streams 0           in all; 0: no end
  *   --ramp-ms 0           over which the first connections begin
+ *   --most-silent 0       of them that wait for their first text while more begin; 0: no bound
  *   --round-us 0          that pass at the least between two looks at the connections: a load generator that wakes up for
  *                         every token is more work for both sides, and times no first token
  *   --tokens 500          of each answer
@@ -67,7 +68,7 @@ struct stream {
 };
 
 static struct stream *streams[MAX_FDS];
-static int epoll, ports[64], port_count, connections = 64, tokens = 500, ramp_ms, round_us, readers_per_run;
+static int epoll, ports[64], port_count, connections = 64, tokens = 500, ramp_ms, most_silent, round_us, readers_per_run;
 static int64_t limit, started_streams, ended_streams;
 static enum format format = OPENAI;
 static struct pause { uint64_t due; int slot; } pauses[MAX_FDS];
@@ -523,6 +524,7 @@ static void read_options(int count, char **arguments) {
     } else if (!strcmp(name, "--connections")) connections = atoi(value);
     else if (!strcmp(name, "--streams")) limit = atoll(value);
     else if (!strcmp(name, "--ramp-ms")) ramp_ms = atoi(value);
+    else if (!strcmp(name, "--most-silent")) most_silent = atoi(value);
     else if (!strcmp(name, "--round-us")) round_us = atoi(value);
     else if (!strcmp(name, "--tokens")) tokens = atoi(value);
     else if (!strcmp(name, "--readers-per-run")) readers_per_run = atoi(value);
@@ -535,6 +537,11 @@ static void read_options(int count, char **arguments) {
   if (port_count == 0 || requests.count == 0 || tokens < 1 || tokens > MAX_TOKENS) die("--ports and --requests are needed");
   if (format == SOCKET && messages.count == 0) die("--messages are needed");
   if (readers_per_run > 0 && readers.count == 0) die("--readers are needed");
+}
+
+/* Whether the next connection has to wait for those before it. */
+static int is_held_back(void) {
+  return most_silent > 0 && open_streams - speaking >= most_silent;
 }
 
 static void on_command(void) {
@@ -566,13 +573,13 @@ int main(int count, char **arguments) {
   for (;;) {
     uint64_t now = now_ns();
     if (limit > 0 && started_streams >= limit) next = connections;
-    while (next < connections && now >= began + step * (uint64_t)next) begin(next++);
+    while (next < connections && !is_held_back() && now >= began + step * (uint64_t)next) begin(next++);
     uint64_t due = end_pauses(now);
     if (limit > 0 && ended_streams >= limit && open_streams == 0) {
       mark();
       return errors > 0;
     }
-    if (next < connections && (due == 0 || began + step * (uint64_t)next < due)) due = began + step * (uint64_t)next;
+    if (next < connections && !is_held_back() && (due == 0 || began + step * (uint64_t)next < due)) due = began + step * (uint64_t)next;
     int64_t wait = due > now ? (int64_t)(due - now) : 0;
     struct timespec timeout = { .tv_sec = wait / 1000000000, .tv_nsec = wait % 1000000000 };
     if (round_us > 0) clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = round_us * 1000L }, NULL);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { access } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Lab } from '../lab.js'
@@ -14,13 +14,24 @@ export function install (lab: Lab): Promise<string | undefined> {
 }
 
 async function installOnce (lab: Lab): Promise<string | undefined> {
-  const isThere = await access(`${FOLDER}node_modules/ai`).then(() => true, () => false)
-  if (isThere) return undefined
-  lab.say('Installing the AI SDK and Portkey\'s gateway into bench/subjects/node_modules …')
+  if (await isInstalled()) return undefined
+  lab.say('Installing Express, the AI SDK and Portkey\'s gateway into bench/subjects/node_modules …')
   try {
     await promisify(execFile)('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: FOLDER })
     return undefined
   } catch (error) {
     return `it cannot be installed: ${(error as Error).message.split('\n')[0]}`
   }
+}
+
+/** Whether all that is asked for is there, in the versions that are asked for. */
+async function isInstalled (): Promise<boolean> {
+  const { dependencies } = await readManifest('package.json')
+  const present = await Promise.all(Object.entries(dependencies).map(async ([name, version]) =>
+    (await readManifest(`node_modules/${name}/package.json`).catch(() => undefined))?.version === version))
+  return present.every(Boolean)
+}
+
+async function readManifest (path: string): Promise<{ version: string, dependencies: Record<string, string> }> {
+  return JSON.parse(await readFile(`${FOLDER}${path}`, 'utf8'))
 }

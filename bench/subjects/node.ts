@@ -4,12 +4,23 @@ import { findFreePort } from '../process.js'
 import { install } from './install.js'
 import { completion, post, startServer, type Server, type Subject } from './subject.js'
 
+interface ScriptOptions {
+  env?: Record<string, string>
+  /** Access tokens: a request is made with each in turn. */
+  tokens?: string[]
+}
+
 /** A subject that is one file in `servers/`. */
-async function startScript (lab: Lab, name: string, upstream: string, body: (prompt: string) => object): Promise<Server> {
+export async function startScript (
+  lab: Lab, name: string, upstream: string, body: (prompt: string) => object, { env, tokens }: ScriptOptions = {}
+): Promise<Server> {
   const port = await findFreePort()
   const script = fileURLToPath(new URL(`servers/${name}.js`, import.meta.url))
-  const server = await startServer(lab, name, process.execPath, [script], { port, env: { NODE_ENV: 'production', PORT: String(port), UPSTREAM: upstream } })
-  return { ...server, requests: prompt => ({ requests: [post('/', {}, body(prompt))] }) }
+  const server = await startServer(lab, name, process.execPath, [script], {
+    port, env: { NODE_ENV: 'production', PORT: String(port), UPSTREAM: upstream, ...env }
+  })
+  const heads: Array<Record<string, string>> = tokens?.map(token => ({ authorization: `Bearer ${token}` })) ?? [{}]
+  return { ...server, requests: prompt => ({ requests: heads.map(head => post('/', head, body(prompt))) }) }
 }
 
 export const pipe: Subject = {
@@ -31,6 +42,7 @@ export const aisdk: Subject = {
   name: 'aisdk',
   title: "the AI SDK's streamText in Fastify",
   format: 'ui',
+  mostRuns: 1,
   prepare: install,
   start: (lab, upstream) => startScript(lab, 'aisdk', upstream, prompt => ({ prompt }))
 }

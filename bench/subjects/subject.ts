@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import type { Lab } from '../lab.js'
 import type { Format, LoadOptions } from '../native.js'
-import { startProgram, untilHealthy, type ProgramOptions } from '../process.js'
+import { isHealthy, startProgram, untilStarted, type ProgramOptions } from '../process.js'
 
-export const SUBJECTS = ['ours', 'pipe', 'reencode', 'nginx', 'aisdk', 'portkey'] as const
+export const SUBJECTS = ['ours', 'pipe', 'reencode', 'nginx', 'express', 'aisdk', 'portkey'] as const
 export type SubjectName = typeof SUBJECTS[number]
 
 /** Something that stands between a gateway and its readers. */
@@ -12,6 +12,8 @@ export interface Subject {
   /** What it is, for people. */
   title: string
   format: Format
+  /** In how many runs it is measured, where it is not in all: it is slow, and far from the others. */
+  mostRuns?: number
   /** Gets what it needs. @returns a sentence, where it cannot be had. */
   prepare? (lab: Lab): Promise<string | undefined>
   /** @param upstream the gateway's address, without a path. */
@@ -45,7 +47,7 @@ export async function startServer (
   lab: Lab, name: string, command: string, args: string[], { port, env, health = '/health', bound = true }: ServerOptions
 ): Promise<Pick<Server, 'pid' | 'port' | 'startupMs' | 'stop'>> {
   const program = startProgram(command, args, { env, cores: bound ? lab.cores?.server : undefined, cwd: lab.directory, log: join(lab.directory, `${name}-${port}.log`) })
-  const startupMs = await untilHealthy(program, `http://127.0.0.1:${port}${health}`)
+  const startupMs = await untilStarted(name, program, () => isHealthy(`http://127.0.0.1:${port}${health}`))
   return { pid: program.pid, port, startupMs, stop: () => program.stop() }
 }
 

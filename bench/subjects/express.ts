@@ -1,0 +1,21 @@
+import { AGENT, SECRET } from '../database.js'
+import { install } from './install.js'
+import { startScript } from './node.js'
+import { startOnDatabase } from './ours.js'
+import type { Subject } from './subject.js'
+
+/** Ours, and it looks at what others enter: a service of another kind would not have it on its tables. */
+const OUR_TRIGGER = 'alter table credit_usage disable trigger replace_bare_deduction'
+
+export const express: Subject = {
+  name: 'express',
+  title: 'a service of this kind in Express, written plainly: authentication, credits in Postgres, no log and no resume',
+  format: 'events',
+  mostRuns: 2,
+  prepare: install,
+  start: (lab, upstream) => startOnDatabase(lab, async database => {
+    await database.run(OUR_TRIGGER)
+    const env = { DATABASE_URL: database.url, JWT_SECRET: SECRET, AGENT }
+    return startScript(lab, 'express', upstream, prompt => ({ prompt }), { env, tokens: lab.databases.tokens })
+  })
+}
