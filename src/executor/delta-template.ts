@@ -41,20 +41,20 @@ export class DeltaTemplate {
 
   /**
    * Reads frames for as long as they are like the one learned from.
-   * @param bytes of a stream, from the beginning of a frame on.
+   * @param raw bytes of a stream as Latin-1; a frame begins at `from`, and `to` is where they end.
    * @param take is given the text of each.
    * @returns where the first frame begins that has to be parsed.
    */
-  cut (bytes: Buffer, take: (text: string) => void): number {
-    if (this.#head === '') return 0
-    const raw = bytes.toString('latin1')
-    let at = 0
+  cut (raw: string, from: number, to: number, take: (text: string) => void): number {
+    if (this.#head === '') return from
+    let at = from
     while (raw.startsWith(this.#head, at)) {
-      const from = at + this.#head.length
-      const to = raw.indexOf(this.#tail, from)
-      const text = to === -1 ? undefined : unescape(raw.slice(from, to))
+      const begin = at + this.#head.length
+      const end = raw.indexOf(this.#tail, begin)
+      const next = end + this.#tail.length
+      const text = end === -1 || next > to ? undefined : unescape(raw.slice(begin, end))
       if (text === undefined) break
-      at = to + this.#tail.length
+      at = next
       this.#tries = 0
       take(text)
     }

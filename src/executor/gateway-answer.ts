@@ -1,7 +1,8 @@
-import type { Dispatcher } from 'undici'
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
 import { DeltaTemplate, type DeltaField } from './delta-template.js'
+import type { ResponseHandler } from './http/client.js'
+import type { ResponseHead } from './http/response-parser.js'
 import { SseParser } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'
 import type { ReportedUsage } from './usage.js'
@@ -44,8 +45,8 @@ export class Refusal extends Error {
 }
 
 /** Reads one answer of the gateway as it arrives. */
-export class CompletionHandler implements Dispatcher.DispatchHandler {
-  #controller?: Dispatcher.DispatchController
+export class CompletionHandler implements ResponseHandler {
+  #giveUp?: () => void
   #status = 0
   #retryAfter?: number
   #parser?: SseParser
@@ -60,7 +61,6 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
   #length = 0
   #completion: Completion
   #settled = false
-  #isFlushDue = false
   #abort = () => this.#fail(this.signal.reason)
 
   constructor (
@@ -76,31 +76,36 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     signal.addEventListener('abort', this.#abort, { once: true })
   }
 
-  onRequestStart (controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
-    if (this.#settled) controller.abort(new Error('settled'))
+  /** The request is under way. @param giveUp ends it. */
+  begin (giveUp: () => void): void {
+    this.#giveUp = giveUp
   }
 
-  onResponseStart (_: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+  onHead ({ status, headers }: ResponseHead): void {
     this.#status = status
-    this.#retryAfter = parseRetryAfter(String(headers['retry-after'] ?? ''))
-    if (status === 200 && !String(headers['content-type']).includes('application/json')) {
+    this.#retryAfter = parseRetryAfter(headers['retry-after'] ?? '')
+    if (status === 200 && !headers['content-type']?.includes('application/json')) {
       this.#parser = new SseParser(data => this.#frame(data))
     }
   }
 
-  onResponseData (_: Dispatcher.DispatchController, chunk: Buffer): void {
+  onBody (bytes: Buffer, text: string, from: number, to: number): void {
     if (this.#settled) return
-    if (!this.#parser) return this.#collect(chunk)
+    if (!this.#parser) return this.#collect(bytes.subarray(from, to))
     try {
-      this.#read(this.#parser, chunk)
+      const start = this.#parser.isBetweenEvents ? this.#template.cut(text, from, to, this.#takeText) : from
+      if (start < to) this.#parser.push(bytes.subarray(start, to))
     } catch (error) {
       this.#break(error)
     }
-    this.#scheduleFlush()
   }
 
-  onResponseEnd (): void {
+  /** What one read of the socket brought is told together. */
+  onPause (): void {
+    if (!this.#settled) this.#flush()
+  }
+
+  onEnd (): void {
     if (this.#settled) return
     try {
       if (this.#status !== 200) throw this.#statusError()
@@ -114,7 +119,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     this.#settle(() => this.resolve(this.#completion))
   }
 
-  onResponseError (_: Dispatcher.DispatchController, error: Error): void {
+  onError (error: Error): void {
     if (this.#settled) return
     // What arrived before the break is given out before the break is told.
     this.#flush(true)
@@ -128,15 +133,10 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     const limit = this.#status === 200 ? MAX_JSON_BODY : MAX_ERROR_BODY
     this.#bodyLength += chunk.length
     if (this.#bodyLength <= limit) {
-      this.#body.push(chunk)
+      this.#body.push(Buffer.from(chunk))
     } else {
       this.#fail(this.#status === 200 ? errors.gatewayUnavailable() : this.#statusError())
     }
-  }
-
-  #read (parser: SseParser, bytes: Buffer): void {
-    const start = parser.isBetweenEvents ? this.#template.cut(bytes, this.#takeText) : 0
-    if (start < bytes.length) parser.push(start === 0 ? bytes : bytes.subarray(start))
   }
 
   #frame (data: string): void {
@@ -192,18 +192,6 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
     if (typeof model === 'string' && model) this.#completion.model = model
   }
 
-  /** undici hands over each HTTP chunk by itself: what one read of the socket brought is told together. */
-  #scheduleFlush (): void {
-    if (this.#isFlushDue) return
-    this.#isFlushDue = true
-    process.nextTick(this.#flushWhenDue)
-  }
-
-  readonly #flushWhenDue = (): void => {
-    this.#isFlushDue = false
-    if (!this.#settled) this.#flush()
-  }
-
   /** @param isLast half of a surrogate pair waits for its other half, so that every event is text by itself, unless there is none to come. */
   #flush (isLast = false): void {
     const reasoning = isLast ? this.#reasoning : withoutHalfPair(this.#reasoning)
@@ -234,7 +222,7 @@ export class CompletionHandler implements Dispatcher.DispatchHandler {
 
   #fail (error: unknown): void {
     this.#settle(() => this.reject(error))
-    this.#controller?.abort(new Error('settled'))
+    this.#giveUp?.()
   }
 
   #settle (how: () => void): void {

@@ -2,6 +2,7 @@ import { Agent } from 'undici'
 import type { ResponseFormat } from '../schemas.js'
 import { Dialects, type ChatRequest } from './dialect.js'
 import { CompletionHandler, Refusal, type Completion, type ModelSink } from './gateway-answer.js'
+import { HttpClient } from './http/client.js'
 import type { ModelMessage } from './prompt.js'
 import type { Tool } from './tools/tool.js'
 
@@ -31,23 +32,25 @@ export interface ModelRequest {
 const CONNECT_TIMEOUT = 10_000
 /** A reasoning model may think for minutes before its first token, and between two. */
 const SILENCE_TIMEOUT = 300_000
+/** Servers close what is not used, the quickest of them after five seconds. */
+const IDLE_TIMEOUT = 4_000
 /** What goes on beyond is a model that has lost its way, and would end the process. */
 const MAX_ANSWER = 256 * 1024 * 1024
 
 /** An OpenAI-compatible gateway, over undici. */
 export class Gateway {
-  #agent = new Agent({
-    connect: { timeout: CONNECT_TIMEOUT },
-    headersTimeout: SILENCE_TIMEOUT,
-    bodyTimeout: SILENCE_TIMEOUT
-  })
+  /** For answers, which are read as they come. */
+  readonly #client: HttpClient
+  #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT } })
 
-  readonly #completions: { origin: string, path: string }
+  readonly #path: string
   #dialects = new Dialects()
   #discoveredModel?: string
 
   constructor (private readonly options: GatewayOptions) {
-    this.#completions = this.#locate('/chat/completions')
+    const { origin, path } = this.#locate('/chat/completions')
+    this.#path = path
+    this.#client = new HttpClient(origin, { connectTimeout: CONNECT_TIMEOUT, silenceTimeout: SILENCE_TIMEOUT, idleTimeout: IDLE_TIMEOUT })
   }
 
   /**
@@ -79,8 +82,9 @@ export class Gateway {
     }
   }
 
-  close (): Promise<void> {
-    return this.#agent.destroy()
+  async close (): Promise<void> {
+    this.#client.close()
+    await this.#agent.destroy()
   }
 
   #toBody ({ model, messages, temperature, maxTokens, tools = [], mayNotCall, responseFormat }: ModelRequest): ChatRequest {
@@ -101,12 +105,8 @@ export class Gateway {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
       const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, reject)
-      this.#agent.dispatch({
-        ...this.#completions,
-        method: 'POST',
-        headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
-        body: JSON.stringify(body)
-      }, handler)
+      const headers = { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' }
+      handler.begin(this.#client.post(this.#path, headers, JSON.stringify(body), handler))
     })
   }
 
