@@ -5,6 +5,7 @@ import { Transcript } from './transcript.js'
 interface RunRecord {
   /** Whether it is made here, and not only known from elsewhere. */
   isOwn: boolean
+  hasEnded: boolean
   transcript: Transcript
   readonly subscribers: Set<Subscriber>
 }
@@ -19,6 +20,8 @@ export interface MemoryEventLogOptions {
 /** The log of one process. */
 export class MemoryEventLog implements EventLog {
   #runs = new Map<string, RunRecord>()
+  /** The one that was looked up last: telling an event asks for the same run again and again. */
+  #recent: { runId: string, run: RunRecord } | undefined
   /** Finished runs in the order they ended, with when that was. */
   #finished = new Map<string, number>()
   #bytes = 0
@@ -38,7 +41,7 @@ export class MemoryEventLog implements EventLog {
     const run = this.#find(runId)
     run.isOwn = true
     const entry = this.#push(runId, run, event)
-    this.#tell(runId, run)
+    this.#tell(run)
     return entry
   }
 
@@ -49,12 +52,13 @@ export class MemoryEventLog implements EventLog {
     const known = run.transcript.first + run.transcript.length - first
     if (known < 0) return
     for (const event of events.slice(known)) this.#push(runId, run, event)
-    this.#tell(runId, run)
+    this.#tell(run)
   }
 
   #restart (runId: string, run: RunRecord, attempt: number): void {
     this.#bytes -= run.transcript.weight
     run.transcript = new Transcript(firstSeq(attempt))
+    run.hasEnded = false
     this.#finished.delete(runId)
   }
 
@@ -62,28 +66,31 @@ export class MemoryEventLog implements EventLog {
     const before = run.transcript.weight
     const entry = run.transcript.push(event)
     this.#bytes += run.transcript.weight - before
-    if (isFinal(event)) this.#finished.set(runId, Date.now())
+    if (isFinal(event)) {
+      run.hasEnded = true
+      this.#finished.set(runId, Date.now())
+    }
     return entry
   }
 
-  #tell (runId: string, run: RunRecord): void {
+  #tell (run: RunRecord): void {
     for (const subscriber of run.subscribers) subscriber.wake()
-    if (!this.#finished.has(runId)) return
+    if (!run.hasEnded) return
     run.transcript.dropFrames()
     this.#makeRoom()
   }
 
   next (runId: string, after: number): Entry | undefined {
-    const run = this.#runs.get(runId)
+    const run = this.#get(runId)
     return run?.transcript.at(Math.max(0, after - run.transcript.first + 1))
   }
 
   last (runId: string): number | undefined {
-    return this.#runs.get(runId)?.transcript.last?.seq
+    return this.#get(runId)?.transcript.last?.seq
   }
 
   hasEnded (runId: string): boolean {
-    return this.#finished.has(runId)
+    return this.#get(runId)?.hasEnded ?? false
   }
 
   entries (runId: string, after = 0): readonly Entry[] {
@@ -100,6 +107,7 @@ export class MemoryEventLog implements EventLog {
     if (!run) return
     this.#bytes -= run.transcript.weight
     this.#runs.delete(runId)
+    this.#recent = undefined
     this.#finished.delete(runId)
     for (const subscriber of [...run.subscribers]) subscriber.lost()
   }
@@ -120,7 +128,8 @@ export class MemoryEventLog implements EventLog {
 
   /** Whether a run's events come from another process, if from any. */
   protected isElsewhere (runId: string): boolean {
-    return !this.#runs.get(runId)?.isOwn && !this.#finished.has(runId)
+    const run = this.#get(runId)
+    return !run?.isOwn && !run?.hasEnded
   }
 
   /** Whether nobody needs a finished run any more but readers, who find it in the database as well. */
@@ -135,12 +144,20 @@ export class MemoryEventLog implements EventLog {
   close (): void {
     clearInterval(this.#sweep)
     this.#runs.clear()
+    this.#recent = undefined
+  }
+
+  #get (runId: string): RunRecord | undefined {
+    if (this.#recent?.runId === runId) return this.#recent.run
+    const run = this.#runs.get(runId)
+    if (run) this.#recent = { runId, run }
+    return run
   }
 
   #find (runId: string): RunRecord {
-    let run = this.#runs.get(runId)
+    let run = this.#get(runId)
     if (!run) {
-      run = { isOwn: false, transcript: new Transcript(firstSeq(1)), subscribers: new Set() }
+      run = { isOwn: false, hasEnded: false, transcript: new Transcript(firstSeq(1)), subscribers: new Set() }
       this.#runs.set(runId, run)
     }
     return run

@@ -17,16 +17,17 @@ export class GrowingText {
   /** In UTF-16 units, as of a string. */
   get length (): number { return this.#length }
 
-  /** What it takes of memory. */
-  get size (): number { return this.#bytes.length }
-
-  /** @param piece well-formed: half of a surrogate pair would become U+FFFD. */
-  append (piece: string): void {
+  /**
+   * @param piece well-formed: half of a surrogate pair would become U+FFFD.
+   * @returns how many bytes of memory more it takes now.
+   */
+  append (piece: string): number {
     const most = this.#used + piece.length * MAX_BYTES_A_UNIT
-    if (most > this.#bytes.length) this.#grow(most)
+    const grown = most > this.#bytes.length ? this.#grow(most) : 0
     this.#used += this.#bytes.write(piece, this.#used)
     this.#length += piece.length
     this.#whole = undefined
+    return grown
   }
 
   /** The units from one place to another. */
@@ -51,9 +52,11 @@ export class GrowingText {
     return this.#whole
   }
 
-  #grow (least: number): void {
+  #grow (least: number): number {
+    const before = this.#bytes.length
     const bytes = Buffer.allocUnsafe(Math.max(FIRST_BYTES, this.#bytes.length * 2, least))
     this.#bytes.copy(bytes, 0, 0, this.#used)
     this.#bytes = bytes
+    return bytes.length - before
   }
 }

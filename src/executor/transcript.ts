@@ -26,11 +26,11 @@ export class Transcript {
   get length (): number { return this.#told.length }
   get last (): Entry | undefined { return this.#last }
   /** Bytes of memory, roughly. */
-  get weight (): number { return this.#weight + this.#text.size + MARK_BYTES * this.#told.length }
+  get weight (): number { return this.#weight }
 
   push (event: RunEvent): Entry {
     if (isText(event)) {
-      this.#text.append(event.content)
+      this.#weight += this.#text.append(event.content) + MARK_BYTES
       this.#told.push(toMark(this.#text.length, event.type))
     } else {
       this.#told.push(event)
