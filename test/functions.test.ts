@@ -57,6 +57,8 @@ t.test('a function with parameters is a tool of the model, over HTTP and at the 
   t.match(told.events.at(-1), { response: told.text, creditsUsed: 1, usage: { totalTokens: 30 }, finishReason: 'stop' })
   t.match(outside.requests, [{ url: '/weather?city=Bern', headers: { authorization: 'Bearer of-the-function' } }])
   t.notMatch(service.logs.join(''), /of-the-function|Bern/, 'neither headers nor arguments reach the log')
+  const steps = service.logs.map(line => JSON.parse(line)).filter(({ message }) => message === '[AGENT-EXECUTOR] step')
+  t.match(steps, [{ model: 'test/model', ms: Number, totalTokens: 15 }, { model: 'test/model', ms: Number, totalTokens: 15 }], 'which has a line a step of the model')
   const again = await readStream(await openEvents(service.url, told.headers.get('x-run-id')!))
   t.equal(again.raw, told.raw, 'and it is replayed as it was told')
 })

@@ -74,12 +74,11 @@ t.test('the lines of an execution', async t => {
     const { from, runId } = await begin()
     await endOf(service, runId)
     const lines = linesWith(service, '[AGENT-EXECUTOR]', from)
-    t.same(lines.map(({ message }) => message), ['[AGENT-EXECUTOR] started', '[AGENT-EXECUTOR] step', '[AGENT-EXECUTOR] finished'])
+    t.same(lines.map(({ message }) => message), ['[AGENT-EXECUTOR] started', '[AGENT-EXECUTOR] finished'])
     for (const line of lines) t.match(line, { level: 'info', runId, agentId: DEMO_AGENT, userId: DEMO_USER })
-    const [started, step, finished] = lines
+    const [started, finished] = lines
     const tokens = { promptTokens: USAGE.prompt_tokens, completionTokens: 5, totalTokens: 15 }
     t.match(started, { attempt: 1 })
-    t.match(step, { model: 'test/model', ms: Number, ...tokens })
     t.match(finished, { model: 'test/model', ms: Number, ...tokens, status: 'succeeded', creditsCharged: 1 })
   })
 

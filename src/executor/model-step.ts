@@ -51,7 +51,8 @@ async function tryModel (
     try {
       const completion = await context.gateway.complete(request, step, context.signal)
       step.settle(completion)
-      context.log('step', { ms: Math.round(performance.now() - startedAt), model: completion.model, ...step.usage })
+      // Of a run of one step the line of its end says the same.
+      if (request.tools?.length) context.log('step', { ms: Math.round(performance.now() - startedAt), model: completion.model, ...step.usage })
       return { ...completion, toolCalls: withOwnIds(completion.toolCalls), content: step.content, askedFor: request.model ?? context.defaultModel, usage: step.usage }
     } catch (error) {
       step.settle()
