@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { follow, frameOf, type Entry, type EventLog, type Follower, type Reader } from '../executor/event-log.js'
+import { follow, frameOf, isFinal, type Entry, type EventLog, type Follower, type Reader } from '../executor/event-log.js'
 import { MemoryEventLog } from '../executor/event-log-memory.js'
 import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_HEADERS, SSE_PING } from '../streams/sse.js'
 
@@ -51,12 +51,16 @@ async function events (app: FastifyInstance): Promise<void> {
     this.hijack()
     // The client may have left while the run began.
     if (raw.destroyed) return this
+    const { socket } = raw
+    // The head goes with the events that are there.
+    socket?.cork()
     raw.writeHead(200, { ...this.getHeaders(), ...SSE_HEADERS, 'x-run-id': runId } as OutgoingHttpHeaders)
     raw.flushHeaders()
     const stream = new SseStream(raw, Date.now() + maxMs)
     streams.add(stream)
     raw.on('close', () => { streams.delete(stream) })
     stream.follow(log, runId, after)
+    socket?.uncork()
     return this
   }
 }
@@ -96,12 +100,15 @@ class SseStream implements Reader {
 
   write (entry: Entry): boolean {
     this.#lastWrite = Date.now()
+    // The end follows at once.
+    if (isFinal(entry.event)) this.#socket?.cork()
     if (!this.#socket) return this.raw.write(encodeSse(entry.seq, entry.event))
     return this.#socket.write(frameOf(entry, encodeSseChunk, this.#runId), 'latin1')
   }
 
   end (): void {
     this.raw.end(SSE_DONE)
+    this.#socket?.uncork()
   }
 
   /** The connection ends and the run does not. */
