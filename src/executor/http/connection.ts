@@ -83,7 +83,8 @@ export class Connection {
     if (!this.#isConnected) return
     this.#idleUntil = Infinity
     this.#socket!.ref()
-    setImmediate(() => this.#send())
+    // Sockets are read between the two, wherever in its turn the event loop is now.
+    setImmediate(() => setImmediate(() => this.#send()))
   }
 
   giveUp (exchange: Exchange): void {
