@@ -80,6 +80,11 @@ export function checkUrl (name: string, value: string | undefined, protocols: st
   }
 }
 
+/** Says so where a value cannot stand in a header, as a key with a line break in it. */
+export function checkHeaderValue (name: string, value: string | undefined, problems: string[]): void {
+  if (value && /[^ -~]/.test(value)) problems.push(`${name} must be one line of ASCII: it is sent in a header`)
+}
+
 /** A certificate's PEM text, where the value is that, with or without its line breaks written as \\n, or names a file of it. */
 export function readCertificate (name: string, value: string | undefined, problems: string[]): string | undefined {
   if (!value) return undefined

@@ -3,7 +3,7 @@ import { parseEnv } from 'node:util'
 import { Type, type Static } from '@sinclair/typebox'
 import { Ajv, type ErrorObject } from 'ajv'
 import {
-  checkUrl, judgeRedisUrl, readCertificate, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash, type PrivateHost
+  checkHeaderValue, checkUrl, judgeRedisUrl, readCertificate, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash, type PrivateHost
 } from './config-values.js'
 
 const Environment = Type.Object({
@@ -260,6 +260,7 @@ function chooseRedis (env: Environment, problems: string[]): RedisConfig | undef
 
 function chooseGateway (env: Environment, database: DatabaseConfig, problems: string[]): GatewayConfig {
   checkUrl('AI_GATEWAY_URL', env.AI_GATEWAY_URL, ['http:', 'https:'], problems)
+  checkHeaderValue('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
   if (env.AI_GATEWAY_URL || env.LOVABLE_API_KEY) {
     return { kind: 'remote', url: withoutSlash(env.AI_GATEWAY_URL ?? DEFAULT_GATEWAY_URL), key: env.LOVABLE_API_KEY }
   }

@@ -192,6 +192,8 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ AI_GATEWAY_URL: 'localhost:11434' }, 'AI_GATEWAY_URL', /http:\/\/ or https:\/\//],
     [{ ...SUPABASE, SUPABASE_SERVICE_ROLE_KEY: '' }, 'SUPABASE_SERVICE_ROLE_KEY', /missing/],
     [{ ...SUPABASE, LOVABLE_API_KEY: '' }, 'LOVABLE_API_KEY', /missing: .*AI_GATEWAY_URL/],
+    [{ ...SUPABASE, LOVABLE_API_KEY: 'key\r\nx-other: 1' }, 'LOVABLE_API_KEY', /one line of ASCII/],
+    [{ ...SUPABASE, LOVABLE_API_KEY: 'k\u0435y' }, 'LOVABLE_API_KEY', /one line of ASCII/],
     [{ ...POSTGRES, SUPABASE_JWT_SECRET: '' }, 'SUPABASE_JWT_SECRET', /missing: .*SUPABASE_URL/],
     [{ ...SUPABASE, NODE_ENV: 'production' }, 'RAILWAY_BACKEND_SECRET', /missing: .*edge function/],
     [{ NODE_ENV: 'production' }, 'SUPABASE_URL', /missing: .*SUPABASE_DB_URL.*EMBEDDED=true/],

@@ -1,7 +1,7 @@
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
 import { DeltaTemplate, type DeltaField } from './delta-template.js'
-import type { ResponseHandler } from './http/client.js'
+import type { ResponseHandler } from './http/connection.js'
 import type { ResponseHead } from './http/response-parser.js'
 import { SseParser } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'

@@ -37,20 +37,23 @@ const IDLE_TIMEOUT = 4_000
 /** What goes on beyond is a model that has lost its way, and would end the process. */
 const MAX_ANSWER = 256 * 1024 * 1024
 
-/** An OpenAI-compatible gateway, over undici. */
+/** An OpenAI-compatible gateway. */
 export class Gateway {
   /** For answers, which are read as they come. */
   readonly #client: HttpClient
+  /** For all else. */
   #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT } })
-
-  readonly #path: string
   #dialects = new Dialects()
   #discoveredModel?: string
 
+  /** @throws {TypeError} for a URL or a key that no request can have. */
   constructor (private readonly options: GatewayOptions) {
-    const { origin, path } = this.#locate('/chat/completions')
-    this.#path = path
-    this.#client = new HttpClient(origin, { connectTimeout: CONNECT_TIMEOUT, silenceTimeout: SILENCE_TIMEOUT, idleTimeout: IDLE_TIMEOUT })
+    this.#client = new HttpClient(`${options.url}/chat/completions`, {
+      headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
+      connectTimeout: CONNECT_TIMEOUT,
+      silenceTimeout: SILENCE_TIMEOUT,
+      idleTimeout: IDLE_TIMEOUT
+    })
   }
 
   /**
@@ -105,8 +108,7 @@ export class Gateway {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
       const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, reject)
-      const headers = { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' }
-      handler.begin(this.#client.post(this.#path, headers, JSON.stringify(body), handler))
+      handler.begin(this.#client.post(JSON.stringify(body), handler))
     })
   }
 

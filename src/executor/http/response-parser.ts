@@ -17,33 +17,47 @@ export interface ResponseHead {
 }
 
 /** What the other side sends is no HTTP/1.1. */
-export class HttpParseError extends Error {}
+export class HttpParseError extends Error {
+  override name = 'HttpParseError'
+}
 
+/** Characters of all heads of an answer, of which interim ones have one too, and its trailers. */
 const MAX_HEAD = 64 * 1024
+/** Characters of a status line, and of a chunk's size with its extensions. */
 const MAX_LINE = 4096
 /** Digits of a chunk's size: beyond that it is no size that anybody sends. */
 const MAX_SIZE_DIGITS = 8
+const CR = 13
+const LF = 10
 
 /** What was sent just before the other side closes arrives too late. */
 const IDLE_MARGIN_MS = 1_000
 
-type Part = 'head' | 'length' | 'close' | 'size' | 'chunk' | 'chunk-end' | 'trailers' | 'done'
+const SIZE_LINE = /^([\da-f]{1,8})[ \t]*(?:;[\t -~\x80-\xff]*)?$/i
+/** What the first part of such a line looks like. */
+const SIZE_BEGINNING = /^[\da-f]{1,8}(?:[ \t;]|\r?$)/i
+const HEADER_LINE = /^([!#$%&'*+.^`|~\w-]+):([\t -~\x80-\xff]*)$/
+
+type Part = 'status' | 'headers' | 'length' | 'close' | 'size' | 'chunk' | 'chunk-end' | 'trailers' | 'done'
 
 /** Reads one response of HTTP/1.1 (RFC 9112) to a request that has a body, wherever its bytes are cut. */
 export class ResponseParser {
-  #part: Part = 'head'
-  /** What was read of a head or a line that is not complete. */
+  #part: Part = 'status'
+  /** What was read of a line that is not complete. */
   #rest = ''
   /** Bytes of the body or the chunk that are still to come. */
   #left = 0
+  /** Characters that heads and trailers may still have. */
+  #room = MAX_HEAD
+  #status = 0
+  #isCurrent = false
+  #lines: string[] = []
   #isPersistent = false
   #idleMs = Infinity
 
   constructor (private readonly reader: ResponseReader) {}
 
   get isDone (): boolean { return this.#part === 'done' }
-  /** Whether the head was read. */
-  get hasBegun (): boolean { return this.#part !== 'head' }
   /** Whether the connection may be used for another request, once this is done. */
   get isPersistent (): boolean { return this.#isPersistent }
 
@@ -51,14 +65,17 @@ export class ResponseParser {
   get idleMs (): number { return this.#idleMs }
 
   /**
-   * Takes what one read of the socket brought.
+   * Takes what one read of the socket brought. More than was asked for is not read: no other answer is to follow it.
    * @throws {HttpParseError}
    */
   push (bytes: Buffer): void {
     const text = bytes.toString('latin1')
     let at = 0
     while (at < text.length) {
-      if (this.#part === 'done') throw new HttpParseError('there is more than was asked for')
+      if (this.#part === 'done') {
+        this.#isPersistent = false
+        return
+      }
       at = this.#step(bytes, text, at)
     }
   }
@@ -69,10 +86,17 @@ export class ResponseParser {
     return this.#part === 'done'
   }
 
+  /** Nobody wants the rest, be it of what is pushed this moment. */
+  stop (): void {
+    this.#part = 'done'
+    this.#isPersistent = false
+  }
+
   /** Reads something from `at` on, and returns where it ended. */
   #step (bytes: Buffer, text: string, at: number): number {
     switch (this.#part) {
-      case 'head': return this.#readHead(text, at)
+      case 'status': return this.#readStatus(text, at)
+      case 'headers': return this.#readHeader(text, at)
       case 'size': return this.#readSize(text, at)
       case 'chunk-end': return this.#readChunkEnd(text, at)
       case 'trailers': return this.#readTrailer(text, at)
@@ -80,45 +104,63 @@ export class ResponseParser {
     }
   }
 
-  #readHead (text: string, at: number): number {
-    const known = this.#rest.length
-    const head = this.#rest + text.slice(at)
-    const end = head.indexOf('\r\n\r\n', Math.max(0, known - 3))
-    if (end === -1 ? head.length > MAX_HEAD : end > MAX_HEAD) throw new HttpParseError('the head is too long')
-    this.#rest = end === -1 ? head : ''
-    if (end === -1) return text.length
-    this.#begin(head.slice(0, end))
-    return at + end + 4 - known
+  #readStatus (text: string, at: number): number {
+    const end = text.indexOf('\n', at)
+    const line = this.#take(text, at, end, MAX_LINE)
+    if (line === undefined) {
+      // What is something else may never send a LF.
+      if (!'HTTP/1.'.startsWith(this.#rest.slice(0, 7))) throw new HttpParseError('there is no status line')
+      return text.length
+    }
+    const [, minor, digits] = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: |$)/.exec(line) ?? []
+    if (minor === undefined) throw new HttpParseError('there is no status line')
+    this.#spend(line)
+    this.#status = Number(digits)
+    this.#isCurrent = minor === '1'
+    this.#part = 'headers'
+    return end + 1
   }
 
-  #begin (text: string): void {
-    const [first, ...lines] = text.split('\r\n')
-    const [, minor, digits] = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: |$)/.exec(first!) ?? []
-    if (minor === undefined) throw new HttpParseError('there is no status line')
-    const status = Number(digits)
-    const headers = readHeaders(lines)
+  #readHeader (text: string, at: number): number {
+    const end = text.indexOf('\n', at)
+    const line = this.#take(text, at, end, this.#room)
+    if (line === undefined) return text.length
+    this.#spend(line)
+    if (line === '') this.#begin()
+    else if (!/^[ \t]/.test(line)) this.#lines.push(line)
+    else if (this.#lines.length > 0) this.#lines.push(`${this.#lines.pop()} ${line}`)
+    else throw new HttpParseError('a header is none')
+    return end + 1
+  }
+
+  /** The head is complete. */
+  #begin (): void {
+    const status = this.#status
+    const headers = readHeaders(this.#lines)
+    this.#lines = []
+    if (status === 101) throw new HttpParseError('it speaks another protocol')
     // What is said beforehand, and not the answer.
     if (status < 200) {
-      if (status === 101) throw new HttpParseError('it speaks another protocol')
+      this.#part = 'status'
       return
     }
-    this.#frame(status, headers, minor === '1')
+    this.#frame(status, headers)
     this.reader.onHead({ status, headers })
   }
 
   /** Where the body ends (RFC 9112, 6.3). */
-  #frame (status: number, headers: ResponseHead['headers'], isCurrent: boolean): void {
+  #frame (status: number, headers: ResponseHead['headers']): void {
     const { 'transfer-encoding': coding, 'content-length': length, connection = '', 'keep-alive': hint = '' } = headers
-    const options = connection.toLowerCase()
-    this.#isPersistent = isCurrent ? !options.includes('close') : options.includes('keep-alive')
-    const seconds = /\btimeout=(\d+)/.exec(hint)?.[1]
+    const options = connection.toLowerCase().split(',').map(option => option.trim())
+    this.#isPersistent = !options.includes('close') && (this.#isCurrent || options.includes('keep-alive'))
+    const seconds = /\btimeout=(\d+)/i.exec(hint)?.[1]
     if (seconds !== undefined) this.#idleMs = Math.max(0, Number(seconds) * 1000 - IDLE_MARGIN_MS)
     if (status === 204 || status === 304) {
       this.#part = 'done'
     } else if (coding !== undefined) {
       if (coding.toLowerCase() !== 'chunked') throw new HttpParseError('it has another transfer coding than chunked')
-      // Both lengths together are an error, or an attack.
-      if (length !== undefined) this.#isPersistent = false
+      // Both lengths together are an error, or an attack, and HTTP/1.0 has no chunks.
+      if (length !== undefined || !this.#isCurrent) this.#isPersistent = false
       this.#part = 'size'
     } else if (length !== undefined) {
       if (!/^\d{1,15}$/.test(length)) throw new HttpParseError('its length is no number')
@@ -141,62 +183,91 @@ export class ResponseParser {
 
   /** A chunk's size in hexadecimal digits, and extensions that nobody needs. */
   #readSize (text: string, at: number): number {
-    const end = text.indexOf('\n', at)
-    const line = this.#take(text, at, end)
-    if (line === undefined) return text.length
+    if (this.#rest !== '') return this.#readSizeLine(text, at)
+    // Nearly all come whole, and have no extensions.
     let size = 0
-    let digits = 0
-    for (; digits < line.length; digits++) {
-      const digit = hexDigit(line.charCodeAt(digits))
-      if (digit === -1) break
+    let to = at
+    for (let digit = hexDigit(text.charCodeAt(to)); digit !== -1 && to - at < MAX_SIZE_DIGITS; digit = hexDigit(text.charCodeAt(++to))) {
       size = size * 16 + digit
     }
-    if (digits === 0 || digits > MAX_SIZE_DIGITS || !/^[ \t;\r]/.test(line.charAt(digits))) throw new HttpParseError('a chunk has no size')
-    this.#left = size
+    if (to === at || text.charCodeAt(to) !== CR || text.charCodeAt(to + 1) !== LF) return this.#readSizeLine(text, at)
     this.#part = size > 0 ? 'chunk' : 'trailers'
+    this.#left = size
+    return to + 2
+  }
+
+  #readSizeLine (text: string, at: number): number {
+    const end = text.indexOf('\n', at)
+    const line = this.#take(text, at, end, MAX_LINE)
+    const digits = (line === undefined ? SIZE_BEGINNING.exec(this.#rest)?.[0] : SIZE_LINE.exec(line)?.[1])
+    if (digits === undefined) throw new HttpParseError('a chunk has no size')
+    if (line === undefined) return text.length
+    this.#left = Number.parseInt(digits, 16)
+    this.#part = this.#left > 0 ? 'chunk' : 'trailers'
     return end + 1
   }
 
   #readChunkEnd (text: string, at: number): number {
-    const end = text.indexOf('\n', at)
-    const line = this.#take(text, at, end)
-    if (line === undefined) return text.length
-    if (line !== '\r') throw new HttpParseError('a chunk is longer than its size')
-    this.#part = 'size'
-    return end + 1
+    const isHalf = this.#rest !== ''
+    if (text.charCodeAt(at) !== (isHalf ? LF : CR)) throw new HttpParseError('a chunk is longer than its size')
+    this.#rest = isHalf ? '' : '\r'
+    if (isHalf) this.#part = 'size'
+    return at + 1
   }
 
   #readTrailer (text: string, at: number): number {
     const end = text.indexOf('\n', at)
-    const line = this.#take(text, at, end)
+    const line = this.#take(text, at, end, this.#room)
     if (line === undefined) return text.length
-    if (line === '\r') this.#part = 'done'
+    this.#spend(line)
+    if (line === '') this.#part = 'done'
+    else readHeaders([line])
     return end + 1
   }
 
-  /** A line without its LF, with its CR; undefined: it is not complete, and kept. */
-  #take (text: string, at: number, end: number): string | undefined {
+  /** A line without its end, CR and LF; undefined: it is not complete, and kept. */
+  #take (text: string, at: number, end: number, limit: number): string | undefined {
     const line = this.#rest + text.slice(at, end === -1 ? text.length : end)
-    if (line.length > MAX_LINE) throw new HttpParseError('a line is too long')
+    if (line.length > limit) throw new HttpParseError('a head or a line is too long')
     this.#rest = end === -1 ? line : ''
     if (end === -1) return undefined
     if (!line.endsWith('\r')) throw new HttpParseError('a line does not end as it should')
-    return line
+    return line.slice(0, -1)
+  }
+
+  /** Heads that go on and on would be read for ever. */
+  #spend (line: string): void {
+    this.#room -= line.length + 2
+    if (this.#room < 0) throw new HttpParseError('a head or a line is too long')
   }
 }
 
 function readHeaders (lines: string[]): ResponseHead['headers'] {
   const headers: ResponseHead['headers'] = Object.create(null)
   for (const line of lines) {
-    const [, name, value] = /^([!#$%&'*+.^`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
+    const [, name, padded] = HEADER_LINE.exec(line) ?? []
     if (name === undefined) throw new HttpParseError('a header is none')
     const key = name.toLowerCase()
+    const value = withoutBlanks(padded!)
     const known = headers[key]
     // The same length twice is one length.
-    if (known === undefined) headers[key] = value!
+    if (known === undefined) headers[key] = value
     else if (key !== 'content-length' || known !== value) headers[key] = `${known}, ${value}`
   }
   return headers
+}
+
+/** Without the spaces and tabs around it. No expression: one that looks for the last of many is slow. */
+function withoutBlanks (value: string): string {
+  let from = 0
+  let to = value.length
+  while (from < to && isBlank(value.charCodeAt(from))) from++
+  while (from < to && isBlank(value.charCodeAt(to - 1))) to--
+  return value.slice(from, to)
+}
+
+function isBlank (code: number): boolean {
+  return code === 32 || code === 9
 }
 
 function hexDigit (code: number): number {

@@ -1,0 +1,186 @@
+import type { Socket } from 'node:net'
+import { ResponseParser, type ResponseReader } from './response-parser.js'
+
+/** Who hears what becomes of a request. None of these is called before `post` has returned. */
+export interface ResponseHandler extends ResponseReader {
+  /** All that one read of the socket brought was handed over. */
+  onPause (): void
+  onEnd (): void
+  /** There is no more to come; what came before was handed over. Also: one of the others has thrown this. */
+  onError (error: Error): void
+}
+
+export class SilenceTimeoutError extends Error {
+  override name = 'SilenceTimeoutError'
+}
+
+/** One request, until its answer has ended. */
+export class Exchange {
+  connection: Connection | undefined
+
+  /** @param request it is kept until it is sent, and no longer. */
+  constructor (public request: string, readonly handler: ResponseHandler) {}
+}
+
+export interface ConnectionEvents {
+  /** It may be asked something else. */
+  free (connection: Connection): void
+  gone (connection: Connection): void
+  /** The other side had ended the connection before this was sent on it. */
+  unsent (exchange: Exchange): void
+}
+
+/** The connection whose socket it is. */
+const owner = Symbol('connection')
+type OwnedSocket = Socket & { [owner]?: Connection }
+
+/** One connection, on which one thing is asked at a time. */
+export class Connection {
+  #socket: OwnedSocket | undefined
+  #exchange: Exchange | undefined
+  #parser: ResponseParser | undefined
+  #isConnected = false
+  /** Whether the exchange's request was sent: what comes before that is no answer to it. */
+  #isSent = false
+  #idleUntil = Infinity
+  /** Reads are counted, and looked at by the clock: to ask it at each would cost more than the count. */
+  #reads = 0
+  #seenReads = 0
+  #seenAt = 0
+  #isGone = false
+
+  constructor (private readonly idleTimeout: number, private readonly on: ConnectionEvents) {}
+
+  /** Whether the other side is likely to listen still. */
+  get mayBeAsked (): boolean {
+    return !this.#isGone && !this.#socket!.destroyed && performance.now() < this.#idleUntil
+  }
+
+  /** @param socket it is being connected; `connected` is to be called once it is. */
+  attach (socket: Socket): void {
+    this.#socket = socket
+    this.#socket[owner] = this
+    socket.on('error', error => this.destroy(error))
+    socket.on('end', () => this.#ended())
+    socket.on('close', () => this.destroy(new Error('the connection broke')))
+  }
+
+  connected (error: Error | null): void {
+    if (error) return this.destroy(error)
+    this.#isConnected = true
+    this.#send()
+  }
+
+  /**
+   * Sends a request once there is a connection; on one that was used before, after a look at what it has to say: the
+   * other side may have ended it by now.
+   */
+  ask (exchange: Exchange): void {
+    exchange.connection = this
+    this.#exchange = exchange
+    this.#parser = new ResponseParser(exchange.handler)
+    this.#isSent = false
+    if (!this.#isConnected) return
+    this.#idleUntil = Infinity
+    this.#socket!.ref()
+    // Sockets are read between the two, wherever in its turn the event loop is now.
+    setImmediate(() => setImmediate(() => this.#send()))
+  }
+
+  giveUp (exchange: Exchange): void {
+    if (this.#exchange !== exchange) return
+    this.#exchange = undefined
+    this.destroy(new Error('given up'))
+  }
+
+  /** Who waits for an answer is told of the error, unless something else ended the connection before. */
+  destroy (error: Error): void {
+    if (this.#isGone) return
+    this.#isGone = true
+    const exchange = this.#exchange
+    this.#parser?.stop()
+    this.#exchange = this.#parser = undefined
+    this.#socket?.destroy()
+    this.on.gone(this)
+    if (!exchange) return
+    if (this.#isConnected && !this.#isSent) this.on.unsent(exchange)
+    else exchange.handler.onError(error)
+  }
+
+  /** @param now of `performance.now()`. */
+  tick (now: number, silenceTimeout: number): void {
+    const exchange = this.#exchange
+    if (!exchange) {
+      if (now >= this.#idleUntil) this.destroy(new Error('not used'))
+    } else if (this.#isSent && this.#reads !== this.#seenReads) {
+      this.#seenReads = this.#reads
+      this.#seenAt = now
+    } else if (this.#isSent && now - this.#seenAt >= silenceTimeout) {
+      // Where it was this process that stood still, there is something to be read.
+      setImmediate(() => this.#endSilence(exchange))
+    }
+  }
+
+  read (bytes: Buffer): void {
+    this.#reads++
+    const exchange = this.#exchange
+    const parser = this.#parser
+    if (!exchange || !parser || !this.#isSent) return this.destroy(new Error('the other side spoke unasked'))
+    try {
+      parser.push(bytes)
+      // It may have been given up meanwhile.
+      if (this.#exchange !== exchange) return
+      exchange.handler.onPause()
+    } catch (error) {
+      return this.destroy(error as Error)
+    }
+    if (this.#exchange === exchange && parser.isDone) this.#finish(exchange.handler, parser)
+  }
+
+  #send (): void {
+    const exchange = this.#exchange
+    if (this.#isGone || !exchange) return
+    // Its events may be still to come.
+    if (this.#socket!.destroyed) return this.destroy(new Error('the connection broke'))
+    this.#isSent = true
+    this.#seenReads = this.#reads
+    this.#seenAt = performance.now()
+    this.#socket!.write(exchange.request)
+    exchange.request = ''
+  }
+
+  #finish (handler: ResponseHandler, parser: ResponseParser): void {
+    this.#exchange = this.#parser = undefined
+    // An answer that came before all was sent is a refusal, after which the other side may not read on.
+    if (parser.isPersistent && parser.idleMs > 0 && this.#socket!.writableLength === 0) {
+      this.#idleUntil = performance.now() + Math.min(this.idleTimeout, parser.idleMs)
+      this.#socket!.unref()
+      this.on.free(this)
+    } else {
+      this.destroy(new Error('not to be used again'))
+    }
+    try {
+      handler.onEnd()
+    } catch (error) {
+      handler.onError(error as Error)
+    }
+  }
+
+  #ended (): void {
+    const exchange = this.#exchange
+    const parser = this.#parser
+    if (exchange && this.#isSent && parser?.end()) this.#finish(exchange.handler, parser)
+    else this.destroy(new Error('the other side ended the connection'))
+  }
+
+  #endSilence (exchange: Exchange): void {
+    if (this.#exchange !== exchange || this.#reads !== this.#seenReads) return
+    this.destroy(new SilenceTimeoutError('nothing came for too long'))
+  }
+}
+
+/** Of a socket's `onread` option. */
+export function onRead (this: Socket, size: number, bytes: Uint8Array): boolean {
+  (this as OwnedSocket)[owner]?.read((bytes as Buffer).subarray(0, size))
+  return true
+}
