@@ -209,6 +209,10 @@ export class ResponseParser {
 
   #readChunkEnd (text: string, at: number): number {
     const isHalf = this.#rest !== ''
+    if (!isHalf && text.charCodeAt(at) === CR && text.charCodeAt(at + 1) === LF) {
+      this.#part = 'size'
+      return at + 2
+    }
     if (text.charCodeAt(at) !== (isHalf ? LF : CR)) throw new HttpParseError('a chunk is longer than its size')
     this.#rest = isHalf ? '' : '\r'
     if (isHalf) this.#part = 'size'
