@@ -398,11 +398,12 @@ t.test('silence', async t => {
     const socket = connectSocket(Number(port), hostname)
     connection.ask(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
     connection.attach(socket)
+    const connected = once(socket, 'connect')
     const turn = () => new Promise(resolve => { setImmediate(resolve) })
     connection.tick(performance.now() + 10_000, 1_000)
     await turn()
     t.strictSame(recorder.told, [], 'connecting has a limit of its own')
-    await once(socket, 'connect')
+    await connected
     const before = performance.now()
     connection.connected(null)
     const after = performance.now()
