@@ -150,7 +150,8 @@ function readEnvFile (): NodeJS.ProcessEnv {
   try {
     return parseEnv(readFileSync('.env', 'utf8'))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
+    // A directory of that name is a Python environment, and none of ours.
+    if (['ENOENT', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return {}
     throw error
   }
 }

@@ -37,6 +37,18 @@ async function refused (t: Test, service: Service, headers: string | Record<stri
   t.match(body, { code: 'unauthorized', statusCode: 401, error: String, requestId: String }, why)
 }
 
+t.test('a token that was verified a moment ago is refused all the same once it has expired', async t => {
+  const service = await startService(t)
+  const now = Date.now()
+  let passed = 0
+  t.intercept(Date, 'now', { value: () => now + passed })
+  const token = await sign({}, { exp: Math.floor(now / 1000) + 10 })
+  t.equal((await ask(service, token)).status, 200)
+  t.equal((await ask(service, token)).status, 200)
+  passed = 12_000
+  await refused(t, service, token, 'expired')
+})
+
 t.test('access tokens signed with the shared secret', async t => {
   const service = await startService(t)
 

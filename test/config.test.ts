@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { ConfigError, DEFAULT_GATEWAY_URL, DEFAULT_MODEL, parseConfig, type Config } from '../src/config.js'
@@ -247,14 +248,15 @@ t.test('.env.example has every variable of the service and no other, each explai
 })
 
 t.test('loadConfig reads .env in the working directory, and the environment wins', async t => {
-  const cwd = t.testdir({ '.env': 'PORT=4001\nAI_MODEL="from file"\n# HOST=no\nUNKNOWN=x\n' })
+  const root = t.testdir({ file: { '.env': 'PORT=4001\nAI_MODEL="from file"\n# HOST=no\nUNKNOWN=x\n' }, directory: { '.env': {} } })
   const source = `import { loadConfig } from ${JSON.stringify(new URL('../src/config.ts', import.meta.url).href)}
     process.stdout.write(JSON.stringify(loadConfig()))`
-  const load = async (env: Record<string, string>): Promise<Config> => {
+  const load = async (env: Record<string, string>, folder = 'file'): Promise<Config> => {
     const { stdout } = await promisify(execFile)(process.execPath, ['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval', source],
-      { cwd, env: { PATH: process.env.PATH, ...env } })
+      { cwd: join(root, folder), env: { PATH: process.env.PATH, ...env } })
     return JSON.parse(stdout)
   }
+  t.match(await load({}, 'directory'), { port: 3000 }, 'a directory of that name is another thing')
   t.match(await load({}), { port: 4001, model: 'from file', host: '::' })
   t.match(await load({ PORT: '4002', HOST: '127.0.0.1' }), { port: 4002, model: 'from file', host: '127.0.0.1' })
 })

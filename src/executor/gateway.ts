@@ -113,12 +113,8 @@ export class Gateway {
   }
 
   #get (path: string, signal: AbortSignal) {
-    return this.#agent.request({ ...this.#locate(path), method: 'GET', headers: this.#headers(), signal })
-  }
-
-  #locate (path: string): { origin: string, path: string } {
     const { origin, pathname, search } = new URL(this.options.url + path)
-    return { origin, path: pathname + search }
+    return this.#agent.request({ origin, path: pathname + search, method: 'GET', headers: this.#headers(), signal })
   }
 
   #headers (): Record<string, string> {
