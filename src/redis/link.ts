@@ -75,7 +75,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
   close (): void {
     this.#isClosed = true
     clearInterval(this.#pulse)
-    for (const connection of this.#connections) connection.disconnect()
+    for (const connection of this.#connections) giveUp(connection)
   }
 
   #open (options: RedisOptions): Redis {
@@ -147,6 +147,17 @@ export class RedisLink extends EventEmitter<LinkEvents> {
     else this.log.warn(`waiting for Redis: ${why}; until it is there each process serves its own runs`)
     this.emit(isUp ? 'up' : 'down')
   }
+}
+
+/**
+ * Ends a connection, and what waits for it. Where the next try is yet to come ioredis forgets the try and not who waits
+ * for it; one that begins and is ended at once takes them with it.
+ */
+function giveUp (connection: Redis): void {
+  connection.disconnect()
+  if (connection.status !== 'reconnecting') return
+  connection.connect().catch(() => {})
+  connection.disconnect()
 }
 
 function describe ({ message, ...error }: Error & { code?: string, errors?: Error[] }): string {

@@ -235,3 +235,16 @@ t.test('the first contact with what is no Redis', async t => {
     for (const { link, refusal } of [silent, gone, unknown, rude]) t.match({ refusal, isUp: link.isUp }, { refusal: undefined, isUp: false })
   })
 })
+
+t.test('what waits for a Redis that is away is given up when the link is closed', async t => {
+  if (!await findRedis(t)) return
+  const redis = await startRedis(t)
+  const { link } = await meet(t, redis.url)
+  const connection = link.connect()
+  await once(connection, 'ready')
+  const asked = connection.blpop('nothing', 0)
+  await Promise.all([once(connection, 'reconnecting'), redis.stop('SIGKILL')])
+  link.close()
+  await t.rejects(asked, { message: 'Connection is closed.' })
+  t.equal(connection.status, 'end')
+})
