@@ -43,7 +43,8 @@ const Environment = Type.Object({
   RATE_LIMIT_WINDOW: Type.Integer({ minimum: 1, default: 60_000 }),
   BODY_LIMIT: Type.Integer({ minimum: 1, default: 10 * 1024 * 1024 }),
   DRAIN_SECONDS: Type.Number({ minimum: 0, maximum: 86_400, default: 20 }),
-  SSE_MAX_SECONDS: Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 })
+  SSE_MAX_SECONDS: Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 }),
+  STREAM_FLUSH_MS: Type.Integer({ minimum: 0, maximum: 1000, default: 0 })
 })
 type Environment = Static<typeof Environment>
 
@@ -114,6 +115,8 @@ export interface Config {
   readonly bodyLimit: number
   readonly drainSeconds: number
   readonly sseMaxSeconds: number
+  /** Milliseconds that a model's text may wait for what follows it. */
+  readonly streamFlushMs: number
 }
 
 /** All that is wrong with an environment, one readable sentence a problem. */
@@ -228,7 +231,8 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     rateLimitWindow: env.RATE_LIMIT_WINDOW,
     bodyLimit: env.BODY_LIMIT,
     drainSeconds: env.DRAIN_SECONDS,
-    sseMaxSeconds: env.SSE_MAX_SECONDS
+    sseMaxSeconds: env.SSE_MAX_SECONDS,
+    streamFlushMs: env.STREAM_FLUSH_MS
   }
 }
 

@@ -1,13 +1,14 @@
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
 import { DeltaTemplate, type DeltaField } from './delta-template.js'
+import type { FlushWindow, Gathering } from './flush-window.js'
 import type { ResponseHandler } from './http/connection.js'
 import type { ResponseHead } from './http/response-parser.js'
 import { SseParser } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'
 import type { ReportedUsage } from './usage.js'
 
-/** Where a model's words go, all of one network read at once. */
+/** Where a model's words go: all of one network read at once, or of several where they may wait. */
 export interface ModelSink {
   text (content: string): void
   reasoning (content: string): void
@@ -45,7 +46,10 @@ export class Refusal extends Error {
 }
 
 /** Reads one answer of the gateway as it arrives. */
-export class CompletionHandler implements ResponseHandler {
+export class CompletionHandler implements ResponseHandler, Gathering {
+  toldAt = -Infinity
+  dueAt = 0
+  isWaiting = false
   #giveUp?: () => void
   #status = 0
   #retryAfter?: number
@@ -61,7 +65,10 @@ export class CompletionHandler implements ResponseHandler {
   #length = 0
   #completion: Completion
   #settled = false
-  #abort = () => this.#fail(this.signal.reason)
+  #abort = () => {
+    this.#flush()
+    this.#fail(this.signal.reason)
+  }
 
   constructor (
     model: string,
@@ -69,6 +76,8 @@ export class CompletionHandler implements ResponseHandler {
     private readonly signal: AbortSignal,
     /** Characters, thoughts and tool calls included. */
     private readonly maxAnswer: number,
+    /** Undefined: what has been read is told at once. */
+    private readonly window: FlushWindow | undefined,
     private readonly resolve: (completion: Completion) => void,
     private readonly reject: (error: unknown) => void
   ) {
@@ -102,6 +111,12 @@ export class CompletionHandler implements ResponseHandler {
 
   /** What one read of the socket brought is told together. */
   onPause (): void {
+    if (this.#text === '' && this.#reasoning === '') return
+    if (this.window) this.window.offer(this)
+    else this.tell()
+  }
+
+  tell (): void {
     if (!this.#settled) this.#flush()
   }
 

@@ -1,6 +1,7 @@
 import { Agent } from 'undici'
 import type { ResponseFormat } from '../schemas.js'
 import { Dialects, type ChatRequest } from './dialect.js'
+import { FlushWindow } from './flush-window.js'
 import { CompletionHandler, Refusal, type Completion, type ModelSink } from './gateway-answer.js'
 import { HttpClient } from './http/client.js'
 import type { ModelMessage } from './prompt.js'
@@ -16,6 +17,8 @@ export interface GatewayOptions {
   modelIsChosen: boolean
   /** Characters that one answer may have; half of what a string can hold unless said otherwise. */
   maxAnswer?: number
+  /** For how many milliseconds a text may wait for those that follow it, to be told with them; 0, or not given: it does not. */
+  flushMs?: number
 }
 
 export interface ModelRequest {
@@ -43,11 +46,13 @@ export class Gateway {
   readonly #client: HttpClient
   /** For all else. */
   #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT } })
+  readonly #window?: FlushWindow
   #dialects = new Dialects()
   #discoveredModel?: string
 
   /** @throws {TypeError} for a URL or a key that no request can have. */
   constructor (private readonly options: GatewayOptions) {
+    if (options.flushMs) this.#window = new FlushWindow(options.flushMs)
     this.#client = new HttpClient(`${options.url}/chat/completions`, {
       headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
       connectTimeout: CONNECT_TIMEOUT,
@@ -86,6 +91,7 @@ export class Gateway {
   }
 
   async close (): Promise<void> {
+    this.#window?.close()
     this.#client.close()
     await this.#agent.destroy()
   }
@@ -107,7 +113,7 @@ export class Gateway {
   #post (body: ChatRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
-      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, reject)
+      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, this.#window, resolve, reject)
       handler.begin(this.#client.post(JSON.stringify(body), handler))
     })
   }

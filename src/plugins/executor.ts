@@ -28,7 +28,7 @@ const RELEASE_MS = 1_500
 async function executor (app: FastifyInstance): Promise<void> {
   const { config } = app
   const closing = new AbortController()
-  const gateway = new Gateway({ ...await findGateway(app), model: config.model, modelIsChosen: config.modelIsChosen })
+  const gateway = new Gateway({ ...await findGateway(app), model: config.model, modelIsChosen: config.modelIsChosen, flushMs: config.streamFlushMs })
   const executor = new Executor({
     gateway,
     python: app.python,

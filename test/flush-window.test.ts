@@ -1,0 +1,159 @@
+import type { ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { FlushWindow, type Gathering } from '../src/executor/flush-window.js'
+import { CompletionHandler } from '../src/executor/gateway-answer.js'
+import { delta, ending, frame, openStream, startGateway } from './doubles/gateway.js'
+import { DEMO_AGENT, DEMO_KEY, parseStream, startService } from './helper.js'
+
+const WINDOW = 80
+/** Longer than any test. */
+const FOR_EVER = 600_000
+
+class Counted implements Gathering {
+  toldAt = -Infinity
+  dueAt = 0
+  isWaiting = false
+  told = 0
+  at = 0
+  readonly #waits: Array<() => void> = []
+
+  constructor (private readonly onTell: (counted: Counted) => void = () => {}) {}
+
+  tell (): void {
+    this.told++
+    this.at = performance.now()
+    this.onTell(this)
+    for (const wake of this.#waits.splice(0)) wake()
+  }
+
+  next (): Promise<void> {
+    return new Promise(resolve => { this.#waits.push(resolve) })
+  }
+}
+
+t.test('what comes after a pause is told at once; what follows it closely waits, and is told together', async t => {
+  const window = new FlushWindow(WINDOW)
+  const texts = new Counted()
+  window.offer(texts)
+  t.equal(texts.told, 1)
+  const since = performance.now()
+  for (let more = 0; more < 10; more++) window.offer(texts)
+  t.equal(texts.told, 1)
+  await texts.next()
+  t.equal(texts.told, 2)
+  t.ok(texts.at - since >= WINDOW * 7 / 8 - 1, `after ${texts.at - since} ms`)
+  texts.toldAt = performance.now() - WINDOW
+  window.offer(texts)
+  t.equal(texts.told, 3)
+})
+
+t.test('many wait by one timer, none longer than the first that came after it, and none is forgotten', async t => {
+  const window = new FlushWindow(WINDOW)
+  const order: Counted[] = []
+  const all = Array.from({ length: 300 }, () => new Counted(counted => { order.push(counted) }))
+  const timers = countTimers()
+  for (const [index, one] of all.entries()) {
+    one.toldAt = performance.now()
+    window.offer(one)
+    t.equal(countTimers(), timers + 1)
+    if (index % 100 === 99) await all[index - 99]!.next()
+  }
+  // Told while it waits for another: what is offered meanwhile is not lost.
+  const last = all.at(-1)!
+  if (last.told === 0) await last.next()
+  t.strictSame(order.map(one => all.indexOf(one)), all.map((_one, index) => index))
+  t.ok(all.every(one => one.told === 1 && !one.isWaiting))
+  t.equal(countTimers(), timers)
+})
+
+t.test('one that began to wait later is told later, though nothing more comes', async t => {
+  const window = new FlushWindow(WINDOW)
+  const [first, second] = [new Counted(), new Counted()]
+  first.toldAt = second.toldAt = performance.now()
+  window.offer(first)
+  await delay(WINDOW / 2)
+  second.toldAt = performance.now()
+  window.offer(second)
+  await first.next()
+  t.equal(second.told, 0)
+  await second.next()
+  t.ok(second.at - first.at >= WINDOW / 4, `${second.at - first.at} ms after the first`)
+})
+
+t.test('one that is closed keeps no timer, and tells nothing', async t => {
+  const timers = countTimers()
+  const window = new FlushWindow(FOR_EVER)
+  const texts = new Counted()
+  window.offer(texts)
+  window.offer(texts)
+  t.equal(countTimers(), timers + 1)
+  window.close()
+  t.equal(countTimers(), timers)
+  t.equal(texts.told, 1)
+})
+
+t.test('an answer that ends, breaks off or is given up tells what waits first', async t => {
+  const window = new FlushWindow(FOR_EVER)
+  t.teardown(() => window.close())
+  const told = (end: (handler: CompletionHandler, stop: AbortController) => void) => {
+    const said: string[] = []
+    const stop = new AbortController()
+    const sink = { text: (text: string) => { said.push(text) }, reasoning: (text: string) => { said.push(`(${text})`) } }
+    const settle = (how: string) => () => { said.push(how) }
+    const handler = new CompletionHandler('a/model', sink, stop.signal, 1000, window, settle('done'), settle('failed'))
+    handler.onHead({ status: 200, headers: { 'content-type': 'text/event-stream' } } as unknown as Parameters<CompletionHandler['onHead']>[0])
+    const read = (frames: string) => {
+      const bytes = Buffer.from(frames)
+      handler.onBody(bytes, bytes.toString('latin1'), 0, bytes.length)
+      handler.onPause()
+    }
+    for (const word of ['Hel', 'lo', ' wor', 'ld']) read(delta(word))
+    read(frame({ choices: [{ delta: { reasoning: 'Hm' } }] }))
+    read(delta('!'))
+    t.strictSame(said, ['Hel', 'lo world'], 'only a thought after it told it before its time')
+    end(handler, stop)
+    return said.slice(2)
+  }
+  t.strictSame(told(handler => { handler.onError(new Error('broken')) }), ['(Hm)', '!', 'failed'])
+  t.strictSame(told((_handler, stop) => { stop.abort() }), ['(Hm)', '!', 'failed'])
+  t.strictSame(told(handler => {
+    const bytes = Buffer.from(ending())
+    handler.onBody(bytes, bytes.toString('latin1'), 0, bytes.length)
+    handler.onPause()
+    handler.onEnd()
+  }), ['(Hm)', '!', 'done'])
+})
+
+t.test('with STREAM_FLUSH_MS a first text is told at once, and what follows it closely a little later', async t => {
+  let response: ServerResponse | undefined
+  const gateway = await startGateway(t, answer => {
+    response = openStream(answer)
+    response.write(delta('Hello'))
+  })
+  const service = await startService(t, { STREAM_FLUSH_MS: '1000' }, gateway.url)
+  const stream = await fetch(`${service.url}/api/agent/execute`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': DEMO_KEY },
+    body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] })
+  })
+  const reader = stream.body!.getReader()
+  let raw = ''
+  const until = async (text: string) => { while (!raw.includes(text)) raw += Buffer.from((await reader.read()).value!) }
+  await until('Hello')
+  const since = performance.now()
+  response!.write(delta(' wor'))
+  response!.write(delta('ld'))
+  await until('ld')
+  t.ok(performance.now() - since > 500, `${performance.now() - since} ms`)
+  response!.end(delta('!') + ending())
+  await until('[DONE]')
+  const events = parseStream(raw)
+  t.equal(events.flatMap(event => event.type === 'chunk' ? event.content : []).join(''), 'Hello world!')
+  t.strictSame(events.map(({ seq }) => seq), events.map((_event, index) => index + 1))
+})
+
+/** Timers that would keep the process. */
+function countTimers (): number {
+  return process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+}
