@@ -79,11 +79,18 @@ function clean (value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [toStorable(key), clean(member)]))
 }
 
+/** What JSON escapes where a text is not to be stored as it is; and where a text says just that. */
+const UNSTORABLE = /\\u(?:0000|d[89a-f])/
+
+function toStorableJson (value: object): string {
+  const json = JSON.stringify(value)
+  return UNSTORABLE.test(json) ? JSON.stringify(clean(value)) : json
+}
+
 /** `select fn(a => $1, …)` with its values, for the drivers that speak SQL. */
 export function toQuery (fn: string, args: Arguments): { text: string, values: unknown[] } {
   const names = Object.keys(args)
   const list = names.map((name, index) => `${name} => $${index + 1}`).join(', ')
-  const values = Object.values(toStorableArguments(args)).map(value =>
-    value !== null && typeof value === 'object' ? JSON.stringify(value) : value ?? null)
+  const values = Object.values(args).map(value => typeof value === 'object' && value !== null ? toStorableJson(value) : clean(value) ?? null)
   return { text: `select public.${fn}(${list}) as result`, values }
 }

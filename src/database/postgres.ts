@@ -60,7 +60,7 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
 
   async function ask<T> (fn: string, { text, values }: ReturnType<typeof toQuery>): Promise<T> {
     const pool = APART.has(fn) ? pools.apart : pools.users
-    const query = { text, values, query_timeout: timeoutOf(fn) }
+    const query = { text, values, query_timeout: timeoutOf(fn), rowMode: 'array' as const }
     if (!hasSessions) return run<T>(pool, query)
     try {
       return await run<T>(pool, { ...query, name: nameOf(text) })
@@ -75,13 +75,13 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
 }
 
 /** One query on one connection, which is kept where it is as good as before: a business error is an answer. */
-async function run<T> (pool: pg.Pool, query: pg.QueryConfig): Promise<T> {
+async function run<T> (pool: pg.Pool, query: pg.QueryArrayConfig): Promise<T> {
   const client = await pool.connect()
   let isBroken = true
   try {
-    const { rows } = await client.query<{ result: T }>(query)
+    const { rows } = await client.query<[T]>(query)
     isBroken = false
-    return rows[0]!.result
+    return rows[0]![0]
   } catch (error) {
     isBroken = breaksConnection((error as SqlError).code)
     throw error
