@@ -15,6 +15,8 @@ export interface Stage {
   readonly log: EventLog
   /** Puts a run into the queue; false: it is full. Resolves when it waits, or has its slot. */
   enter (name: string): Promise<boolean>
+  /** Where that is seen later than by `enter`: resolves when so many runs wait for others of their user. */
+  untilParked? (count: number): Promise<void>
 }
 
 /** Runs that are made by nobody: they end when the test says so. */
@@ -136,9 +138,10 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
   })
 
   t.test('so many of them are one user\'s, and others pass by who waits for that', async t => {
-    const { runs, enter } = await setUp(t, { maxConcurrent: 3, maxPerUser: 1, maxWaiting: 100 })
+    const { runs, enter, untilParked } = await setUp(t, { maxConcurrent: 3, maxPerUser: 1, maxWaiting: 100 })
     for (const name of ['a1', 'a2', 'a3', 'b1']) await enter(name)
     await runs.untilLaunched(2)
+    await untilParked?.(2)
     t.strictSame(runs.running, ['a1', 'b1'])
     for (const name of ['a1', 'a2', 'a3']) {
       await runs.untilLaunched(runs.launched.length + (runs.running.includes(name) ? 0 : 1))

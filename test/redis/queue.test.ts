@@ -110,10 +110,14 @@ t.test('the queue of many processes', async t => {
     return fleet
   }
 
+  async function untilParked (count: number): Promise<void> {
+    await until(() => client.zcard('jeesi:runs:delayed'), delayed => delayed === count)
+  }
+
   t.test('with one process', t => testQueue(t, async (t, limits): Promise<Stage> => {
     const fleet = await setUp(t, limits)
     const [{ queue, log }] = fleet.processes as [Process]
-    return { queue, log, runs: fleet.runs, enter: name => fleet.enter(name) }
+    return { queue, log, runs: fleet.runs, enter: name => fleet.enter(name), untilParked }
   }))
 
   t.test('with another that has no workers puts in what the first makes, and reads its events', t => testQueue(t, async (t, limits): Promise<Stage> => {
@@ -124,7 +128,8 @@ t.test('the queue of many processes', async t => {
       queue,
       log,
       runs: fleet.runs,
-      enter: name => fleet.enter(name, front.processes[0])
+      enter: name => fleet.enter(name, front.processes[0]),
+      untilParked
     }
   }))
 
