@@ -102,7 +102,7 @@ t.test('an answer that ends, breaks off or is given up tells what waits first', 
     const sink = { text: (text: string) => { said.push(text) }, reasoning: (text: string) => { said.push(`(${text})`) } }
     const settle = (how: string) => () => { said.push(how) }
     const handler = new CompletionHandler('a/model', sink, stop.signal, 1000, window, settle('done'), settle('failed'))
-    handler.onHead({ status: 200, headers: { 'content-type': 'text/event-stream' } } as unknown as Parameters<CompletionHandler['onHead']>[0])
+    handler.onHead({ status: 200, headers: { 'content-type': 'text/event-stream' } })
     const read = (frames: string) => {
       const bytes = Buffer.from(frames)
       handler.onBody(bytes, bytes.toString('latin1'), 0, bytes.length)
@@ -123,6 +123,30 @@ t.test('an answer that ends, breaks off or is given up tells what waits first', 
     handler.onPause()
     handler.onEnd()
   }), ['(Hm)', '!', 'done'])
+})
+
+t.test('where a text cannot be told that is its answer\'s end, and others are told all the same', async t => {
+  const window = new FlushWindow(WINDOW)
+  const answer = (text: (content: string) => void) => new Promise<string>(resolve => {
+    const handler = new CompletionHandler('a/model', { text, reasoning () {} }, new AbortController().signal, 1000, window,
+      () => resolve('done'), error => resolve((error as Error & { code: string }).code))
+    handler.onHead({ status: 200, headers: {} })
+    for (const word of ['Hel', 'lo']) {
+      const bytes = Buffer.from(delta(word))
+      handler.onBody(bytes, bytes.toString('latin1'), 0, bytes.length)
+      handler.onPause()
+    }
+    if (text === fine) told.then(() => handler.onError(new Error('broken')))
+  })
+  let isTold = () => {}
+  const told = new Promise<void>(resolve => { isTold = resolve })
+  const texts: string[] = []
+  const fine = (content: string) => { if (texts.push(content) === 2) isTold() }
+  const broken = answer(content => { if (content === 'lo') throw new Error('no room') })
+  const other = answer(fine)
+  t.equal(await broken, 'gateway_unavailable')
+  await other
+  t.strictSame(texts, ['Hel', 'lo'])
 })
 
 t.test('with STREAM_FLUSH_MS a first text is told at once, and what follows it closely a little later', async t => {

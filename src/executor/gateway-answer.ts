@@ -116,8 +116,14 @@ export class CompletionHandler implements ResponseHandler, Gathering {
     else this.tell()
   }
 
+  /** Does not throw: a clock that many answers share calls it too. */
   tell (): void {
-    if (!this.#settled) this.#flush()
+    if (this.#settled) return
+    try {
+      this.#flush()
+    } catch (error) {
+      this.onError(error as Error)
+    }
   }
 
   onEnd (): void {
