@@ -3,7 +3,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { join } from 'node:path'
 import { delta, ending, hang, openStream, say } from './doubles/gateway.js'
 import { startPostgrest } from './doubles/postgrest.js'
-import { bearer, createDataDir, DEMO_AGENT, openEvents, readStream, startService } from './helper.js'
+import { bearer, createDataDir, DEMO_AGENT, endOf, openEvents, readStream, startService } from './helper.js'
 
 const KEY = 'service-role-key'
 
@@ -72,6 +72,36 @@ for (const storm of ['down', 'losing answers'] as const) {
     t.match(await service.credits(), { creditsRemaining: 99, creditsReserved: 0 })
   })
 }
+
+t.test('many runs whose ends fall into a time without database are told and charged after it, and nothing is said of how many', async t => {
+  const { service, weather, ledger } = await startWithBadDatabase(t)
+  const { gateway, request } = service
+  const warnings: Error[] = []
+  const listen = (warning: Error) => { warnings.push(warning) }
+  process.on('warning', listen)
+  t.teardown(() => process.off('warning', listen))
+  const answers: Array<() => void> = []
+  const all = new Promise<void>(resolve => {
+    gateway.reply = response => {
+      openStream(response).write(delta('Hel'))
+      if (answers.push(() => response.end(delta('lo') + ending())) === 12) resolve()
+    }
+  })
+  const runs = await Promise.all(Array.from({ length: 12 }, () => request('POST', '/api/agent/execute', {
+    body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true }
+  })))
+  await all
+  weather.now = 'down'
+  const refused = new Promise<void>(resolve => {
+    weather.onRefusal = () => { if (weather.refusals >= 3 * 12) resolve() }
+  })
+  for (const end of answers) end()
+  await refused
+  weather.now = 'fair'
+  for (const { body: { runId } } of runs) t.match(await endOf(service, runId), { status: 'succeeded', attempt: 1, creditsCharged: 1 })
+  t.equal((await ledger()).length, 12)
+  t.strictSame(warnings, [])
+})
 
 t.test('a run that began by an answer that never arrived is found, and ends', async t => {
   const { service, weather, ledger } = await startWithBadDatabase(t)

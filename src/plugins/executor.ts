@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -28,6 +29,8 @@ const RELEASE_MS = 1_500
 async function executor (app: FastifyInstance): Promise<void> {
   const { config } = app
   const closing = new AbortController()
+  // As many runs as may be wait for the database at a time, and each listens.
+  setMaxListeners(0, closing.signal)
   const gateway = new Gateway({ ...await findGateway(app), model: config.model, modelIsChosen: config.modelIsChosen, flushMs: config.streamFlushMs })
   const executor = new Executor({
     gateway,
