@@ -54,7 +54,7 @@ async function events (app: FastifyInstance): Promise<void> {
     const { socket } = raw
     // The head goes with the events that are there.
     socket?.cork()
-    raw.writeHead(200, { ...this.getHeaders(), ...SSE_HEADERS, 'x-run-id': runId } as OutgoingHttpHeaders)
+    raw.writeHead(200, this.headers(SSE_HEADERS).header('x-run-id', runId).getHeaders() as OutgoingHttpHeaders)
     raw.flushHeaders()
     const stream = new SseStream(raw, Date.now() + maxMs)
     streams.add(stream)

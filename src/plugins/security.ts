@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { require } from '../commonjs.js'
 
@@ -8,7 +8,12 @@ const { fastifyHelmet } = require('@fastify/helmet') as typeof import('@fastify/
 /** What browsers are told: which origins may call, and the headers that harden an answer. */
 async function security (app: FastifyInstance): Promise<void> {
   const { corsOrigins } = app.config
-  await app.register(fastifyHelmet)
+  let hardening: ReturnType<typeof askHelmet> | undefined
+  await app.register(fastifyHelmet, { global: false })
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.headers(hardening ??= askHelmet(reply))
+    done()
+  })
   await app.register(fastifyCors, {
     // Tokens travel in headers and never in cookies, so `*` gives no site more than its visitor has.
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
@@ -18,6 +23,14 @@ async function security (app: FastifyInstance): Promise<void> {
     maxAge: 86_400,
     strictPreflight: false
   })
+}
+
+/** The headers that Helmet gives an answer, which are the same for all; in a response's own table each stream would hold them for as long as it lasts. */
+function askHelmet ({ helmet, raw }: FastifyReply) {
+  helmet()
+  const headers = raw.getHeaders()
+  for (const name of raw.getHeaderNames()) raw.removeHeader(name)
+  return headers
 }
 
 export default fp(security, { name: 'security' })
