@@ -118,7 +118,7 @@ class Process {
   async claim (): Promise<void> {
     const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: DoneStep[] }> }>(
       'claim_runs', { p_owner: this.owner, p_lease_seconds: 3600, p_limit: 100 })
-    for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId, ticket: this.slots.force(userId) })
+    for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId }, this.slots.force(userId))
   }
 
   /** As the service does before it lets a run be followed. */
@@ -197,7 +197,7 @@ class World {
         p_lease_seconds: 3600,
         p_waiting: ticket.position > 0
       })
-      process.executor.launch({ agent, messages: [], run, userId: DEMO_USER, ticket })
+      process.executor.launch({ agent, messages: [], run, userId: DEMO_USER }, ticket)
       this.runs.push(run.runId)
       await this.#connect(run.runId, process)
     },

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import { firstSeq, type EventLog } from '../src/executor/event-log.js'
 import type { Assignment, Ending, Executor } from '../src/executor/executor.js'
+import type { Ticket } from '../src/executor/slots.js'
 import type { Claimed, RunQueue } from '../src/executor/queue.js'
 import type { RunEvent } from '../src/schemas.js'
 import { DONE, read } from './event-log-contract.js'
@@ -45,7 +46,7 @@ export class TestRuns {
 
   /** What a queue asks of an executor. */
   createExecutor (log: EventLog, maker: unknown = undefined): Executor {
-    const launch = async ({ run: { runId, attempt }, ticket, told = [] }: Assignment): Promise<Ending> => {
+    const launch = async ({ run: { runId, attempt }, told = [] }: Assignment, ticket: Ticket): Promise<Ending> => {
       log.open(runId, attempt)
       for (const event of told) log.append(runId, event)
       await ticket.turn

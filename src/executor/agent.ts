@@ -1,4 +1,5 @@
 import { errors } from '../errors.js'
+import type { FunctionResult } from '../schemas.js'
 import type { AgentContext, AgentInput, CachedAnswer, Progress } from './agent-context.js'
 import type { ModelRequest } from './gateway.js'
 import { modelStep, type Turn } from './model-step.js'
@@ -31,11 +32,12 @@ export async function runAgent (input: AgentInput, progress: Progress, context: 
   }
 }
 
+/** Ends with the call that lasts: an answer may take an hour, and what waits for it is memory. */
 async function answer (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
   if (input.cached) return tellCached(input.cached, progress, context)
   const found = await runFunctions(input, toolbox, steps, context)
   if (found.answer !== undefined) return answerAs(found.answer, input.agent, progress, context)
-  await converse({ ...input, functionResults: [...input.functionResults ?? [], ...found.results] }, toolbox, steps, progress, context)
+  return converse(input, found.results, toolbox, steps, progress, context)
 }
 
 function tellCached ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
@@ -70,25 +72,28 @@ async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: 
 }
 
 /** Asks the model, does what it asks for, and asks again with what came of it. */
-async function converse (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
+async function converse (
+  input: AgentInput, found: FunctionResult[], toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext
+): Promise<void> {
   const { agent } = input
   const maxSteps = agent.maxSteps ?? DEFAULT_MAX_STEPS
   const request: ModelRequest = {
     model: agent.model,
-    messages: buildMessages(agent, input.messages, input.functionResults),
+    messages: buildMessages(agent, input.messages, [...input.functionResults ?? [], ...found]),
     temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
     maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
     tools: toolbox.tools,
+    mayNotCall: false,
     responseFormat: input.responseFormat
   }
   for (let turn = 1; ; turn++) {
     context.signal.throwIfAborted()
     if (toolbox.tools.length > 0) context.emit({ type: 'step', step: turn })
     // In its last step the model has to come to an end: it is told of the tools, and not to call them.
-    const isLast = turn >= maxSteps
+    const isLast = request.mayNotCall = turn >= maxSteps
     const done = steps.peek('model')
     const startedAt = new Date()
-    const said = done ? retell(done, progress, context) : await modelStep({ ...request, mayNotCall: isLast }, progress, context)
+    const said = done ? retell(done, progress, context) : await modelStep(request, progress, context)
     const { content, toolCalls } = said
     if (toolCalls.length === 0 || isLast) return
     // One that was recorded is recorded again for the sake of its price: whether that can be paid may never have been heard.

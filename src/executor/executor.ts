@@ -15,7 +15,6 @@ import { beginning, toTrace, type Trace } from './trace.js'
 export interface Assignment extends AgentInput {
   run: Run
   userId: string
-  ticket: Ticket
   /** What was told of this attempt before it came here. */
   told?: readonly RunEvent[]
 }
@@ -97,8 +96,8 @@ export class Executor {
   get size (): number { return this.#lives.size }
 
   /** Takes a run on. Its events tell how it goes; resolves when it has ended here, and never rejects. */
-  launch (assignment: Assignment): Promise<Ending> {
-    const { run: { runId, attempt }, ticket, told = [] } = assignment
+  launch (assignment: Assignment, ticket: Ticket): Promise<Ending> {
+    const { run: { runId, attempt }, told = [] } = assignment
     const present = this.#lives.get(runId)
     // The answer that began this attempt may have been so late that a later one is under way.
     if (this.#isReleased || (present && present.attempt > attempt)) {
@@ -110,7 +109,7 @@ export class Executor {
     for (const event of told) this.#emit(runId, event)
     const progress = new Progress()
     const abort = new AbortController()
-    const ended = this.#live(assignment, progress, abort.signal).catch((err): Ending => {
+    const ended = this.#live(assignment, ticket, progress, abort.signal).catch((err): Ending => {
       this.options.log.error({ err, runId }, '[AGENT-EXECUTOR] broke')
       return 'released'
     }).finally(() => {
@@ -165,25 +164,25 @@ export class Executor {
     return life
   }
 
-  async #live (assignment: Assignment, progress: Progress, signal: AbortSignal): Promise<Ending> {
+  async #live (assignment: Assignment, ticket: Ticket, progress: Progress, signal: AbortSignal): Promise<Ending> {
     const { run, userId } = assignment
     const log = this.options.log.child({ runId: run.runId, agentId: run.agentId, userId, attempt: run.attempt })
     const startedAt = performance.now()
     let failure: unknown
     try {
-      await this.#awaitTurn(assignment, signal)
+      await this.#awaitTurn(assignment.run, ticket, signal)
       await this.#work(assignment, progress, signal, log)
     } catch (error) {
       failure = signal.aborted ? signal.reason : error
     }
     // First of all: as long as it has its place the queue may tell of it.
-    assignment.ticket.leave()
+    ticket.leave()
     if (failure instanceof Stop && failure.why !== 'cancelled') return this.#letGo(run, failure.why, log)
     return this.#settle(run, progress, failure, startedAt, log)
   }
 
   /** A run without a slot waits for it. */
-  async #awaitTurn ({ run, ticket }: Assignment, signal: AbortSignal): Promise<void> {
+  async #awaitTurn (run: Run, ticket: Ticket, signal: AbortSignal): Promise<void> {
     if (ticket.position === 0 && run.status === 'running') return
     await Promise.race([ticket.turn, new Promise((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
@@ -198,16 +197,16 @@ export class Executor {
     const runs = isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.options.defaultModel }
     log.info(runs, '[AGENT-EXECUTOR] started')
     for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
-    const world = {
-      signal,
-      rates: assignment.rates,
-      emit: (event: RunEvent) => this.#emit(runId, event),
-      log: (message: string, fields: Record<string, unknown>) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
-    }
+    const { rates } = assignment
+    const emit = (event: RunEvent) => this.#emit(runId, event)
+    const tell = (message: string, fields: Record<string, unknown>) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
+    if (isPython) return runPythonAgent(assignment, progress, { signal, rates, emit, log: tell, python: this.options.python, userId })
     const takeTold = this.#createTold(runId, attempt)
-    if (isPython) return runPythonAgent(assignment, progress, { ...world, python: this.options.python, userId })
-    await runAgent(assignment, progress, {
-      ...world,
+    return runAgent(assignment, progress, {
+      signal,
+      rates,
+      emit,
+      log: tell,
       gateway: this.options.gateway,
       defaultModel: this.options.defaultModel,
       fallbackModels: this.options.fallbackModels,
@@ -221,7 +220,7 @@ export class Executor {
 
   async #settle (run: Run, progress: Progress, failure: unknown, startedAt: number, log: Logger): Promise<Ending> {
     const { runId, attempt } = run
-    const result = { ...resultOf(progress, failure), trace: toTrace(this.options.events.entries(runId)) }
+    const result = resultOf(progress, failure, toTrace(this.options.events.entries(runId)))
     if (result.error?.code === 'internal_error') log.error({ err: failure }, '[AGENT-EXECUTOR] failed unexpectedly')
     try {
       const settled = await this.#finish(runId, attempt, result, log)
@@ -279,12 +278,18 @@ export class Executor {
   }
 }
 
-function resultOf (progress: Progress, failure: unknown): Omit<Result, 'trace'> {
-  const { response, finishReason, usage, model, bill: { credits } } = progress
-  const common = { response, finishReason, usage, model }
-  if (failure === undefined) return { ...common, status: 'succeeded', credits, error: null }
-  if (failure instanceof Stop) return { ...common, status: 'cancelled', credits, error: null }
-  const { code, message } = toServiceError(failure)
-  // For our own faults nobody pays.
-  return { ...common, status: 'failed', credits: code === 'internal_error' ? 0 : credits, error: { code, message } }
+function resultOf (progress: Progress, failure: unknown, trace: Trace): Result {
+  const { response, finishReason, usage, model, bill } = progress
+  const error = failure === undefined || failure instanceof Stop ? null : toServiceError(failure)
+  return {
+    status: error ? 'failed' : failure instanceof Stop ? 'cancelled' : 'succeeded',
+    response,
+    finishReason,
+    usage,
+    // For our own faults nobody pays.
+    credits: error?.code === 'internal_error' ? 0 : bill.credits,
+    model,
+    error: error && { code: error.code, message: error.message },
+    trace
+  }
 }

@@ -104,9 +104,9 @@ export class Gateway {
       stream_options: { include_usage: true },
       temperature,
       max_tokens: maxTokens,
-      ...(tools.length > 0 && { tools: tools.map(describeTool) }),
-      ...(tools.length > 0 && mayNotCall && { tool_choice: 'none' as const }),
-      ...(responseFormat && { response_format: responseFormat })
+      tools: tools.length > 0 ? tools.map(describeTool) : undefined,
+      tool_choice: tools.length > 0 && mayNotCall ? 'none' : undefined,
+      response_format: responseFormat
     }
   }
 

@@ -26,7 +26,7 @@ export async function modelStep (request: ModelRequest, progress: Progress, cont
   const models = [request.model ?? undefined, ...context.fallbackModels]
   for (const [index, model] of models.entries()) {
     try {
-      return await tryModel({ ...request, model }, models[index + 1], progress, context)
+      return await tryModel(index === 0 ? request : { ...request, model }, models[index + 1], progress, context)
     } catch (error) {
       const isLast = index === models.length - 1
       if (isLast || context.signal.aborted || !(error instanceof ServiceError) || !mayFallBack(error)) throw error

@@ -5,9 +5,6 @@ import type { Slots, Ticket } from './slots.js'
 import type { DoneStep } from './step-record.js'
 import type { Run } from '../schemas.js'
 
-/** A run with what it takes to make it, but for a slot. */
-export type Begun = Omit<Assignment, 'ticket'>
-
 /** An unfinished run that was taken over. */
 export interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: DoneStep[] }
 
@@ -18,7 +15,7 @@ export interface Place {
   /** Whether it has to wait for a slot. */
   readonly waits: boolean
   /** The run has begun: it goes its way. */
-  take (begun: Begun): void
+  take (begun: Assignment): void
   /** It has not. Again, or after `take`: nothing happens. */
   leave (): void
 }
@@ -81,8 +78,8 @@ export class LocalQueue implements RunQueue {
 
   async stop (): Promise<void> {}
 
-  #launch (begun: Begun, ticket: Ticket, position: Positions): Promise<Ending> {
-    const ended = this.executor.launch({ ...begun, ticket })
+  #launch (begun: Assignment, ticket: Ticket, position: Positions): Promise<Ending> {
+    const ended = this.executor.launch(begun, ticket)
     position.tell(tellPosition(this.events, begun.run.runId))
     if (ticket.position > 0) position.onMove(ticket.position)
     return ended

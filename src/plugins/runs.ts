@@ -79,12 +79,13 @@ async function runs (app: FastifyInstance): Promise<void> {
 
   async function begin (request: RunRequest): Promise<Run> {
     if (app.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
-    const place = await queue.enter(request.userId)
+    const { userId, messages, functionResults, responseFormat } = request
+    const place = await queue.enter(userId)
     if (!place) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
       const { run, agent, rates, cached, joined } = await beginOrAdopt(request, place)
       if (joined) await bringBack(run)
-      else place.take({ ...request, run, agent, rates, cached })
+      else place.take({ run, userId, agent, messages, functionResults, responseFormat, rates, cached })
       return run
     } finally {
       place.leave()

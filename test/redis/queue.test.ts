@@ -49,8 +49,8 @@ class Fleet {
     const { link, tail, log } = replica
     const executor = this.runs.createExecutor(log, name)
     const { launch } = executor
-    executor.launch = async assignment => {
-      const ending = await launch(assignment)
+    executor.launch = async (assignment, ticket) => {
+      const ending = await launch(assignment, ticket)
       const book = this.books.runs.get(assignment.run.runId)!
       book.owner = undefined
       book.ended = ending === 'settled'
