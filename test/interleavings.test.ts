@@ -26,6 +26,11 @@ const PIECES = ['Ein', ' Wort', ' nach', ' dem', ' anderen', ' 🙂']
 const WHOLE = PIECES.join('').repeat(2)
 const TOOL_CALL = { id: 'c1', type: 'function' as const, function: { name: 'note', arguments: '{}' } }
 
+/** Found by chance: of four runs the last is handed to the process that has the others, and no slot for it; its second attempt ends before it says a word. */
+const CANCELLED_WHILE_ITS_SECOND_ATTEMPT_WAITS = [
+  { what: 'begin', pick: 0 }, { what: 'begin', pick: 0 }, { what: 'begin', pick: 5 }, { what: 'say', pick: 3 }, { what: 'handOver', pick: 3 }, { what: 'cancel', pick: 3 }
+]
+
 /** A call of the model, which says and fails what the test wants it to. */
 class ModelCall {
   #said = 0
@@ -320,6 +325,6 @@ t.test('whatever happens in whatever order, all readers of a run have read the s
     if (before.creditsRemaining - after.creditsRemaining !== charged) throw new Error(`charged ${charged}, taken ${before.creditsRemaining - after.creditsRemaining}`)
     if (runs.some(run => run.creditsCharged > 1)) throw new Error('a run was charged twice')
     spent += charged
-  }), { numRuns: 300, endOnFailure: true })
+  }), { numRuns: 300, endOnFailure: true, examples: [[CANCELLED_WHILE_ITS_SECOND_ATTEMPT_WAITS]] })
   t.ok(spent > 0, `${spent} runs were charged`)
 })

@@ -220,6 +220,7 @@ export class Executor {
 
   async #settle (run: Run, progress: Progress, failure: unknown, startedAt: number, log: Logger): Promise<Ending> {
     const { runId, attempt } = run
+    this.#takeBack(run)
     const result = resultOf(progress, failure, toTrace(this.options.events.entries(runId)))
     if (result.error?.code === 'internal_error') log.error({ err: failure }, '[AGENT-EXECUTOR] failed unexpectedly')
     try {
@@ -240,6 +241,12 @@ export class Executor {
       // Unsettled it is still unfinished: whoever has it, or claims it, ends it.
       return this.#letGo(run, isLost ? 'lost' : 'released', log)
     }
+  }
+
+  /** Of an attempt that ended before it began, readers hear all the same that what the one before had said is no part of the run. */
+  #takeBack ({ runId, agentId, attempt }: Run): void {
+    if (attempt === 1 || this.options.events.entries(runId).some(({ event }) => event.type === 'started')) return
+    for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
   }
 
   /** What cannot be written down, or is refused for good, ends the run all the same, or it would be made again and again. */
