@@ -6,7 +6,7 @@ import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Bytes } from '../src/executor/event-log.js'
 import { toHttpChunk, toTextFrame } from '../src/streams/bytes.js'
-import { encodeSse } from '../src/streams/sse.js'
+import { encodeSseChunk } from '../src/streams/sse.js'
 import { encodeSocket } from '../src/streams/socket.js'
 
 const text = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', '"', '\\', '\n', '\u0000', '\u007f', '\u2028', 'é', '😀') }))
@@ -31,7 +31,7 @@ async function receive (frames: Buffer): Promise<string[]> {
 
 t.test('a chunk of text is encoded as JSON would be', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(text, content => {
-    assert.equal(encodeSse(7, { type: 'chunk', content }), `id: 7\ndata: ${JSON.stringify({ type: 'chunk', content })}\n\n`)
+    assert.deepEqual(onTheWire(encodeSseChunk(7, { type: 'chunk', content })), onTheWire(toHttpChunk(`id: 7\ndata: ${JSON.stringify({ type: 'chunk', content })}\n\n`)))
     const expected = JSON.stringify({ type: 'agent_chunk', content, runId: 'a', seq: 7 })
     assert.deepEqual(onTheWire(encodeSocket(7, { type: 'chunk', content }, 'a')), onTheWire(toTextFrame(expected)))
   }), { numRuns: 1000 }))

@@ -3,8 +3,10 @@ export type DeltaField = 'content' | 'reasoning_content' | 'reasoning'
 
 /** Stands for a text that no frame holds, to find out what a template makes of one. */
 const SENTINEL = 'jeesi sentinel 5b1f'
-/** What a JSON string of ASCII holds as it is: no quote, no escape, no control character. */
-const PLAIN = /^[ !#-[\]-~]*$/
+const SPACE = 32
+const QUOTE = 34
+const BACKSLASH = 92
+const TILDE = 126
 /** A gateway whose frames differ in more than their text is taken at its word after so many in a row. */
 const MAX_TRIES = 8
 
@@ -48,11 +50,14 @@ export class DeltaTemplate {
   cut (raw: string, from: number, to: number, take: (text: string) => void): number {
     if (this.#head === '') return from
     let at = from
-    while (raw.startsWith(this.#head, at)) {
+    while (holds(raw, this.#head, at)) {
       const begin = at + this.#head.length
-      const end = raw.indexOf(this.#tail, begin)
+      const plainEnd = endOfPlain(raw, begin, to)
+      const isPlain = holds(raw, this.#tail, plainEnd)
+      const end = isPlain ? plainEnd : raw.indexOf(this.#tail, begin)
       const next = end + this.#tail.length
-      const text = end === -1 || next > to ? undefined : unescape(raw.slice(begin, end))
+      if (end === -1 || next > to) break
+      const text = isPlain ? raw.slice(begin, end) : unescape(raw.slice(begin, end))
       if (text === undefined) break
       at = next
       this.#tries = 0
@@ -71,9 +76,20 @@ function isText (head: string, field: DeltaField, tail: string): boolean {
   }
 }
 
+/** Where what a JSON string of ASCII holds as it is comes to an end: at its quote, at an escape, or at a character that is more than a byte. */
+function endOfPlain (raw: string, from: number, to: number): number {
+  let at = from
+  for (let code = raw.charCodeAt(at); at < to && code >= SPACE && code <= TILDE && code !== QUOTE && code !== BACKSLASH; code = raw.charCodeAt(at)) at++
+  return at
+}
+
+/** As `startsWith`, which V8 compiles to a loop over characters: a tenth of the time of that. */
+function holds (raw: string, part: string, at: number): boolean {
+  return raw.slice(at, at + part.length) === part
+}
+
 /** The text that a JSON string holds between its quotes; undefined: it does not end where it seems to. */
 function unescape (latin1: string): string | undefined {
-  if (PLAIN.test(latin1)) return latin1
   try {
     return JSON.parse(`"${Buffer.from(latin1, 'latin1')}"`)
   } catch {

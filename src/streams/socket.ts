@@ -1,6 +1,6 @@
 import type { Bytes } from '../executor/event-log.js'
 import type { RunEvent } from '../schemas.js'
-import { isPlain, toTextFrame } from './bytes.js'
+import { asciiTextFrame, isPlain, toTextFrame } from './bytes.js'
 
 const TYPES: Record<RunEvent['type'], string> = {
   queued: 'agent_queued',
@@ -20,14 +20,10 @@ const TYPES: Record<RunEvent['type'], string> = {
 
 /** A run's event as a message of `/ws`, a frame; several runs share a connection, so each message names its run. */
 export function encodeSocket (seq: number, event: RunEvent, runId: string): Bytes {
-  return toTextFrame(toJson(seq, event, runId))
-}
-
-/** Nearly all events are texts in which JSON has nothing to escape. */
-function toJson (seq: number, event: RunEvent, runId: string): string {
+  // Nearly all events are such texts.
   return event.type === 'chunk' && isPlain(event.content)
-    ? `{"type":"${TYPES.chunk}","content":"${event.content}","runId":"${runId}","seq":${seq}}`
-    : JSON.stringify({ ...event, type: TYPES[event.type], runId, seq })
+    ? asciiTextFrame(`{"type":"${TYPES.chunk}","content":"${event.content}","runId":"${runId}","seq":${seq}}`)
+    : toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq }))
 }
 
 /** The same for the client that asked for the run by a name of its own. */

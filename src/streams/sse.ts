@@ -1,20 +1,18 @@
 import type { Bytes } from '../executor/event-log.js'
 import type { RunEvent } from '../schemas.js'
-import { isPlain, toHttpChunk } from './bytes.js'
+import { asciiHttpChunk, isPlain, toHttpChunk } from './bytes.js'
 
 /** A run's event as a frame of `text/event-stream`; its number is the frame's id, from which a reader can resume. */
 export function encodeSse (seq: number, event: RunEvent): string {
-  return `id: ${seq}\ndata: ${toJson(event)}\n\n`
+  return `id: ${seq}\ndata: ${JSON.stringify(event)}\n\n`
 }
 
 /** The same as a chunk of HTTP's chunked transfer coding. */
 export function encodeSseChunk (seq: number, event: RunEvent): Bytes {
-  return toHttpChunk(encodeSse(seq, event))
-}
-
-/** Nearly all events are texts in which JSON has nothing to escape. */
-function toJson (event: RunEvent): string {
-  return event.type === 'chunk' && isPlain(event.content) ? `{"type":"chunk","content":"${event.content}"}` : JSON.stringify(event)
+  // Nearly all events are such texts.
+  return event.type === 'chunk' && isPlain(event.content)
+    ? asciiHttpChunk(`id: ${seq}\ndata: {"type":"chunk","content":"${event.content}"}\n\n`)
+    : toHttpChunk(encodeSse(seq, event))
 }
 
 /** The last frame of a stream whose run has ended. */

@@ -121,13 +121,13 @@ export class Connection {
     }
   }
 
-  read (bytes: Buffer): void {
+  read (bytes: Buffer, length = bytes.length): void {
     this.#reads++
     const exchange = this.#exchange
     const parser = this.#parser
     if (!exchange || !parser || !this.#isSent) return this.destroy(new Error('the other side spoke unasked'))
     try {
-      parser.push(bytes)
+      parser.push(bytes, length)
       // It may have been given up meanwhile.
       if (this.#exchange !== exchange) return
       exchange.handler.onPause()
@@ -181,6 +181,6 @@ export class Connection {
 
 /** Of a socket's `onread` option. */
 export function onRead (this: Socket, size: number, bytes: Uint8Array): boolean {
-  (this as OwnedSocket)[owner]?.read((bytes as Buffer).subarray(0, size))
+  (this as OwnedSocket)[owner]?.read(bytes as Buffer, size)
   return true
 }

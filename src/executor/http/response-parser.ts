@@ -3,7 +3,7 @@ export interface ResponseReader {
   onHead (head: ResponseHead): void
   /**
    * A part of the body.
-   * @param bytes of a whole read of the socket; they hold until this returns, and something else after that.
+   * @param bytes those of a read of the socket come first; they hold until this returns, and something else after that.
    * @param text the same as Latin-1, a character a byte.
    * @param from where in both the part begins, and `to` where it ends.
    */
@@ -66,10 +66,11 @@ export class ResponseParser {
 
   /**
    * Takes what one read of the socket brought. More than was asked for is not read: no other answer is to follow it.
+   * @param length how many of the bytes those are.
    * @throws {HttpParseError}
    */
-  push (bytes: Buffer): void {
-    const text = bytes.toString('latin1')
+  push (bytes: Buffer, length = bytes.length): void {
+    const text = bytes.toString('latin1', 0, length)
     let at = 0
     while (at < text.length) {
       if (this.#part === 'done') {
