@@ -44,7 +44,7 @@ const Environment = Type.Object({
   BODY_LIMIT: Type.Integer({ minimum: 1, default: 10 * 1024 * 1024 }),
   DRAIN_SECONDS: Type.Number({ minimum: 0, maximum: 86_400, default: 20 }),
   SSE_MAX_SECONDS: Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 }),
-  STREAM_FLUSH_MS: Type.Integer({ minimum: 0, maximum: 1000, default: 0 })
+  STREAM_FLUSH_MS: Type.Integer({ minimum: 0, maximum: 1000, default: 50 })
 })
 type Environment = Static<typeof Environment>
 
@@ -115,7 +115,7 @@ export interface Config {
   readonly bodyLimit: number
   readonly drainSeconds: number
   readonly sseMaxSeconds: number
-  /** Milliseconds that a model's text may wait for what follows it. */
+  /** Milliseconds that a model's text may wait for what follows it, while the process is busy. */
   readonly streamFlushMs: number
 }
 

@@ -1,12 +1,16 @@
 import type { ServerResponse } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { FlushWindow, type Gathering } from '../src/executor/flush-window.js'
 import { CompletionHandler } from '../src/executor/gateway-answer.js'
+import { LoopLoad } from '../src/executor/loop-load.js'
 import { delta, ending, frame, openStream, startGateway } from './doubles/gateway.js'
 import { DEMO_AGENT, DEMO_KEY, parseStream, startService } from './helper.js'
 
 const WINDOW = 80
+const BUSY = { isHigh: () => true }
+/** Longer than what a load is looked at for. */
+const LOOKED_AT = 600
 /** Longer than any test. */
 const FOR_EVER = 600_000
 
@@ -33,7 +37,7 @@ class Counted implements Gathering {
 }
 
 t.test('what comes after a pause is told at once; what follows it closely waits, and is told together', async t => {
-  const window = new FlushWindow(WINDOW)
+  const window = new FlushWindow(WINDOW, BUSY)
   const texts = new Counted()
   window.offer(texts)
   t.equal(texts.told, 1)
@@ -49,7 +53,7 @@ t.test('what comes after a pause is told at once; what follows it closely waits,
 })
 
 t.test('many wait by one timer, none longer than the first that came after it, and none is forgotten', async t => {
-  const window = new FlushWindow(WINDOW)
+  const window = new FlushWindow(WINDOW, BUSY)
   const order: Counted[] = []
   const all = Array.from({ length: 300 }, () => new Counted(counted => { order.push(counted) }))
   const timers = countTimers()
@@ -68,7 +72,7 @@ t.test('many wait by one timer, none longer than the first that came after it, a
 })
 
 t.test('one that began to wait later is told later, though nothing more comes', async t => {
-  const window = new FlushWindow(WINDOW)
+  const window = new FlushWindow(WINDOW, BUSY)
   const [first, second] = [new Counted(), new Counted()]
   first.toldAt = second.toldAt = performance.now()
   window.offer(first)
@@ -83,7 +87,7 @@ t.test('one that began to wait later is told later, though nothing more comes', 
 
 t.test('one that is closed keeps no timer, and tells nothing', async t => {
   const timers = countTimers()
-  const window = new FlushWindow(FOR_EVER)
+  const window = new FlushWindow(FOR_EVER, BUSY)
   const texts = new Counted()
   window.offer(texts)
   window.offer(texts)
@@ -94,7 +98,7 @@ t.test('one that is closed keeps no timer, and tells nothing', async t => {
 })
 
 t.test('an answer that ends, breaks off or is given up tells what waits first', async t => {
-  const window = new FlushWindow(FOR_EVER)
+  const window = new FlushWindow(FOR_EVER, BUSY)
   t.teardown(() => window.close())
   const told = (end: (handler: CompletionHandler, stop: AbortController) => void) => {
     const said: string[] = []
@@ -126,7 +130,7 @@ t.test('an answer that ends, breaks off or is given up tells what waits first', 
 })
 
 t.test('where a text cannot be told that is its answer\'s end, and others are told all the same', async t => {
-  const window = new FlushWindow(WINDOW)
+  const window = new FlushWindow(WINDOW, BUSY)
   const answer = (text: (content: string) => void) => new Promise<string>(resolve => {
     const handler = new CompletionHandler('a/model', { text, reasoning () {} }, new AbortController().signal, 1000, window,
       () => resolve('done'), error => resolve((error as Error & { code: string }).code))
@@ -149,7 +153,36 @@ t.test('where a text cannot be told that is its answer\'s end, and others are to
   t.strictSame(texts, ['Hel', 'lo'])
 })
 
-t.test('with STREAM_FLUSH_MS a first text is told at once, and what follows it closely a little later', async t => {
+t.test('while the process is not busy every text is told at once, and what waited before is told in its time', async t => {
+  let isBusy = true
+  const window = new FlushWindow(WINDOW, { isHigh: () => isBusy })
+  const texts = new Counted()
+  window.offer(texts)
+  window.offer(texts)
+  isBusy = false
+  const other = new Counted()
+  for (let more = 0; more < 5; more++) window.offer(other)
+  t.equal(other.told, 5)
+  t.equal(texts.told, 1)
+  await texts.next()
+  t.equal(texts.told, 2)
+})
+
+t.test('a process is busy from half of its time on, and until it is so for less than a quarter', async t => {
+  const load = new LoopLoad()
+  t.equal(load.isHigh(performance.now()), false)
+  const at = async (share: number) => {
+    await work(share, LOOKED_AT)
+    return load.isHigh(performance.now())
+  }
+  t.equal(await at(0.1), false)
+  t.equal(await at(0.35), false)
+  t.equal(await at(0.8), true)
+  t.equal(await at(0.35), true)
+  t.equal(await at(0.1), false)
+})
+
+t.test('where the process is busy a first text is told at once, and what follows it closely a little later', async t => {
   let response: ServerResponse | undefined
   const gateway = await startGateway(t, answer => {
     response = openStream(answer)
@@ -164,18 +197,39 @@ t.test('with STREAM_FLUSH_MS a first text is told at once, and what follows it c
   const reader = stream.body!.getReader()
   let raw = ''
   const until = async (text: string) => { while (!raw.includes(text)) raw += Buffer.from((await reader.read()).value!) }
+  const wait = async (frames: string, text: string) => {
+    const since = performance.now()
+    response!.write(frames)
+    await until(text)
+    return performance.now() - since
+  }
   await until('Hello')
-  const since = performance.now()
-  response!.write(delta(' wor'))
-  response!.write(delta('ld'))
-  await until('ld')
-  t.ok(performance.now() - since > 500, `${performance.now() - since} ms`)
+  await work(0, LOOKED_AT)
+  const calm = await wait(delta(' my'), 'my')
+  t.ok(calm < 400, `${calm} ms, though it follows closely`)
+  await work(1, 1100)
+  const afterPause = await wait(delta(' dear'), 'dear')
+  t.ok(afterPause < 400, `${afterPause} ms, after a pause`)
+  const busy = await wait(delta(' wor') + delta('ld'), 'ld')
+  t.ok(busy > 400, `${busy} ms`)
   response!.end(delta('!') + ending())
   await until('[DONE]')
   const events = parseStream(raw)
-  t.equal(events.flatMap(event => event.type === 'chunk' ? event.content : []).join(''), 'Hello world!')
+  t.equal(events.flatMap(event => event.type === 'chunk' ? event.content : []).join(''), 'Hello my dear world!')
   t.strictSame(events.map(({ seq }) => seq), events.map((_event, index) => index + 1))
 })
+
+/** Keeps the event loop busy for a share of its time, and lets it turn. */
+async function work (share: number, ms: number): Promise<void> {
+  const since = performance.now()
+  while (performance.now() - since < ms) {
+    const before = performance.now()
+    if (share < 1) await delay(10)
+    else await turn()
+    const until = performance.now() + (share < 1 ? (performance.now() - before) * share / (1 - share) : 5)
+    while (performance.now() < until);
+  }
+}
 
 /** Timers that would keep the process. */
 function countTimers (): number {

@@ -1,3 +1,5 @@
+import type { LoopLoad } from './loop-load.js'
+
 /** What gathers texts to be told. */
 export interface Gathering {
   /** When it last told something, and by when it is to tell what waits; by the clock of `performance.now()`. */
@@ -12,21 +14,21 @@ export interface Gathering {
 const EARLY_SHARE = 1 / 8
 
 /**
- * Lets texts that follow each other closely be told together: one that comes after a pause goes at once, one that comes
- * sooner waits for those behind it. All wait equally long, so one queue and one timer know who is next.
+ * Lets texts that follow each other closely be told together while the process is busy: one that comes after a pause goes
+ * at once, one that comes sooner waits for those behind it. All wait equally long, so one queue and one timer know who is next.
  */
 export class FlushWindow {
   #waiting: Gathering[] = []
   #timer: NodeJS.Timeout | undefined
 
-  /** @param ms how long a text may wait. */
-  constructor (private readonly ms: number) {}
+  /** @param ms how long a text may wait, where the load is high. */
+  constructor (private readonly ms: number, private readonly load: Pick<LoopLoad, 'isHigh'>) {}
 
   /** There is something to tell, now or with what follows. */
   offer (gathering: Gathering): void {
     if (gathering.isWaiting) return
     const now = performance.now()
-    if (now - gathering.toldAt >= this.ms) return tell(gathering, now)
+    if (now - gathering.toldAt >= this.ms || !this.load.isHigh(now)) return tell(gathering, now)
     gathering.dueAt = now + this.ms
     gathering.isWaiting = true
     this.#waiting.push(gathering)

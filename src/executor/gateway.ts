@@ -4,6 +4,7 @@ import { Dialects, type ChatRequest } from './dialect.js'
 import { FlushWindow } from './flush-window.js'
 import { CompletionHandler, Refusal, type Completion, type ModelSink } from './gateway-answer.js'
 import { HttpClient } from './http/client.js'
+import { LoopLoad } from './loop-load.js'
 import type { ModelMessage } from './prompt.js'
 import type { Tool } from './tools/tool.js'
 
@@ -17,7 +18,7 @@ export interface GatewayOptions {
   modelIsChosen: boolean
   /** Characters that one answer may have; half of what a string can hold unless said otherwise. */
   maxAnswer?: number
-  /** For how many milliseconds a text may wait for those that follow it, to be told with them; 0, or not given: it does not. */
+  /** For how many milliseconds a text may wait for those that follow it while the process is busy, to be told with them; 0, or not given: it does not. */
   flushMs?: number
 }
 
@@ -52,7 +53,7 @@ export class Gateway {
 
   /** @throws {TypeError} for a URL or a key that no request can have. */
   constructor (private readonly options: GatewayOptions) {
-    if (options.flushMs) this.#window = new FlushWindow(options.flushMs)
+    if (options.flushMs) this.#window = new FlushWindow(options.flushMs, new LoopLoad())
     this.#client = new HttpClient(`${options.url}/chat/completions`, {
       headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
       connectTimeout: CONNECT_TIMEOUT,
