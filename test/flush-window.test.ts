@@ -129,6 +129,20 @@ t.test('an answer that ends, breaks off or is given up tells what waits first', 
   }), ['(Hm)', '!', 'done'])
 })
 
+t.test('a long text waits for nothing', async t => {
+  const window = new FlushWindow(FOR_EVER, BUSY)
+  t.teardown(() => window.close())
+  const said: number[] = []
+  const handler = new CompletionHandler('a/model', { text: text => { said.push(text.length) }, reasoning () {} }, new AbortController().signal, 1e6, window, () => {}, () => {})
+  handler.onHead({ status: 200, headers: {} })
+  for (const length of [1, 10_000, 10_000, 3, 16_384]) {
+    const bytes = Buffer.from(delta('x'.repeat(length)))
+    handler.onBody(bytes, bytes.toString('latin1'), 0, bytes.length)
+    handler.onPause()
+  }
+  t.strictSame(said, [1, 20_000, 16_387])
+})
+
 t.test('where a text cannot be told that is its answer\'s end, and others are told all the same', async t => {
   const window = new FlushWindow(WINDOW, BUSY)
   const answer = (text: (content: string) => void) => new Promise<string>(resolve => {

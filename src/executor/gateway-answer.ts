@@ -23,6 +23,8 @@ export interface Completion {
   toolCalls: ToolCall[]
 }
 
+/** Characters that wait for others at the most: an event is what a socket holds back at the least. */
+const MAX_GATHERED = 16 * 1024
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
 
@@ -112,7 +114,7 @@ export class CompletionHandler implements ResponseHandler, Gathering {
   /** What one read of the socket brought is told together. */
   onPause (): void {
     if (this.#text === '' && this.#reasoning === '') return
-    if (this.window) this.window.offer(this)
+    if (this.window && this.#text.length + this.#reasoning.length < MAX_GATHERED) this.window.offer(this)
     else this.tell()
   }
 
