@@ -103,55 +103,63 @@ export function frameOf (entry: Entry, encode: Encoder, runId: string): Bytes {
   return bytes
 }
 
-/**
- * Tells a reader what happened after event `after`, and goes on with what happens. A reader is a cursor and no
- * buffer: what it has no room for stays in the log.
- */
+/** Tells a reader what happened after event `after`, and goes on with what happens. */
 export function follow (log: EventLog, runId: string, after: number, reader: Reader): Follower {
-  let cursor = after
-  let full = false
-  let stopped = false
-  // Subscribed before the first read, so that nothing falls between backlog and live.
-  const unsubscribe = log.subscribe(runId, { wake: pump, lost })
-  pump()
+  return new Following(log, runId, after, reader)
+}
 
-  function pump (): void {
-    for (let entry = peek(); entry; entry = peek()) {
-      cursor = entry.seq
-      full = !reader.write(entry)
+/** A reader on its way: a cursor and no buffer; what it has no room for stays in the log. */
+class Following implements Follower, Subscriber {
+  readonly #unsubscribe: () => void
+  #cursor: number
+  #isFull = false
+  #hasStopped = false
+
+  constructor (private readonly log: EventLog, private readonly runId: string, after: number, private readonly reader: Reader) {
+    this.#cursor = after
+    // Before the first read, so that nothing falls between backlog and live.
+    this.#unsubscribe = log.subscribe(runId, this)
+    this.wake()
+  }
+
+  get cursor (): number { return this.#cursor }
+
+  wake (): void {
+    for (let entry = this.#peek(); entry; entry = this.#peek()) {
+      this.#cursor = entry.seq
+      this.#isFull = !this.reader.write(entry)
     }
-    const last = log.last(runId)
-    if (!stopped && last !== undefined && cursor >= last && log.hasEnded(runId)) finish()
+    if (!this.#hasStopped && this.#hasAll()) {
+      this.stop()
+      this.reader.end()
+    }
   }
 
-  // A function, for `full` and `stopped` may be set by the reader's own code.
-  function peek (): Entry | undefined {
-    return full || stopped ? undefined : log.next(runId, cursor)
+  resume (): void {
+    this.#isFull = false
+    this.wake()
   }
 
-  function finish (): void {
-    stop()
-    reader.end()
+  lost (): void {
+    if (this.#hasStopped) return
+    this.stop()
+    this.reader.lost(this.#cursor)
   }
 
-  function lost (): void {
-    if (stopped) return
-    stop()
-    reader.lost(cursor)
+  stop (): void {
+    this.#hasStopped = true
+    this.#unsubscribe()
   }
 
-  function stop (): void {
-    stopped = true
-    unsubscribe()
+  /** The reader's own code may stop this, and fill itself. */
+  #peek (): Entry | undefined {
+    return this.#isFull || this.#hasStopped ? undefined : this.log.next(this.runId, this.#cursor)
   }
 
-  return {
-    resume () {
-      full = false
-      pump()
-    },
-    stop,
-    get cursor () { return cursor }
+  /** Whether the run has ended, and the reader heard of it. */
+  #hasAll (): boolean {
+    const last = this.log.last(this.runId)
+    return last !== undefined && this.#cursor >= last && this.log.hasEnded(this.runId)
   }
 }
 

@@ -58,7 +58,10 @@ async function events (app: FastifyInstance): Promise<void> {
     raw.flushHeaders()
     const stream = new SseStream(raw, Date.now() + maxMs)
     streams.add(stream)
-    raw.on('close', () => { streams.delete(stream) })
+    raw.on('close', () => {
+      streams.delete(stream)
+      stream.leave()
+    })
     stream.follow(log, runId, after)
     socket?.uncork()
     return this
@@ -80,6 +83,7 @@ class SseStream implements Reader {
   #lastWrite = Date.now()
   /** Where chunks are written past the response, which would make three pieces of each; not for a client of HTTP/1.0. */
   readonly #socket?: Socket
+  readonly #resume = () => this.#follower?.resume()
 
   /** @param until when the connection is ended, in milliseconds since 1970. */
   constructor (private readonly raw: ServerResponse, private readonly until: number) {
@@ -88,15 +92,17 @@ class SseStream implements Reader {
 
   follow (log: EventLog, runId: string, after: number): void {
     this.#runId = runId
-    const follower = this.#follower = follow(log, runId, after, this)
-    const resume = () => follower.resume()
-    const sink = this.#socket ?? this.raw
-    sink.on('drain', resume)
-    this.raw.on('close', () => {
-      follower.stop()
-      sink.off('drain', resume)
-    })
+    this.#follower = follow(log, runId, after, this)
+    this.#sink.on('drain', this.#resume)
   }
+
+  /** The connection is gone, or was kept for another request. */
+  leave (): void {
+    this.#follower?.stop()
+    this.#sink.off('drain', this.#resume)
+  }
+
+  get #sink (): Socket | ServerResponse { return this.#socket ?? this.raw }
 
   write (entry: Entry): boolean {
     this.#lastWrite = Date.now()
