@@ -196,7 +196,7 @@ export class Executor {
     const isPython = agent.executor === 'python'
     const runs = isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.options.defaultModel }
     log.info(runs, '[AGENT-EXECUTOR] started')
-    for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
+    this.#begin(assignment.run)
     const { rates } = assignment
     const emit = (event: RunEvent) => this.#emit(runId, event)
     const tell = (message: string, fields: Record<string, unknown>) => log.info(fields, `[AGENT-EXECUTOR] ${message}`)
@@ -244,8 +244,11 @@ export class Executor {
   }
 
   /** Of an attempt that ended before it began, readers hear all the same that what the one before had said is no part of the run. */
-  #takeBack ({ runId, agentId, attempt }: Run): void {
-    if (attempt === 1 || this.options.events.entries(runId).some(({ event }) => event.type === 'started')) return
+  #takeBack (run: Run): void {
+    if (run.attempt > 1 && !this.options.events.entries(run.runId).some(({ event }) => event.type === 'started')) this.#begin(run)
+  }
+
+  #begin ({ runId, agentId, attempt }: Run): void {
     for (const event of beginning(runId, agentId, attempt)) this.#emit(runId, event)
   }
 
