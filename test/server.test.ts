@@ -3,9 +3,12 @@ import { once } from 'node:events'
 import { connect as dial, createServer, type AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { PGlite } from '@electric-sql/pglite'
 import { WebSocket } from 'ws'
+import { startPostgrest, type Sql } from './doubles/postgrest.js'
 import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, readStream, textOf } from './helper.js'
 import { launch, run } from './process.js'
 
@@ -56,13 +59,45 @@ t.test('SIGTERM', async t => {
       LOVABLE_API_KEY: 'key'
     })
     const asked = once(silent, 'connection')
-    for await (const line of createInterface({ input: child.stdout! })) if (line.includes('"listening at')) break
+    await urlOf(child)
     await asked
-    const exited = once(child, 'exit')
-    const since = performance.now()
-    child.kill('SIGTERM')
-    t.equal((await exited)[0], 0)
-    t.ok(performance.now() - since < 8000)
+    const { code, ms } = await end({ child })
+    t.equal(code, 0)
+    t.ok(ms < 8000, `${ms} ms`)
+  })
+
+  t.test('is not held up by a request whose body does not come', async t => {
+    const service = await start(t)
+    const { hostname, port } = new URL(service.url)
+    const slow = dial(Number(port), hostname)
+    t.teardown(() => { slow.destroy() })
+    slow.write('POST /api/agent/execute HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: ' + DEMO_KEY + '\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n')
+    await once(slow, 'data')
+    const closed = once(slow, 'close')
+    const { code, ms } = await end(service)
+    t.equal(code, 0)
+    t.ok(ms < 8000, `${ms} ms`)
+    await closed
+  })
+
+  t.test('is not held up by a request that waits for a database', async t => {
+    const { child, answering } = await startWithHeldAnswer(t)
+    const { code, ms } = await end({ child })
+    t.equal(code, 0)
+    t.ok(ms < 8000, `${ms} ms`)
+    const answer = await answering
+    t.match([answer.status, await answer.json()], [503, { code: 'database_unavailable' }])
+  })
+
+  t.test('is not held up by a connection whose last answer came meanwhile', async t => {
+    const { child, url, answering, letGo } = await startWithHeldAnswer(t)
+    const ended = end({ child })
+    while (await isListening(Number(new URL(url).port)));
+    letGo()
+    t.equal((await answering).status, 200)
+    const { code, ms } = await ended
+    t.equal(code, 0)
+    t.ok(ms < 3000, `${ms} ms`)
   })
 
   t.test('lets a run under way end, whose readers get all of it, and begins no other', async t => {
@@ -183,6 +218,47 @@ async function connect (t: Test, service: Started): Promise<WebSocket> {
   return socket
 }
 
+/** A service with a request under way, which its database does not answer until it is let go. */
+async function startWithHeldAnswer (t: Test) {
+  const pglite = await PGlite.create(join(await createDataDir(t), 'postgres'))
+  t.teardown(() => pglite.close())
+  let letGo = () => {}
+  const held = new Promise<void>(resolve => { letGo = resolve })
+  let hear = () => {}
+  const asked = new Promise<void>(resolve => { hear = resolve })
+  const sql: Sql = {
+    async query (text, values) {
+      if (text.includes('get_credits')) {
+        hear()
+        await held
+      }
+      return (await pglite.query<Record<string, unknown>>(text, values)).rows
+    }
+  }
+  const child = launch(t, 'server.js', [], {
+    PORT: '0',
+    SUPABASE_URL: await startPostgrest(t, sql, 'key'),
+    SUPABASE_SERVICE_ROLE_KEY: 'key',
+    SUPABASE_JWT_SECRET: 'secret',
+    LOVABLE_API_KEY: 'key'
+  })
+  const url = await urlOf(child)
+  const answering = fetch(`${url}/api/credits`, { headers: { 'x-api-key': DEMO_KEY } })
+  await asked
+  return { child, url, answering, letGo }
+}
+
+function isListening (port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = dial(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
 interface Started { child: ChildProcess, url: string, curl: string, nextLine (pattern: RegExp): Promise<string> }
 
 /** Starts the service and waits until it listens, and has said how to try it. */
@@ -199,7 +275,16 @@ async function start (t: Test, variables: Record<string, string> = {}): Promise<
   return { child, url, curl: (await curl).trim(), nextLine }
 }
 
-async function end ({ child }: Started): Promise<{ code: number, ms: number }> {
+/** Where a process listens, once it does. */
+async function urlOf (child: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const url = /listening at ([^"]+)/.exec(line)?.[1]
+    if (url) return url
+  }
+  throw new Error(`The service ended: ${await text(child.stderr!)}`)
+}
+
+async function end ({ child }: Pick<Started, 'child'>): Promise<{ code: number, ms: number }> {
   const since = performance.now()
   child.kill('SIGTERM')
   const [code] = await once(child, 'exit')

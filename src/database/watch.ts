@@ -21,7 +21,9 @@ export class Watch implements Database {
   #isKnown = false
   #asking: Promise<Finding> | undefined
   #timer: NodeJS.Timeout | undefined
-  #isClosed = false
+  /** What ends the calls that are under way. */
+  #waiting = new Set<(error: ServiceError) => void>()
+  #isGivenUp = false
 
   constructor (private readonly database: Database, private readonly log: Pick<Logger, 'info' | 'warn' | 'error'>) {}
 
@@ -43,21 +45,35 @@ export class Watch implements Database {
   }
 
   async call<T> (fn: string, args?: Arguments): Promise<T> {
+    if (this.#isGivenUp) throw givenUp()
     if (!this.#isKnown) await this.#ask()
     if (this.#last.state === 'unfit') throw errors.databaseNotMigrated().with({ cause: new Error(this.#last.why) })
     if (!this.#isKnown) throw errors.databaseUnavailable().with({ cause: new Error(this.#last.why) })
     try {
-      return await this.database.call<T>(fn, args)
+      return await this.#untilGivenUp(this.database.call<T>(fn, args))
     } catch (error) {
-      if (error instanceof ServiceError && DOUBTFUL.has(error.code)) this.#ask()
+      if (error instanceof ServiceError && DOUBTFUL.has(error.code) && !this.#isGivenUp) this.#ask()
       throw error
     }
   }
 
-  async close (): Promise<void> {
-    this.#isClosed = true
+  /** Ends the calls that are under way, and each that is still made, as if the database had gone: who ends waits for none. */
+  giveUp (): void {
+    this.#isGivenUp = true
     clearTimeout(this.#timer)
+    for (const end of this.#waiting) end(givenUp())
+  }
+
+  async close (): Promise<void> {
+    this.giveUp()
     await this.database.close()
+  }
+
+  #untilGivenUp<T> (call: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject)
+      call.then(resolve, reject).then(() => this.#waiting.delete(reject))
+    })
   }
 
   #ask (): Promise<Finding> {
@@ -70,7 +86,7 @@ export class Watch implements Database {
   }
 
   #note (finding: Finding): void {
-    if (this.#isClosed) return
+    if (this.#isGivenUp) return
     const before = this.#last
     this.#last = finding
     this.#isKnown ||= finding.state === 'up' || finding.state === 'read-only'
@@ -84,6 +100,10 @@ export class Watch implements Database {
     else if (finding.state === 'up') this.log.info(`the database is there${finding.why ? `: ${finding.why}` : ''}`)
     else this.log.warn(`waiting for the database: ${finding.why}`)
   }
+}
+
+function givenUp (): ServiceError {
+  return errors.databaseUnavailable().with({ cause: new Error('this process ends') })
 }
 
 function isForOperator ({ state }: Finding): boolean {

@@ -3,16 +3,19 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
 /** How long a connection may be without a request once the service ends. */
-const UNUSED_MS = 500
+const IDLE_MS = 500
+/** How long a request may hold up the end: readers have had their goodbyes, and what waits for the database its error. */
+const CUT_MS = 5_000
 
 /**
- * Browsers and proxies open connections in advance. One on which nothing was asked yet counts as busy to Node.js, and
- * would hold up the end for as long as a request's headers may take.
+ * What would hold up the end of the service is cut. Browsers and proxies open connections in advance; one on which
+ * nothing was asked yet counts as busy to Node.js, for as long as a request's headers may take, one whose answer came late
+ * is kept for the next request, and a body may take minutes.
  */
 async function connections (app: FastifyInstance): Promise<void> {
   const { server } = app
   const unused = new Set<Socket>()
-  let closing: NodeJS.Timeout | undefined
+  const timers: NodeJS.Timeout[] = []
   server.on('connection', socket => {
     unused.add(socket)
     socket.once('close', () => unused.delete(socket))
@@ -21,9 +24,15 @@ async function connections (app: FastifyInstance): Promise<void> {
   server.on('upgrade', ({ socket }) => { unused.delete(socket) })
 
   app.addHook('preClose', async () => {
-    closing = setInterval(() => { for (const socket of unused) socket.destroy() }, UNUSED_MS).unref()
+    timers.push(setInterval(closeIdle, IDLE_MS).unref())
+    timers.push(setTimeout(() => server.closeAllConnections(), CUT_MS).unref())
   })
-  app.addHook('onClose', async () => clearInterval(closing))
+  app.addHook('onClose', async () => timers.forEach(clearTimeout))
+
+  function closeIdle (): void {
+    for (const socket of unused) socket.destroy()
+    server.closeIdleConnections()
+  }
 }
 
 export default fp(connections, { name: 'connections' })

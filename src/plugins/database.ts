@@ -10,6 +10,9 @@ declare module 'fastify' {
   }
 }
 
+/** How long calls may hold up the end; longer than the runs take to be handed over. */
+const GIVE_UP_MS = 4_000
+
 async function database (app: FastifyInstance): Promise<void> {
   const { log, config } = app
   const { database, description } = await openDatabase(config.database, {
@@ -20,6 +23,7 @@ async function database (app: FastifyInstance): Promise<void> {
   log.info({ database: config.database.kind }, `database: ${description}`)
   const watch = new Watch(database, log as Logger)
   app.decorate('database', watch)
+  app.addHook('preClose', async () => { setTimeout(() => watch.giveUp(), GIVE_UP_MS).unref() })
   app.addHook('onClose', () => watch.close())
   try {
     await watch.meet()
