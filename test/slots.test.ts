@@ -15,7 +15,8 @@ function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) 
     enter (...names: string[]): boolean[] {
       return names.map(name => {
         told[name] = []
-        const ticket = queue.enter(name[0]!, position => { told[name]!.push(position) })
+        const ticket = queue.enter(name[0]!)
+        ticket?.watch(position => { told[name]!.push(position) })
         if (ticket) tickets.set(name, ticket)
         return ticket !== undefined
       })
@@ -168,7 +169,8 @@ t.test('whatever comes and goes: never too many, nobody waits beside a free slot
         const told: number[] = []
         const free = hasSlot(step.enter)
         const room = queue.waiting < limits.maxWaiting
-        const ticket = queue.enter(step.enter, position => { told.push(position) })
+        const ticket = queue.enter(step.enter)
+        ticket?.watch(position => { told.push(position) })
         assert.equal(ticket !== undefined, free || room, 'who finds a slot or a place is taken, and nobody else')
         if (ticket) present.push({ user: step.enter, ticket, told })
         if (ticket) assert.equal(ticket.position === 0, free)

@@ -30,8 +30,6 @@ export interface RunQueue {
   stop (): Promise<void>
 }
 
-interface Positions { onMove (position: number): void, tell (to: (position: number) => void): void }
-
 /** The queue of one process, in which whoever begins a run makes it, too. */
 export class LocalQueue implements RunQueue {
   /**
@@ -48,15 +46,14 @@ export class LocalQueue implements RunQueue {
 
   async enter (userId: string): Promise<Place | undefined> {
     if (!this.hasWorkers) return { owner: null, waits: true, take () {}, leave () {} }
-    const position = this.#tellLater()
-    const ticket = this.slots.enter(userId, position.onMove)
+    const ticket = this.slots.enter(userId)
     let isTaken = false
     return ticket && {
       owner: this.owner,
       waits: ticket.position > 0,
       take: begun => {
         isTaken = true
-        this.#launch(begun, ticket, position)
+        this.#launch(begun, ticket)
       },
       leave: () => { if (!isTaken) ticket.leave() }
     }
@@ -67,9 +64,7 @@ export class LocalQueue implements RunQueue {
    * @param told what was told of this attempt already.
    */
   takeOver ({ run, userId, cancel, input, steps }: Claimed, told?: Assignment['told']): Promise<Ending> {
-    const position = this.#tellLater()
-    const ticket = this.slots.force(userId, position.onMove)
-    const ended = this.#launch({ ...input, steps, run, userId, told }, ticket, position)
+    const ended = this.#launch({ ...input, steps, run, userId, told }, this.slots.force(userId))
     if (cancel) this.executor.cancel(run.runId)
     return ended
   }
@@ -78,19 +73,10 @@ export class LocalQueue implements RunQueue {
 
   async stop (): Promise<void> {}
 
-  #launch (begun: Assignment, ticket: Ticket, position: Positions): Promise<Ending> {
-    const ended = this.executor.launch(begun, ticket)
-    position.tell(tellPosition(this.events, begun.run.runId))
-    if (ticket.position > 0) position.onMove(ticket.position)
-    return ended
-  }
-
   /** Positions are told only after the attempt has its own record. */
-  #tellLater (): Positions {
-    let tell = (_position: number) => {}
-    return {
-      onMove: position => tell(position),
-      tell: to => { tell = to }
-    }
+  #launch (begun: Assignment, ticket: Ticket): Promise<Ending> {
+    const ended = this.executor.launch(begun, ticket)
+    if (ticket.position > 0) ticket.watch(tellPosition(this.events, begun.run.runId))
+    return ended
   }
 }

@@ -4,6 +4,8 @@ export interface Ticket {
   readonly turn: Promise<void>
   /** 0: has its slot; 1: the next to get one … */
   readonly position: number
+  /** Tells the position of a run that waits, now and as it gets better. */
+  watch (onMove: OnMove): void
   /** Gives the slot or the place back. Again: nothing happens. */
   leave (): void
 }
@@ -22,25 +24,23 @@ export class Slots {
   #running = 0
   #waiting = 0
   #users = new Map<string, UserLine>()
+  readonly #keeper: Keeper = { leave: place => this.#leave(place), positionOf: place => this.#order().indexOf(place) + 1 }
 
   constructor (private readonly options: SlotsOptions) {}
 
   get running (): number { return this.#running }
   get waiting (): number { return this.#waiting }
 
-  /**
-   * Takes a slot or a place; undefined: too many wait.
-   * @param onMove is told the position of a run that waits, now and as it gets better.
-   */
-  enter (userId: string, onMove: OnMove = () => {}): Ticket | undefined {
+  /** Takes a slot or a place; undefined: too many wait. */
+  enter (userId: string): Ticket | undefined {
     const isFull = this.#waiting >= this.options.maxWaiting
-    return isFull && !this.#isFree(userId) ? undefined : this.force(userId, onMove)
+    return isFull && !this.#isFree(userId) ? undefined : this.force(userId)
   }
 
   /** Takes a slot, or a place even in a full line: for a run that has begun before and has to go on. */
-  force (userId: string, onMove: OnMove = () => {}): Ticket {
+  force (userId: string): Ticket {
     const line = this.#lineOf(userId)
-    const place: Place = new Place(() => this.#leave(userId, place), () => this.#positionOf(place), onMove)
+    const place = new Place(userId, this.#keeper)
     if (this.#isFree(userId)) {
       this.#admit(line, place)
     } else {
@@ -48,7 +48,6 @@ export class Slots {
       if (line.waiting.length === 0) this.#moveToEnd(userId, line)
       line.waiting.push(place)
       this.#waiting++
-      place.moved(place.position)
     }
     return place
   }
@@ -79,7 +78,8 @@ export class Slots {
     place.admit()
   }
 
-  #leave (userId: string, place: Place): void {
+  #leave (place: Place): void {
+    const { userId } = place
     const line = this.#lineOf(userId)
     if (place.admitted) {
       this.#running--
@@ -112,10 +112,6 @@ export class Slots {
     this.#users.set(userId, line)
   }
 
-  #positionOf (place: Place): number {
-    return this.#order().indexOf(place) + 1
-  }
-
   /** Those who wait in the order they will be served, as far as it is known now: round by round, one of each user. */
   #order (): Place[] {
     const lines = [...this.#users.values()].map(line => line.waiting)
@@ -130,38 +126,49 @@ const LAST_FEW = 5
 
 interface UserLine { running: number, waiting: Place[] }
 
+/** Whose a place is. */
+interface Keeper { leave (place: Place): void, positionOf (place: Place): number }
+
 class Place implements Ticket {
   admitted = false
-  readonly turn: Promise<void>
-  #resolve!: () => void
+  #turn?: Promise<void>
+  #resolve?: () => void
+  #onMove?: OnMove
   #left = false
   #told = Infinity
 
-  constructor (
-    private readonly onLeave: () => void,
-    private readonly findPosition: () => number,
-    private readonly onMove: (position: number) => void
-  ) {
-    this.turn = new Promise(resolve => { this.#resolve = resolve })
-  }
+  constructor (readonly userId: string, private readonly keeper: Keeper) {}
 
-  get position (): number { return this.admitted ? 0 : this.findPosition() }
+  get position (): number { return this.admitted ? 0 : this.keeper.positionOf(this) }
+
+  /** Made where it is waited for: most have their slot at once, and keep their place for as long as they run. */
+  get turn (): Promise<void> {
+    this.#turn ??= this.admitted ? Promise.resolve() : new Promise(resolve => { this.#resolve = resolve })
+    return this.#turn
+  }
 
   admit (): void {
     this.admitted = true
-    this.#resolve()
+    this.#resolve?.()
+  }
+
+  watch (onMove: OnMove): void {
+    if (this.admitted) return
+    this.#onMove = onMove
+    this.#told = Infinity
+    this.moved(this.position)
   }
 
   /** Far from its turn a place tells only when it has got twice as near: a thousand who wait are not told a million times. */
   moved (position: number): void {
-    if (position >= this.#told || (position > LAST_FEW && position > this.#told / 2)) return
+    if (!this.#onMove || position >= this.#told || (position > LAST_FEW && position > this.#told / 2)) return
     this.#told = position
-    this.onMove(position)
+    this.#onMove(position)
   }
 
   leave (): void {
     if (this.#left) return
     this.#left = true
-    this.onLeave()
+    this.keeper.leave(this)
   }
 }
