@@ -57,7 +57,7 @@ async function setUp (t: Test, ...replies: Reply[]) {
       defaultModel: 'default/model',
       fallbackModels,
       signal: stop.signal,
-      wait: (ms, signal) => delay(ms, undefined, { signal }),
+      wait: ms => delay(ms, undefined, { signal: stop.signal }),
       emit (event) {
         const seq = events.push({ seq: events.length + 1, ...event })
         world.onEvent()

@@ -9,6 +9,7 @@ import { errors } from '../src/errors.js'
 import type { AgentInput } from '../src/executor/agent-context.js'
 import { follow, type Entry, type Follower, type Reader } from '../src/executor/event-log.js'
 import { MemoryEventLog } from '../src/executor/event-log-memory.js'
+import type { CancelSignal } from '../src/executor/cancellation.js'
 import { Executor } from '../src/executor/executor.js'
 import type { ModelRequest } from '../src/executor/gateway.js'
 import type { Completion, ModelSink } from '../src/executor/gateway-answer.js'
@@ -107,13 +108,15 @@ class Process {
     return this.isDead ? new Promise(() => {}) : this.database.call<T>(fn, { ...args })
   }
 
-  #complete ({ messages }: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+  #complete ({ messages }: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
     return new Promise((resolve, reject) => {
       const call = new ModelCall(!messages.some(({ role }) => role === 'tool'), sink, resolve, reject)
       this.calls.push(call)
-      signal.addEventListener('abort', () => {
-        call.over = true
-        reject(signal.reason)
+      signal.addEventListener('abort', {
+        handleEvent () {
+          call.over = true
+          reject(signal.reason)
+        }
       })
     })
   }

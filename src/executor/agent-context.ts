@@ -1,4 +1,5 @@
 import type { FunctionResult, Message, ResponseFormat, RunEvent, Usage } from '../schemas.js'
+import type { CancelSignal } from './cancellation.js'
 import type { Gateway } from './gateway.js'
 import { GrowingText } from './growing-text.js'
 import { Bill, type Rate, type Rates } from './price.js'
@@ -27,11 +28,11 @@ export interface AgentContext {
   /** Tried in turn where the agent's own model keeps failing. */
   readonly fallbackModels: readonly string[]
   readonly rates: Rates | undefined
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   /** What tools are told of the run. */
   readonly tool: ToolContext
   /** What the agent's functions can do. */
-  openToolbox (agent: Agent, context: ToolContext, log: AgentContext['log']): Promise<Toolbox>
+  openToolbox (agent: Agent): Promise<Toolbox>
   /**
    * Writes down a step that has ended, so that it is never done again.
    * @param credits what the run may cost by the end of its next step.
@@ -39,7 +40,7 @@ export interface AgentContext {
    */
   record (number: number, summary: StepSummary, record: StepRecord, credits?: number): Promise<boolean>
   /** Waits so many milliseconds; rejects when the signal is aborted. */
-  wait (ms: number, signal: AbortSignal): Promise<unknown>
+  wait (ms: number): Promise<unknown>
   /** Tells the run's readers. Returns the event's number. */
   emit (event: RunEvent): number
   /** Tells the operators. */

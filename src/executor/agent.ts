@@ -9,7 +9,7 @@ import { StepLog, type ModelRecord, type ToolRecord } from './step-record.js'
 import { toSendable } from './tool-calls.js'
 import { callTools } from './tool-step.js'
 import { lastUserText } from './tools/functions.js'
-import type { Toolbox } from './tools/toolbox.js'
+import { EMPTY_TOOLBOX, type Toolbox } from './tools/toolbox.js'
 import { NO_USAGE } from './usage.js'
 
 const DEFAULT_TEMPERATURE = 0.7
@@ -22,7 +22,8 @@ export async function runAgent (input: AgentInput, progress: Progress, context: 
   const steps = new StepLog(input.steps)
   // An answer that is kept needs nothing but what waits for it.
   const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(({ type }) => type === 'webhook') } : input.agent
-  const toolbox = await context.openToolbox(agent, context.tool, context.log)
+  const toolbox = await context.openToolbox(agent)
+  if (toolbox === EMPTY_TOOLBOX) return answer(input, toolbox, steps, progress, context)
   try {
     await answer(input, toolbox, steps, progress, context)
     await toolbox.afterAnswer(lastUserText(input.messages), progress.response)

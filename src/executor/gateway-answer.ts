@@ -1,5 +1,6 @@
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
+import type { CancelListener, CancelSignal } from './cancellation.js'
 import { DeltaTemplate, type DeltaField } from './delta-template.js'
 import type { FlushWindow, Gathering } from './flush-window.js'
 import type { ResponseHandler } from './http/connection.js'
@@ -48,7 +49,7 @@ export class Refusal extends Error {
 }
 
 /** Reads one answer of the gateway as it arrives. */
-export class CompletionHandler implements ResponseHandler, Gathering {
+export class CompletionHandler implements ResponseHandler, Gathering, CancelListener {
   toldAt = -Infinity
   dueAt = 0
   isWaiting = false
@@ -67,15 +68,11 @@ export class CompletionHandler implements ResponseHandler, Gathering {
   #length = 0
   #completion: Completion
   #settled = false
-  #abort = () => {
-    this.#flush()
-    this.#fail(this.signal.reason)
-  }
 
   constructor (
     model: string,
     private readonly sink: ModelSink,
-    private readonly signal: AbortSignal,
+    private readonly signal: CancelSignal,
     /** Characters, thoughts and tool calls included. */
     private readonly maxAnswer: number,
     /** Undefined: what has been read is told at once. */
@@ -84,12 +81,18 @@ export class CompletionHandler implements ResponseHandler, Gathering {
     private readonly reject: (error: unknown) => void
   ) {
     this.#completion = { model, finishReason: null, toolCalls: this.#toolCalls.calls }
-    signal.addEventListener('abort', this.#abort, { once: true })
+    signal.addEventListener('abort', this, { once: true })
   }
 
   /** The request is under way. @param giveUp ends it. */
   begin (giveUp: () => void): void {
     this.#giveUp = giveUp
+  }
+
+  /** The run is to stop. */
+  handleEvent (): void {
+    this.#flush()
+    this.#fail(this.signal.reason)
   }
 
   onHead ({ status, headers }: ResponseHead): void {
@@ -251,7 +254,7 @@ export class CompletionHandler implements ResponseHandler, Gathering {
   #settle (how: () => void): void {
     if (this.#settled) return
     this.#settled = true
-    this.signal.removeEventListener('abort', this.#abort)
+    this.signal.removeEventListener('abort', this)
     how()
   }
 }

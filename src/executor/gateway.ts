@@ -1,5 +1,6 @@
 import { Agent } from 'undici'
 import type { ResponseFormat } from '../schemas.js'
+import { toAbortSignal, type CancelSignal } from './cancellation.js'
 import { Dialects, type ChatRequest } from './dialect.js'
 import { FlushWindow } from './flush-window.js'
 import { CompletionHandler, Refusal, type Completion, type ModelSink } from './gateway-answer.js'
@@ -67,17 +68,17 @@ export class Gateway {
    * @throws {ServiceError} `gateway_…` for what the gateway answers or fails to; `retryAfter` in seconds where it
    * said so. The signal's reason, when it is aborted.
    */
-  async complete (request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
-    for (;;) {
+  complete (request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
       const body = this.#dialects.speak(this.#toBody(request))
-      try {
-        return await this.#post(body, sink, signal)
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error
-        const taught = error.mayBeDialect && this.#dialects.learn(body, error.text)
-        if (!taught && !await this.#findModel(request, body.model, error, signal)) throw error.toServiceError()
-      }
-    }
+      // An answer may last for an hour: nothing of this process waits for it but what is told of it.
+      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, this.#window, resolve, error => {
+        if (error instanceof Refusal) resolve(this.#askAnew(error, body, request, sink, signal))
+        else reject(error)
+      })
+      handler.begin(this.#client.post(JSON.stringify(body), handler))
+    })
   }
 
   /** Whether something that speaks HTTP answers at the gateway's address. */
@@ -111,12 +112,11 @@ export class Gateway {
     }
   }
 
-  #post (body: ChatRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
-      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, this.#window, resolve, reject)
-      handler.begin(this.#client.post(JSON.stringify(body), handler))
-    })
+  /** In other words, or for another model, where the refusal says what to change. */
+  async #askAnew (refusal: Refusal, refused: ChatRequest, request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
+    const taught = refusal.mayBeDialect && this.#dialects.learn(refused, refusal.text)
+    if (!taught && !await this.#findModel(request, refused.model, refusal, signal)) throw refusal.toServiceError()
+    return this.complete(request, sink, signal)
   }
 
   #get (path: string, signal: AbortSignal) {
@@ -132,13 +132,13 @@ export class Gateway {
    * An agent that names no model, on a gateway that lacks our default one (Ollama, vLLM): takes the first chat model
    * that the gateway lists. Once; an operator who wants another sets AI_MODEL.
    */
-  async #findModel (request: ModelRequest, refused: string, refusal: Refusal, signal: AbortSignal): Promise<boolean> {
+  async #findModel (request: ModelRequest, refused: string, refusal: Refusal, signal: CancelSignal): Promise<boolean> {
     const isOurs = !request.model && !this.options.modelIsChosen && refused === this.options.model
     if (!isOurs || !refusal.isUnknownModel) return false
     // Another run may have found it meanwhile.
     if (this.#discoveredModel) return true
     try {
-      const { statusCode, body } = await this.#get('/models', AbortSignal.any([signal, AbortSignal.timeout(10_000)]))
+      const { statusCode, body } = await this.#get('/models', AbortSignal.any([toAbortSignal(signal), AbortSignal.timeout(10_000)]))
       const list = statusCode === 200 ? await body.json() as { data?: Array<{ id?: unknown }> } : (await body.dump(), {})
       const ids = (Array.isArray(list.data) ? list.data : []).map(model => model?.id)
       // A gateway that has our model refused something else.

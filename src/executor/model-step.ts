@@ -21,54 +21,43 @@ export interface Turn extends Omit<Completion, 'usage'> {
   usage: Usage
 }
 
-/** One step by the agent's model, or by the first fallback model that does not keep failing. */
+/**
+ * One step by the agent's model, or by the first fallback model that does not keep failing: each is tried again while that
+ * may help, and what a try that broke off had said is taken back.
+ */
 export async function modelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<Turn> {
-  const models = [request.model ?? undefined, ...context.fallbackModels]
-  for (const [index, model] of models.entries()) {
+  const { fallbackModels } = context
+  const before = progress.text.length
+  let asked = request
+  for (let fallbacks = 0, tries = 1; ; tries++) {
+    const step = new StepOutput(asked, progress, context)
     try {
-      return await tryModel(index === 0 ? request : { ...request, model }, models[index + 1], progress, context)
+      return step.turn(await context.gateway.complete(asked, step, context.signal))
     } catch (error) {
-      const isLast = index === models.length - 1
-      if (isLast || context.signal.aborted || !(error instanceof ServiceError) || !mayFallBack(error)) throw error
+      step.settle()
+      if (!(error instanceof ServiceError)) throw error
+      const pause = pauseBefore(error, tries)
+      const nextModel = pause === undefined && mayFallBack(error) ? fallbackModels[fallbacks] : undefined
+      if (context.signal.aborted || (pause === undefined && nextModel === undefined)) throw error
+      const delayMs = Math.round(pause ?? 0)
+      context.log('retried', { code: error.code, tries, delayMs, nextModel })
+      progress.text.truncate(before)
+      step.takeBack()
+      context.emit({ type: 'retry', code: error.code, delayMs, ...(nextModel === undefined ? {} : { model: nextModel }) })
+      if (nextModel === undefined) {
+        await context.wait(delayMs)
+      } else {
+        asked = { ...request, model: nextModel }
+        fallbacks++
+        tries = 0
+      }
     }
   }
-  throw new Error('there is always one model')
 }
 
 /** Where one model cannot, another may; not where the platform's account is empty or its key is refused. */
 function mayFallBack (error: ServiceError): boolean {
   return error.isRetryable || error.code === 'gateway_rejected'
-}
-
-/** One call of a model, tried again while that may help; what a try that broke off had said is taken back. */
-async function tryModel (
-  request: ModelRequest, nextModel: string | undefined, progress: Progress, context: AgentContext
-): Promise<Turn> {
-  const before = progress.text.length
-  for (let tries = 1; ; tries++) {
-    const step = new StepOutput(request, progress, context)
-    const startedAt = performance.now()
-    try {
-      const completion = await context.gateway.complete(request, step, context.signal)
-      step.settle(completion)
-      // Of a run of one step the line of its end says the same.
-      if (request.tools?.length) context.log('step', { ms: Math.round(performance.now() - startedAt), model: completion.model, ...step.usage })
-      return { ...completion, toolCalls: withOwnIds(completion.toolCalls), content: step.content, askedFor: request.model ?? context.defaultModel, usage: step.usage }
-    } catch (error) {
-      step.settle()
-      if (!(error instanceof ServiceError)) throw error
-      const pause = pauseBefore(error, tries)
-      const fallsBack = pause === undefined && nextModel !== undefined && mayFallBack(error)
-      if (context.signal.aborted || (pause === undefined && !fallsBack)) throw error
-      const delayMs = Math.round(pause ?? 0)
-      context.log('retried', { code: error.code, tries, delayMs, nextModel: fallsBack ? nextModel : undefined })
-      progress.text.truncate(before)
-      if (step.firstEvent !== undefined) context.emit({ type: 'rewind', to: step.firstEvent - 1 })
-      context.emit({ type: 'retry', code: error.code, delayMs, ...(fallsBack ? { model: nextModel } : {}) })
-      if (fallsBack) throw error
-      await context.wait(delayMs, context.signal)
-    }
-  }
 }
 
 /** Milliseconds to wait before the next try; undefined: there is none. Half of the pause is chance, so that those who failed together do not come back together. */
@@ -82,9 +71,10 @@ function pauseBefore (error: ServiceError, tries: number): number | undefined {
 
 /** What one try of a step says. */
 class StepOutput {
-  /** The number of the first event with text. */
-  firstEvent?: number
   usage = NO_USAGE
+  /** The number of the first event with text. */
+  #firstEvent?: number
+  readonly #startedAt = performance.now()
   readonly #reasoning = new GrowingText()
   /** Where in the run's response its text begins. */
   readonly #start: number
@@ -123,9 +113,23 @@ class StepOutput {
     this.progress.finishReason = completion.finishReason
   }
 
+  /** The turn that came of it. */
+  turn (completion: Completion): Turn {
+    this.settle(completion)
+    const { usage, content, request: { model, tools } } = this
+    // Of a run of one step the line of its end says the same.
+    if (tools?.length) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
+    return { ...completion, toolCalls: withOwnIds(completion.toolCalls), content, askedFor: model ?? this.context.defaultModel, usage }
+  }
+
+  /** Readers forget it. */
+  takeBack (): void {
+    if (this.#firstEvent !== undefined) this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
+  }
+
   #tell (event: RunEvent & { content: string }): void {
     this.progress.output = true
     const seq = this.context.emit(event)
-    this.firstEvent ??= seq
+    this.#firstEvent ??= seq
   }
 }

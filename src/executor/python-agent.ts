@@ -11,23 +11,23 @@ import { NO_USAGE } from './usage.js'
 const MAX_OUTPUT = 8 * 1024 * 1024
 const MAX_TRIES = 2
 
-export interface PythonContext extends Pick<AgentContext, 'signal' | 'rates' | 'emit' | 'log'> {
-  python: Pick<PythonPool, 'run'>
-  /** Whose run it is: workers are shared in turn by user. */
-  userId: string
+export interface PythonContext extends Pick<AgentContext, 'tool' | 'rates' | 'emit' | 'log'> {
+  readonly python: Pick<PythonPool, 'run'>
 }
 
 /** Runs an agent that is code to its end. Throws what ended it before. */
 export async function runPythonAgent (input: AgentInput, progress: Progress, context: PythonContext): Promise<void> {
   const { agent: { entrypoint } } = input
+  // Workers are shared in turn by user.
+  const { userId, signal } = context.tool
   if (!entrypoint) throw errors.pythonFailed('The agent is written in Python and has no entrypoint.')
   for (let tries = 1; ; tries++) {
     const output = new Output(progress, context)
     try {
-      await context.python.run(context.userId, {
+      await context.python.run(userId, {
         entrypoint,
         input: toInput(input),
-        signal: context.signal,
+        signal,
         maxOutput: MAX_OUTPUT,
         onText: text => output.text(text),
         onProgress: fields => output.progress(fields)
@@ -37,7 +37,7 @@ export async function runPythonAgent (input: AgentInput, progress: Progress, con
       return
     } catch (error) {
       // The run may go on elsewhere by now: what waits to be told is told by nobody.
-      if (context.signal.aborted || !(error instanceof PythonFailure)) return output.drop(error)
+      if (signal.aborted || !(error instanceof PythonFailure)) return output.drop(error)
       if (!error.died || tries === MAX_TRIES) {
         output.end()
         throw errors.pythonFailed(error.message)

@@ -1,6 +1,7 @@
 import type { AgentInput } from './agent-context.js'
 import { tellPosition, type EventLog } from './event-log.js'
-import type { Assignment, Ending, Executor } from './executor.js'
+import type { Assignment, Ending } from './attempt.js'
+import type { Executor } from './executor.js'
 import type { Slots, Ticket } from './slots.js'
 import type { DoneStep } from './step-record.js'
 import type { Run } from '../schemas.js'

@@ -4,8 +4,9 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import { errors, ServiceError } from '../errors.js'
-import { Executor, type RunStore } from '../executor/executor.js'
+import { Executor } from '../executor/executor.js'
 import { Gateway } from '../executor/gateway.js'
+import type { RunStore } from '../executor/run-store.js'
 import type { Run } from '../schemas.js'
 
 declare module 'fastify' {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { AgentContext } from '../executor/agent-context.js'
+import type { World } from '../executor/attempt.js'
 import { Outbound } from '../executor/tools/outbound.js'
 import { openToolbox } from '../executor/tools/toolbox.js'
 import { Webhooks } from '../executor/tools/webhooks.js'
@@ -10,7 +10,7 @@ declare module 'fastify' {
     /** HTTP to where users say. */
     outbound: Outbound
     /** What an agent's functions can do in a run. */
-    openToolbox: AgentContext['openToolbox']
+    openToolbox: World['openToolbox']
   }
 }
 
@@ -24,7 +24,7 @@ async function tools (app: FastifyInstance): Promise<void> {
   const webhooks = new Webhooks({ outbound, secret, log: (message, fields) => app.log.info(fields, message) })
 
   app.decorate('outbound', outbound)
-  app.decorate('openToolbox', (agent, context, log) => openToolbox({ outbound, webhooks, python: app.python }, agent, context, log))
+  app.decorate('openToolbox', (agent, context) => openToolbox({ outbound, webhooks, python: app.python }, agent, context))
   app.addHook('onClose', async () => {
     await webhooks.close(CLOSE_MS)
     await outbound.close()

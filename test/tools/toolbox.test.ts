@@ -8,7 +8,7 @@ async function open (t: Test, functions: AgentFunction[]) {
   const context = createContext(t)
   const webhooks = new Webhooks({ outbound: context.outbound, log: context.log })
   t.teardown(() => webhooks.close(0))
-  const toolbox = await openToolbox({ outbound: context.outbound, webhooks, python: { run: async () => {} } }, { functions }, context, context.log)
+  const toolbox = await openToolbox({ outbound: context.outbound, webhooks, python: { run: async () => {} } }, { functions }, { tool: context, log: context.log })
   t.teardown(() => toolbox.close())
   return { toolbox, logged: context.logged }
 }

@@ -10,6 +10,8 @@ import { ToolNames } from './tool-names.js'
 import type { AgentFunction, Tool, ToolContext } from './tool.js'
 import type { Webhooks } from './webhooks.js'
 
+type Log = (message: string, fields: Record<string, unknown>) => void
+
 /** What functions did before the model was asked. */
 export interface Triggered {
   /** For the system prompt. */
@@ -31,14 +33,18 @@ export interface Toolbox {
   close (): Promise<void>
 }
 
+/** What is known of the run whose toolbox it is. */
+export interface ToolboxContext {
+  readonly tool: ToolContext
+  log: Log
+}
+
 /** What the toolboxes of all runs share. */
 export interface Workshop {
   outbound: Outbound
   webhooks: Webhooks
   python: Pick<PythonPool, 'run'>
 }
-
-type Log = (message: string, fields: Record<string, unknown>) => void
 
 /** More of them OpenAI's models refuse. */
 const MAX_TOOLS = 128
@@ -54,15 +60,17 @@ export const EMPTY_TOOLBOX: Toolbox = {
  * What an agent's functions can do for a run. Servers that cannot be reached cost their tools, and a line in the log.
  * @throws the signal's reason, when it is aborted; nothing else.
  */
-export async function openToolbox (workshop: Workshop, agent: Agent, context: ToolContext, log: Log): Promise<Toolbox> {
-  const functions = considered(agent.functions ?? [], log)
-  if (functions.length === 0) return EMPTY_TOOLBOX
+export async function openToolbox (workshop: Workshop, agent: Agent, context: ToolboxContext): Promise<Toolbox> {
+  if (!agent.functions?.length) return EMPTY_TOOLBOX
+  const log: Log = (message, fields) => context.log(message, fields)
+  const functions = considered(agent.functions, log)
   const { outbound, webhooks } = workshop
+  const { tool } = context
   const names = new ToolNames()
-  const world = { ...context, outbound, log }
+  const world = { ...tool, outbound, log }
   const own = functionTools(functions, { outbound, webhooks, names, log })
   const code = functions.filter(fn => fn.type === 'python').map(fn => renamed(pythonTool(fn, workshop.python), names))
-  const remote = await openMcpTools(functions, { outbound, names, signal: context.signal, log })
+  const remote = await openMcpTools(functions, { outbound, names, signal: tool.signal, log })
   return {
     tools: offered([...own, ...code, ...remote.tools], log),
     async runTriggered (userText) {
