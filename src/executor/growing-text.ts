@@ -1,5 +1,6 @@
-const NOTHING = Buffer.alloc(0)
+const NOTHING: Buffer = Buffer.alloc(0)
 const FIRST_BYTES = 256
+const SLAB_BYTES = 64 * 1024
 /** UTF-8 needs no more of them for a UTF-16 unit. */
 const MAX_BYTES_A_UNIT = 3
 
@@ -54,9 +55,20 @@ export class GrowingText {
 
   #grow (least: number): number {
     const before = this.#bytes.length
-    const bytes = Buffer.allocUnsafe(Math.max(FIRST_BYTES, this.#bytes.length * 2, least))
+    const bytes = allocate(Math.max(FIRST_BYTES, this.#bytes.length * 2, least))
     this.#bytes.copy(bytes, 0, 0, this.#used)
     this.#bytes = bytes
     return bytes.length - before
   }
+}
+
+let slab: Buffer = NOTHING
+
+/** Short texts share slabs: those of Node.js are shared with all that is written to sockets, and one text would keep all of it. */
+function allocate (length: number): Buffer {
+  if (length > SLAB_BYTES / 16) return Buffer.allocUnsafeSlow(length)
+  if (length > slab.length) slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+  const bytes = slab.subarray(0, length)
+  slab = slab.subarray(length)
+  return bytes
 }

@@ -2,6 +2,7 @@ import { StringDecoder } from 'node:string_decoder'
 
 const MAX_EVENT_LENGTH = 16 * 1024 * 1024
 const LF = 10
+const LAST_ASCII = 127
 const BYTE_ORDER_MARK = '\ufeff'
 
 /**
@@ -9,7 +10,8 @@ const BYTE_ORDER_MARK = '\ufeff'
  * CRLF, a character may be split over reads, an event over many. Only `data` fields matter to this service.
  */
 export class SseParser {
-  #decoder = new StringDecoder()
+  /** There since a read first ended within a character, or might have. */
+  #decoder: StringDecoder | undefined
   #rest = ''
   #data: string[] = []
   #length = 0
@@ -31,12 +33,18 @@ export class SseParser {
   push (bytes: Buffer): void {
     if (bytes.length === 0) return
     this.#last = bytes[bytes.length - 1]!
-    this.#read(this.#decoder.write(bytes))
+    this.#read(this.#decode(bytes))
+  }
+
+  #decode (bytes: Buffer): string {
+    if (!this.#decoder && this.#last <= LAST_ASCII) return bytes.toString()
+    this.#decoder ??= new StringDecoder()
+    return this.#decoder.write(bytes)
   }
 
   /** The stream ended. What lacks its blank line is given out all the same, for servers that forget it; half of a JSON fails where it is read. */
   end (): void {
-    this.#read(this.#decoder.end())
+    if (this.#decoder) this.#read(this.#decoder.end())
     if (this.#rest) this.#line(this.#rest)
     this.#rest = ''
     this.#dispatch()

@@ -30,11 +30,12 @@ export type DoneStep = StepRecord & { step: number }
  * is what an earlier one has done there. A gateway's own names for calls would not do: some begin anew with each turn.
  */
 export class StepLog {
-  readonly #done: Map<number, DoneStep>
+  /** Most attempts are the first. */
+  readonly #done: Map<number, DoneStep> | undefined
   #last = 0
 
   constructor (done: readonly DoneStep[] = []) {
-    this.#done = new Map(done.map(record => [record.step, record]))
+    if (done.length > 0) this.#done = new Map(done.map(record => [record.step, record]))
   }
 
   /** The number of the step to come. */
@@ -42,7 +43,7 @@ export class StepLog {
 
   /** What an earlier attempt has left of the step to come, where it is of this kind. */
   peek<Kind extends StepRecord['kind']> (kind: Kind, number = this.next): Extract<StepRecord, { kind: Kind }> | undefined {
-    const record = this.#done.get(number)
+    const record = this.#done?.get(number)
     return record?.kind === kind ? record as Extract<DoneStep, { kind: Kind }> : undefined
   }
 

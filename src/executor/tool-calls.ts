@@ -14,8 +14,8 @@ const MAX_CALLS = 128
 /** Puts a turn's tool calls together from the pieces in which they stream. */
 export class ToolCallCollector {
   #calls: ToolCall[] = []
-  /** Calls by the index that their pieces bear. */
-  #byIndex = new Map<number, ToolCall>()
+  /** Calls by the index that their pieces bear; most turns have none. */
+  #byIndex: Map<number, ToolCall> | undefined
   #length = 0
 
   /** As they stream; complete when the turn is. */
@@ -47,12 +47,13 @@ export class ToolCallCollector {
 
   /** Some gateways give all calls of a turn the same index: a new id is a new call. */
   #find (index: number, id: unknown): ToolCall {
-    const known = this.#byIndex.get(index)
+    const known = this.#byIndex?.get(index)
     const isNew = !known || (typeof id === 'string' && id !== '' && known.function.name !== '' && id !== known.id)
     if (!isNew) return known
     if (this.#calls.length === MAX_CALLS) throw new Error(`more than ${MAX_CALLS} tool calls in one turn`)
     const call: ToolCall = { id: `call_${randomUUID()}`, type: 'function', function: { name: '', arguments: '' } }
     this.#calls.push(call)
+    this.#byIndex ??= new Map()
     this.#byIndex.set(index, call)
     return call
   }

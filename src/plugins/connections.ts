@@ -18,7 +18,7 @@ async function connections (app: FastifyInstance): Promise<void> {
   const timers: NodeJS.Timeout[] = []
   server.on('connection', socket => {
     unused.add(socket)
-    socket.once('close', () => unused.delete(socket))
+    socket.on('close', forget)
   })
   server.on('request', ({ socket }) => { unused.delete(socket) })
   server.on('upgrade', ({ socket }) => { unused.delete(socket) })
@@ -28,6 +28,10 @@ async function connections (app: FastifyInstance): Promise<void> {
     timers.push(setTimeout(() => server.closeAllConnections(), CUT_MS).unref())
   })
   app.addHook('onClose', async () => timers.forEach(clearTimeout))
+
+  function forget (this: Socket): void {
+    unused.delete(this)
+  }
 
   function closeIdle (): void {
     for (const socket of unused) socket.destroy()

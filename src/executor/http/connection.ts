@@ -60,9 +60,7 @@ export class Connection {
   attach (socket: Socket): void {
     this.#socket = socket
     this.#socket[owner] = this
-    socket.on('error', error => this.destroy(error))
-    socket.on('end', () => this.#ended())
-    socket.on('close', () => this.destroy(new Error('the connection broke')))
+    socket.on('error', onError).on('end', onEnd).on('close', onClose)
   }
 
   connected (error: Error | null): void {
@@ -166,7 +164,8 @@ export class Connection {
     }
   }
 
-  #ended (): void {
+  /** The other side says no more. */
+  ended (): void {
     const exchange = this.#exchange
     const parser = this.#parser
     if (exchange && this.#isSent && parser?.end()) this.#finish(exchange.handler, parser)
@@ -177,6 +176,18 @@ export class Connection {
     if (this.#exchange !== exchange || this.#reads !== this.#seenReads) return
     this.destroy(new SilenceTimeoutError('nothing came for too long'))
   }
+}
+
+function onError (this: OwnedSocket, error: Error): void {
+  this[owner]?.destroy(error)
+}
+
+function onEnd (this: OwnedSocket): void {
+  this[owner]?.ended()
+}
+
+function onClose (this: OwnedSocket): void {
+  this[owner]?.destroy(new Error('the connection broke'))
 }
 
 /** Of a socket's `onread` option. */
