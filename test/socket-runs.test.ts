@@ -168,14 +168,17 @@ t.test('a run over a WebSocket', async t => {
     const watchers = new Set<object>()
     const { begin } = app.runs
     const subscribe = app.events.subscribe.bind(app.events)
+    const unsubscribe = app.events.unsubscribe.bind(app.events)
     t.intercept(app.events, 'subscribe', {
-      value (runId: string, wake: Subscriber) {
-        const unsubscribe = subscribe(runId, wake)
-        watchers.add(wake)
-        return () => {
-          watchers.delete(wake)
-          unsubscribe()
-        }
+      value (runId: string, watcher: Subscriber) {
+        watchers.add(watcher)
+        subscribe(runId, watcher)
+      }
+    })
+    t.intercept(app.events, 'unsubscribe', {
+      value (runId: string, watcher: Subscriber) {
+        watchers.delete(watcher)
+        unsubscribe(runId, watcher)
       }
     })
     gateway.reply = say('x'.repeat(MIB))

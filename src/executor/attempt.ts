@@ -157,7 +157,7 @@ export class Attempt implements AgentContext, PythonContext {
     await this.world.store.start(this.runId, this.number)
   }
 
-  async #work (): Promise<void> {
+  #work (): Promise<void> {
     this.signal.throwIfAborted()
     const { agent } = this.assignment
     const isPython = agent.executor === 'python'

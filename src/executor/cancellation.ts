@@ -47,7 +47,8 @@ export class Cancellation implements CancelSignal {
 
   /** Each is told once, and not of what was before. */
   addEventListener (_type: 'abort', listener: CancelListener): void {
-    this.#listeners = [...this.#listeners, listener]
+    // A spread would leave room for sixteen more.
+    this.#listeners = this.#listeners.concat(listener)
   }
 
   removeEventListener (_type: 'abort', listener: CancelListener): void {

@@ -112,14 +112,15 @@ export class MemoryEventLog implements EventLog {
     for (const subscriber of [...run.subscribers]) subscriber.lost()
   }
 
-  subscribe (runId: string, subscriber: Subscriber): () => void {
-    const run = this.#find(runId)
-    run.subscribers.add(subscriber)
-    return () => {
-      run.subscribers.delete(subscriber)
-      // What is made elsewhere is known here for its readers' sake, as long as it goes on.
-      if (run.subscribers.size === 0 && this.#runs.get(runId) === run && this.isElsewhere(runId)) this.forget(runId)
-    }
+  subscribe (runId: string, subscriber: Subscriber): void {
+    this.#find(runId).subscribers.add(subscriber)
+  }
+
+  unsubscribe (runId: string, subscriber: Subscriber): void {
+    const run = this.#runs.get(runId)
+    if (!run?.subscribers.delete(subscriber)) return
+    // What is made elsewhere is known here for its readers' sake, as long as it goes on.
+    if (run.subscribers.size === 0 && this.isElsewhere(runId)) this.forget(runId)
   }
 
   awaited (): string[] {

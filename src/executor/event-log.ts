@@ -48,7 +48,9 @@ export interface EventLog {
   read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
   /** Lets go of a run; its readers are told. */
   forget (runId: string): void
-  subscribe (runId: string, subscriber: Subscriber): () => void
+  subscribe (runId: string, subscriber: Subscriber): void
+  /** Again, or of one that has not subscribed: nothing happens. */
+  unsubscribe (runId: string, subscriber: Subscriber): void
   /** Runs that are followed here and are not made here: how they end may have to be asked for. */
   awaited (): string[]
   close (): void
@@ -110,7 +112,6 @@ export function follow (log: EventLog, runId: string, after: number, reader: Rea
 
 /** A reader on its way: a cursor and no buffer; what it has no room for stays in the log. */
 class Following implements Follower, Subscriber {
-  readonly #unsubscribe: () => void
   #cursor: number
   #isFull = false
   #hasStopped = false
@@ -118,7 +119,7 @@ class Following implements Follower, Subscriber {
   constructor (private readonly log: EventLog, private readonly runId: string, after: number, private readonly reader: Reader) {
     this.#cursor = after
     // Before the first read, so that nothing falls between backlog and live.
-    this.#unsubscribe = log.subscribe(runId, this)
+    log.subscribe(runId, this)
     this.wake()
   }
 
@@ -148,7 +149,7 @@ class Following implements Follower, Subscriber {
 
   stop (): void {
     this.#hasStopped = true
-    this.#unsubscribe()
+    this.log.unsubscribe(this.runId, this)
   }
 
   /** The reader's own code may stop this, and fill itself. */

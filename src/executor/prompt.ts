@@ -35,7 +35,7 @@ export function buildMessages (agent: Agent, messages: Message[], functionResult
     section('Knowledge base', knowledgeTexts(agent.knowledgeBase)),
     section('Function results', functionResults.filter(result => result.success).map(describeResult))
   ].filter(Boolean).join('\n\n')
-  return [{ role: 'system', content: system }, ...messages]
+  return [{ role: 'system', content: system } as Message].concat(messages)
 }
 
 function section (title: string, texts: string[]): string {

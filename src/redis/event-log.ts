@@ -78,13 +78,14 @@ export class SharedEventLog extends MemoryEventLog {
     super.forget(runId)
   }
 
-  override subscribe (runId: string, subscriber: Subscriber): () => void {
-    const unsubscribe = super.subscribe(runId, subscriber)
+  override subscribe (runId: string, subscriber: Subscriber): void {
+    super.subscribe(runId, subscriber)
     if (this.isElsewhere(runId)) this.#mirror(runId)
-    return () => {
-      unsubscribe()
-      if (!this.isFollowed(runId)) this.#endMirror(runId)
-    }
+  }
+
+  override unsubscribe (runId: string, subscriber: Subscriber): void {
+    super.unsubscribe(runId, subscriber)
+    if (!this.isFollowed(runId)) this.#endMirror(runId)
   }
 
   override close (): void {
