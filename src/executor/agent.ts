@@ -93,12 +93,12 @@ async function converse (
     // In its last step the model has to come to an end: it is told of the tools, and not to call them.
     const isLast = request.mayNotCall = turn >= maxSteps
     const done = steps.peek('model')
-    const startedAt = new Date()
+    const startedAt = Date.now()
     const said = done ? retell(done, progress, context) : await modelStep(request, progress, context)
     const { content, toolCalls } = said
     if (toolCalls.length === 0 || isLast) return
     // One that was recorded is recorded again for the sake of its price: whether that can be paid may never have been heard.
-    await recordTurn(steps.take(), said, startedAt, request.maxTokens, progress, context)
+    await recordTurn(steps.take(), said, new Date(startedAt), request.maxTokens, progress, context)
     const results = await callTools(toolCalls, toolbox.tools, steps, context)
     request.messages = [...request.messages, { role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls) }, ...results.map(toMessage)]
   }

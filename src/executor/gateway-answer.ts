@@ -3,7 +3,7 @@ import { toStorable } from '../text.js'
 import type { CancelListener, CancelSignal } from './cancellation.js'
 import { DeltaTemplate, type DeltaField } from './delta-template.js'
 import type { FlushWindow, Gathering } from './flush-window.js'
-import type { ResponseHandler } from './http/connection.js'
+import type { Exchange, ResponseHandler } from './http/connection.js'
 import type { ResponseHead } from './http/response-parser.js'
 import { SseParser } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'
@@ -53,7 +53,7 @@ export class CompletionHandler implements ResponseHandler, Gathering, CancelList
   toldAt = -Infinity
   dueAt = 0
   isWaiting = false
-  #giveUp?: () => void
+  #exchange?: Pick<Exchange, 'giveUp'>
   #status = 0
   #retryAfter?: number
   #parser?: SseParser
@@ -84,9 +84,9 @@ export class CompletionHandler implements ResponseHandler, Gathering, CancelList
     signal.addEventListener('abort', this, { once: true })
   }
 
-  /** The request is under way. @param giveUp ends it. */
-  begin (giveUp: () => void): void {
-    this.#giveUp = giveUp
+  /** The request is under way. */
+  begin (exchange: Pick<Exchange, 'giveUp'>): void {
+    this.#exchange = exchange
   }
 
   /** The run is to stop. */
@@ -248,7 +248,7 @@ export class CompletionHandler implements ResponseHandler, Gathering, CancelList
 
   #fail (error: unknown): void {
     this.#settle(() => this.reject(error))
-    this.#giveUp?.()
+    this.#exchange?.giveUp()
   }
 
   #settle (how: () => void): void {

@@ -20,14 +20,19 @@ async function connections (app: FastifyInstance): Promise<void> {
     unused.add(socket)
     socket.on('close', forget)
   })
-  server.on('request', ({ socket }) => { unused.delete(socket) })
-  server.on('upgrade', ({ socket }) => { unused.delete(socket) })
+  server.on('request', ({ socket }) => use(socket))
+  server.on('upgrade', ({ socket }) => use(socket as Socket))
 
   app.addHook('preClose', async () => {
     timers.push(setInterval(closeIdle, IDLE_MS).unref())
     timers.push(setTimeout(() => server.closeAllConnections(), CUT_MS).unref())
   })
   app.addHook('onClose', async () => timers.forEach(clearTimeout))
+
+  /** Nothing of this is left with a connection that lasts. */
+  function use (socket: Socket): void {
+    if (unused.delete(socket)) socket.off('close', forget)
+  }
 
   function forget (this: Socket): void {
     unused.delete(this)

@@ -52,14 +52,14 @@ export class HttpClient {
 
   /**
    * Asks once: what was sent and fails is not asked again.
-   * @returns what gives the request up: nothing more is told of it.
+   * @returns what can be given up.
    */
-  post (body: string, handler: ResponseHandler): () => void {
+  post (body: string, handler: ResponseHandler): Pick<Exchange, 'giveUp'> {
     const exchange = new Exchange(`${this.#head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
     const connection = this.#takeIdle()
     if (connection) connection.ask(exchange)
     else this.#askAnew(exchange)
-    return () => exchange.connection!.giveUp(exchange)
+    return exchange
   }
 
   /** Ends all connections; who waits for an answer hears of it. */

@@ -20,6 +20,11 @@ export class Exchange {
 
   /** @param request it is kept until it is sent, and no longer. */
   constructor (public request: string, readonly handler: ResponseHandler) {}
+
+  /** Nothing more is told of it. */
+  giveUp (): void {
+    this.connection!.giveUp(this)
+  }
 }
 
 export interface ConnectionEvents {
@@ -65,6 +70,8 @@ export class Connection {
 
   connected (error: Error | null): void {
     if (error) return this.destroy(error)
+    // The connector would listen on, and keep what it needed to connect.
+    this.#socket!.removeAllListeners('error').on('error', onError)
     this.#isConnected = true
     this.#send()
   }
