@@ -70,8 +70,9 @@ export class Connection {
 
   connected (error: Error | null): void {
     if (error) return this.destroy(error)
+    const socket = this.#socket!
     // The connector would listen on, and keep what it needed to connect.
-    this.#socket!.removeAllListeners('error').on('error', onError)
+    for (const listener of socket.listeners('error')) if (listener !== onError) socket.off('error', listener as () => void)
     this.#isConnected = true
     this.#send()
   }
