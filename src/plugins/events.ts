@@ -56,6 +56,7 @@ async function events (app: FastifyInstance): Promise<void> {
     socket?.cork()
     raw.writeHead(200, this.headers(SSE_HEADERS).header('x-run-id', runId).getHeaders() as OutgoingHttpHeaders)
     raw.flushHeaders()
+    letGoOfHeads(this)
     const stream = new SseStream(raw, Date.now() + maxMs)
     streams.add(stream)
     raw.on('close', () => {
@@ -66,6 +67,16 @@ async function events (app: FastifyInstance): Promise<void> {
     socket?.uncork()
     return this
   }
+}
+
+/**
+ * A stream may last for an hour: by then nobody needs what was asked by and answered with, of which Node.js keeps both, a
+ * token included. That its head is sent Node.js knows by there being one.
+ */
+function letGoOfHeads ({ raw, request }: FastifyReply): void {
+  request.raw.headers = {}
+  request.raw.rawHeaders = []
+  Object.assign(raw, { _header: 'sent' })
 }
 
 /** Beside Redis what is told here can be read everywhere. */
