@@ -8,6 +8,7 @@ import type { Rates } from '../src/executor/price.js'
 import type { StepRecord } from '../src/executor/step-record.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../src/executor/tools/toolbox.js'
 import { ToolError, type Tool } from '../src/executor/tools/tool.js'
+import { responseOf } from '../src/executor/trace.js'
 import type { RunEvent } from '../src/schemas.js'
 import { delta, ending, frame, inTurn, openStream, refuse, say, startGateway, USAGE, type Reply } from './doubles/gateway.js'
 import { textOf } from './helper.js'
@@ -20,9 +21,10 @@ async function setUp (t: Test, ...replies: Reply[]) {
   const double = await startGateway(t, inTurn(...replies))
   const gateway = new Gateway({ url: double.url, model: 'default/model', modelIsChosen: true, maxAnswer: MAX_ANSWER })
   t.teardown(() => gateway.close())
-  const progress = new Progress()
   const stop = new AbortController()
   const events: Array<RunEvent & { seq: number }> = [{ seq: 1, type: 'started', runId: 'a-run', agentId: 'an-agent', attempt: 1 }]
+  const entriesAfter = (after: number) => events.slice(after).map(event => ({ seq: event.seq, event }))
+  const progress = new Progress({ said: (_runId, after = 0) => responseOf(entriesAfter(after)) }, 'a-run')
   const pauses: number[] = []
   const records: Array<{ number: number, record: StepRecord, credits: number }> = []
   const world = {
@@ -85,9 +87,9 @@ t.test('an agent\'s settings go to the gateway, and its answer into the progress
   t.equal(await run({ model: 'a/model', temperature: 0, maxTokens: 5, systemPrompt: 'Be brief.' }), undefined)
   t.match(double.calls[0]!.body, { model: 'a/model', temperature: 0, max_tokens: 5 })
   t.strictSame(double.calls[0]!.body.messages, [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hi' }])
-  const { bill, text, ...rest } = progress
+  const { bill, model, finishReason, usage, output, response } = progress
   t.equal(bill.credits, 1)
-  t.strictSame({ ...rest, response: progress.response }, {
+  t.strictSame({ model, finishReason, usage, output, response }, {
     response: 'Hello',
     model: 'test/model',
     finishReason: 'stop',

@@ -1,6 +1,9 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { follow, frameOf } from '../src/executor/event-log.js'
+import { firstSeq, follow, frameOf } from '../src/executor/event-log.js'
 import { MemoryEventLog } from '../src/executor/event-log-memory.js'
+import { responseOf } from '../src/executor/trace.js'
 import type { RunEvent } from '../src/schemas.js'
 import { toTextFrame } from '../src/streams/bytes.js'
 import { encodeSocket } from '../src/streams/socket.js'
@@ -100,4 +103,24 @@ t.test('a quiet service forgets as well', async t => {
   sweep()
   t.equal(log.last('a'), undefined)
   t.ok(every >= 1000 && every <= MINUTE, 'within its time again')
+})
+
+t.test('what a run has said is its texts without thoughts and without what was taken back, from any event on', async t => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'é', '語', '😀'), minLength: 1, maxLength: 5 })
+  const told = fc.oneof(
+    { weight: 6, arbitrary: text.map((content): RunEvent => ({ type: 'chunk', content })) },
+    { weight: 2, arbitrary: text.map((content): RunEvent => ({ type: 'reasoning', content })) },
+    { weight: 1, arbitrary: fc.constant<RunEvent>({ type: 'step', step: 2 }) },
+    { weight: 1, arbitrary: fc.nat({ max: 12 }).map((to): RunEvent => ({ type: 'rewind', to })) }
+  )
+  t.doesNotThrow(() => fc.assert(fc.property(fc.array(told, { maxLength: 12 }), fc.nat({ max: 13 }), fc.constantFrom(1, 2), (events, after, attempt) => {
+    const log = new MemoryEventLog({ maxBytes: 1e6, keepMs: MINUTE })
+    const first = firstSeq(attempt)
+    log.open('a', attempt)
+    for (const event of events) log.append('a', event.type === 'rewind' ? { type: 'rewind', to: first - 1 + event.to } : event)
+    assert.equal(log.said('a'), responseOf(log.entries('a')))
+    assert.equal(log.said('a', first - 1 + after), responseOf(log.entries('a', first - 1 + after)))
+    assert.equal(log.said('another'), '')
+    log.close()
+  }), { numRuns: 1000 }))
 })

@@ -1,7 +1,7 @@
 import type { FunctionResult, Message, ResponseFormat, RunEvent, Usage } from '../schemas.js'
 import type { CancelSignal } from './cancellation.js'
+import type { EventLog } from './event-log.js'
 import type { Gateway } from './gateway.js'
-import { GrowingText } from './growing-text.js'
 import { Bill, type Rate, type Rates } from './price.js'
 import type { Agent } from './prompt.js'
 import type { DoneStep, StepRecord } from './step-record.js'
@@ -63,7 +63,6 @@ export interface AgentInput {
 
 /** What an agent has brought forth so far; it grows while the agent runs, and holds whatever ends it. */
 export class Progress {
-  readonly text = new GrowingText()
   model: string | null = null
   finishReason: string | null = null
   usage: Usage = NO_USAGE
@@ -71,7 +70,13 @@ export class Progress {
   output = false
   readonly bill = new Bill()
 
-  get response (): string { return this.text.toString() }
+  /** @param log holds what the run has said: a text that takes minutes to come is kept once. */
+  constructor (private readonly log: Pick<EventLog, 'said'>, private readonly runId: string) {}
+
+  get response (): string { return this.said() }
+
+  /** The text after an event; all of it unless told otherwise. */
+  said (after?: number): string { return this.log.said(this.runId, after) }
 
   /** Notes what a try of a model used, and with it what that costs. */
   use (usage: Usage, rate: Rate, isOutput: boolean): void {

@@ -42,7 +42,7 @@ async function answer (input: AgentInput, toolbox: Toolbox, steps: StepLog, prog
 }
 
 function tellCached ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
-  say(response, progress, context)
+  say(response, context)
   progress.finishReason = finishReason
   progress.model = model
 }
@@ -51,11 +51,10 @@ function tellCached ({ response, finishReason, model }: CachedAnswer, progress: 
 function answerAs (answer: string, agent: Agent, progress: Progress, context: AgentContext): void {
   progress.use(NO_USAGE, rateOf(context.rates, agent.model ?? context.defaultModel), true)
   progress.finishReason = 'stop'
-  say(answer, progress, context)
+  say(answer, context)
 }
 
-function say (text: string, progress: Progress, context: AgentContext): void {
-  progress.text.append(text)
+function say (text: string, context: AgentContext): void {
   if (text) context.emit({ type: 'chunk', content: text })
 }
 
@@ -115,7 +114,7 @@ async function recordTurn (number: number, turn: Turn, startedAt: Date, maxToken
 
 /** A turn of an earlier attempt: what it said is said again, and what it used was used. */
 function retell (turn: ModelRecord, progress: Progress, context: AgentContext): Turn {
-  say(turn.content, progress, context)
+  say(turn.content, context)
   progress.use(turn.usage, rateOf(context.rates, turn.askedFor), true)
   progress.model = turn.model
   progress.finishReason = turn.finishReason

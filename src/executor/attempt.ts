@@ -66,7 +66,7 @@ const wait = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal 
  * be an hour: so it is one object, and what the agent asks of the world are its methods.
  */
 export class Attempt implements AgentContext, PythonContext {
-  readonly progress = new Progress()
+  readonly progress: Progress
   /** Resolves when the attempt has ended here, and never rejects. */
   readonly ended: Promise<Ending>
   readonly #cancellation = new Cancellation()
@@ -81,6 +81,7 @@ export class Attempt implements AgentContext, PythonContext {
     private readonly world: World,
     private readonly maker: Maker
   ) {
+    this.progress = new Progress(world.events, assignment.run.runId)
     this.#unrecorded = firstSeq(assignment.run.attempt)
     this.ended = this.#live()
   }

@@ -98,6 +98,11 @@ export class MemoryEventLog implements EventLog {
     return transcript?.from(Math.max(0, after - transcript.first + 1)) ?? []
   }
 
+  said (runId: string, after = 0): string {
+    const transcript = this.#get(runId)?.transcript
+    return transcript?.said(Math.max(0, after - transcript.first + 1)) ?? ''
+  }
+
   async read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>> {
     return this.entries(runId)
   }

@@ -44,6 +44,8 @@ export interface EventLog {
   hasEnded (runId: string): boolean
   /** The entries after `after` that are known here of a run, in order; all of them unless told otherwise. */
   entries (runId: string, after?: number): readonly Entry[]
+  /** The response so far, as far as it is known here: the texts of the events after `after` that were not taken back. */
+  said (runId: string, after?: number): string
   /** What was told of the latest attempt at a run, here or elsewhere. May reject. */
   read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
   /** Lets go of a run; its readers are told. */

@@ -36,14 +36,6 @@ export class GrowingText {
     return this.toString().slice(from, to)
   }
 
-  /** Takes back all but the first so many units. */
-  truncate (length: number): void {
-    if (length >= this.#length) return
-    this.#used = Buffer.byteLength(this.slice(0, length))
-    this.#length = length
-    this.#whole = undefined
-  }
-
   toString (): string {
     if (this.#whole === undefined) {
       this.#whole = this.#bytes.toString('utf8', 0, this.#used)

@@ -27,7 +27,6 @@ export interface Turn extends Omit<Completion, 'usage'> {
  */
 export async function modelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<Turn> {
   const { fallbackModels } = context
-  const before = progress.text.length
   let asked = request
   for (let fallbacks = 0, tries = 1; ; tries++) {
     const step = new StepOutput(asked, progress, context)
@@ -41,7 +40,6 @@ export async function modelStep (request: ModelRequest, progress: Progress, cont
       if (context.signal.aborted || (pause === undefined && nextModel === undefined)) throw error
       const delayMs = Math.round(pause ?? 0)
       context.log('retried', { code: error.code, tries, delayMs, nextModel })
-      progress.text.truncate(before)
       step.takeBack()
       context.emit({ type: 'retry', code: error.code, delayMs, ...(nextModel === undefined ? {} : { model: nextModel }) })
       if (nextModel === undefined) {
@@ -75,34 +73,30 @@ class StepOutput {
   /** The number of the first event with text. */
   #firstEvent?: number
   readonly #startedAt = performance.now()
-  readonly #reasoning = new GrowingText()
-  /** Where in the run's response its text begins. */
-  readonly #start: number
+  #reasoning?: GrowingText
 
   constructor (
     private readonly request: ModelRequest,
     private readonly progress: Progress,
     private readonly context: AgentContext
-  ) {
-    this.#start = progress.text.length
-  }
+  ) {}
 
   /** What it has said. */
-  get content (): string { return this.progress.text.slice(this.#start) }
+  get content (): string { return this.#firstEvent === undefined ? '' : this.progress.said(this.#firstEvent - 1) }
 
   text (content: string): void {
-    this.progress.text.append(content)
     this.#tell({ type: 'chunk', content })
   }
 
   reasoning (content: string): void {
+    this.#reasoning ??= new GrowingText()
     this.#reasoning.append(content)
     this.#tell({ type: 'reasoning', content })
   }
 
   /** Tokens that were read are used up, whether their try came to its end or not. */
   settle (completion?: Completion): void {
-    const text = `${this.#reasoning}${this.content}`
+    const text = `${this.#reasoning ?? ''}${this.content}`
     if (!completion && !text) return
     const calls = completion?.toolCalls ?? []
     const output = calls.length > 0 ? text + JSON.stringify(calls) : text

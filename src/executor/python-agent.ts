@@ -56,16 +56,13 @@ function toInput ({ agent, messages, functionResults }: AgentInput): object {
 
 /** What one try says. The log has no end of patience for events, so they are bundled. */
 class Output {
-  readonly #before: number
   #firstEvent?: number
   #text = ''
   #progress: { fraction?: number, message?: string } = {}
   readonly #textPacer = new Pacer(() => this.#tellText(), 20, 1 / 10_000)
   readonly #progressPacer = new Pacer(() => this.#tellProgress(), 250, 1 / 1_000)
 
-  constructor (private readonly run: Progress, private readonly context: PythonContext) {
-    this.#before = run.text.length
-  }
+  constructor (private readonly run: Progress, private readonly context: PythonContext) {}
 
   text (content: string): void {
     this.#text += content
@@ -94,7 +91,6 @@ class Output {
   takeBack (): void {
     this.#textPacer.stop()
     this.#progressPacer.stop()
-    this.run.text.truncate(this.#before)
     if (this.#firstEvent !== undefined) this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
     this.context.emit({ type: 'retry', code: errors.pythonFailed.code, delayMs: 0 })
   }
@@ -104,7 +100,6 @@ class Output {
     this.#progressPacer.flush()
     const content = this.#text
     this.#text = ''
-    this.run.text.append(content)
     this.run.use(NO_USAGE, rateOf(this.context.rates, 'python'), true)
     const seq = this.context.emit({ type: 'chunk', content })
     this.#firstEvent ??= seq

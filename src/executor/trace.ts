@@ -17,7 +17,7 @@ export function toTrace (entries: readonly Entry[]): Trace {
 }
 
 /** Chunks that a later rewind took back are no part of the response. */
-function findRewound (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>>): (seq: number) => boolean {
+export function findRewound (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>>): (seq: number) => boolean {
   const spans = entries.flatMap(({ seq, event }) => event.type === 'rewind' ? [{ from: event.to, until: seq }] : [])
   return seq => spans.some(({ from, until }) => seq > from && seq < until)
 }

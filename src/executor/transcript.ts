@@ -1,6 +1,7 @@
 import type { RunEvent } from '../schemas.js'
 import type { Entry } from './event-log.js'
 import { GrowingText } from './growing-text.js'
+import { findRewound } from './trace.js'
 
 /** Where a text ends in all that was said, and which kind of text it is, as one small number. */
 type Mark = number
@@ -8,6 +9,7 @@ type Mark = number
 /** What an event that is no text weighs beside what it holds. */
 const EVENT_OVERHEAD = 200
 const MARK_BYTES = 8
+const NONE: [] = []
 
 /**
  * What one attempt has told, in order. Nearly all of it is pieces of text, of which only the places are kept: events that
@@ -52,6 +54,24 @@ export class Transcript {
   /** The entries from a place on. */
   from (index: number): Entry[] {
     return this.#told.slice(index).map((_, offset) => this.at(index + offset)!)
+  }
+
+  /** What was said from a place on, without thoughts, and without what was taken back. */
+  said (index: number): string {
+    const rewound = findRewound(this.#told.flatMap((event, at) => typeof event === 'number' ? NONE : { seq: this.first + at, event }))
+    let said = ''
+    let start = this.#startOf(index)
+    let end = start
+    for (let at = index; at < this.#told.length; at++) {
+      const told = this.#told[at]!
+      if (typeof told !== 'number') continue
+      if (isReasoning(told) || rewound(this.first + at)) {
+        said += this.#text.slice(start, end)
+        start = endOf(told)
+      }
+      end = endOf(told)
+    }
+    return said + this.#text.slice(start, end)
   }
 
   /** Nobody needs the last event in any format any more; who does all the same makes it anew. */
