@@ -8,7 +8,7 @@ const MIB = 1024 * 1024
 /** The events of a stream that arrives in these pieces. */
 function parse (...pieces: Array<string | Uint8Array>): string[] {
   const events: string[] = []
-  const parser = new SseParser(data => { events.push(data) })
+  const parser = new SseParser({ onData: data => { events.push(data) } })
   for (const piece of pieces) parser.push(Buffer.from(piece))
   parser.end()
   return events
@@ -87,7 +87,7 @@ t.test('the rules of the WHATWG standard', async t => {
 
 t.test('an event is given out as soon as it is whole', async t => {
   const events: string[] = []
-  const parser = new SseParser(data => { events.push(data) })
+  const parser = new SseParser({ onData: data => { events.push(data) } })
   const toldAfter = (text: string) => {
     parser.push(Buffer.from(text))
     return events.splice(0)
@@ -114,7 +114,7 @@ t.test('at the end of the stream', async t => {
 t.test('an event of 16 MiB passes, and a longer one breaks the stream', async t => {
   const piece = Buffer.alloc(MIB, 'x')
   const sizes: number[] = []
-  const parser = new SseParser(data => { sizes.push(data.length) })
+  const parser = new SseParser({ onData: data => { sizes.push(data.length) } })
   const push = (count: number) => {
     for (let i = 0; i < count; i++) parser.push(piece)
   }
@@ -126,7 +126,7 @@ t.test('an event of 16 MiB passes, and a longer one breaks the stream', async t 
   t.strictSame(sizes, [15 * MIB], 'the bound is one event\'s, not the stream\'s')
   t.throws(() => push(1), RangeError, 'its lines count together')
   t.throws(() => {
-    const other = new SseParser(() => {})
+    const other = new SseParser({ onData () {} })
     for (let i = 0; i < 17; i++) other.push(piece)
   }, RangeError, 'a line of no field counts while it has no end')
 })

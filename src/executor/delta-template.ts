@@ -1,6 +1,8 @@
 /** Where an answer's text stands in a frame: `choices[0].delta` has it by one of these names. */
 export type DeltaField = 'content' | 'reasoning_content' | 'reasoning'
 
+export interface TextReader { onText (text: string): void }
+
 /** Stands for a text that no frame holds, to find out what a template makes of one. */
 const SENTINEL = 'jeesi sentinel 5b1f'
 const SPACE = 32
@@ -44,10 +46,10 @@ export class DeltaTemplate {
   /**
    * Reads frames for as long as they are like the one learned from.
    * @param raw bytes of a stream as Latin-1; a frame begins at `from`, and `to` is where they end.
-   * @param take is given the text of each.
+   * @param reader is given the text of each.
    * @returns where the first frame begins that has to be parsed.
    */
-  cut (raw: string, from: number, to: number, take: (text: string) => void): number {
+  cut (raw: string, from: number, to: number, reader: TextReader): number {
     if (this.#head === '') return from
     let at = from
     while (holds(raw, this.#head, at)) {
@@ -61,7 +63,7 @@ export class DeltaTemplate {
       if (text === undefined) break
       at = next
       this.#tries = 0
-      take(text)
+      reader.onText(text)
     }
     return at
   }

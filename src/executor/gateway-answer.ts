@@ -1,11 +1,11 @@
 import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
 import type { CancelListener, CancelSignal } from './cancellation.js'
-import { DeltaTemplate, type DeltaField } from './delta-template.js'
+import { DeltaTemplate, type DeltaField, type TextReader } from './delta-template.js'
 import type { FlushWindow, Gathering } from './flush-window.js'
 import type { Exchange, ResponseHandler } from './http/connection.js'
 import type { ResponseHead } from './http/response-parser.js'
-import { SseParser } from './sse-parser.js'
+import { SseParser, type DataReader } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'
 import type { ReportedUsage } from './usage.js'
 
@@ -49,7 +49,7 @@ export class Refusal extends Error {
 }
 
 /** Reads one answer of the gateway as it arrives. */
-export class CompletionHandler implements ResponseHandler, Gathering, CancelListener {
+export class CompletionHandler implements ResponseHandler, DataReader, TextReader, Gathering, CancelListener {
   toldAt = -Infinity
   dueAt = 0
   isWaiting = false
@@ -99,7 +99,7 @@ export class CompletionHandler implements ResponseHandler, Gathering, CancelList
     this.#status = status
     this.#retryAfter = parseRetryAfter(headers['retry-after'] ?? '')
     if (status === 200 && !headers['content-type']?.includes('application/json')) {
-      this.#parser = new SseParser(data => this.#frame(data))
+      this.#parser = new SseParser(this)
     }
   }
 
@@ -107,7 +107,7 @@ export class CompletionHandler implements ResponseHandler, Gathering, CancelList
     if (this.#settled) return
     if (!this.#parser) return this.#collect(bytes.subarray(from, to))
     try {
-      const start = this.#parser.isBetweenEvents ? this.#template.cut(text, from, to, this.#takeText) : from
+      const start = this.#parser.isBetweenEvents ? this.#template.cut(text, from, to, this) : from
       if (start < to) this.#parser.push(bytes.subarray(start, to))
     } catch (error) {
       this.#break(error)
@@ -165,7 +165,8 @@ export class CompletionHandler implements ResponseHandler, Gathering, CancelList
     }
   }
 
-  #frame (data: string): void {
+  /** A frame that has to be parsed. */
+  onData (data: string): void {
     if (data === '[DONE]') {
       this.#sawEnd = true
       return
@@ -180,7 +181,7 @@ export class CompletionHandler implements ResponseHandler, Gathering, CancelList
   }
 
   /** A text that the template has cut out. */
-  readonly #takeText = (text: string): void => {
+  onText (text: string): void {
     this.#grow(text.length)
     if (this.#template.field === 'content') this.#text += text
     else this.#think(text)

@@ -5,6 +5,9 @@ const LF = 10
 const LAST_ASCII = 127
 const BYTE_ORDER_MARK = '\ufeff'
 
+/** Who is given the `data` of each event, its lines joined by LF. */
+export interface DataReader { onData (data: string): void }
+
 /**
  * Reads an event stream (WHATWG HTML 9.2) as its bytes arrive, wherever they are cut: lines end with LF, CR or
  * CRLF, a character may be split over reads, an event over many. Only `data` fields matter to this service.
@@ -21,8 +24,7 @@ export class SseParser {
   /** Nothing was read yet: a byte order mark may come, which is no part of the first line. */
   #isAtStart = true
 
-  /** @param onData is given the `data` of each event, its lines joined by LF. */
-  constructor (private readonly onData: (data: string) => void) {}
+  constructor (private readonly reader: DataReader) {}
 
   /** Whether the next byte begins an event. */
   get isBetweenEvents (): boolean {
@@ -107,6 +109,6 @@ export class SseParser {
     const data = this.#data.length === 1 ? this.#data[0]! : this.#data.join('\n')
     this.#data = []
     this.#length = 0
-    this.onData(data)
+    this.reader.onData(data)
   }
 }

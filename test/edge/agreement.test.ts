@@ -108,7 +108,7 @@ t.test('a stream is cut into whole frames wherever the network has cut it, and n
     assert.equal(scanner.isDone, false)
 
     const expected: string[] = []
-    const parser = new SseParser(data => expected.push(data))
+    const parser = new SseParser({ onData: data => { expected.push(data) } })
     parser.push(Buffer.from(whole))
     const read: string[] = []
     for await (const data of readData(cutUp(Buffer.from(whole), sizes))) read.push(...data)
