@@ -3,6 +3,7 @@ import { toStorable } from '../text.js'
 import type { CancelListener, CancelSignal } from './cancellation.js'
 import { DeltaTemplate, type DeltaField, type TextReader } from './delta-template.js'
 import type { FlushWindow, Gathering } from './flush-window.js'
+import { errorOfStatus, errorText, parseRetryAfter, Refusal } from './gateway-errors.js'
 import type { Exchange, ResponseHandler } from './http/connection.js'
 import type { ResponseHead } from './http/response-parser.js'
 import { SseParser, type DataReader } from './sse-parser.js'
@@ -28,25 +29,6 @@ export interface Completion {
 const MAX_GATHERED = 16 * 1024
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
-
-/** The gateway's own 4xx to what was asked. */
-export class Refusal extends Error {
-  constructor (readonly status: number, readonly text: string) {
-    super(text)
-  }
-
-  get mayBeDialect (): boolean {
-    return this.status === 400 || this.status === 422
-  }
-
-  get isUnknownModel (): boolean {
-    return this.status === 404 || (this.status === 400 && /model/i.test(this.text))
-  }
-
-  toServiceError (): ServiceError {
-    return errors.gatewayRejected(this.text || `status ${this.status}`)
-  }
-}
 
 /** Reads one answer of the gateway as it arrives. */
 export class CompletionHandler implements ResponseHandler, DataReader, TextReader, Gathering, CancelListener {
@@ -243,7 +225,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   /** An error inside a stream that began well has the status, if any, in its `code`. */
   #frameError (error: { code?: unknown, message?: unknown, status?: unknown }): Error {
     const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
-    const failure = errorOfStatus(status, String(error.message ?? ''), undefined)
+    const failure = errorOfStatus(status, String(error.message ?? ''))
     return failure instanceof Refusal ? failure.toServiceError() : failure
   }
 
@@ -275,31 +257,4 @@ function onlyTextOf (choice: any, { usage }: { usage?: unknown }): DeltaField | 
 function withoutHalfPair (text: string): string {
   const last = text.charCodeAt(text.length - 1)
   return last >= 0xd800 && last <= 0xdbff ? text.slice(0, -1) : text
-}
-
-function errorOfStatus (status: number, text: string, retryAfter: number | undefined): Error {
-  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter })
-  if (status === 402) return errors.gatewayPaymentRequired()
-  if (status === 401 || status === 403) return errors.gatewayUnauthorized()
-  if (status === 408 || status === 504) return errors.gatewayTimeout()
-  if (status >= 400 && status < 500) return new Refusal(status, text)
-  return errors.gatewayUnavailable().with({ retryAfter })
-}
-
-/** The sentence in an error body: OpenAI's shape, Ollama's, or plain text; cut to what a person reads. */
-function errorText (body: string): string {
-  let text = body
-  try {
-    const { error, message } = JSON.parse(body)
-    const sentence = typeof error === 'string' ? error : error?.message ?? message
-    if (typeof sentence === 'string') text = [sentence, error?.param].filter(Boolean).join(' ')
-  } catch { /* no JSON: the text itself */ }
-  return toStorable(text.slice(0, 300))
-}
-
-/** Seconds, from a number of them or from a date; undefined where the header is neither. */
-function parseRetryAfter (value: string): number | undefined {
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value)
-  const date = value && Date.parse(value)
-  return date ? Math.max(0, (date - Date.now()) / 1000) : undefined
 }
