@@ -94,7 +94,8 @@ t.test('SIGTERM', async t => {
     const ended = end({ child })
     while (await isListening(Number(new URL(url).port)));
     letGo()
-    t.equal((await answering).status, 200)
+    const { status, headers } = await answering
+    t.strictSame([status, headers.get('connection')], [200, 'close'])
     const { code, ms } = await ended
     t.equal(code, 0)
     t.ok(ms < 3000, `${ms} ms`)

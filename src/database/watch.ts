@@ -46,7 +46,7 @@ export class Watch implements Database {
 
   async call<T> (fn: string, args?: Arguments): Promise<T> {
     if (this.#isGivenUp) throw givenUp()
-    if (!this.#isKnown) await this.#ask()
+    if (!this.#isKnown) await this.#untilGivenUp(this.#ask())
     if (this.#last.state === 'unfit') throw errors.databaseNotMigrated().with({ cause: new Error(this.#last.why) })
     if (!this.#isKnown) throw errors.databaseUnavailable().with({ cause: new Error(this.#last.why) })
     try {

@@ -67,6 +67,7 @@ async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: 
   if (found.told.length === 0 && found.results.length === 0 && found.answer === undefined) return found
   const number = steps.take()
   if (!done) await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found)
+  context.signal.throwIfAborted()
   for (const event of found.told) context.emit(event)
   return found
 }
@@ -109,6 +110,7 @@ async function recordTurn (number: number, turn: Turn, startedAt: Date, maxToken
   const credits = progress.bill.creditsWith(rateOf(context.rates, askedFor), maxTokens)
   const isAffordable = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
     { kind: 'model', content, toolCalls, finishReason, model, askedFor, usage }, credits)
+  context.signal.throwIfAborted()
   if (!isAffordable) throw errors.insufficientCredits()
 }
 

@@ -120,6 +120,8 @@ export class Attempt implements AgentContext, PythonContext {
   }
 
   emit (event: RunEvent): number {
+    // A later attempt has begun here: what is said late is no part of that, and is told nobody.
+    if (this.signal.aborted && !this.maker.isLatest(this)) return 0
     return this.world.events.append(this.runId, event).seq
   }
 
@@ -168,10 +170,12 @@ export class Attempt implements AgentContext, PythonContext {
   }
 
   async #end (failure: unknown): Promise<Ending> {
-    // First of all: as long as it has its place the queue may tell of it.
-    this.ticket.leave()
+    const { reason } = this.signal
     try {
-      if (failure instanceof Stop && failure.why !== 'cancelled') return this.#letGo(failure.why)
+      // First of all: as long as it has its place the queue may tell of it.
+      this.ticket.leave()
+      // Even where its work has come to an end meanwhile.
+      if (reason instanceof Stop && reason.why !== 'cancelled') return this.#letGo(reason.why)
       return await this.#settle(failure)
     } catch (error) {
       this.#complain('broke', error)

@@ -73,7 +73,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
 
   /** The run is to stop. */
   handleEvent (): void {
-    this.#flush()
+    this.tell()
     this.#fail(this.signal.reason)
   }
 

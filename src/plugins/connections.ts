@@ -3,19 +3,18 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
 /** How long a connection may be without a request once the service ends. */
-const IDLE_MS = 500
+const UNUSED_MS = 500
 /** How long a request may hold up the end: readers have had their goodbyes, and what waits for the database its error. */
-const CUT_MS = 5_000
+const CUT_MS = 5_500
 
 /**
  * What would hold up the end of the service is cut. Browsers and proxies open connections in advance; one on which
- * nothing was asked yet counts as busy to Node.js, for as long as a request's headers may take, one whose answer came late
- * is kept for the next request, and a body may take minutes.
+ * nothing was asked yet counts as busy to Node.js, for as long as a request's headers may take, and a body may take minutes.
  */
 async function connections (app: FastifyInstance): Promise<void> {
   const { server } = app
   const unused = new Set<Socket>()
-  const timers: NodeJS.Timeout[] = []
+  let closing: NodeJS.Timeout | undefined
   server.on('connection', socket => {
     unused.add(socket)
     socket.on('close', forget)
@@ -24,10 +23,15 @@ async function connections (app: FastifyInstance): Promise<void> {
   server.on('upgrade', ({ socket }) => use(socket as Socket))
 
   app.addHook('preClose', async () => {
-    timers.push(setInterval(closeIdle, IDLE_MS).unref())
-    timers.push(setTimeout(() => server.closeAllConnections(), CUT_MS).unref())
+    const cutAt = Date.now() + CUT_MS
+    closing = setInterval(() => cut(Date.now() >= cutAt), UNUSED_MS).unref()
   })
-  app.addHook('onClose', async () => timers.forEach(clearTimeout))
+  // A connection would be kept for the next request; it ends once the answer is through.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (closing) reply.header('connection', 'close')
+    done()
+  })
+  app.addHook('onClose', async () => clearInterval(closing))
 
   /** Nothing of this is left with a connection that lasts. */
   function use (socket: Socket): void {
@@ -38,9 +42,10 @@ async function connections (app: FastifyInstance): Promise<void> {
     unused.delete(this)
   }
 
-  function closeIdle (): void {
+  function cut (all: boolean): void {
     for (const socket of unused) socket.destroy()
-    server.closeIdleConnections()
+    // Again and again: until the other parts have said their goodbyes connections are still taken.
+    if (all) server.closeAllConnections()
   }
 }
 

@@ -10,8 +10,8 @@ declare module 'fastify' {
   }
 }
 
-/** How long calls may hold up the end; longer than the runs take to be handed over. */
-const GIVE_UP_MS = 4_000
+/** How long calls may hold up the end; longer, as a rule, than the runs take to be handed over. */
+const GIVE_UP_MS = 5_000
 
 async function database (app: FastifyInstance): Promise<void> {
   const { log, config } = app

@@ -28,6 +28,7 @@ async function events (app: FastifyInstance): Promise<void> {
   const log = await createLog(app)
   const streams = new Set<SseStream>()
   const maxMs = app.config.sseMaxSeconds * 1000
+  let isClosing = false
 
   app.decorate('events', log)
   app.decorateReply('streamRun', streamRun)
@@ -35,6 +36,7 @@ async function events (app: FastifyInstance): Promise<void> {
   // One clock for all streams, not a timer each.
   const clock = setInterval(beat, Math.min(BEAT, maxMs / 4)).unref()
   app.addHook('preClose', async () => {
+    isClosing = true
     clearInterval(clock)
     for (const stream of streams) stream.reconnect()
     setTimeout(() => { for (const stream of streams) stream.destroy() }, GOODBYE_MS).unref()
@@ -54,6 +56,7 @@ async function events (app: FastifyInstance): Promise<void> {
     const { socket } = raw
     // The head goes with the events that are there.
     socket?.cork()
+    if (isClosing) this.header('connection', 'close')
     raw.writeHead(200, this.headers(SSE_HEADERS).header('x-run-id', runId).getHeaders() as OutgoingHttpHeaders)
     raw.flushHeaders()
     letGoOfHeads(this)
