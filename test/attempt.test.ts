@@ -10,8 +10,19 @@ import { NO_USAGE } from '../src/executor/usage.js'
 import type { Run } from '../src/schemas.js'
 
 const RUN: Run = {
-  runId: 'a-run', agentId: 'an-agent', attempt: 1, status: 'running', response: '', finishReason: null, usage: null,
-  model: null, error: null, creditsCharged: 0, createdAt: '', startedAt: '', finishedAt: null
+  runId: 'a-run',
+  agentId: 'an-agent',
+  attempt: 1,
+  status: 'running',
+  response: '',
+  finishReason: null,
+  usage: null,
+  model: null,
+  error: null,
+  creditsCharged: 0,
+  createdAt: '',
+  startedAt: '',
+  finishedAt: null
 } as unknown as Run
 
 function assign (attempt: number): Assignment {
