@@ -88,3 +88,7 @@ t.test('timers that share Redis', async t => {
     t.ok(Date.now() - startedAt < 6000)
   })
 })
+
+// A worker of BullMQ that waits for a Redis that is gone outlives its end. A service's end takes it along; so does this.
+t.teardown(() => { setTimeout(() => process.exit(), 2_000).unref() })
+t.end()
