@@ -12,11 +12,19 @@ const LEAST_PACE = 0.9
 /** Half of the backlog that Node listens with (511): beyond it the kernel resets connections, and nothing is measured. */
 export const MOST_SILENT = 250
 
+const QUICK_ANSWERS = { delayMs: 0, firstMs: 0, tokens: 50, burst: 1, connections: 64 }
 const WARM_TIMEOUT = 30_000
 const WARM_LOOK_MS = 100
+/** By then nothing waits any more for what was done to the processes. */
+const SETTLED_MS = 500
 
 /** A load. */
 export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'mostSilent' | 'roundUs' | 'readersPerRun'> {
+  /**
+   * Quick answers before the load: a server that has never worked keeps its first streams waiting, and where all last
+   * equally long those that begin together do so ever after.
+   */
+  quickAnswers?: number
   /** Before the window, for compilers, pools and buffers to find their size. */
   warmMs: number
   /** As many streams must have ended by then, or the window waits for them: on a busy machine time alone warms nothing. */
@@ -38,10 +46,11 @@ type Loaded = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
 /** Puts a subject, started for this alone, under a load, and looks at it through a window. */
 export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promise<Outcome> {
   return withServer(lab, subject, async (server, gateway) => {
+    if (shape.quickAnswers) await answerQuickly(lab, subject, server, shape.quickAnswers)
     const load = startLoad(lab, subject, server, shape)
     try {
       await warmUp(load, shape)
-      await server.settle?.()
+      if (server.settle) await server.settle().then(() => delay(SETTLED_MS))
       const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
       if (subject !== direct) watch(lab, subject, shape, outcome)
       return outcome
@@ -86,6 +95,12 @@ export const direct = {
     requests: prompt => ({ requests: [post('/v1/chat/completions', {}, completion(prompt))] }),
     stop: async () => {}
   })
+}
+
+/** Lets a server give so many short answers, and nothing else. */
+export async function answerQuickly (lab: Lab, subject: Pick<Subject, 'format'>, server: Server, streams: number): Promise<void> {
+  const load = startLoad(lab, subject, server, { ...QUICK_ANSWERS, streams })
+  await load.ended().finally(() => load.stop())
 }
 
 export async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): Promise<void> {

@@ -1,16 +1,13 @@
 import type { AddressInfo } from 'node:net'
-import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import type { buildApp } from './app.js'
+import { tuneCollector } from './collector.js'
 import { ConfigError, loadConfig, type Config } from './config.js'
 import { DirectoryLockedError } from './database/directory-lock.js'
 import { UnfitDatabaseError } from './database/port.js'
 import { createLogger } from './logger.js'
 import { UnfitRedisError } from './redis/fitness.js'
-
-/** A heap may grow by half of what lives in it before it is collected; left to itself V8 lets garbage be as much as all that lives. */
-const HEAP_GROWTH = '--heap-growing-percent=50'
 
 /** What the parts need to close after the runs have ended. */
 const CLOSE_SECONDS = 8
@@ -22,7 +19,7 @@ const CLOSE_SECONDS = 8
  * @param check what is wrong with a configuration for this kind of process, a sentence a problem.
  */
 export async function serve (build: typeof buildApp, check: (config: Config) => string[] = () => []): Promise<void> {
-  setFlagsFromString(HEAP_GROWTH)
+  tuneCollector()
   try {
     const config = loadConfig()
     const problems = check(config)

@@ -4,12 +4,11 @@ import type { MetricName } from '../metrics.js'
 import type { Load } from '../native.js'
 import { memoryBytes } from '../proc.js'
 import type { Server, Subject } from '../subjects/subject.js'
-import { MOST_SILENT, startLoad, withServer } from '../trial.js'
+import { answerQuickly, MOST_SILENT, startLoad, withServer } from '../trial.js'
 import type { Experiment } from './experiment.js'
 
 /** A token a second, for longer than all take to begin: what is measured is streams, not work. */
 const SLOW = { delayMs: 1000, firstMs: 0, tokens: 200, burst: 1 }
-const WARM_UP = { delayMs: 0, firstMs: 0, tokens: 50, burst: 1, connections: 64 }
 const BEGIN_EACH_SECOND = 400
 const BEGIN_TIMEOUT = 120_000
 const SETTLE_MS = 3000
@@ -39,8 +38,7 @@ function memoryOf (streams: number, metric: MetricName): Experiment {
 
 /** A heap that has never worked would seem to grow by its streams. */
 async function warmUp (lab: Lab, subject: Subject, server: Server): Promise<void> {
-  const load = startLoad(lab, subject, server, { ...WARM_UP, streams: lab.quick ? 1000 : 3000 })
-  await load.ended().finally(() => load.stop())
+  await answerQuickly(lab, subject, server, lab.quick ? 1000 : 3000)
   await delay(SETTLE_MS)
 }
 
