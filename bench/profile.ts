@@ -1,5 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
+import { SourceMap } from 'node:module'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Lab } from './lab.js'
 import { oneTokenShape } from './experiments/runs.js'
 import { pacedShape, saturatedShape } from './experiments/tokens.js'
@@ -29,11 +31,14 @@ export async function profileOurs (lab: Lab): Promise<string> {
   return sections.join('\n\n')
 }
 
+/** Lines and columns count from 0. */
+interface CallFrame { functionName: string, url: string, lineNumber: number, columnNumber: number }
+
 interface Profile {
   /** Microseconds, as all that follows. */
   startTime: number
   endTime: number
-  nodes: Array<{ id: number, callFrame: { functionName: string, url: string, lineNumber: number } }>
+  nodes: Array<{ id: number, callFrame: CallFrame }>
   samples: number[]
   timeDeltas: number[]
 }
@@ -42,8 +47,9 @@ interface Profile {
 async function readHottest (directory: string, windowMs: number): Promise<string[][]> {
   const [file] = await readdir(directory)
   const { startTime, endTime, nodes, samples, timeDeltas }: Profile = JSON.parse(await readFile(join(directory, file!), 'utf8'))
-  const names = new Map(nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) =>
-    [id, `${functionName || '(anonymous)'}  ${url.replace(/^.*\/(node_modules|dist)\//, '$1/')}${url ? `:${lineNumber + 1}` : ''}`]))
+  const find = openMaps()
+  const names = new Map<number, string>()
+  for (const { id, callFrame } of nodes) names.set(id, `${callFrame.functionName || '(anonymous)'}  ${await find(callFrame)}`)
   const times = new Map<string, number>()
   let time = startTime
   for (const [index, id] of samples.entries()) {
@@ -54,4 +60,16 @@ async function readHottest (directory: string, windowMs: number): Promise<string
   const busy = [...times].filter(([name]) => !name.startsWith('(idle)'))
   const total = busy.reduce((sum, [, time]) => sum + time, 0)
   return busy.sort(([, a], [, b]) => b - a).slice(0, HOTTEST).map(([name, time]) => [name, `${(time / total * 100).toFixed(1)} %`])
+}
+
+/** Where a function stands in the sources that the programs were made of. */
+function openMaps (): (frame: CallFrame) => Promise<string> {
+  const maps = new Map<string, SourceMap>()
+  return async ({ url, lineNumber, columnNumber }) => {
+    if (!url.startsWith('file:')) return url
+    const map = maps.get(url) ?? new SourceMap(JSON.parse(await readFile(`${fileURLToPath(url)}.map`, 'utf8')))
+    maps.set(url, map)
+    const entry = map.findEntry(lineNumber, columnNumber)
+    return 'originalSource' in entry ? `${entry.originalSource.replace(/^(\.\.\/)+/, '')}:${entry.originalLine + 1}` : url
+  }
 }

@@ -1,6 +1,5 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { require } from './commonjs.js'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Config } from './config.js'
 import { refuseDeepNesting } from './nesting.js'
 import admin from './plugins/admin.js'
@@ -31,8 +30,6 @@ import healthRoutes from './routes/health.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
 import { serializerCompiler, validatorCompiler } from './validation.js'
-
-const { fastify: Fastify, LogController } = require('fastify') as typeof import('fastify')
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,9 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { require } from './commonjs.js'
-
-const ipaddr = require('ipaddr.js') as typeof import('ipaddr.js')
+import ipaddr from 'ipaddr.js'
 
 /** Where tools may connect to although it is not public: a host name, an address or a range of them; on one port where one is named. */
 export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }

@@ -9,7 +9,7 @@ const ADDS_UP = /^2 balances, \d+ ledger entries, \d+ runs: it all adds up\n$/
 
 t.test('npm run audit on the embedded database', async t => {
   const dataDir = await createDataDir(t)
-  const audit = (...args: string[]) => run(t, 'cli/audit.js', args, { DATA_DIR: dataDir })
+  const audit = (...args: string[]) => run(t, 'audit.js', args, { DATA_DIR: dataDir })
 
   t.test('says that all adds up after runs, and leaves a running service its directory', async t => {
     const service = await startService(t, { DATA_DIR: dataDir })
@@ -42,7 +42,7 @@ t.test('npm run audit on the embedded database', async t => {
 t.test('npm run audit by a URL', async t => {
   t.test('says in one line what is wrong, and ends with 1', async t => {
     for (const args of [['--url', 'postgres://nobody:secret@127.0.0.1:1/nothing'], ['--url', 'http://example.invalid/x'], ['--url'], ['--uri', 'x'], ['x']]) {
-      const { code, stdout, stderr } = await run(t, 'cli/audit.js', args)
+      const { code, stdout, stderr } = await run(t, 'audit.js', args)
       t.match({ code, stdout, stderr }, { code: 1, stdout: '', stderr: /^\S.+\n$/ }, args.join(' '))
       t.notMatch(stderr, /secret/)
     }
@@ -51,11 +51,11 @@ t.test('npm run audit by a URL', async t => {
   t.test('looks at that database', async t => {
     if (!await findPostgres(t)) return
     const url = await createPostgres(t)
-    t.match(await run(t, 'cli/audit.js', ['--url', url]), { code: 0, stdout: ADDS_UP, stderr: '' })
+    t.match(await run(t, 'audit.js', ['--url', url]), { code: 0, stdout: ADDS_UP, stderr: '' })
     const client = new pg.Client({ connectionString: url })
     await client.connect()
     await client.query('drop schema public cascade; create schema public')
     await client.end()
-    t.match(await run(t, 'cli/audit.js', ['--url', url]), { code: 1, stdout: '', stderr: /^the database lacks the migrations .+npm run migrate.+\n$/ })
+    t.match(await run(t, 'audit.js', ['--url', url]), { code: 1, stdout: '', stderr: /^the database lacks the migrations .+npm run migrate.+\n$/ })
   })
 })

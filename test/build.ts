@@ -1,24 +1,21 @@
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from '../bundle.js'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const TSC = createRequire(import.meta.url).resolve('typescript/lib/tsc.js')
 const CACHE = join(ROOT, 'node_modules/.cache/jeesi-test')
-const CONFIG = 'tsconfig.build.json'
-/** What a build is made of beside `src`; the last one has the compiler's version. */
-const INGREDIENTS = ['tsconfig.json', CONFIG, 'package-lock.json']
+/** What a build is made of beside `src`; the last one has the bundler's version, and the packages'. */
+const INGREDIENTS = ['tsconfig.json', 'bundle.ts', 'package-lock.json']
 /** What the programs read beside the directory they are in; linked, and so never out of date. */
 const BESIDE = ['package.json', 'supabase', 'python']
 
 /**
- * Compiles `src` as `npm run build` does, which starts in a fifth of the time the sources take, and once for all tests:
- * the build is called by the hash of what it was made of, and so is of these sources and no others.
- * @returns the directory of the compiled programs.
- * @throws what the compiler says about sources it cannot read. Types are not its matter here, but of `npm run check`.
+ * Makes the programs as `npm run build` does, which are what is deployed and start in a fifth of the time the sources
+ * take, and once for all tests: the build is called by the hash of what it was made of, and so is of these sources and no others.
+ * @returns the directory of the programs.
+ * @throws what the bundler says about sources it cannot read. Types are not its matter, but of `npm run check`.
  */
 export async function buildPrograms (): Promise<string> {
   for (;;) {
@@ -29,9 +26,9 @@ export async function buildPrograms (): Promise<string> {
     await mkdir(CACHE, { recursive: true })
     const unfinished = await mkdtemp(`${path}-`)
     try {
-      await compile(join(unfinished, 'dist'))
+      await bundle(join(unfinished, 'dist'))
       for (const name of BESIDE) await symlink(join(ROOT, name), join(unfinished, name))
-      // Where a file was saved meanwhile, nobody knows which of the two was compiled.
+      // Where a file was saved meanwhile, nobody knows which of the two was bundled.
       if (await hashSources() !== hash) continue
       // Another test may have been faster; its build is as good.
       await rename(unfinished, path).catch(async error => { if (!await exists(dist)) throw error })
@@ -52,16 +49,6 @@ async function hashSources (): Promise<string> {
     hash.update(`\0${path}\0${content.length}\0`).update(content)
   }
   return hash.digest('hex').slice(0, 16)
-}
-
-function compile (outDir: string): Promise<void> {
-  const args = [TSC, '--project', join(ROOT, CONFIG), '--noCheck', '--outDir', outDir]
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, (error, stdout) => {
-      if (error) reject(new Error(`src cannot be compiled:\n${stdout || error.message}`))
-      else resolve()
-    })
-  })
 }
 
 function exists (path: string): Promise<boolean> {

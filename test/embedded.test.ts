@@ -6,12 +6,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../src/access-token.js'
 import { lockDirectory } from '../src/database/directory-lock.js'
 import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, LOOK_MS } from './helper.js'
-import { launch, pathOf } from './process.js'
+import { launch } from './process.js'
 
 t.test('a second process is refused in one clear sentence, and the first goes on', async t => {
   const dataDir = await createDataDir(t)
@@ -103,7 +104,8 @@ t.test('the lock of a directory', async t => {
   })
 
   t.test('goes to one of several who want it at once, in a new directory as in one whose owner is dead', async t => {
-    const file = join(t.testdir({ 'taker.mjs': TAKER }), 'taker.mjs')
+    const file = join(t.testdir(), 'taker.mjs')
+    await build({ stdin: { contents: TAKER, resolveDir: HERE }, outfile: file, bundle: true, platform: 'node', format: 'esm' })
     const takers = await Promise.all([1, 2, 3, 4].map(() => startTaker(t, file)))
     const winners = async (content: Record<string, string>) => {
       const directory = t.testdir(content)
@@ -117,9 +119,11 @@ t.test('the lock of a directory', async t => {
   })
 })
 
+const HERE = fileURLToPath(new URL('.', import.meta.url))
+
 /** Tries for the lock of each directory it is told, and tells whether it got it. */
 const TAKER = `
-  import { lockDirectory } from ${JSON.stringify(pathToFileURL(pathOf('database/directory-lock.js')).href)}
+  import { lockDirectory } from '../src/database/directory-lock.js'
   process.on('message', directory => lockDirectory(directory).then(() => process.send(true), () => process.send(false)))
   process.send('ready')`
 

@@ -268,5 +268,5 @@ t.test('npm run migrate', async t => {
 })
 
 function runMigrate (t: Test, ...args: string[]) {
-  return run(t, 'cli/migrate.js', args)
+  return run(t, 'migrate.js', args)
 }

@@ -10,7 +10,7 @@ const BUILT = await buildPrograms()
 /** For what lives for seconds: the embedded database, which is WebAssembly, is not compiled a second time to run faster. */
 const SHORT_LIVED = ['--liftoff-only']
 
-/** Where a program or module of ours is once compiled, such as `server.js`. */
+/** Where a program of ours is, such as `server.js`. */
 export function pathOf (script: string): string {
   return join(BUILT, script)
 }

@@ -164,7 +164,7 @@ t.test('EMBEDDED=true starts in production on the embedded database', async t =>
 
 t.test('npm run token', async t => {
   const dataDir = await createDataDir(t)
-  const token = async (...args: string[]) => run(t, 'cli/token.js', args, { DATA_DIR: dataDir })
+  const token = async (...args: string[]) => run(t, 'token.js', args, { DATA_DIR: dataDir })
   const first = await token()
   const service = await start(t, { DATA_DIR: dataDir })
   const statsAs = (jwt: string) => fetch(`${service.url}/api/admin/stats`, { headers: { authorization: `Bearer ${jwt.trim()}` } })
@@ -185,7 +185,7 @@ t.test('npm run token', async t => {
     for (const args of [['--user', 'nonsense'], ['--user', ''], ['--user'], ['--usr', OTHER_USER]]) {
       t.match(await token(...args), { code: 1, stdout: '', stderr: /^\S.+\n$/ }, args.join(' '))
     }
-    t.match(await run(t, 'cli/token.js', [], { SUPABASE_DB_URL: 'postgres://x', SUPABASE_URL: 'http://x', LOVABLE_API_KEY: 'x' }),
+    t.match(await run(t, 'token.js', [], { SUPABASE_DB_URL: 'postgres://x', SUPABASE_URL: 'http://x', LOVABLE_API_KEY: 'x' }),
       { code: 1, stdout: '', stderr: /^SUPABASE_JWT_SECRET is not set: .+\n$/ })
   })
 })

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { ROOT } from '../root.js'
 import { runCommand } from './command.js'
 
 const KEY = 'jeesi_demo_key_for_local_use_only'
@@ -19,7 +20,7 @@ await runCommand(async () => {
   const agent = values.python ? PYTHON_AGENT : MODEL_AGENT
   const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-demo-'))
   say('Starting the service in embedded mode …')
-  const service = spawn(process.execPath, [fileURLToPath(new URL('../server.js', import.meta.url))], {
+  const service = spawn(process.execPath, [fileURLToPath(new URL('dist/server.js', ROOT))], {
     env: environment(dataDir), stdio: ['ignore', 'pipe', 'inherit']
   })
   try {

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { ROOT } from '../root.js'
 
-const FOLDER = new URL('../../supabase/', import.meta.url)
+const FOLDER = new URL('supabase/', ROOT)
 
 /** Anything that runs SQL: several statements at once without values, or one statement with them. */
 export interface SqlRunner {

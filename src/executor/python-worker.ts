@@ -3,10 +3,11 @@ import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
+import { ROOT } from '../root.js'
 import { LineCutter, MAX_LINE, parseMessage, type WorkerMessage } from './python-messages.js'
 
 /** The folder that agents' modules are in. */
-export const PYTHON_FOLDER = fileURLToPath(new URL('../../python/', import.meta.url))
+export const PYTHON_FOLDER = fileURLToPath(new URL('python/', ROOT))
 
 /** How long code that was cancelled has to end by itself: half of it tidily, half of it by an exception. */
 const CANCEL_MS = 2_000

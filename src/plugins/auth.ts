@@ -1,11 +1,9 @@
 import { createHash, KeyObject, randomBytes, timingSafeEqual } from 'node:crypto'
+import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { readJwtSecret } from '../access-token.js'
-import { require } from '../commonjs.js'
 import { errors, ServiceError } from '../errors.js'
-
-const { fastifyJwt } = require('@fastify/jwt') as typeof import('@fastify/jwt')
 
 /** On whose behalf a request is made. */
 export interface Caller {

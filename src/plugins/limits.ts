@@ -1,11 +1,9 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import fastifyRateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { require } from '../commonjs.js'
 import { errors, type ServiceError } from '../errors.js'
 import { PREFIX } from '../redis/keys.js'
-
-const { fastifyRateLimit } = require('@fastify/rate-limit') as typeof import('@fastify/rate-limit')
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,9 +1,7 @@
+import fastifyCors from '@fastify/cors'
+import fastifyHelmet from '@fastify/helmet'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { require } from '../commonjs.js'
-
-const { fastifyCors } = require('@fastify/cors') as typeof import('@fastify/cors')
-const { fastifyHelmet } = require('@fastify/helmet') as typeof import('@fastify/helmet')
 
 /** What browsers are told: which origins may call, and the headers that harden an answer. */
 async function security (app: FastifyInstance): Promise<void> {

@@ -1,9 +1,7 @@
+import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { require } from '../commonjs.js'
 import { errors } from '../errors.js'
-
-const { fastifyWebsocket } = require('@fastify/websocket') as typeof import('@fastify/websocket')
 
 declare module 'fastify' {
   interface FastifyInstance {

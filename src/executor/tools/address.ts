@@ -1,8 +1,5 @@
 import { isIP } from 'node:net'
-import type { IPv4, IPv6 } from 'ipaddr.js'
-import { require } from '../../commonjs.js'
-
-const ipaddr = require('ipaddr.js') as typeof import('ipaddr.js')
+import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js'
 
 /** A host that is not public and may be reached all the same: a name, an address, or a range of `bits`; on all ports unless one is named. */
 export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }
