@@ -1,8 +1,15 @@
 import { availableParallelism } from 'node:os'
-import { setFlagsFromString } from 'node:v8'
+import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks'
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 
-/** A heap may grow by half of what lives in it before it is collected; left to itself V8 lets garbage be as much as all that lives. */
-const HEAP_GROWTH = '--heap-growing-percent=50'
+const { NODE_PERFORMANCE_GC_MAJOR: MAJOR } = constants
+
+/**
+ * Garbage may be half of what lives before it is collected: left to itself V8 lets a large heap grow by as much as all
+ * that lives. A small one may always have so many bytes of it: many collections are dearer than the memory.
+ */
+const LEAST_PERCENT = 50
+const LEAST_BYTES = 48 * 1024 * 1024
 
 /**
  * On a single core the threads that mark beside this one take its place: each collection would be a turn of 20 to 50 ms
@@ -10,8 +17,21 @@ const HEAP_GROWTH = '--heap-growing-percent=50'
  */
 const MARK_ALONE = '--no-concurrent-marking'
 
-/** Sets V8's garbage collector up for many streams; to be called before there is a heap to speak of. */
+/** Sets V8's garbage collector up for many streams, and goes with what lives; to be called once, at the start. */
 export function tuneCollector (): void {
-  setFlagsFromString(HEAP_GROWTH)
   if (availableParallelism() === 1) setFlagsFromString(MARK_ALONE)
+  boundGarbage()
+  new PerformanceObserver(list => {
+    if (list.getEntries().some(isMajor)) boundGarbage()
+  }).observe({ entryTypes: ['gc'] })
+}
+
+function isMajor ({ detail }: PerformanceEntry & { detail?: { kind: number } }): boolean {
+  return detail?.kind === MAJOR
+}
+
+/** After a collection what is used is what lives. */
+function boundGarbage (): void {
+  const percent = Math.max(LEAST_PERCENT, Math.round(LEAST_BYTES / getHeapStatistics().used_heap_size * 100))
+  setFlagsFromString(`--heap-growing-percent=${percent}`)
 }
