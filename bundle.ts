@@ -6,14 +6,14 @@ import { build } from 'esbuild'
 const ROOT = fileURLToPath(new URL('./', import.meta.url))
 /** What a user or an operator starts. */
 const PROGRAMS = ['server', 'worker', 'cli/audit', 'cli/demo', 'cli/migrate', 'cli/token']
-/** Has files of its own beside its code, and is not there where there is no need for it. */
-const APART = ['@electric-sql/pglite', 'pg-native']
+/** What looks for files beside its code, and what is optional and not installed. */
+const APART = ['@electric-sql/pglite', 'bullmq', 'ioredis', 'pg-native']
 /** For packages that are CommonJS, and what of Node they ask for. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
 /**
- * Makes the programs: a file each, and beside it what several share and what is loaded when it is needed. Of the seven
- * hundred files that these are made of Node would look for each.
+ * Makes the programs: a file each, and beside it what several share and what is loaded when it is needed. They are made
+ * of seven hundred files, each of which Node would have to find.
  * @param directory has nothing else afterwards. All files are in it and not below: what is asked for by a path of
  * its own lies as far from them as from `src`.
  */

@@ -50,7 +50,10 @@ export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promis
     const load = startLoad(lab, subject, server, shape)
     try {
       await warmUp(load, shape)
-      if (server.settle) await server.settle().then(() => delay(SETTLED_MS))
+      if (server.settle) {
+        await server.settle()
+        await delay(SETTLED_MS)
+      }
       const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
       if (subject !== direct) watch(lab, subject, shape, outcome)
       return outcome

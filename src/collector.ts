@@ -6,9 +6,11 @@ const { NODE_PERFORMANCE_GC_MAJOR: MAJOR } = constants
 
 /**
  * Garbage may be half of what lives before it is collected: left to itself V8 lets a large heap grow by as much as all
- * that lives. A small one may always have so many bytes of it: many collections are dearer than the memory.
+ * that lives. A small one may have more of it, up to so many bytes: many collections are dearer than the memory. What is
+ * set after a collection governs the next one, so that a heap which has grown meanwhile may overshoot once.
  */
 const LEAST_PERCENT = 50
+const MOST_PERCENT = 200
 const LEAST_BYTES = 48 * 1024 * 1024
 
 /**
@@ -17,7 +19,7 @@ const LEAST_BYTES = 48 * 1024 * 1024
  */
 const MARK_ALONE = '--no-concurrent-marking'
 
-/** Sets V8's garbage collector up for many streams, and goes with what lives; to be called once, at the start. */
+/** Sets V8's garbage collector up for many streams, and anew as their number changes; to be called once, at the start. */
 export function tuneCollector (): void {
   if (availableParallelism() === 1) setFlagsFromString(MARK_ALONE)
   boundGarbage()
@@ -32,6 +34,6 @@ function isMajor ({ detail }: PerformanceEntry & { detail?: { kind: number } }):
 
 /** After a collection what is used is what lives. */
 function boundGarbage (): void {
-  const percent = Math.max(LEAST_PERCENT, Math.round(LEAST_BYTES / getHeapStatistics().used_heap_size * 100))
-  setFlagsFromString(`--heap-growing-percent=${percent}`)
+  const percent = Math.round(LEAST_BYTES / getHeapStatistics().used_heap_size * 100)
+  setFlagsFromString(`--heap-growing-percent=${Math.min(MOST_PERCENT, Math.max(LEAST_PERCENT, percent))}`)
 }

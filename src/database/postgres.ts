@@ -9,6 +9,8 @@ const CONNECT_TIMEOUT = 5_000
 const CLOSE_TIMEOUT = 1_000
 /** What the next burst needs is kept for it: a session costs Postgres 10 ms of its processor to begin, and 4 to end. */
 const IDLE_TIMEOUT = 5 * 60_000
+/** What stands between forgets a connection of which nothing is heard, some after a minute. */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 30_000 }
 
 /**
  * What does not wait behind users' calls, which may all be waiting for one locked balance: a process that is not heard
@@ -38,7 +40,7 @@ export interface PostgresOptions {
 export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () => {}, onTransactionPooler = () => {} }: PostgresOptions): Database {
   const { options, isTransactionPooler } = readConnectionUrl(url, ca)
   const open = (max: number) => {
-    const pool = new pg.Pool({ ...options, max, connectionTimeoutMillis: CONNECT_TIMEOUT, idleTimeoutMillis: IDLE_TIMEOUT, keepAlive: true })
+    const pool = new pg.Pool({ ...options, ...KEEP_ALIVE, max, connectionTimeoutMillis: CONNECT_TIMEOUT, idleTimeoutMillis: IDLE_TIMEOUT })
     // Without a listener a connection that breaks would end the process: from its first moment on, idle or in use, where
     // its query hears of it too.
     pool.on('connect', client => client.on('error', () => {}))

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { JobSchedulerJson, Queue } from 'bullmq'
+import { Queue, Worker, type JobSchedulerJson } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { PREFIX } from '../redis/keys.js'
 import type { OnDue, Timed, Timer } from './timer.js'
@@ -20,12 +20,11 @@ interface Due { scheduleId: string }
 
 /**
  * Schedules as job schedulers of BullMQ: all processes share them, and each time that one is due one process hears of it.
- * What Redis has forgotten is there again when it is kept again. BullMQ is loaded by whoever has Redis.
+ * What Redis has forgotten is there again when it is kept again.
  * @param commands a connection on which what Redis does not take fails.
  * @param connection another that waits for Redis. Whoever opened them closes them.
  */
 export async function openBullTimer (commands: Redis, connection: Redis, onDue: OnDue): Promise<Timer> {
-  const { Queue, Worker } = await import('bullmq')
   const shared = { prefix: PREFIX, skipVersionCheck: true }
   const queue = new Queue<Due>(QUEUE, { ...shared, connection: commands })
   const worker = new Worker<Due>(QUEUE, ({ data }) => onDue([data.scheduleId]), {
