@@ -52,6 +52,17 @@ export interface ChaosOptions extends Omit<Targets, 'replicas'> {
 export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
   const model = await startModel(createRandom(options.seed))
   const replicas = createReplicas(options, model)
+  try {
+    return await hit(options, replicas)
+  } catch (error) {
+    for (const replica of replicas) replica.kill()
+    throw error
+  } finally {
+    model.close()
+  }
+}
+
+async function hit (options: ChaosOptions, replicas: Replica[]): Promise<ChaosReport> {
   await Promise.all(replicas.map(replica => replica.start()))
   const load = await startLoad(options, replicas)
   await delay(options.quiet ?? 0)
@@ -60,7 +71,6 @@ export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
   const outcomes = await load.end()
   const jobs = options.redis ? await findJobs(options.redis.client) : []
   await Promise.all(replicas.map(replica => replica.close()))
-  model.close()
   const complaints = replicas.flatMap(replica => replica.complaints)
   return judge({ outcomes, dealt, books: await options.ledger.read(), jobs, complaints, delays: load.delays })
 }

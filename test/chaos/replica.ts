@@ -87,6 +87,15 @@ export class Replica {
     this.#log?.end()
   }
 
+  /** Ends it and what stands before its services, at once and whatever they do. */
+  kill (): void {
+    const child: ChildProcess | undefined = this.#child
+    this.#isToEnd = true
+    child?.kill('SIGKILL')
+    for (const proxy of this.#proxies.values()) proxy.close().catch(() => {})
+    this.#log?.end()
+  }
+
   /** Puts a proxy before each of its services. Returns their URLs. */
   async #openRoutes (): Promise<Record<string, string>> {
     const routes: Record<string, string> = {}
