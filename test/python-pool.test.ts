@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { PythonPool, type PythonPoolOptions } from '../src/executor/python-pool.js'
 import { PythonFailure, type PythonJob } from '../src/executor/python-worker.js'
-import { allGone, createFolder, exists, findPython, isAlive } from './python.js'
+import { allGone, createFolder, findPython, isAlive } from './python.js'
 
 t.test('workers for Python', async t => {
   const command = await findPython(t)
@@ -274,7 +274,7 @@ t.test('workers for Python', async t => {
       const folder = await createFolder(t)
       const { run, pool, guard } = await cancel(t, 'tidy', folder)
       t.equal((await run('plain', 'next')).text, 'Hello next')
-      t.ok(await exists(join(folder, 'tidied')))
+      t.ok(existsSync(join(folder, 'tidied')))
       t.same(pool.pids, [guard])
     })
 
@@ -284,7 +284,7 @@ t.test('workers for Python', async t => {
         const { run, pool, guard } = await cancel(t, name, folder)
         t.equal((await run('plain', 'next')).text, 'Hello next')
         t.same(pool.pids, [guard], name)
-        if (name === 'catches' || name === 'awaits') t.ok(await exists(join(folder, 'caught')))
+        if (name === 'catches' || name === 'awaits') t.ok(existsSync(join(folder, 'caught')))
       }
     })
 

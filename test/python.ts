@@ -56,12 +56,6 @@ export async function allGone (pids: number[]): Promise<void> {
   while (pids.some(isAlive)) await delay(10)
 }
 
-/** Waits until there is a file. */
-export async function exists (path: string): Promise<boolean> {
-  while (!existsSync(path)) await delay(10)
-  return true
-}
-
 /** An agent for each of these entrypoints, in a data directory; gives their ids back, by entrypoint. */
 export async function createAgents (dataDir: string, entrypoints: Array<string | null>): Promise<Record<string, string>> {
   const sql = await PGlite.create(join(dataDir, 'postgres'))

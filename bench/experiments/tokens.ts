@@ -11,7 +11,8 @@ const PACED = { delayMs: 20, firstMs: 20, burst: 1 }
 /** Streams begin evenly over the time that one takes, so that later ones do, too. */
 const PACED_TOKENS = 300
 const PACED_TOKENS_QUICK = 150
-const QUICK_ANSWERS = 500
+/** Before them, so that no cold server makes them begin in a bunch. */
+const ANSWERS_BEFORE_PACED = 500
 
 export const saturated: Experiment = costOf('cpu_per_mtok_saturated', (lab, factor) => saturatedShape(lab, 1, factor))
 export const burst: Experiment = costOf('cpu_per_mtok_burst8', (lab, factor) => saturatedShape(lab, 8, factor))
@@ -62,7 +63,7 @@ export function pacedShape ({ quick }: Lab, connections: number): Shape {
   const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
   const rampMs = tokens * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
-  return { ...PACED, tokens, connections, rampMs, quickAnswers: QUICK_ANSWERS, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, mostSilent: MOST_SILENT } }
+  return { ...PACED, tokens, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, mostSilent: MOST_SILENT } }
 }
 
 const floors = new WeakMap<Lab, Promise<Outcome['first']>>()
