@@ -7,11 +7,14 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { HttpClient, type ClientOptions } from '../src/executor/http/client.js'
 import { Connection, Exchange, SilenceTimeoutError, type ResponseHandler } from '../src/executor/http/connection.js'
+import { ReadWindow } from '../src/executor/http/read-window.js'
 import type { ResponseHead } from '../src/executor/http/response-parser.js'
 import { leaveOut } from './doubles/programs.js'
 
 const OK = 'HTTP/1.1 200 OK\r\n'
 const CHUNKED = `${OK}transfer-encoding: chunked\r\n\r\n`
+/** Longer than any test. */
+const FOR_EVER = 600_000
 const say = (text: string) => `${OK}content-length: ${text.length}\r\n\r\n${text}`
 
 /** The other side of one connection. */
@@ -92,6 +95,7 @@ class Recorder implements ResponseHandler {
   head?: ResponseHead
   body = ''
   told: string[] = []
+  turns = 0
   error?: any
   #settle!: () => void
   readonly settled = new Promise<this>(resolve => { this.#settle = () => resolve(this) })
@@ -113,7 +117,12 @@ class Recorder implements ResponseHandler {
     this.#tell('body')
   }
 
-  onPause (): void { this.#tell('pause') }
+  /** Not among what was told: an answer's end may come in the same turn of the event loop as what was before it, or in the next. */
+  onTurn (): boolean {
+    this.turns++
+    this.react('turn')
+    return true
+  }
 
   onEnd (): void {
     this.#settle()
@@ -140,7 +149,7 @@ t.test('a request has its headers, its length in bytes, and its body', async t =
     const { head, body } = await (await peers.next()).answer(say('Hello'))
     t.strictSame(head.split('\r\n'), ['POST /v1/chat?a=b HTTP/1.1', `host: ${new URL(peers.url).host}`, 'connection: keep-alive', 'authorization: Bearer key', 'content-length: 19'])
     t.equal(body, '{"text":"a€😀"}')
-    t.match(await settled, { head: { status: 200 }, body: 'Hello', told: ['head', 'body', 'pause', 'end'] })
+    t.match(await settled, { head: { status: 200 }, body: 'Hello', told: ['head', 'body', 'end'] })
   }
 })
 
@@ -208,7 +217,7 @@ t.test('an idle connection that the other side ends or resets, or says something
     const { settled } = ask(client)
     const other = await peers.next()
     await other.answer(say('two'))
-    t.match(await settled, { body: 'two', told: ['head', 'body', 'pause', 'end'] }, name)
+    t.match(await settled, { body: 'two', told: ['head', 'body', 'end'] }, name)
     await peer.closed
     t.equal(peer.untaken, '', 'nothing was sent on the first')
   }
@@ -234,11 +243,11 @@ t.test('an answer that ends before its end is an error, after what it said', asy
   const peers = await listen(t)
   const client = connect(t, peers.url)
   const cases: Array<[string, string[], string]> = [
-    ['', ['error'], ''], ['HTTP/1.1 2', ['pause', 'error'], ''], [`${OK}a: b\r\n`, ['pause', 'error'], ''],
-    [`${OK}content-length: 5\r\n\r\nHel`, ['head', 'body', 'pause', 'error'], 'Hel'], [CHUNKED, ['head', 'pause', 'error'], ''],
-    [`${CHUNKED}5\r\nHel`, ['head', 'body', 'pause', 'error'], 'Hel'], [`${CHUNKED}3\r\nHel\r\n`, ['head', 'body', 'pause', 'error'], 'Hel'],
-    [`${CHUNKED}3\r\nHel\r\n0\r\n`, ['head', 'body', 'pause', 'error'], 'Hel'], [`${CHUNKED}3\r\nHel\r\nx`, ['head', 'body', 'error'], 'Hel'],
-    ['SSH-2.0-OpenSSH\r\n', ['error'], ''], [`${OK}\r\nHel`, ['head', 'body', 'pause', 'end'], 'Hel']
+    ['', ['error'], ''], ['HTTP/1.1 2', ['error'], ''], [`${OK}a: b\r\n`, ['error'], ''],
+    [`${OK}content-length: 5\r\n\r\nHel`, ['head', 'body', 'error'], 'Hel'], [CHUNKED, ['head', 'error'], ''],
+    [`${CHUNKED}5\r\nHel`, ['head', 'body', 'error'], 'Hel'], [`${CHUNKED}3\r\nHel\r\n`, ['head', 'body', 'error'], 'Hel'],
+    [`${CHUNKED}3\r\nHel\r\n0\r\n`, ['head', 'body', 'error'], 'Hel'], [`${CHUNKED}3\r\nHel\r\nx`, ['head', 'body', 'error'], 'Hel'],
+    ['SSH-2.0-OpenSSH\r\n', ['error'], ''], [`${OK}\r\nHel`, ['head', 'body', 'end'], 'Hel']
   ]
   for (const [text, told, body] of cases) {
     const { settled } = ask(client)
@@ -263,7 +272,7 @@ t.test('a connection is not used again', async t => {
     const { settled } = ask(client)
     const peer = await peers.next()
     await peer.answer(text)
-    t.match(await settled, { body: 'a', told: ['head', 'body', 'pause', 'end'] }, name)
+    t.match(await settled, { body: 'a', told: ['head', 'body', 'end'] }, name)
     await peer.closed
   }
   await t.test('after a while', async t => {
@@ -316,14 +325,14 @@ t.test('what was given up ends its connection, and is told nothing more', async 
   })
 
   await t.test('in the middle of a read', async t => {
-    for (const stage of ['head', 'body', 'pause']) {
+    for (const stage of ['head', 'body', 'turn']) {
       let giveUp = () => {}
       const asked = ask(client, '{}', event => { if (event === stage) giveUp() })
       giveUp = asked.giveUp
       const peer = await peers.next()
-      await peer.answer(`${CHUNKED}1\r\na\r\n1\r\nb\r\n0\r\n\r\n`)
+      await peer.answer(`${CHUNKED}1\r\na\r\n1\r\nb\r\n`)
       await peer.closed
-      t.strictSame(asked.recorder.told, { head: ['head'], body: ['head', 'body'], pause: ['head', 'body', 'body', 'pause'] }[stage], stage)
+      t.strictSame(asked.recorder.told, { head: ['head'], body: ['head', 'body'], turn: ['head', 'body', 'body'] }[stage], stage)
     }
   })
 
@@ -367,15 +376,113 @@ t.test('what was given up ends its connection, and is told nothing more', async 
 t.test('what a handler throws is its own request\'s error, and ends the connection', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
-  for (const stage of ['head', 'body', 'pause', 'end']) {
+  for (const stage of ['head', 'body', 'end']) {
     const mistake = new Error(stage)
     const { settled, recorder } = ask(client, '{}', event => { if (event === stage) throw mistake })
     const peer = await peers.next()
-    await peer.answer(`${OK}connection: close\r\ncontent-length: 1\r\n\r\na`)
+    await peer.answer(`${OK}connection: close\r\ncontent-length: ${stage === 'turn' ? 2 : 1}\r\n\r\na`)
     await peer.closed
     t.equal((await settled).error, mistake)
     t.equal(recorder.told.at(-1), 'error')
   }
+})
+
+t.test('what several reads bring in one turn of the event loop is told together, once', async t => {
+  const read: Connection[] = []
+  const connection = new Connection(1_000, { read: connection => { read.push(connection) }, free () {}, gone () {}, unsent () {} })
+  const peers = await listen(t)
+  const { port, hostname } = new URL(peers.url)
+  const socket = connectSocket(Number(port), hostname)
+  const recorder = new Recorder()
+  connection.ask(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
+  connection.attach(socket)
+  await once(socket, 'connect')
+  connection.connected(null)
+  for (const turn of [1, 2]) {
+    for (const bytes of turn === 1 ? [CHUNKED, '1\r\na\r\n'] : ['1\r\nb\r\n', '1\r\nc\r\n']) connection.read(Buffer.from(bytes))
+    t.strictSame(read.splice(0), [connection])
+    t.equal(recorder.turns, turn - 1)
+    t.equal(connection.endTurn(), true)
+    t.equal(recorder.turns, turn)
+  }
+  connection.read(Buffer.from('0\r\n\r\n'))
+  t.strictSame(recorder.told, ['head', 'body', 'body', 'body', 'end'])
+  t.strictSame(read, [], 'an end waits for nothing')
+  t.equal(connection.endTurn(), false)
+})
+
+t.test('a connection by a window', async t => {
+  const WINDOW = 60
+  const pieces = async (t: Test) => {
+    const peers = await listen(t)
+    const client = connect(t, peers.url, { window: new ReadWindow(WINDOW, { isHigh: () => true }) })
+    let wake = () => {}
+    const asked = ask(client, '{}', event => { if (event === 'turn') wake() })
+    const peer = await peers.next()
+    await peer.request()
+    const told = (text: string) => new Promise<void>(resolve => {
+      wake = () => { if (asked.recorder.body.endsWith(text)) resolve() }
+      peer.socket.write(`1\r\n${text}\r\n`)
+    })
+    peer.socket.write(CHUNKED)
+    await told('a')
+    const second = performance.now()
+    await told('b')
+    return { ...asked, client, peer, told, second }
+  }
+
+  await t.test('is read at once at first, and then not for a while, after which all is told together', async t => {
+    const { told, second, peer, recorder, settled } = await pieces(t)
+    const turns = recorder.turns
+    for (const text of 'cdefg') peer.socket.write(`1\r\n${text}\r\n`)
+    await told('h')
+    const waited = performance.now() - second
+    t.ok(waited >= WINDOW * 7 / 8 - 1, `${waited} ms`)
+    t.equal(recorder.turns, turns + 1)
+    peer.socket.write('0\r\n\r\n')
+    await settled
+    t.equal(recorder.body, 'abcdefgh')
+  })
+
+  await t.test('hears of its end or break then, after what came before', async t => {
+    for (const end of [(socket: Socket) => socket.end('1\r\nc\r\n'), (socket: Socket) => socket.write('1\r\nc\r\n', () => socket.resetAndDestroy())]) {
+      const { peer, recorder, settled } = await pieces(t)
+      end(peer.socket)
+      await settled
+      t.ok(recorder.error)
+      t.match(recorder.body, /^abc?$/)
+      if (end.toString().includes('end')) t.equal(recorder.body, 'abc', 'of what a reset follows the kernel may give nothing out')
+    }
+  })
+
+  await t.test('ends where it is given up or closed meanwhile', async t => {
+    const timers = () => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+    for (const end of ['giveUp', 'close'] as const) {
+      const { giveUp, client, peer, recorder } = await pieces(t)
+      const before = timers()
+      if (end === 'giveUp') giveUp()
+      else client.close()
+      await peer.closed
+      t.strictSame(recorder.told.filter(event => event === 'error'), end === 'giveUp' ? [] : ['error'])
+      if (end === 'close') t.ok(timers() < before, 'no timer is left of it')
+    }
+  })
+
+  await t.test('is the next request\'s own: its first words do not follow closely', async t => {
+    const peers = await listen(t)
+    const client = connect(t, peers.url, { window: new ReadWindow(FOR_EVER, { isHigh: () => true }) })
+    let peer: Peer | undefined
+    for (let request = 0; request < 3; request++) {
+      let wake = () => {}
+      const told = new Promise<void>(resolve => { wake = resolve })
+      const { settled } = ask(client, '{}', event => { if (event === 'turn') wake() })
+      peer ??= await peers.next()
+      await peer.answer(`${CHUNKED}1\r\na\r\n`)
+      await told
+      peer.socket.write('0\r\n\r\n')
+      t.equal((await settled).error, undefined)
+    }
+  })
 })
 
 t.test('silence', async t => {
@@ -394,7 +501,7 @@ t.test('silence', async t => {
   await t.test('is as long as it is meant to be, and counts from the last that was said', async t => {
     const peers = await listen(t)
     const recorder = new Recorder()
-    const connection = new Connection(1_000, { free () {}, gone () {}, unsent () {} })
+    const connection = new Connection(1_000, { read () {}, free () {}, gone () {}, unsent () {} })
     const { port, hostname } = new URL(peers.url)
     const socket = connectSocket(Number(port), hostname)
     connection.ask(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
@@ -412,7 +519,7 @@ t.test('silence', async t => {
       connection.tick(now, 1_000)
       if (bytes) connection.read(Buffer.from(bytes))
       await turn()
-      t.strictSame(recorder.told, ['head', 'pause'])
+      t.strictSame(recorder.told, ['head'])
       // What was read is seen by the first look, from which on is counted.
       connection.tick(now + 1, 1_000)
       await turn()
@@ -491,10 +598,12 @@ t.test('https, by a certificate of a CA that NODE_EXTRA_CA_CERTS names, from a p
   connections = 0
   const script = `
     import { HttpClient } from ${JSON.stringify(new URL('../src/executor/http/client.ts', import.meta.url).href)}
-    const client = new HttpClient(${JSON.stringify(url)}, { headers: {}, connectTimeout: 10000, silenceTimeout: 60000, idleTimeout: 600000 })
+    import { ReadWindow } from ${JSON.stringify(new URL('../src/executor/http/read-window.ts', import.meta.url).href)}
+    const window = new ReadWindow(5, { isHigh: () => true })
+    const client = new HttpClient(${JSON.stringify(url)}, { headers: {}, connectTimeout: 10000, silenceTimeout: 60000, idleTimeout: 600000, window })
     const echo = body => new Promise((resolve, reject) => {
       let echoed = ''
-      client.post(body, { onHead () {}, onBody (bytes, text, from, to) { echoed += bytes.toString('latin1', from, to) }, onPause () {}, onEnd: () => resolve(echoed), onError: reject })
+      client.post(body, { onHead () {}, onBody (bytes, text, from, to) { echoed += bytes.toString('latin1', from, to) }, onTurn: () => true, onEnd: () => resolve(echoed), onError: reject })
     })
     for (const body of ['a', 'bc'.repeat(1e6), 'd']) if (await echo(body) !== body) throw new Error('it is not the same')
     process.stdout.write('done')`

@@ -2,7 +2,6 @@ import { errors, ServiceError } from '../errors.js'
 import { toStorable } from '../text.js'
 import type { CancelListener, CancelSignal } from './cancellation.js'
 import { DeltaTemplate, type DeltaField, type TextReader } from './delta-template.js'
-import type { FlushWindow, Gathering } from './flush-window.js'
 import { errorOfStatus, errorText, parseRetryAfter, Refusal } from './gateway-errors.js'
 import type { Exchange, ResponseHandler } from './http/connection.js'
 import type { ResponseHead } from './http/response-parser.js'
@@ -10,7 +9,7 @@ import { SseParser, type DataReader } from './sse-parser.js'
 import { ToolCallCollector, type ToolCall } from './tool-calls.js'
 import type { ReportedUsage } from './usage.js'
 
-/** Where a model's words go: all of one network read at once, or of several where they may wait. */
+/** Where a model's words go: all that was read at once. */
 export interface ModelSink {
   text (content: string): void
   reasoning (content: string): void
@@ -25,16 +24,13 @@ export interface Completion {
   toolCalls: ToolCall[]
 }
 
-/** Characters that wait for others at the most: an event is what a socket holds back at the least. */
+/** Characters that are told together at the most, or little more: an event is what a socket holds back at the least. */
 const MAX_GATHERED = 16 * 1024
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
 
 /** Reads one answer of the gateway as it arrives. */
-export class CompletionHandler implements ResponseHandler, DataReader, TextReader, Gathering, CancelListener {
-  toldAt = -Infinity
-  dueAt = 0
-  isWaiting = false
+export class CompletionHandler implements ResponseHandler, DataReader, TextReader, CancelListener {
   #exchange?: Pick<Exchange, 'giveUp'>
   #status = 0
   #retryAfter?: number
@@ -57,8 +53,6 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     private readonly signal: CancelSignal,
     /** Characters, thoughts and tool calls included. */
     private readonly maxAnswer: number,
-    /** Undefined: what has been read is told at once. */
-    private readonly window: FlushWindow | undefined,
     private readonly resolve: (completion: Completion) => void,
     private readonly reject: (error: unknown) => void
   ) {
@@ -73,7 +67,8 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
 
   /** The run is to stop. */
   handleEvent (): void {
-    this.tell()
+    if (this.#settled) return
+    this.#flush()
     this.#fail(this.signal.reason)
   }
 
@@ -91,26 +86,17 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     try {
       const start = this.#parser.isBetweenEvents ? this.#template.cut(text, from, to, this) : from
       if (start < to) this.#parser.push(bytes.subarray(start, to))
+      if (this.#text.length + this.#reasoning.length >= MAX_GATHERED) this.#flush()
     } catch (error) {
       this.#break(error)
     }
   }
 
-  /** What one read of the socket brought is told together. */
-  onPause (): void {
-    if (this.#text === '' && this.#reasoning === '') return
-    if (this.window && this.#text.length + this.#reasoning.length < MAX_GATHERED) this.window.offer(this)
-    else this.tell()
-  }
-
-  /** Does not throw: a clock that many answers share calls it too. */
-  tell (): void {
-    if (this.#settled) return
-    try {
-      this.#flush()
-    } catch (error) {
-      this.onError(error as Error)
-    }
+  /** What one turn of the event loop brought is told together. */
+  onTurn (): boolean {
+    if (this.#settled || (this.#text === '' && this.#reasoning === '')) return false
+    this.#flush()
+    return true
   }
 
   onEnd (): void {

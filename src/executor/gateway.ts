@@ -2,10 +2,10 @@ import { Agent } from 'undici'
 import type { ResponseFormat } from '../schemas.js'
 import { toAbortSignal, type CancelSignal } from './cancellation.js'
 import { Dialects, type ChatRequest } from './dialect.js'
-import { FlushWindow } from './flush-window.js'
 import { CompletionHandler, type Completion, type ModelSink } from './gateway-answer.js'
 import { Refusal } from './gateway-errors.js'
 import { HttpClient } from './http/client.js'
+import { ReadWindow } from './http/read-window.js'
 import { LoopLoad } from './loop-load.js'
 import type { ModelMessage } from './prompt.js'
 import type { Tool } from './tools/tool.js'
@@ -20,7 +20,7 @@ export interface GatewayOptions {
   modelIsChosen: boolean
   /** Characters that one answer may have; half of what a string can hold unless said otherwise. */
   maxAnswer?: number
-  /** For how many milliseconds a text may wait for those that follow it while the process is busy, to be told with them; 0, or not given: it does not. */
+  /** For how many milliseconds texts that follow others closely may wait while the process is busy, to be told together; 0, or not given: they do not. */
   flushMs?: number
 }
 
@@ -49,18 +49,17 @@ export class Gateway {
   readonly #client: HttpClient
   /** For all else. */
   #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT } })
-  readonly #window?: FlushWindow
   #dialects = new Dialects()
   #discoveredModel?: string
 
   /** @throws {TypeError} for a URL or a key that no request can have. */
   constructor (private readonly options: GatewayOptions) {
-    if (options.flushMs) this.#window = new FlushWindow(options.flushMs, new LoopLoad())
     this.#client = new HttpClient(`${options.url}/chat/completions`, {
       headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
       connectTimeout: CONNECT_TIMEOUT,
       silenceTimeout: SILENCE_TIMEOUT,
-      idleTimeout: IDLE_TIMEOUT
+      idleTimeout: IDLE_TIMEOUT,
+      window: options.flushMs ? new ReadWindow(options.flushMs, new LoopLoad()) : undefined
     })
   }
 
@@ -74,7 +73,7 @@ export class Gateway {
       if (signal.aborted) return reject(signal.reason)
       const body = this.#dialects.speak(this.#toBody(request))
       // An answer may last for an hour: nothing of this process waits for it but what is told of it.
-      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, this.#window, resolve, error => {
+      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, error => {
         if (error instanceof Refusal) resolve(this.#askAnew(error, body, request, sink, signal))
         else reject(error)
       })
@@ -94,7 +93,6 @@ export class Gateway {
   }
 
   async close (): Promise<void> {
-    this.#window?.close()
     this.#client.close()
     await this.#agent.destroy()
   }

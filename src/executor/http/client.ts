@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import { Connection, Exchange, onRead, type ConnectionEvents, type ResponseHandler } from './connection.js'
+import type { ReadWindow } from './read-window.js'
 
 export interface ClientOptions {
   /** What each request has beside its host and its length. */
@@ -11,6 +12,8 @@ export interface ClientOptions {
   silenceTimeout: number
   /** Milliseconds for which a connection is kept that nothing is asked on; less, where the other side says so. */
   idleTimeout: number
+  /** Who says when connections are left unread; undefined: all are read as soon as something comes. */
+  window?: ReadWindow
 }
 
 /** What one read of a socket may bring. */
@@ -31,6 +34,8 @@ export class HttpClient {
   readonly #connections = new Set<Connection>()
   /** The one that was used last is the next: the others come to an end. */
   readonly #idle: Connection[] = []
+  /** Those of which something was read in this turn of the event loop. */
+  #read: Connection[] = []
   readonly #events: ConnectionEvents
   #sweep: NodeJS.Timeout | undefined
   #isClosed = false
@@ -44,6 +49,7 @@ export class HttpClient {
     const onread = { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback: onRead }
     this.#connect = buildConnector({ timeout: options.connectTimeout, onread } as buildConnector.BuildOptions) as never
     this.#events = {
+      read: connection => { if (this.#read.push(connection) === 1) setImmediate(() => this.#endTurn()) },
       free: connection => { this.#idle.push(connection) },
       gone: connection => this.#forget(connection),
       unsent: exchange => this.#askAnew(exchange)
@@ -66,7 +72,15 @@ export class HttpClient {
   close (): void {
     this.#isClosed = true
     clearInterval(this.#sweep)
+    this.options.window?.close()
     for (const connection of [...this.#connections]) connection.destroy(closedError())
+  }
+
+  /** TLS hands on a record by itself, many of which one read may bring: they are told together. */
+  #endTurn (): void {
+    const read = this.#read
+    this.#read = []
+    for (const connection of read) if (connection.endTurn()) this.options.window?.told(connection)
   }
 
   #askAnew (exchange: Exchange): void {

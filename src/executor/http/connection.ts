@@ -1,10 +1,14 @@
 import type { Socket } from 'node:net'
+import type { Source } from './read-window.js'
 import { ResponseParser, type ResponseReader } from './response-parser.js'
 
 /** Who hears what becomes of a request. None of these is called before `post` has returned. */
 export interface ResponseHandler extends ResponseReader {
-  /** All that one read of the socket brought was handed over. */
-  onPause (): void
+  /**
+   * All that one turn of the event loop brought was handed over.
+   * @returns whether something was told of it, for which others may have waited: what follows closely may wait a little.
+   */
+  onTurn (): boolean
   onEnd (): void
   /** There is no more to come; what came before was handed over. Also: one of the others has thrown this. */
   onError (error: Error): void
@@ -28,6 +32,8 @@ export class Exchange {
 }
 
 export interface ConnectionEvents {
+  /** Something of an answer was read: `endTurn` is to be called once this turn of the event loop has brought all it brings. */
+  read (connection: Connection): void
   /** It may be asked something else. */
   free (connection: Connection): void
   gone (connection: Connection): void
@@ -40,7 +46,8 @@ const owner = Symbol('connection')
 type OwnedSocket = Socket & { [owner]?: Connection }
 
 /** One connection, on which one thing is asked at a time. */
-export class Connection {
+export class Connection implements Source {
+  windowEnd = 0
   #socket: OwnedSocket | undefined
   #exchange: Exchange | undefined
   #parser: ResponseParser | undefined
@@ -48,6 +55,8 @@ export class Connection {
   /** Whether the exchange's request was sent: what comes before that is no answer to it. */
   #isSent = false
   #idleUntil = Infinity
+  /** Whether this turn's end is to come. */
+  #isInTurn = false
   /** Reads are counted, and looked at by the clock: to ask it at each would cost more than the count. */
   #reads = 0
   #seenReads = 0
@@ -86,6 +95,7 @@ export class Connection {
     this.#exchange = exchange
     this.#parser = new ResponseParser(exchange.handler)
     this.#isSent = false
+    this.windowEnd = 0
     if (!this.#isConnected) return
     this.#idleUntil = Infinity
     this.#socket!.ref()
@@ -134,13 +144,34 @@ export class Connection {
     if (!exchange || !parser || !this.#isSent) return this.destroy(new Error('the other side spoke unasked'))
     try {
       parser.push(bytes, length)
-      // It may have been given up meanwhile.
-      if (this.#exchange !== exchange) return
-      exchange.handler.onPause()
     } catch (error) {
       return this.destroy(error as Error)
     }
-    if (this.#exchange === exchange && parser.isDone) this.#finish(exchange.handler, parser)
+    // It may have been given up meanwhile.
+    if (this.#exchange !== exchange) return
+    if (parser.isDone) return this.#finish(exchange.handler, parser)
+    if (this.#isInTurn) return
+    this.#isInTurn = true
+    this.on.read(this)
+  }
+
+  /** Returns whether something of what was read was told. */
+  endTurn (): boolean {
+    this.#isInTurn = false
+    try {
+      return this.#exchange?.handler.onTurn() ?? false
+    } catch (error) {
+      this.destroy(error as Error)
+      return false
+    }
+  }
+
+  pause (): void {
+    this.#socket!.pause()
+  }
+
+  resume (): void {
+    if (!this.#isGone) this.#socket!.resume()
   }
 
   #send (): void {
