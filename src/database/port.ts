@@ -5,7 +5,7 @@ import { errors, ServiceError } from '../errors.js'
 export type Arguments = Record<string, unknown>
 
 /**
- * The one door to the database: an SQL function of `supabase/migrations`, called by name.
+ * The one door to the database: an SQL function of `supabase/migrations` that returns jsonb, called by name.
  *
  * A business error, raised in SQL as `PT<status>` with a hint, is thrown as a ServiceError with that status and
  * the hint as its code. A database that cannot be reached is `database_unavailable` (503); whatever the call would
@@ -87,10 +87,23 @@ function toStorableJson (value: object): string {
   return UNSTORABLE.test(json) ? JSON.stringify(clean(value)) : json
 }
 
-/** `select fn(a => $1, …)` with its values, for the drivers that speak SQL. */
+interface Statement { names: string[], text: string }
+
+/** Those of the functions that were called, as they were called last: nearly all are always called alike. */
+const statements = new Map<string, Statement>()
+
+/** `select fn(a => $1, …)` with its values, for the drivers that speak SQL; the text of the same call is the same string. */
 export function toQuery (fn: string, args: Arguments): { text: string, values: unknown[] } {
-  const names = Object.keys(args)
-  const list = names.map((name, index) => `${name} => $${index + 1}`).join(', ')
+  const { text } = statementOf(fn, Object.keys(args))
   const values = Object.values(args).map(value => typeof value === 'object' && value !== null ? toStorableJson(value) : clean(value) ?? null)
-  return { text: `select public.${fn}(${list}) as result`, values }
+  return { text, values }
+}
+
+function statementOf (fn: string, names: string[]): Statement {
+  const known = statements.get(fn)
+  if (known && known.names.length === names.length && names.every((name, index) => name === known.names[index])) return known
+  const list = names.map((name, index) => `${name} => $${index + 1}`).join(', ')
+  const statement = { names, text: `select public.${fn}(${list}) as result` }
+  statements.set(fn, statement)
+  return statement
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { readConnectionUrl } from './connection-url.js'
+import { FunctionCall } from './function-call.js'
 import { migrate, type MigrateOptions } from './migrations.js'
 import { timeoutOf, toQuery, translateError, type Database, type SqlError } from './port.js'
 
@@ -64,28 +65,31 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
 
   async function ask<T> (fn: string, { text, values }: ReturnType<typeof toQuery>): Promise<T> {
     const pool = APART.has(fn) ? pools.apart : pools.users
-    const query = { text, values, query_timeout: timeoutOf(fn), rowMode: 'array' as const }
-    if (!hasSessions) return run<T>(pool, query)
+    const call = (name?: string) => run(pool, new FunctionCall<T>(text, values, timeoutOf(fn), name))
+    if (!hasSessions) return call()
     try {
-      return await run<T>(pool, { ...query, name: nameOf(text) })
+      return await call(nameOf(text))
     } catch (error) {
       if (!OTHER_SESSION.has((error as SqlError).code ?? '')) throw error
       if (hasSessions) onTransactionPooler()
       hasSessions = false
       // Refused before it was executed.
-      return run<T>(pool, query)
+      return call()
     }
   }
 }
 
-/** One query on one connection, which is kept where it is as good as before: a business error is an answer. */
-async function run<T> (pool: pg.Pool, query: pg.QueryArrayConfig): Promise<T> {
+/** One call on one connection, which is kept where it is as good as before: a business error is an answer. */
+async function run<T> (pool: pg.Pool, call: FunctionCall<T>): Promise<T> {
   const client = await pool.connect()
   let isBroken = true
   try {
-    const { rows } = await client.query<[T]>(query)
+    await new Promise<void>((resolve, reject) => {
+      call.callback = error => { if (error) reject(error); else resolve() }
+      client.query(call)
+    })
     isBroken = false
-    return rows[0]![0]
+    return call.result
   } catch (error) {
     isBroken = breaksConnection((error as SqlError).code)
     throw error

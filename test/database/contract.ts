@@ -55,7 +55,8 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     ...more
   })
   const balance = (userId: string) => db.call<Balance>('get_credits', { p_user_id: userId })
-  const deduct = (userId: string, credits: number | null) => db.call('deduct_credits', { p_user_id: userId, p_credits: credits })
+  const deduct = (userId: string, credits: number | null) =>
+    sql(`select 'deducted' as void from public.deduct_credits('${userId}', ${credits})`)
   const ledger = (userId: string) => sql<{ credits_used: number, run_id: string, agent_id: string, metadata: object }>(
     `select credits_used, run_id, agent_id, operation_type, metadata from public.credit_usage where user_id = '${userId}'`)
   async function createUser (credits: number): Promise<string> {

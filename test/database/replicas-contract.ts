@@ -75,9 +75,10 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     await age(runId!, 'lease_until = now() - interval \'11 minutes\'')
     const owner = randomUUID()
     await db.call('heartbeat_worker', { p_owner: owner, p_lease_seconds: 60 })
-    t.equal(await db.call('end_forsaken_runs', { p_user_id: user }), false)
+    const endForsaken = async () => (await sql<{ ended: boolean }>(`select public.end_forsaken_runs('${user}') as ended`))[0]!.ended
+    t.equal(await endForsaken(), false)
     await sql('delete from public.agent_workers returning owner')
-    t.equal(await db.call('end_forsaken_runs', { p_user_id: user }), true)
+    t.equal(await endForsaken(), true)
   })
 
   t.test('what finished steps have told is for readers who know less of it, be it a part', async t => {
