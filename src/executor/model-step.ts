@@ -113,7 +113,8 @@ class StepOutput {
     const { usage, content, request: { model, tools } } = this
     // Of a run of one step the line of its end says the same.
     if (tools?.length) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
-    return { ...completion, toolCalls: withOwnIds(completion.toolCalls), content, askedFor: model ?? this.context.defaultModel, usage }
+    const { finishReason, toolCalls } = completion
+    return { model: completion.model, finishReason, toolCalls: withOwnIds(toolCalls), content, askedFor: model ?? this.context.defaultModel, usage }
   }
 
   /** Readers forget it. */

@@ -18,7 +18,8 @@ export function toTrace (entries: readonly Entry[]): Trace {
 
 /** Chunks that a later rewind took back are no part of the response. */
 export function findRewound (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>>): (seq: number) => boolean {
-  const spans = entries.flatMap(({ seq, event }) => event.type === 'rewind' ? [{ from: event.to, until: seq }] : [])
+  const spans: Array<{ from: number, until: number }> = []
+  for (const { seq, event } of entries) if (event.type === 'rewind') spans.push({ from: event.to, until: seq })
   return seq => spans.some(({ from, until }) => seq > from && seq < until)
 }
 

@@ -9,7 +9,6 @@ type Mark = number
 /** What an event that is no text weighs beside what it holds. */
 const EVENT_OVERHEAD = 200
 const MARK_BYTES = 8
-const NONE: [] = []
 
 /**
  * What one attempt has told, in order. Nearly all of it is pieces of text, of which only the places are kept: events that
@@ -58,7 +57,7 @@ export class Transcript {
 
   /** What was said from a place on, without thoughts, and without what was taken back. */
   said (index: number): string {
-    const rewound = findRewound(this.#told.flatMap((event, at) => typeof event === 'number' ? NONE : { seq: this.first + at, event }))
+    const rewound = findRewound(this.#events())
     let said = ''
     let start = this.#startOf(index)
     let end = start
@@ -77,6 +76,13 @@ export class Transcript {
   /** Nobody needs the last event in any format any more; who does all the same makes it anew. */
   dropFrames (): void {
     if (this.#last) this.#last.frame = undefined
+  }
+
+  /** All that is no text. */
+  #events (): Array<Pick<Entry, 'seq' | 'event'>> {
+    const events = []
+    for (const [at, event] of this.#told.entries()) if (typeof event !== 'number') events.push({ seq: this.first + at, event })
+    return events
   }
 
   /** Where the text at a place begins: where the one before it ended. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -102,14 +102,14 @@ async function runs (app: FastifyInstance): Promise<void> {
       p_python: owner === null || await app.python.isAvailable()
     }
     if (runId) return database.call<Begun>('adopt_run', { p_user_id: userId, p_run_id: runId, ...place })
-    return database.call<Begun>('begin_run', { ...toArguments(request), ...place })
+    return database.call<Begun>('begin_run', Object.assign(toArguments(request), place))
   }
 
   function toArguments ({ userId, agentId, messages, functionResults, responseFormat, agent, idempotencyKey }: RunRequest) {
     return {
       p_user_id: userId,
       p_agent_id: agentId,
-      p_request_hash: createHash('sha256').update(JSON.stringify([agentId, messages, functionResults, agent, ...(responseFormat ? [responseFormat] : [])])).digest('hex'),
+      p_request_hash: hash('sha256', JSON.stringify([agentId, messages, functionResults, agent, ...(responseFormat ? [responseFormat] : [])])),
       p_input: { messages, functionResults, responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,

@@ -20,10 +20,12 @@ const TYPES: Record<RunEvent['type'], string> = {
 
 /** A run's event as a message of `/ws`, a frame; several runs share a connection, so each message names its run. */
 export function encodeSocket (seq: number, event: RunEvent, runId: string): Bytes {
-  // Nearly all events are such texts.
-  return event.type === 'chunk' && isPlain(event.content)
-    ? asciiTextFrame(`{"type":"${TYPES.chunk}","content":"${event.content}","runId":"${runId}","seq":${seq}}`)
-    : toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq }))
+  // Nearly all events are texts, and most of those as they are.
+  if (event.type !== 'chunk' && event.type !== 'reasoning') return toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq }))
+  const { content } = event
+  return isPlain(content)
+    ? asciiTextFrame(`{"type":"${TYPES[event.type]}","content":"${content}","runId":"${runId}","seq":${seq}}`)
+    : toTextFrame(`{"type":"${TYPES[event.type]}","content":${JSON.stringify(content)},"runId":"${runId}","seq":${seq}}`)
 }
 
 /** The same for the client that asked for the run by a name of its own. */
