@@ -376,7 +376,7 @@ t.test('what was given up ends its connection, and is told nothing more', async 
 t.test('what a handler throws is its own request\'s error, and ends the connection', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
-  for (const stage of ['head', 'body', 'end']) {
+  for (const stage of ['head', 'body', 'turn', 'end']) {
     const mistake = new Error(stage)
     const { settled, recorder } = ask(client, '{}', event => { if (event === stage) throw mistake })
     const peer = await peers.next()
@@ -412,7 +412,7 @@ t.test('what several reads bring in one turn of the event loop is told together,
 })
 
 t.test('a connection by a window', async t => {
-  const WINDOW = 60
+  const WINDOW = 500
   const pieces = async (t: Test) => {
     const peers = await listen(t)
     const client = connect(t, peers.url, { window: new ReadWindow(WINDOW, { isHigh: () => true }) })
@@ -455,17 +455,22 @@ t.test('a connection by a window', async t => {
     }
   })
 
-  await t.test('ends where it is given up or closed meanwhile', async t => {
+  await t.test('ends where its client is closed meanwhile, which keeps no timer', async t => {
     const timers = () => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
-    for (const end of ['giveUp', 'close'] as const) {
-      const { giveUp, client, peer, recorder } = await pieces(t)
-      const before = timers()
-      if (end === 'giveUp') giveUp()
-      else client.close()
-      await peer.closed
-      t.strictSame(recorder.told.filter(event => event === 'error'), end === 'giveUp' ? [] : ['error'])
-      if (end === 'close') t.ok(timers() < before, 'no timer is left of it')
-    }
+    const before = timers()
+    const { client, peer, settled } = await pieces(t)
+    t.equal(timers(), before + 1)
+    client.close()
+    t.equal(timers(), before)
+    await peer.closed
+    t.ok((await settled).error)
+  })
+
+  await t.test('ends where it is given up meanwhile', async t => {
+    const { giveUp, peer, recorder } = await pieces(t)
+    giveUp()
+    await peer.closed
+    t.notOk(recorder.told.includes('error'))
   })
 
   await t.test('is the next request\'s own: its first words do not follow closely', async t => {
@@ -483,6 +488,26 @@ t.test('a connection by a window', async t => {
       t.equal((await settled).error, undefined)
     }
   })
+})
+
+t.test('where what one turn brought cannot be told of one answer, it is told of the others', async t => {
+  const peers = await listen(t)
+  const client = connect(t, peers.url)
+  const mistake = new Error('no room')
+  const turns: string[] = []
+  const asked = ['first', 'second'].map(name => ask(client, '{}', event => {
+    if (event !== 'turn') return
+    turns.push(name)
+    if (name === 'first') throw mistake
+  }))
+  const [one, other] = [await peers.next(), await peers.next()]
+  // Both are there when the client looks next.
+  await Promise.all([one.request(), other.request()])
+  for (const { socket } of [one, other]) socket.write(`${CHUNKED}1\r\na\r\n`)
+  t.equal((await asked[0]!.settled).error, mistake)
+  other.socket.write('0\r\n\r\n')
+  t.equal((await asked[1]!.settled).error, undefined)
+  t.ok(turns.includes('second'))
 })
 
 t.test('silence', async t => {
@@ -532,7 +557,15 @@ t.test('silence', async t => {
     await turn()
     t.equal(recorder.error, undefined, 'what came in the same turn is heard')
     connection.tick(after + 2_002, 1_000)
+    connection.pause()
     connection.tick(after + 3_002, 1_000)
+    await turn()
+    t.equal(recorder.error, undefined, 'what is not read is not silent')
+    connection.resume()
+    connection.tick(after + 4_001, 1_000)
+    await turn()
+    t.equal(recorder.error, undefined)
+    connection.tick(after + 4_002, 1_000)
     await turn()
     t.match(recorder.error, SilenceTimeoutError)
   })

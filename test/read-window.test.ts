@@ -180,6 +180,19 @@ t.test('what one turn of the event loop brings of an answer is told together, an
   }), ['(Hm)', '!', 'done'])
 })
 
+t.test('an answer whose last text cannot be told is cancelled all the same', async t => {
+  const stop = new AbortController()
+  let failure: unknown
+  const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, stop.signal, 1000, () => {}, error => { failure = error })
+  let givenUp = 0
+  handler.begin({ giveUp: () => { givenUp++ } })
+  handler.onHead({ status: 200, headers: {} })
+  read(handler, delta('Hello'))
+  stop.abort(new Error('stop'))
+  t.equal(failure, stop.signal.reason)
+  t.equal(givenUp, 1)
+})
+
 t.test('a long text waits for nothing', async t => {
   const said: number[] = []
   const handler = new CompletionHandler('a/model', { text: text => { said.push(text.length) }, reasoning () {} }, new AbortController().signal, 1e6, () => {}, () => {})

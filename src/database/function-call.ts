@@ -1,4 +1,5 @@
 import type { Connection, Submittable } from 'pg'
+import { errors } from '../errors.js'
 
 /** What pg's own queries use of a connection, and its types do not know. */
 interface Wire {
@@ -31,18 +32,30 @@ export class FunctionCall<T> implements Submittable {
     readonly name?: string
   ) {}
 
-  /** What the function returned. @throws {SyntaxError} where that is no JSON. */
-  get result (): T { return JSON.parse(this.#json ?? 'null') }
+  /** What the function returned. @throws {ServiceError} `internal_error` where that is no JSON. */
+  get result (): T {
+    try {
+      return JSON.parse(this.#json ?? 'null')
+    } catch (cause) {
+      throw errors.internal().with({ cause: cause as Error })
+    }
+  }
 
   submit (connection: Connection): void {
     const wire = connection as unknown as Wire
     const { name, text, values } = this
     wire.stream.cork()
-    if (name === undefined || wire.parsedStatements[name] === undefined) wire.parse({ name, text })
-    wire.bind({ statement: name, values, valueMapper: toText })
-    wire.execute()
-    wire.sync()
-    wire.stream.uncork()
+    try {
+      if (name === undefined || wire.parsedStatements[name] === undefined) wire.parse({ name, text })
+      wire.bind({ statement: name, values, valueMapper: toText })
+      wire.execute()
+    } catch (error) {
+      // There may be no room for such values.
+      this.callback(error as Error)
+    } finally {
+      wire.sync()
+      wire.stream.uncork()
+    }
   }
 
   handleDataRow ({ fields }: { fields: Array<string | null> }): void {

@@ -89,13 +89,13 @@ async function run<T> (pool: pg.Pool, call: FunctionCall<T>): Promise<T> {
       client.query(call)
     })
     isBroken = false
-    return call.result
   } catch (error) {
     isBroken = breaksConnection((error as SqlError).code)
     throw error
   } finally {
     client.release(isBroken)
   }
+  return call.result
 }
 
 /**

@@ -24,7 +24,7 @@ export interface Completion {
   toolCalls: ToolCall[]
 }
 
-/** Characters that are told together at the most, or little more: an event is what a socket holds back at the least. */
+/** Characters that wait for no more: an event is what a socket holds back at the least. */
 const MAX_GATHERED = 16 * 1024
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
@@ -68,7 +68,11 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   /** The run is to stop. */
   handleEvent (): void {
     if (this.#settled) return
-    this.#flush()
+    try {
+      this.#flush()
+    } catch {
+      // It ends for the signal's reason, and others wait to hear of it.
+    }
     this.#fail(this.signal.reason)
   }
 

@@ -20,7 +20,7 @@ export interface GatewayOptions {
   modelIsChosen: boolean
   /** Characters that one answer may have; half of what a string can hold unless said otherwise. */
   maxAnswer?: number
-  /** For how many milliseconds texts that follow others closely may wait while the process is busy, to be told together; 0, or not given: they do not. */
+  /** For how many milliseconds what follows closely in an answer may wait while the process is busy, its end too, to be told together; 0, or not given: it does not. */
   flushMs?: number
 }
 

@@ -57,6 +57,8 @@ export class Connection implements Source {
   #idleUntil = Infinity
   /** Whether this turn's end is to come. */
   #isInTurn = false
+  /** Whether it is not read: what it has to say is not heard. */
+  #isPaused = false
   /** Reads are counted, and looked at by the clock: to ask it at each would cost more than the count. */
   #reads = 0
   #seenReads = 0
@@ -128,7 +130,7 @@ export class Connection implements Source {
     const exchange = this.#exchange
     if (!exchange) {
       if (now >= this.#idleUntil) this.destroy(new Error('not used'))
-    } else if (this.#isSent && this.#reads !== this.#seenReads) {
+    } else if (this.#isSent && (this.#isPaused || this.#reads !== this.#seenReads)) {
       this.#seenReads = this.#reads
       this.#seenAt = now
     } else if (this.#isSent && now - this.#seenAt >= silenceTimeout) {
@@ -167,10 +169,12 @@ export class Connection implements Source {
   }
 
   pause (): void {
+    this.#isPaused = true
     this.#socket!.pause()
   }
 
   resume (): void {
+    this.#isPaused = false
     if (!this.#isGone) this.#socket!.resume()
   }
 
