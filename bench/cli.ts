@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { runBench } from './bench.js'
+import { measureBeside } from './beside.js'
 import { renderChart } from './chart.js'
 import { compare, whyIncomparable } from './compare.js'
 import { openLab, type Lab, type OpenLab } from './lab.js'
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     svg: { type: 'string' },
     compare: { type: 'string' },
     replicas: { type: 'string' },
+    beside: { type: 'string' },
     profile: { type: 'boolean', default: false },
     url: { type: 'string', default: 'postgres://postgres@127.0.0.1:5432/postgres' },
     help: { type: 'boolean', default: false }
@@ -37,6 +39,7 @@ const HELP = `npm run bench -- [options]: what a token, a stream and a run cost,
   --svg <file>         draws them
   --compare <file>     holds ours against an earlier --json; exit code 1 where one is worse by more than its noise
   --replicas <1,2,4>   throughput and the cost of a token by so many processes, and nothing else
+  --beside <directory> another build of ours (a dist/) and this one at once, on one core, and nothing else
   --profile            the hottest functions of ours under four loads, and nothing else
   --url <postgres url> a server on which databases may be made (postgres://postgres@127.0.0.1:5432/postgres)
 `
@@ -64,6 +67,7 @@ async function main (): Promise<void> {
   try {
     if (!lab.cores) lab.say('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
     if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
+    if (values.beside) return say(await measureBeside(lab, values.beside))
     if (values.profile) return say(await profileOurs(lab))
     await report(await runBench(lab, options), earlier, lab)
     lab.say(`It took ${Math.ceil((Date.now() - startedAt) / 60_000)} minutes.`)

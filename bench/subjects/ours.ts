@@ -1,16 +1,19 @@
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { AGENT, SECRET, type Database } from '../database.js'
 import type { Lab } from '../lab.js'
 import { findFreePort } from '../process.js'
 import { head, post, startServer, type Server, type Subject } from './subject.js'
 
-const BUILT = fileURLToPath(new URL('../../dist/server.js', import.meta.url))
+const BUILT = fileURLToPath(new URL('../../dist', import.meta.url))
 const MANY = '1000000'
 
 export interface OursOptions {
   upstream: string
   databaseUrl: string
   variables?: Record<string, string>
+  /** Where `npm run build` put it; this project's own unless said otherwise. */
+  built?: string
   /** Options of node itself. */
   nodeOptions?: string[]
   /** False: it runs wherever there is room, and not on the server's core alone. */
@@ -18,9 +21,9 @@ export interface OursOptions {
 }
 
 /** The service as it is deployed, but for the limits that would keep the load out. */
-export async function startOurs (lab: Lab, { upstream, databaseUrl, variables, nodeOptions = [], bound }: OursOptions): Promise<Server> {
+export async function startOurs (lab: Lab, { upstream, databaseUrl, variables, built = BUILT, nodeOptions = [], bound }: OursOptions): Promise<Server> {
   const port = await findFreePort()
-  const server = await startServer(lab, 'ours', process.execPath, [...nodeOptions, BUILT], {
+  const server = await startServer(lab, 'ours', process.execPath, [...nodeOptions, join(built, 'server.js')], {
     port,
     bound,
     env: {
