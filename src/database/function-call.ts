@@ -13,8 +13,8 @@ interface Wire {
 }
 
 /**
- * One call of an SQL function that returns JSON, by PostgreSQL's extended query protocol: a query of pg's that knows what
- * comes of it, and so asks for no description of it and makes no table of it, which is half of what a short call costs.
+ * One call of an SQL function that returns jsonb, by PostgreSQL's extended query protocol: a query for pg that knows what
+ * comes of it, and so asks for no description of it and makes no table of it.
  */
 export class FunctionCall<T> implements Submittable {
   #json: string | null = null

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import pg from 'pg'
 import t from 'tap'
+import { FunctionCall } from '../../src/database/function-call.js'
 import { translateError } from '../../src/database/port.js'
 import { connectPostgres } from '../../src/database/postgres.js'
 import { createPostgres, DEMO_USER, findPostgres } from '../helper.js'
@@ -50,6 +51,7 @@ t.test('the database by a pool of connections', async t => {
     const before = await pid()
     await t.rejects(database.call('get_run', { p_user_id: DEMO_USER, p_run_id: DEMO_USER }), { code: 'run_not_found' })
     await t.rejects(database.call('test_sql', { p_sql: 'select 1 / 0' }), { code: 'internal_error' })
+    await t.rejects(database.call('end_forsaken_runs', { p_user_id: DEMO_USER }), { code: 'internal_error' }, 'what it returns is no jsonb')
     t.equal(await pid(), before)
   })
 
@@ -94,6 +96,26 @@ t.test('the database by a pool of connections', async t => {
       t.equal(end.code, 'database_unavailable')
     }
   })
+})
+
+t.test('a call that cannot be sent is told so, and its connection goes on', t => {
+  const said: string[] = []
+  const say = (what: string) => () => { said.push(what) }
+  const wire = {
+    stream: { cork: say('cork'), uncork: say('uncork') },
+    parsedStatements: {},
+    parse: say('parse'),
+    bind () { throw new RangeError('no room') },
+    execute: say('execute'),
+    sync: say('sync')
+  }
+  const call = new FunctionCall('select 1', ['x'], 1000, 'one')
+  const errors: unknown[] = []
+  call.callback = error => { errors.push(error) }
+  call.submit(wire as never)
+  t.strictSame(said, ['cork', 'parse', 'sync', 'uncork'])
+  t.match(errors, [{ message: 'no room' }])
+  t.end()
 })
 
 t.test('a server that is not there is told as such', async t => {
