@@ -549,7 +549,7 @@ t.test('silence', async t => {
       connection.tick(now + 1, 1_000)
       await turn()
     }
-    connection.tick(after + 1_999, 1_000)
+    connection.tick(before + 1_999, 1_000)
     await turn()
     t.equal(recorder.error, undefined)
     connection.tick(after + 2_001, 1_000)
