@@ -47,6 +47,7 @@ if (values.help) {
   --seed <n>                     repeats a choice of blows (the clock)`)
 } else {
   say(`seed ${values.seed}`)
+  if (values.logs) await mkdir(values.logs, { recursive: true })
   const report = await (values.replicas ? onServices() : values.database === 'postgres' ? onPostgres() : onEmbedded())
   for (const problem of report.problems.slice(0, 20)) say(problem)
   say(JSON.stringify({ ...report, problems: report.problems.length }, null, 2))
@@ -80,7 +81,6 @@ async function onServices (): Promise<ChaosReport> {
   const tasks: Array<() => unknown> = []
   const test = { teardown (task: () => unknown) { tasks.unshift(task) }, comment: say }
   try {
-    if (values.logs) await mkdir(values.logs, { recursive: true })
     const redis = await startRedis(test)
     const postgres = values.url ? undefined : await createCluster(test)
     if (!postgres) say('LEFT OUT: PostgreSQL is not hit, for it is not a server of our own')
