@@ -193,6 +193,16 @@ t.test('an answer whose last text cannot be told is cancelled all the same', asy
   t.equal(givenUp, 1)
 })
 
+t.test('an answer that breaks while nothing of it can be told ends in its failure, and in no other error', async t => {
+  let failure: any
+  const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, new AbortController().signal, 1000, () => {}, error => { failure = error })
+  handler.begin({ giveUp () {} })
+  handler.onHead({ status: 200, headers: {} })
+  read(handler, delta('Hello'))
+  handler.onError(new Error('broken'))
+  t.equal(failure.code, 'gateway_unavailable')
+})
+
 t.test('a long text waits for nothing', async t => {
   const said: number[] = []
   const handler = new CompletionHandler('a/model', { text: text => { said.push(text.length) }, reasoning () {} }, new AbortController().signal, 1e6, () => {}, () => {})

@@ -68,11 +68,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   /** The run is to stop. */
   handleEvent (): void {
     if (this.#settled) return
-    try {
-      this.#flush()
-    } catch {
-      // It ends for the signal's reason, and others wait to hear of it.
-    }
+    this.#flushBefore()
     this.#fail(this.signal.reason)
   }
 
@@ -120,7 +116,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   onError (error: Error): void {
     if (this.#settled) return
     // What arrived before the break is given out before the break is told.
-    this.#flush(true)
+    this.#flushBefore(true)
     // Only the usage may have been lost.
     if (this.#sawEnd) return this.#settle(() => this.resolve(this.#completion))
     const timedOut = /Timeout/.test(error.name)
@@ -201,9 +197,16 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     if (text) this.sink.text(toStorable(text))
   }
 
+  /** Tells what can still be told of an answer that ends for another reason: that is heard of whether this succeeds or not. */
+  #flushBefore (isLast = false): void {
+    try {
+      this.#flush(isLast)
+    } catch {}
+  }
+
   /** What a gateway sends that cannot be read is the gateway's failure. */
   #break (error: unknown): void {
-    this.#flush(true)
+    this.#flushBefore(true)
     this.#fail(error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error }))
   }
 

@@ -6,7 +6,7 @@ import { ResponseParser, type ResponseReader } from './response-parser.js'
 export interface ResponseHandler extends ResponseReader {
   /**
    * All that one turn of the event loop brought was handed over.
-   * @returns whether something was told of it, for which others may have waited: what follows closely may wait a little.
+   * @returns whether it told somebody of something: what follows that closely may wait a little.
    */
   onTurn (): boolean
   onEnd (): void
