@@ -251,19 +251,23 @@ t.test('workers for Python', async t => {
   })
 
   t.test('cancel', async t => {
-    /** Cancels an agent as soon as it has said something; the promise is of what the caller hears. */
-    const cancel = async (t: Test, name: string, prompt = '') => {
+    /** Cancels an agent as soon as it is heard of; the promise is of what the caller hears. */
+    const cancel = async (t: Test, name: string, prompt = '', at: 'onText' | 'onProgress' = 'onText') => {
       const { pool, run } = create(t, { workers: 1 })
       const abort = new AbortController()
       const texts: string[] = []
       let cancelledAt = 0
+      const hear = () => {
+        cancelledAt ||= Date.now()
+        abort.abort(new Error('cancelled'))
+      }
       await t.rejects(run(name, prompt, {
         signal: abort.signal,
         onText: text => {
           texts.push(text)
-          cancelledAt = Date.now()
-          abort.abort(new Error('cancelled'))
-        }
+          if (at === 'onText') hear()
+        },
+        ...(at === 'onProgress' ? { onProgress: hear } : {})
       }), { message: 'cancelled' })
       t.ok(Date.now() - cancelledAt < 1_000, 'is heard at once')
       const [guard] = pool.pids
@@ -272,19 +276,27 @@ t.test('workers for Python', async t => {
 
     t.test('lets those who look at the flag end tidily, and their worker live', async t => {
       const folder = await createFolder(t)
-      const { run, pool, guard } = await cancel(t, 'tidy', folder)
+      const { run, pool, guard } = await cancel(t, 'tidy', folder, 'onProgress')
       t.equal((await run('plain', 'next')).text, 'Hello next')
       t.ok(existsSync(join(folder, 'tidied')))
       t.same(pool.pids, [guard])
     })
 
-    t.test('breaks off what sleeps, loops or awaits, and its worker lives', async t => {
-      const folder = await createFolder(t)
-      for (const name of ['catches', 'awaits', 'loops', 'sleeps', 'endless_generator']) {
-        const { run, pool, guard } = await cancel(t, name, folder)
+    t.test('breaks off what sleeps or loops, and its worker lives', async t => {
+      for (const name of ['loops', 'sleeps', 'endless_generator']) {
+        const { run, pool, guard } = await cancel(t, name)
         t.equal((await run('plain', 'next')).text, 'Hello next')
         t.same(pool.pids, [guard], name)
-        if (name === 'catches' || name === 'awaits') t.ok(existsSync(join(folder, 'caught')))
+      }
+    })
+
+    t.test('is heard of by what catches it, and its worker lives', async t => {
+      for (const name of ['catches', 'awaits']) {
+        const folder = await createFolder(t)
+        const { run, pool, guard } = await cancel(t, name, folder, 'onProgress')
+        t.equal((await run('plain', 'next')).text, 'Hello next')
+        t.ok(existsSync(join(folder, 'caught')), name)
+        t.same(pool.pids, [guard], name)
       }
     })
 

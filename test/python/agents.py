@@ -233,6 +233,7 @@ def listens(input):
 
 def tidy(input, context):
     yield 'started '
+    context.progress(message='inside')
     context.cancelled.wait(1000)
     pathlib.Path(input['prompt'], 'tidied').touch()
 
@@ -240,6 +241,7 @@ def tidy(input, context):
 def catches(input, context):
     yield 'started '
     try:
+        context.progress(message='inside')
         time.sleep(1000)
     except Cancelled:
         pathlib.Path(input['prompt'], 'caught').touch()
@@ -249,6 +251,7 @@ def catches(input, context):
 async def awaits(input, context):
     yield 'started '
     try:
+        context.progress(message='inside')
         await asyncio.sleep(1000)
     except asyncio.CancelledError:
         pathlib.Path(input['prompt'], 'caught').touch()
