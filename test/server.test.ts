@@ -25,6 +25,28 @@ t.test('with nothing configured the service prints its URL and a curl line that 
   t.ok(raw.endsWith('data: [DONE]\n\n'))
 })
 
+t.test('the demo model repeats what was said, and of much the first two hundred characters, the last of them whole', async t => {
+  const { url } = await start(t)
+  const ask = async (content: unknown) => {
+    const response = await fetch(`${url}/api/agent/execute`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': DEMO_KEY },
+      body: JSON.stringify({ ...HELLO, messages: [{ role: 'user', content }] })
+    })
+    return /^You said: "(.*)"\. I am the built-in demo model/.exec(textOf(parseStream(await response.text())))?.[1]
+  }
+  const [long, split, whole, parts] = await Promise.all([
+    ask('x'.repeat(201)),
+    ask(`${'x'.repeat(199)}😀`),
+    ask(`${'x'.repeat(198)}😀 and more`),
+    ask([{ type: 'text', text: 'Look:' }, { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } }])
+  ])
+  t.equal(long, 'x'.repeat(200))
+  t.equal(split, 'x'.repeat(199))
+  t.equal(whole, `${'x'.repeat(198)}😀`)
+  t.equal(parts, 'Look:')
+})
+
 t.test('SIGTERM', async t => {
   t.test('ends an idle service with code 0 at once, and WebSockets with 1012', async t => {
     const service = await start(t)

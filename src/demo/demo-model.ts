@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const MODEL = 'jeesi/demo-model'
 const WORD_PAUSE = 30
+const MAX_REPEATED = 200
 
 /**
  * A stand-in for an AI gateway: an OpenAI-compatible server on loopback that answers, word by word, that it is one.
@@ -60,7 +61,9 @@ async function streamWords (response: ServerResponse, text: string, messages: un
 
 function compose (messages: Array<{ role: string, content: unknown }>): string {
   const question = textOf(messages.findLast(message => message.role === 'user')?.content)
-  return `You said: "${question.slice(0, 200)}". I am the built-in demo model of jeesi-railway-backend: I understand nothing, ` +
+  // Half of a surrogate pair at the end is no character.
+  const repeated = question.slice(0, MAX_REPEATED).replace(/[\ud800-\udbff]$/, '')
+  return `You said: "${repeated}". I am the built-in demo model of jeesi-railway-backend: I understand nothing, ` +
     'but every word came to you the way a real answer does, through a run with its own credits and event log. ' +
     'For a real model set AI_GATEWAY_URL to an OpenAI-compatible address (Ollama: http://localhost:11434/v1) ' +
     'or LOVABLE_API_KEY to your key, and start again.'
