@@ -31,7 +31,7 @@ t.test('readers that stop reading cost a cursor each, and not a copy of the run'
   const headers = Object.entries(await bearer()).map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const stalled = await Promise.all(Array.from({ length: READERS }, () => new Promise<Socket>(resolve => {
     const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
-    socket.write(`GET /api/runs/${run.runId}/events HTTP/1.1\r\nhost: test\r\n${headers}\r\n`)
+    socket.write(`GET /api/runs/${run.runId}/events HTTP/1.1\r\nhost: test\r\nconnection: close\r\n${headers}\r\n`)
     // The head of the answer has come: it is followed, and from now on nothing is read.
     socket.once('readable', () => resolve(socket))
   })))
