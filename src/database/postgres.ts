@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { readConnectionUrl } from './connection-url.js'
-import { FunctionCall } from './function-call.js'
+import { FunctionCalls } from './function-calls.js'
+import { GroupCommit, GroupFailed } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
 import { timeoutOf, toQuery, translateError, type Database, type SqlError } from './port.js'
 
@@ -19,6 +20,13 @@ const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 30_000 }
  */
 const APART = new Set(['heartbeat_worker', 'get_owned_runs', 'claim_runs', 'release_runs', 'schema_version'])
 
+/** What every run calls, and writes by: these are made together where they are many. */
+const GROUPED = new Set(['begin_run', 'finish_run'])
+/** What is longer goes by itself, in characters: the others of a group would wait for it. */
+const LONGEST_IN_GROUP = 64 * 1024
+/** How long one of a group may take: it waits for a lock, and is taken out of it. */
+const GROUP_PATIENCE = 200
+
 /** Prepared statement does not exist, and exists already: the session is another's than it was. */
 const OTHER_SESSION = new Set(['26000', '42P05'])
 
@@ -33,6 +41,8 @@ export interface PostgresOptions {
   /** What the URL did not tell: connections go by a transaction pooler. */
   onTransactionPooler?: () => void
 }
+
+interface Call { fn: string, text: string, values: unknown[] }
 
 /**
  * The database by a pool of connections, direct or by a pooler, and one beside it for what must not wait.
@@ -49,10 +59,12 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
   }
   const pools = { users: open(maxConnections), apart: open(1) }
   let hasSessions = !isTransactionPooler
+  const groups = new GroupCommit<Call>({ alone: ask, together: askTogether, fit: (first, other) => first.text === other.text })
   return {
     async call<T> (fn: string, args = {}) {
+      const call = { fn, ...toQuery(fn, args) }
       try {
-        return await ask<T>(fn, toQuery(fn, args))
+        return await (GROUPED.has(fn) && isShort(call) ? groups.ask<T>(call) : ask<T>(call))
       } catch (error) {
         throw translateError(describe(error as SqlError))
       }
@@ -63,9 +75,9 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
     }
   }
 
-  async function ask<T> (fn: string, { text, values }: ReturnType<typeof toQuery>): Promise<T> {
+  async function ask<T> ({ fn, text, values }: Call): Promise<T> {
     const pool = APART.has(fn) ? pools.apart : pools.users
-    const call = (name?: string) => run(pool, new FunctionCall<T>(text, values, timeoutOf(fn), name))
+    const call = async (name?: string) => (await run(pool, new FunctionCalls<T>(text, [values], { name, timeout: timeoutOf(fn) })))[0]!
     if (!hasSessions) return call()
     try {
       return await call(nameOf(text))
@@ -77,10 +89,32 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
       return call()
     }
   }
+
+  async function askTogether (calls: Call[]): Promise<unknown[]> {
+    const { fn, text } = calls[0]!
+    const group = new FunctionCalls(text, calls.map(({ values }) => values), {
+      name: hasSessions ? nameOf(text) : undefined,
+      timeout: timeoutOf(fn),
+      statementTimeout: GROUP_PATIENCE
+    })
+    try {
+      return await run(pools.users, group)
+    } catch (error) {
+      // Whether all was done or nothing is not known where the connection broke.
+      if (breaksConnection((error as SqlError).code)) throw error
+      throw new GroupFailed(group.answered < calls.length ? group.answered : undefined, error)
+    }
+  }
 }
 
-/** One call on one connection, which is kept where it is as good as before: a business error is an answer. */
-async function run<T> (pool: pg.Pool, call: FunctionCall<T>): Promise<T> {
+function isShort ({ values }: Call): boolean {
+  let length = 0
+  for (const value of values) if (typeof value === 'string') length += value.length
+  return length <= LONGEST_IN_GROUP
+}
+
+/** Calls by one connection, which is kept where it is as good as before: a business error is an answer. */
+async function run<T> (pool: pg.Pool, call: FunctionCalls<T>): Promise<T[]> {
   const client = await pool.connect()
   let isBroken = true
   try {
@@ -95,7 +129,7 @@ async function run<T> (pool: pg.Pool, call: FunctionCall<T>): Promise<T> {
   } finally {
     client.release(isBroken)
   }
-  return call.result
+  return call.results
 }
 
 /**

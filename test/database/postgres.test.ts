@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import pg from 'pg'
 import t from 'tap'
-import { FunctionCall } from '../../src/database/function-call.js'
+import { FunctionCalls } from '../../src/database/function-calls.js'
 import { translateError } from '../../src/database/port.js'
 import { connectPostgres } from '../../src/database/postgres.js'
 import { createPostgres, DEMO_USER, findPostgres } from '../helper.js'
@@ -98,23 +98,31 @@ t.test('the database by a pool of connections', async t => {
   })
 })
 
-t.test('a call that cannot be sent is told so, and its connection goes on', t => {
-  const said: string[] = []
-  const say = (what: string) => () => { said.push(what) }
-  const wire = {
-    stream: { cork: say('cork'), uncork: say('uncork') },
-    parsedStatements: {},
-    parse: say('parse'),
-    bind () { throw new RangeError('no room') },
-    execute: say('execute'),
-    sync: say('sync')
+t.test('a call that cannot be sent is told so, and its connection goes on; of a group nothing may be committed, and it does not', t => {
+  /** What is said on the wire where the values of a call cannot be sent. */
+  const submit = (calls: unknown[][]) => {
+    const said: string[] = []
+    const say = (what: string) => () => { said.push(what) }
+    const wire = {
+      stream: { cork: say('cork'), uncork: say('uncork'), destroy: say('destroy') },
+      parsedStatements: {},
+      parse: say('parse'),
+      bind ({ values }: { values: unknown[] }) {
+        if (values[0] === 'long') throw new RangeError('no room')
+        said.push('bind')
+      },
+      execute: say('execute'),
+      sync: say('sync')
+    }
+    const errors: unknown[] = []
+    const call = new FunctionCalls('select 1', calls, { name: 'one', timeout: 1000 })
+    call.callback = error => { errors.push(error) }
+    call.submit(wire as never)
+    t.match(errors, [{ message: 'no room' }])
+    return said
   }
-  const call = new FunctionCall('select 1', ['x'], 1000, 'one')
-  const errors: unknown[] = []
-  call.callback = error => { errors.push(error) }
-  call.submit(wire as never)
-  t.strictSame(said, ['cork', 'parse', 'sync', 'uncork'])
-  t.match(errors, [{ message: 'no room' }])
+  t.strictSame(submit([['long']]), ['cork', 'parse', 'sync', 'uncork'])
+  t.strictSame(submit([['short'], ['long']]), ['cork', 'parse', 'bind', 'execute', 'destroy', 'uncork'])
   t.end()
 })
 
