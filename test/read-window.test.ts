@@ -139,17 +139,33 @@ t.test('while the process is not busy everything is read at once, and what waite
 })
 
 t.test('a process is busy from half of its time on, and until it is so for less than a quarter', async t => {
-  const load = new LoopLoad()
-  t.equal(load.isHigh(performance.now()), false)
-  const at = async (share: number) => {
-    await work(share, LOOKED_AT)
-    return load.isHigh(performance.now())
+  let now = 0
+  let active = 0
+  const load = new LoopLoad((one, other) => {
+    const [spent, passed] = other ? [one!.active - other.active, one!.active + one!.idle - other.active - other.idle] : [active, now]
+    return { active: spent, idle: passed - spent, utilization: spent / passed }
+  }, now)
+  const at = (share: number, ms = LOOKED_AT) => {
+    now += ms
+    active += ms * share
+    return load.isHigh(now)
   }
-  t.equal(await at(0.1), false)
-  t.equal(await at(0.35), false)
-  t.equal(await at(0.8), true)
-  t.equal(await at(0.35), true)
-  t.equal(await at(0.1), false)
+  t.equal(load.isHigh(now), false)
+  t.equal(at(1, 400), false, 'one long turn of the event loop is no load')
+  t.equal(at(0, 200), true, 'but what was worked in it counts')
+  t.equal(at(0.1), false)
+  t.equal(at(0.35), false)
+  t.equal(at(0.8), true)
+  t.equal(at(0.35), true)
+  t.equal(at(0.1), false)
+})
+
+t.test('by the measure of Node.js, too', async t => {
+  const load = new LoopLoad()
+  await work(0, LOOKED_AT)
+  t.equal(load.isHigh(performance.now()), false)
+  await work(1, LOOKED_AT)
+  t.equal(load.isHigh(performance.now()), true)
 })
 
 t.test('what one turn of the event loop brings of an answer is told together, and before its end, its break or its cancellation', async t => {
@@ -236,6 +252,9 @@ t.test('where the process is busy a first text is told at once, and what follows
   }
   await until('Hello')
   await work(0, LOOKED_AT)
+  // Now is looked; the time until here may have been the service's start.
+  await wait(delta(' to'), ' to')
+  await work(0, LOOKED_AT)
   const calm = await wait(delta(' my'), 'my')
   t.ok(calm < 400, `${calm} ms, though it follows closely`)
   await work(1, 1100)
@@ -247,7 +266,7 @@ t.test('where the process is busy a first text is told at once, and what follows
   response!.end(delta('!') + ending())
   await until('[DONE]')
   const events = parseStream(raw)
-  t.equal(events.flatMap(event => event.type === 'chunk' ? event.content : []).join(''), 'Hello my dear world!')
+  t.equal(events.flatMap(event => event.type === 'chunk' ? event.content : []).join(''), 'Hello to my dear world!')
   t.strictSame(events.map(({ seq }) => seq), events.map((_event, index) => index + 1))
 })
 
