@@ -8,6 +8,8 @@ import { delta, ending, frame, openStream, startGateway } from './doubles/gatewa
 import { DEMO_AGENT, DEMO_KEY, parseStream, startService } from './helper.js'
 
 const WINDOW = 80
+/** Where a machine that is held up for a moment must not look like one that waits. */
+const LONG_WINDOW = 600
 const BUSY = { isHigh: () => true }
 /** Longer than what a load is looked at for. */
 const LOOKED_AT = 600
@@ -96,15 +98,15 @@ t.test('many wait by one timer, are read a few in a turn, in their order, and no
 })
 
 t.test('one that began to wait later is read later, though nothing more comes', async t => {
-  const window = new ReadWindow(WINDOW, BUSY)
+  const window = new ReadWindow(LONG_WINDOW, BUSY)
   const [first, second] = [new Fake(), new Fake()]
   for (let told = 0; told < 2; told++) window.told(first)
-  await delay(WINDOW / 2)
+  await delay(LONG_WINDOW / 2)
   for (let told = 0; told < 2; told++) window.told(second)
   await first.resumed()
   t.ok(second.isPaused)
   await second.resumed()
-  t.ok(second.at - first.at >= WINDOW / 4, `${second.at - first.at} ms after the first`)
+  t.ok(second.at - first.at >= LONG_WINDOW / 4, `${second.at - first.at} ms after the first`)
 })
 
 t.test('one that is closed keeps no timer, and reads nothing', async t => {
