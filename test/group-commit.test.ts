@@ -19,6 +19,13 @@ function open () {
   return { alone, together, commit: new GroupCommit(ways), sent: (list: Sent[]) => list.map(({ calls }) => calls.join(' ')) }
 }
 
+/** The same while as many are made as go each by itself: what is asked beside them has to go together. */
+function openFull () {
+  const opened = open()
+  for (const call of ['b1', 'b2', 'b3', 'b4']) opened.commit.ask(call)
+  return opened
+}
+
 t.test('few calls go at once and each alone', async t => {
   const { alone, together, commit, sent } = open()
   const asked = ['b1', 'b2', 'b3', 'b4'].map(call => commit.ask(call))
@@ -29,8 +36,7 @@ t.test('few calls go at once and each alone', async t => {
 })
 
 t.test('beside these, what one turn of the event loop brings goes together, and what comes meanwhile in the next group', async t => {
-  const { alone, together, commit, sent } = open()
-  for (const call of ['b1', 'b2', 'b3', 'b4']) commit.ask(call)
+  const { alone, together, commit, sent } = openFull()
   const asked = ['b5', 'b6', 'f1', 'b7'].map(call => commit.ask(call))
   await turn()
   t.strictSame(sent(together), ['b5 b6 b7'], 'of one kind')
@@ -47,8 +53,8 @@ t.test('beside these, what one turn of the event loop brings goes together, and 
 })
 
 t.test('a group has thirty-two calls at most', async t => {
-  const { together, commit } = open()
-  for (let index = 0; index < 4 + 40; index++) commit.ask(`b${index}`)
+  const { together, commit } = openFull()
+  for (let index = 0; index < 40; index++) commit.ask(`b${index}`)
   await turn()
   t.equal(together[0]!.calls.length, 32)
   together[0]!.answer(...Array(32).fill(0))
@@ -57,8 +63,7 @@ t.test('a group has thirty-two calls at most', async t => {
 })
 
 t.test('where one of a group fails it is made alone, and the others together once more', async t => {
-  const { alone, together, commit, sent } = open()
-  for (const call of ['b1', 'b2', 'b3', 'b4']) commit.ask(call)
+  const { alone, together, commit, sent } = openFull()
   const asked = ['b5', 'b6', 'b7'].map(call => commit.ask(call))
   await turn()
   together[0]!.fail(new GroupFailed(1, new Error('no credits')))
@@ -73,8 +78,7 @@ t.test('where one of a group fails it is made alone, and the others together onc
 })
 
 t.test('what was in two groups that failed is made alone; so are all where none of them was the cause', async t => {
-  const { alone, together, commit, sent } = open()
-  for (const call of ['b1', 'b2', 'b3', 'b4']) commit.ask(call)
+  const { alone, together, commit, sent } = openFull()
   const asked = ['b5', 'b6', 'b7'].map(call => commit.ask(call))
   await turn()
   together[0]!.fail(new GroupFailed(0, new Error('no')))
@@ -92,8 +96,7 @@ t.test('what was in two groups that failed is made alone; so are all where none 
 })
 
 t.test('a group of which it is not known whether it was made fails as it is, and the next one goes', async t => {
-  const { together, alone, commit, sent } = open()
-  for (const call of ['b1', 'b2', 'b3', 'b4']) commit.ask(call)
+  const { together, alone, commit, sent } = openFull()
   const asked = ['b5', 'b6'].map(call => commit.ask(call))
   await turn()
   const next = commit.ask('b7')
