@@ -30,7 +30,7 @@ export function explainRefusal ({ message = '', code = '' }: Error & { code?: st
   if (/^WRONGPASS|invalid (username-)?password/.test(reason)) return 'the server does not accept this user and password'
   if (/^NOPERM/.test(reason)) return `the server does not allow this user what is needed (${reason})`
   if (/DB index/.test(reason)) return 'the server has no database of this number'
-  if (/^Protocol error/.test(reason)) return 'the server is no Redis'
+  if (/^Unknown RESP type/.test(reason)) return 'the server is no Redis'
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || /wrong version number|packet length too long/.test(reason)) {
     return 'the server does not speak TLS: begin the URL with redis://'
   }

@@ -85,6 +85,8 @@ export class RedisLink extends EventEmitter<LinkEvents> {
       family: 0,
       connectTimeout: CONNECT_TIMEOUT_MS,
       retryStrategy: times => Math.min(50 * 2 ** times, MAX_RECONNECT_MS),
+      // RESP3 says nothing here that RESP2 does not, and proxies before Redis may not know it.
+      protocol: 2,
       // After a failover the old master is a replica.
       reconnectOnError: error => error.message.startsWith('READONLY'),
       ...(ca && url.startsWith('rediss:') ? { tls: { ca } } : {}),
@@ -161,8 +163,8 @@ function giveUp (connection: Redis): void {
 }
 
 function describe ({ message, ...error }: Error & { code?: string, errors?: Error[] }): string {
-  // Thus ioredis says that what it asked was not answered before the connection ended.
-  if (/max retries per request|Connection is closed/.test(message)) return 'it hangs up'
+  // Thus ioredis says that what it asked was not answered before the connection ended, and the kernel that it has ended.
+  if (/max retries per request|Connection is closed|EPIPE$/.test(message)) return 'it hangs up'
   if (/^Socket timeout|^Command timed out/.test(message)) return 'it does not answer'
   return message || error.errors?.[0]?.message || error.code || 'the connection failed'
 }

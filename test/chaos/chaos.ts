@@ -163,7 +163,7 @@ async function findJobs (redis: Redis): Promise<string[]> {
   for (const until = Date.now() + EMPTY_MS; ;) {
     const [active, ...others] = await Promise.all([
       redis.lrange('jeesi:runs:active', 0, -1),
-      ...['prioritized', 'delayed', 'failed'].map(set => redis.zrange(`jeesi:runs:${set}`, 0, -1)),
+      ...['prioritized', 'delayed', 'failed'].map(set => redis.zrange(`jeesi:runs:${set}`, '0', '-1')),
       redis.lrange('jeesi:runs:wait', 0, -1)
     ])
     const jobs = [...active.map(id => `${id} (active)`), ...others.flat()]

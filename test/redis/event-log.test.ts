@@ -387,7 +387,7 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     here.log.append(runId, chunk('lost '))
     await until(() => client.xlen(key), length => length === 2)
     const ready = once(here.link.commands, 'ready')
-    await client.multi().restore(key, 0, snapshot, 'REPLACE').client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes').exec()
+    await client.multi().restore(key, 0, snapshot, 'REPLACE').call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes').exec()
     await ready
     here.log.append(runId, chunk('after'))
     here.log.append(runId, END)

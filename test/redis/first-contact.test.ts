@@ -79,7 +79,7 @@ t.test('a refusal is explained where an operator can mend it', async t => {
   for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'CERT_HAS_EXPIRED']) t.match(explainRefusal(error('bad', code)), /REDIS_CA/, code)
   t.match(explainRefusal(error('Hostname/IP does not match', 'ERR_TLS_CERT_ALTNAME_INVALID')), /is of another host/)
   t.match(explainRefusal(error('write EPROTO wrong version number', 'EPROTO')), /does not speak TLS/)
-  t.match(explainRefusal(error('Protocol error, got "H" as reply type byte')), /is no Redis/)
+  t.match(explainRefusal(error('Unknown RESP type 72 "H". Please report this.')), /is no Redis/)
 })
 
 t.test('a URL that makes no sense is a problem of the configuration', async t => {
@@ -249,4 +249,22 @@ t.test('what waits for a Redis that is away is given up when the link is closed'
   link.close()
   await t.rejects(asked, { message: 'Connection is closed.' })
   t.equal(connection.status, 'end')
+})
+
+t.test('a connection is not cut for what the one before it did not answer', async t => {
+  if (!await findRedis(t)) return
+  const redis = await startRedis(t)
+  const { link } = await meet(t, redis.url)
+  const socketTimeout = 500
+  const connection = link.connect({ socketTimeout })
+  await once(connection, 'ready')
+  const id = await connection.client('ID')
+  const until = performance.now() + socketTimeout
+  const asked = connection.blpop('nothing', 0.1)
+  await redis.client.client('KILL', 'ID', id)
+  await asked
+  let cuts = 0
+  connection.on('close', () => { cuts++ })
+  while (performance.now() < until + 100) await connection.ping()
+  t.equal(cuts, 0)
 })
