@@ -95,6 +95,8 @@ export class RedisLink extends EventEmitter<LinkEvents> {
     // Without a listener ioredis writes to the console.
     connection.on('error', error => { this.#why = describe(error) })
     this.#connections.push(connection)
+    // A worker of BullMQ opens another like it. One that has never been ready it does not close, and never ends itself.
+    connection.duplicate = override => this.#open({ ...options, ...override })
     return connection
   }
 

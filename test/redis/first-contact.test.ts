@@ -241,14 +241,17 @@ t.test('what waits for a Redis that is away is given up when the link is closed'
   const redis = await startRedis(t)
   const { link } = await meet(t, redis.url)
   const connection = link.connect()
-  await once(connection, 'ready')
-  const asked = connection.blpop('nothing', 0)
+  // As BullMQ opens one that it blocks.
+  const another = connection.duplicate()
+  await Promise.all([once(connection, 'ready'), once(another, 'ready')])
+  const asked = [connection, another].map(one => one.blpop('nothing', 0))
   // Not by once(): the kernel may end the connection by a reset, and ioredis says so by an error first.
-  const reconnects = new Promise(resolve => connection.once('reconnecting', resolve))
-  await Promise.all([reconnects, redis.stop('SIGKILL')])
+  const reconnects = [connection, another].map(one => new Promise(resolve => one.once('reconnecting', resolve)))
+  await Promise.all([...reconnects, redis.stop('SIGKILL')])
   link.close()
-  await t.rejects(asked, { message: 'Connection is closed.' })
+  for (const one of asked) await t.rejects(one, { message: 'Connection is closed.' })
   t.equal(connection.status, 'end')
+  t.equal(another.status, 'end')
 })
 
 t.test('a connection is not cut for what the one before it did not answer', async t => {

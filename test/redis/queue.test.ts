@@ -44,8 +44,10 @@ class Fleet {
     this.books = new Books(limits.maxPerUser)
   }
 
-  async join (name: string): Promise<Process> {
+  /** @param met what happens when the process has met Redis, and before it has a queue. */
+  async join (name: string, met = () => {}): Promise<Process> {
     const replica = await joinReplica(this.t, this.server)
+    met()
     const { link, tail, log } = replica
     const executor = this.runs.createExecutor(log, name)
     const { launch } = executor
@@ -339,6 +341,21 @@ t.test('a queue beside a Redis that is away closes in time, and is quiet', async
   for (let time = 0; time < 50; time++) await server.client.ping()
   await until(() => connections(server), count => count === 1)
   t.strictSame(written, [])
+})
+
+t.test('a queue whose Redis fell silent before its workers were ready keeps nothing going once it is closed', async t => {
+  if (!await findRedis(t)) return
+  const server = await startRedis(t)
+  const fleet = new Fleet(t, server, LIMITS)
+  const timers = async () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  // What ended before still gives its sockets some time.
+  await until(timers, count => count === 0)
+  const here = await fleet.join('here', () => { server.process.kill('SIGSTOP') })
+  for (let turn = 0; turn < 10; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.ok(here.link.isUp, 'its silence is not known yet')
+  await here.queue.close()
+  here.close()
+  await until(timers, count => count === 0)
 })
 
 async function blocked ({ client }: RedisServer): Promise<number> {
