@@ -188,7 +188,17 @@ export class SharedQueue implements RunQueue {
     const later = this.#isStopped ? 0 : await this.#make(job).catch(() => LATER_MS)
     if (later === undefined) return
     await job.moveToDelayed(Date.now() + later, token)
+    if (later === PARKED_MS) await this.#recall(job)
     throw new DelayedError()
+  }
+
+  /** Whose turn came before it was delayed could not be promoted then. */
+  async #recall (job: Job<RunJob>): Promise<void> {
+    try {
+      if (await this.#redis.zscore(parkedKey(job.data.userId), job.id!) === null) await job.promote()
+    } catch {
+      // It is tried again by itself, or another has just promoted it.
+    }
   }
 
   /** Makes a run; returns in how many milliseconds it is to be tried again, where it is. */

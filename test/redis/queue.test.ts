@@ -15,18 +15,23 @@ class Books {
   readonly runs = new Map<string, Book>()
   /** Set: the database is away. */
   isAway = false
+  /** Comes between the answer that a user has as many as may be, and who asked. */
+  whenBusy = async (): Promise<void> => {}
   claims = 0
 
   constructor (private readonly maxPerUser: number) {}
 
-  claim (runId: string, owner: Process): Claim {
+  async claim (runId: string, owner: Process): Promise<Claim> {
     this.claims++
     if (this.isAway) throw new Error('the database is away')
     const book = this.runs.get(runId)!
     if (book.ended) return { refused: 'ended' }
     if (book.owner) return { refused: 'owned' }
     const owned = [...this.runs.values()].filter(one => one.owner && one.userId === book.userId)
-    if (owned.length >= this.maxPerUser) return { refused: 'busy' }
+    if (owned.length >= this.maxPerUser) {
+      await this.whenBusy()
+      return { refused: 'busy' }
+    }
     book.owner = owner
     return { claimed: toClaimed(runId, book.userId, ++book.attempt) }
   }
@@ -67,7 +72,7 @@ class Fleet {
       events: log,
       maxConcurrent: this.limits.maxConcurrent,
       maxWaiting: this.limits.maxWaiting,
-      claim: async runId => this.books.claim(runId, process),
+      claim: runId => this.books.claim(runId, process),
       onCancel: runId => { executor.cancel(runId) },
       log: { warn () {} }
     })
@@ -154,6 +159,24 @@ t.test('the queue of many processes', async t => {
     }
     for (const name of runs.running) runs.end(name)
     await until(() => client.exists('jeesi:parked:a'), exists => exists === 0)
+  })
+
+  t.test('does not leave one waiting whose turn came while it was being parked', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 2, maxPerUser: 1 })
+    const { runs, books } = fleet
+    await fleet.enter('a1')
+    await runs.untilLaunched(1)
+    books.whenBusy = async () => {
+      if (await client.zcard('jeesi:parked:a') === 0) return
+      runs.end('a1')
+      // Then its end has been told to who is parked.
+      await until(() => client.exists(`jeesi:runs:${runs.idOf('a1')}`), exists => exists === 0)
+    }
+    const since = Date.now()
+    await fleet.enter('a2')
+    await runs.untilLaunched(2)
+    t.ok(Date.now() - since < 3_000, 'not when it would be tried again by itself')
+    runs.end('a2')
   })
 
   t.test('passes by who was parked and has gone', async t => {
