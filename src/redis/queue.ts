@@ -221,7 +221,9 @@ export class SharedQueue implements RunQueue {
     const claim = await this.#claim(runId, isDoubtful)
     if (claim.refused !== 'busy') return claim
     const key = parkedKey(userId)
-    await this.#redis.pipeline().zadd(key, at, runId).pexpire(key, 2 * PARKED_MS).exec()
+    const [added] = (await this.#redis.pipeline().zadd(key, at, runId).pexpire(key, 2 * PARKED_MS).exec())!
+    // One that a full Redis does not take would look like one whose turn has come.
+    if (added![0]) throw added![0]
     return this.#claim(runId, isDoubtful)
   }
 

@@ -128,6 +128,12 @@ t.test('the first contact with a Redis', async t => {
     t.match(await meet(t, url.replace('//', '//:secret@')), { refusal: undefined, lines: [/^Redis is there$/] })
   })
 
+  t.test('by its older protocol, whatever opens the connection', async t => {
+    const { url } = await startRedis(t)
+    const { link } = await meet(t, url)
+    for (const connection of [link.commands, link.connect(), link.connect().duplicate()]) t.match(await connection.client('INFO'), / resp=2/)
+  })
+
   t.test('by TLS', async t => {
     const dir = await mkdtemp(join(tmpdir(), 'jeesi-redis-tls-'))
     t.teardown(() => rm(dir, { recursive: true, force: true }))

@@ -179,6 +179,24 @@ t.test('the queue of many processes', async t => {
     runs.end('a2')
   })
 
+  t.test('asks again and again, and not without pause, for one whom a full Redis does not let park', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 2, maxPerUser: 1 })
+    const { runs, books } = fleet
+    t.teardown(() => client.config('SET', 'maxmemory', '0'))
+    await fleet.enter('a1')
+    await runs.untilLaunched(1)
+    books.whenBusy = async () => { await client.config('SET', 'maxmemory', '1') }
+    await fleet.enter('a2')
+    const [since, { claims }] = [Date.now(), books]
+    await until(async () => books.claims, now => now >= claims + 4)
+    t.ok(Date.now() - since > 1_000, `four times in ${Date.now() - since} ms`)
+    books.whenBusy = async () => {}
+    await client.config('SET', 'maxmemory', '0')
+    runs.end('a1')
+    await runs.untilLaunched(2)
+    runs.end('a2')
+  })
+
   t.test('passes by who was parked and has gone', async t => {
     const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 3, maxPerUser: 1 })
     const { runs, books } = fleet
