@@ -4,6 +4,7 @@ COPY package.json package-lock.json ./
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json bundle.ts ./
 COPY src ./src
+COPY supabase/functions/_shared ./supabase/functions/_shared
 RUN npm run build && npm prune --omit=dev
 
 FROM node:24-bookworm-slim

@@ -5,7 +5,7 @@ import { build } from 'esbuild'
 
 const ROOT = fileURLToPath(new URL('./', import.meta.url))
 /** What a user or an operator starts. */
-const PROGRAMS = ['server', 'worker', 'cli/audit', 'cli/demo', 'cli/migrate', 'cli/token']
+const PROGRAMS = ['process/server', 'process/worker', 'cli/audit', 'cli/demo', 'cli/migrate', 'cli/token']
 /** What looks for files beside its code, and what is optional and not installed. */
 const APART = ['@electric-sql/pglite', 'bullmq', 'ioredis', 'pg-native']
 /** For packages that are CommonJS, and what of Node they ask for. */

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import pg from 'pg'
-import { signAccessToken } from '../src/access-token.js'
+import { signAccessToken } from '../src/auth/access-token.js'
 import { migratePostgres } from '../src/database/postgres.js'
 
 export const SECRET = 'a-secret-that-is-only-for-the-bench'

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { ROOT } from '../root.js'
+import { ROOT } from '../config/root.js'
 import { runCommand } from './command.js'
 
 const KEY = 'jeesi_demo_key_for_local_use_only'

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { readJwtSecret, signAccessToken } from '../access-token.js'
-import { loadConfig } from '../config.js'
+import { readJwtSecret, signAccessToken } from '../auth/access-token.js'
+import { loadConfig } from '../config/config.js'
 import { runCommand } from './command.js'
 
 const DEMO_USER = '11111111-1111-4111-8111-111111111111'

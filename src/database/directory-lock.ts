@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createWhole } from '../files.js'
+import { createWhole } from '../lib/files.js'
 
 /** How long another process needs at the most to remove a file. */
 const BURIAL_PAUSE = 10

@@ -1,5 +1,5 @@
 import type { Connection, Submittable } from 'pg'
-import { errors } from '../errors.js'
+import { errors } from '#shared/errors.ts'
 
 /** What pg's own queries use of a connection, and its types do not know. */
 interface Wire {

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { ROOT } from '../root.js'
+import { ROOT } from '../config/root.js'
 
 const FOLDER = new URL('supabase/', ROOT)
 

@@ -1,5 +1,5 @@
-import { toStorable } from '../text.js'
-import { errors, ServiceError } from '../errors.js'
+import { toStorable } from '#shared/text.ts'
+import { errors, ServiceError } from '#shared/errors.ts'
 
 /** What PostgreSQL can be given as a named argument; arrays and objects arrive as jsonb. */
 export type Arguments = Record<string, unknown>

@@ -1,4 +1,4 @@
-import { ServiceError } from '../errors.js'
+import { ServiceError } from '#shared/errors.ts'
 import { isRefusal, type Database } from './port.js'
 
 /** The version of supabase/migrations that this code is written for. */

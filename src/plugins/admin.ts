@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors } from '../errors.js'
-import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry, RunStatus } from '../schemas.js'
+import { errors } from '#shared/errors.ts'
+import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry, RunStatus } from '#shared/schemas.ts'
 
 export interface AdminRunFilter {
   limit: number

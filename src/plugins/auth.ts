@@ -2,8 +2,8 @@ import { createHash, KeyObject, randomBytes, timingSafeEqual } from 'node:crypto
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { readJwtSecret } from '../access-token.js'
-import { errors, ServiceError } from '../errors.js'
+import { readJwtSecret } from '../auth/access-token.js'
+import { errors, ServiceError } from '#shared/errors.ts'
 
 /** On whose behalf a request is made. */
 export interface Caller {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Credits } from '../schemas.js'
+import type { Credits } from '#shared/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import { openDatabase } from '../database/open.js'
-import { Watch } from '../database/watch.js'
+import { Watch } from '../database/monitored-database.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -3,8 +3,8 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors, ServiceError } from '../errors.js'
-import { invalid } from '../validation.js'
+import { errors, ServiceError } from '#shared/errors.ts'
+import { invalid } from '../contract/validation.js'
 
 /** The one place where an error becomes an answer. */
 async function errorHandler (app: FastifyInstance): Promise<void> {

@@ -2,9 +2,9 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { follow, frameOf, isFinal, type Entry, type EventLog, type Follower, type Reader } from '../executor/event-log.js'
-import { MemoryEventLog } from '../executor/event-log-memory.js'
-import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_HEADERS, SSE_PING } from '../streams/sse.js'
+import { follow, frameOf, isFinal, type Entry, type EventLog, type Follower, type Reader } from '../executor/events/event-log.js'
+import { MemoryEventLog } from '../executor/events/memory-event-log.js'
+import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_HEADERS, SSE_PING } from '../http/sse/encode.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

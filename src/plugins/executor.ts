@@ -3,11 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import { errors, ServiceError } from '../errors.js'
-import { Executor } from '../executor/executor.js'
-import { Gateway } from '../executor/gateway.js'
-import type { RunStore } from '../executor/run-store.js'
-import type { Run } from '../schemas.js'
+import { errors, ServiceError } from '#shared/errors.ts'
+import { Executor } from '../executor/run/executor.js'
+import { Gateway } from '../executor/gateway/gateway.js'
+import type { RunStore } from '../executor/run/run-store.js'
+import type { Run } from '#shared/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

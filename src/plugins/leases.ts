@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { LEASE_SECONDS } from '../executor/lease.js'
-import type { Claimed } from '../executor/queue.js'
-import { repeat } from './repeat.js'
+import { LEASE_SECONDS } from '../executor/run/lease.js'
+import type { Claimed } from '../executor/run/queue.js'
+import { repeat } from '../lib/poll.js'
 
 /** How often the process says that it lives, and looks for runs to take over. */
 const LOOK_MS = 1_000

@@ -2,7 +2,7 @@ import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import fastifyRateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors, type ServiceError } from '../errors.js'
+import { errors, type ServiceError } from '#shared/errors.ts'
 import { PREFIX } from '../redis/keys.js'
 
 declare module 'fastify' {

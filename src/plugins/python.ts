@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import type { FoundPython } from '../executor/python-detect.js'
-import { PythonPool } from '../executor/python-pool.js'
+import type { FoundPython } from '../executor/python/detect.js'
+import { PythonPool } from '../executor/python/pool.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import { LEASE_SECONDS } from '../executor/lease.js'
-import { LocalQueue, type RunQueue } from '../executor/queue.js'
-import { Slots } from '../executor/slots.js'
+import { LEASE_SECONDS } from '../executor/run/lease.js'
+import { LocalQueue, type RunQueue } from '../executor/run/queue.js'
+import { Slots } from '../lib/slots.js'
 import type { SharedEventLog } from '../redis/event-log.js'
 import type { Claim, SharedQueue } from '../redis/queue.js'
 

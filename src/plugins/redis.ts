@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import type { RedisLink } from '../redis/link.js'
-import type { Tail } from '../redis/tail.js'
+import type { Tail } from '../redis/stream-reader.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,7 +21,7 @@ async function redis (app: FastifyInstance): Promise<void> {
   app.decorate('redis', undefined)
   if (!config.redis) return
   const { RedisLink } = await import('../redis/link.js')
-  const { Tail } = await import('../redis/tail.js')
+  const { Tail } = await import('../redis/stream-reader.js')
   const link = new RedisLink(config.redis, log as Logger)
   const tail = new Tail(link.connect(), link.commands, owner)
   app.redis = { link, tail }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { repeat } from './repeat.js'
+import { repeat } from '../lib/poll.js'
 
 const ERASE_MS = 60 * 60_000
 const ERASE_LIMIT = 500

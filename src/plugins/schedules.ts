@@ -6,7 +6,7 @@ import { Deliveries } from '../schedules/deliveries.js'
 import { Scheduler } from '../schedules/scheduler.js'
 import { LocalTimer, type OnDue, type Timed, type Timer } from '../schedules/timer.js'
 import type { Timing } from '../schedules/timing.js'
-import { repeat } from './repeat.js'
+import { repeat } from '../lib/poll.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { World } from '../executor/attempt.js'
-import { Outbound } from '../executor/tools/outbound.js'
+import type { World } from '../executor/run/attempt.js'
+import { Outbound } from '../executor/tools/outbound/outbound.js'
 import { openToolbox } from '../executor/tools/toolbox.js'
-import { Webhooks } from '../executor/tools/webhooks.js'
+import { Webhooks } from '../executor/tools/webhooks/webhooks.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,7 +1,7 @@
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors } from '../errors.js'
+import { errors } from '#shared/errors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

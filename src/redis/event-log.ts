@@ -1,9 +1,9 @@
 import type { ChainableCommander, Redis } from 'ioredis'
-import { attemptOf, firstSeq, type Entry, type Subscriber } from '../executor/event-log.js'
-import { MemoryEventLog, type MemoryEventLogOptions } from '../executor/event-log-memory.js'
-import type { RunEvent } from '../schemas.js'
+import { attemptOf, firstSeq, type Entry, type Subscriber } from '../executor/events/event-log.js'
+import { MemoryEventLog, type MemoryEventLogOptions } from '../executor/events/memory-event-log.js'
+import type { RunEvent } from '#shared/schemas.ts'
 import { streamKey } from './keys.js'
-import type { StreamEntry, Tail } from './tail.js'
+import type { StreamEntry, Tail } from './stream-reader.js'
 
 /** How long events wait for others to go with them: a part of what a reader elsewhere waits. */
 const FLUSH_MS = 3

@@ -1,13 +1,13 @@
 import { DelayedError, Queue, Worker, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import { ServiceError } from '../errors.js'
-import type { Claimed, LocalQueue, Place, RunQueue } from '../executor/queue.js'
+import { ServiceError } from '#shared/errors.ts'
+import type { Claimed, LocalQueue, Place, RunQueue } from '../executor/run/queue.js'
 import type { SharedEventLog } from './event-log.js'
 import { PREFIX, streamKey } from './keys.js'
 import type { RedisLink } from './link.js'
 import { defineScripts } from './scripts.js'
-import type { Tail } from './tail.js'
+import type { Tail } from './stream-reader.js'
 
 const NAME = 'runs'
 /**

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { AdminRun, AdminStats, Credits, errorAnswers, IdempotencyHeaders, LedgerEntry, Nullable, RunStatus, Uuid } from '../schemas.js'
+import { AdminRun, AdminStats, Credits, errorAnswers, IdempotencyHeaders, LedgerEntry, Nullable, RunStatus, Uuid } from '#shared/schemas.ts'
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),

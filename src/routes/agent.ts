@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { errors, restoreError } from '../errors.js'
+import { errors, restoreError } from '#shared/errors.ts'
 import {
   errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type FinalEvent, Run, ValidatedHeaders
-} from '../schemas.js'
+} from '#shared/schemas.ts'
 
 const response = {
   200: {

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Credits, errorAnswers } from '../schemas.js'
+import { Credits, errorAnswers } from '#shared/schemas.ts'
 
 /** What a user has. */
 const credits: FastifyPluginAsyncTypebox = async app => {

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
-import { ServiceError } from '../errors.js'
-import { errorAnswers, ErrorBody, Health, Readiness, type Audit } from '../schemas.js'
-import { version } from '../version.js'
+import { ServiceError } from '#shared/errors.ts'
+import { errorAnswers, ErrorBody, Health, Readiness, type Audit } from '#shared/schemas.ts'
+import { version } from '../config/version.js'
 
 /** `deep`: whether balances, ledger and runs add up, too; for admins. */
 const ReadyQuery = Type.Object({ deep: Type.Integer({ minimum: 0, maximum: 1, default: 0 }) })

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { errorAnswers, Run, RunStatus, Uuid } from '../schemas.js'
+import { errorAnswers, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 
 const RunParams = Type.Object({ id: Uuid })
 

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
-import { errors } from '../errors.js'
+import { errors } from '#shared/errors.ts'
 import { SOCKET_PATH } from '../plugins/websocket.js'
-import { SocketSession } from '../socket/session.js'
+import { SocketSession } from '../http/websocket/session.js'
 
 const SocketQuery = Type.Object({ token: Type.Optional(Type.String()) })
 

@@ -1,11 +1,11 @@
-import { makeApiRequest } from '../executor/tools/api-call.js'
+import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { configOf, templateIn, textIn } from '../executor/tools/function-config.js'
-import { readHeaders } from '../executor/tools/headers.js'
-import type { OutboundRequest } from '../executor/tools/outbound.js'
-import { firstHop } from '../executor/tools/redirect.js'
+import { readHeaders } from '../executor/tools/outbound/headers.js'
+import type { OutboundRequest } from '../executor/tools/outbound/outbound.js'
+import { firstHop } from '../executor/tools/outbound/redirect.js'
 import { fillJson, type Values } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
-import { makeWebhook, requestOf } from '../executor/tools/webhook-call.js'
+import { makeWebhook, requestOf } from '../executor/tools/webhooks/webhook-call.js'
 import { ScheduleFault } from './timing.js'
 
 /** Where the results of a schedule go, as its user says. */

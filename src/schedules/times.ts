@@ -1,5 +1,5 @@
 import { CronDate, CronExpressionParser, type CronExpression } from 'cron-parser'
-import { runBounded } from '../executor/tools/bounded.js'
+import { runBounded } from '../lib/bounded.js'
 import { MAX_CRON, ScheduleFault, shown, zoneOf, type Timing } from './timing.js'
 
 /** Of what an expression may take to compute: one that never comes to a time is searched for it over decades. */

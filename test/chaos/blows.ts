@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Cluster } from '../doubles/postgres-cluster.js'
-import type { RedisServer } from '../doubles/redis-server.js'
+import type { Cluster } from '../support/doubles/postgres-cluster.js'
+import type { RedisServer } from '../support/doubles/redis-server.js'
 import type { Replica, Service } from './replica.js'
 
 /** What a blow hits. */

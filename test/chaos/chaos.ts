@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
-import { signAccessToken } from '../../src/access-token.js'
+import { signAccessToken } from '../../src/auth/access-token.js'
 import { BLOWS, type BlowName, type Target, type Targets } from './blows.js'
 import { judge, type ChaosReport, type Dealt } from './judge.js'
 import type { Ledger } from './ledger.js'

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseStream, textOf } from '../helper.js'
+import { parseStream, textOf } from '../support/helper.js'
 import { expected, stampsOf, withoutStamps, type Stamp } from './model.js'
 
 const AGENT = '22222222-2222-4222-8222-222222222222'

@@ -4,7 +4,7 @@ import { createWriteStream, type WriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { commandOf } from '../process.js'
+import { commandOf } from '../support/process.js'
 import { Proxy } from './proxy.js'
 
 /** What a process reaches by a proxy of its own, by the variable that names it. */

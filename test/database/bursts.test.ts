@@ -3,9 +3,9 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { Database } from '../../src/database/port.js'
 import { connectPostgres } from '../../src/database/postgres.js'
-import type { Run } from '../../src/schemas.js'
-import { startPgbouncer } from '../doubles/pgbouncer.js'
-import { createPostgres, DEMO_AGENT, findPostgres } from '../helper.js'
+import type { Run } from '#shared/schemas.ts'
+import { startPgbouncer } from '../support/doubles/pgbouncer.js'
+import { createPostgres, DEMO_AGENT, findPostgres } from '../support/helper.js'
 
 const USAGE = { promptTokens: 3, completionTokens: 2, totalTokens: 5, estimated: false }
 const AT_ONCE = 60

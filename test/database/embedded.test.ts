@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t from 'tap'
 import { openEmbedded } from '../../src/database/embedded.js'
-import { createDataDir } from '../helper.js'
+import { createDataDir } from '../support/helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
 t.test('the database in this process', async t => {

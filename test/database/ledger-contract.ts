@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import type { Database } from '../../src/database/port.js'
-import type { Audit, Run } from '../../src/schemas.js'
-import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../helper.js'
+import type { Audit, Run } from '#shared/schemas.ts'
+import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
 
 interface Begun { run: Run, agent: Record<string, unknown> | null, joined: boolean }
 interface Page { entries: Array<{ id: string, creditsUsed: number, operationType: string, metadata: object }>, credits: object, next: string | null }

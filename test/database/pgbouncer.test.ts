@@ -2,8 +2,8 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations } from '../../src/database/migrations.js'
 import { connectPostgres, migratePostgres } from '../../src/database/postgres.js'
-import { startPgbouncer } from '../doubles/pgbouncer.js'
-import { createPostgres, findPostgres } from '../helper.js'
+import { startPgbouncer } from '../support/doubles/pgbouncer.js'
+import { createPostgres, findPostgres } from '../support/helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
 const VERSION = { version: 4, oldest: 1, writable: true }

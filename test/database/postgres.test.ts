@@ -4,7 +4,7 @@ import t from 'tap'
 import { FunctionCalls } from '../../src/database/function-calls.js'
 import { translateError } from '../../src/database/port.js'
 import { connectPostgres } from '../../src/database/postgres.js'
-import { createPostgres, DEMO_USER, findPostgres } from '../helper.js'
+import { createPostgres, DEMO_USER, findPostgres } from '../support/helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
 const UNAVAILABLE = { code: 'database_unavailable', statusCode: 503, message: /cannot be reached/ }

@@ -5,14 +5,14 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { parseConfig } from '../../src/config.js'
+import { parseConfig } from '../../src/config/config.js'
 import { explainRefusal, judgeServer, UnfitRedisError } from '../../src/redis/fitness.js'
 import { RedisLink } from '../../src/redis/link.js'
-import { findFreePort } from '../doubles/programs.js'
-import { findRedis, startRedis } from '../doubles/redis-server.js'
-import { startService, type Service } from '../helper.js'
-import { run } from '../process.js'
-import { until } from './replica.js'
+import { findFreePort } from '../support/doubles/programs.js'
+import { findRedis, startRedis } from '../support/doubles/redis-server.js'
+import { startService, type Service } from '../support/helper.js'
+import { run } from '../support/process.js'
+import { until } from '../support/replica.js'
 
 const NEVER = /secret|\n|^\s*at /
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { delta, ending, openStream } from '../doubles/gateway.js'
-import { findRedis, startRedis } from '../doubles/redis-server.js'
-import { createPostgres, DEMO_AGENT, findPostgres, openEvents, parseStream, startService, textOf, type Service } from '../helper.js'
+import { delta, ending, openStream } from '../support/doubles/gateway.js'
+import { findRedis, startRedis } from '../support/doubles/redis-server.js'
+import { createPostgres, DEMO_AGENT, findPostgres, openEvents, parseStream, startService, textOf, type Service } from '../support/helper.js'
 
 const WAITING = 'jeesi:runs:prioritized'
 

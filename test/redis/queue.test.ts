@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { LocalQueue } from '../../src/executor/queue.js'
-import { Slots } from '../../src/executor/slots.js'
+import { LocalQueue } from '../../src/executor/run/queue.js'
+import { Slots } from '../../src/lib/slots.js'
 import { SharedQueue, type Claim } from '../../src/redis/queue.js'
-import { findRedis, startRedis, type RedisServer } from '../doubles/redis-server.js'
-import { read } from '../event-log-contract.js'
-import { TestRuns, testQueue, toClaimed, type Limits, type Stage } from '../queue-contract.js'
-import { joinReplica, until, type Replica } from './replica.js'
+import { findRedis, startRedis, type RedisServer } from '../support/doubles/redis-server.js'
+import { read } from '../executor/events/event-log-contract.js'
+import { TestRuns, testQueue, toClaimed, type Limits, type Stage } from '../executor/run/queue-contract.js'
+import { joinReplica, until, type Replica } from '../support/replica.js'
 
 interface Book { userId: string, attempt: number, owner?: Process, ended: boolean }
 

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { delta, ending, hang, openStream, say, startGateway, type GatewayDouble } from '../doubles/gateway.js'
-import { findRedis, startRedis, type RedisServer } from '../doubles/redis-server.js'
-import { execution, login } from '../socket-client.js'
+import { delta, ending, hang, openStream, say, startGateway, type GatewayDouble } from '../support/doubles/gateway.js'
+import { findRedis, startRedis, type RedisServer } from '../support/doubles/redis-server.js'
+import { execution, login } from '../support/socket-client.js'
 import {
   bearer, createPostgres, DEMO_AGENT, endOf, findPostgres, openEvents, OTHER_USER, parseStream, readStream, startService, textOf, typesOf, type Service
-} from '../helper.js'
+} from '../support/helper.js'
 
 interface Replicas {
   /** Takes what users ask, and makes no run unless told otherwise. */

@@ -1,4 +1,4 @@
-import type { OutboundAnswer } from './outbound.js'
+import type { OutboundAnswer } from './outbound/outbound.js'
 
 /** Characters of a result that a model is told: some 8,000 tokens. */
 export const MAX_RESULT = 32_000

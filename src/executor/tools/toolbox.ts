@@ -1,14 +1,14 @@
-import type { FunctionResult, RunEvent } from '../../schemas.js'
-import type { Agent } from '../prompt.js'
-import type { PythonPool } from '../python-pool.js'
-import { functionTools } from './function-tools.js'
-import { considered, isTool, runTriggered, type FunctionEvent } from './functions.js'
-import { openMcpTools } from './mcp.js'
-import type { Outbound } from './outbound.js'
-import { pythonTool } from './python.js'
+import type { FunctionResult, RunEvent } from '#shared/schemas.ts'
+import type { Agent } from '#shared/prompt.ts'
+import type { PythonPool } from '../python/pool.js'
+import { functionTools } from './functions/function-tools.js'
+import { considered, isTool, runTriggered, type FunctionEvent } from './functions/functions.js'
+import { openMcpTools } from './mcp/mcp.js'
+import type { Outbound } from './outbound/outbound.js'
+import { pythonTool } from './functions/python-tool.js'
 import { ToolNames } from './tool-names.js'
 import type { AgentFunction, Tool, ToolContext } from './tool.js'
-import type { Webhooks } from './webhooks.js'
+import type { Webhooks } from './webhooks/webhooks.js'
 
 type Log = (message: string, fields: Record<string, unknown>) => void
 

@@ -1,6 +1,6 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
-import { runBounded } from './bounded.js'
+import { runBounded } from '../../lib/bounded.js'
 import type { Tool } from './tool.js'
 
 export type Checked = { args: Record<string, unknown> } | { problem: string }

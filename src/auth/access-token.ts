@@ -1,0 +1,35 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Config } from '../config/config.js'
+import { createWhole } from '../lib/files.js'
+
+/**
+ * The secret that access tokens are signed with by HS256: the configured one; in the embedded mode, where none is
+ * set, one that is made at first use and kept in the data directory; else undefined.
+ */
+export async function readJwtSecret (config: Config): Promise<string | undefined> {
+  if (config.jwtSecret || config.database.kind !== 'embedded') return config.jwtSecret
+  const { dataDir } = config.database
+  const path = join(dataDir, 'jwt-secret')
+  await mkdir(dataDir, { recursive: true })
+  for (;;) {
+    // Of two processes that start together both use what the first has written.
+    await createWhole(path, randomBytes(32).toString('hex'), 0o600)
+    const secret = await readFile(path, 'utf8')
+    if (secret) return secret
+    await rm(path)
+  }
+}
+
+/** An access token as Supabase's auth server would sign it for a user. */
+export async function signAccessToken (secret: string, userId: string, lifetime = '12h'): Promise<string> {
+  const { SignJWT } = await import('jose')
+  return new SignJWT({ role: 'authenticated' })
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setSubject(userId)
+    .setAudience('authenticated')
+    .setIssuedAt()
+    .setExpirationTime(lifetime)
+    .sign(new TextEncoder().encode(secret))
+}

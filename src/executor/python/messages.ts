@@ -1,0 +1,65 @@
+import { toStorable } from '#shared/text.ts'
+
+/** What a worker says, a line each. `id`: the job it says it of. */
+export type WorkerMessage =
+  | { type: 'alive' }
+  | { type: 'text', id: number, text: string }
+  | { type: 'progress', id: number, fraction?: number, message?: string }
+  | { type: 'log', id: number, text: string }
+  | { type: 'done', id: number, retire: boolean }
+  | { type: 'error', id: number, retire: boolean, message: string, traceback: string }
+
+/** Longer than any line of a worker's own: it sends text in pieces of 64 Ki characters, each of 12 bytes at the most. */
+export const MAX_LINE = 1024 * 1024
+const MAX_PROGRESS_TEXT = 200
+
+/** Cuts what arrives into lines; bytes, for a character may arrive in two halves. */
+export class LineCutter {
+  #rest: Buffer[] = []
+  #size = 0
+
+  /** The lines that are complete by now; undefined: one is longer than a line may be. */
+  cut (data: Buffer): string[] | undefined {
+    const lines: string[] = []
+    let start = 0
+    for (let end = data.indexOf(10); end !== -1; end = data.indexOf(10, start)) {
+      lines.push(Buffer.concat([...this.#rest, data.subarray(start, end)]).toString())
+      this.#rest = []
+      this.#size = 0
+      start = end + 1
+    }
+    this.#rest.push(data.subarray(start))
+    this.#size += data.length - start
+    return this.#size > MAX_LINE ? undefined : lines
+  }
+}
+
+/** Reads a line; undefined: a worker of ours does not say such a thing. */
+export function parseMessage (line: string): WorkerMessage | undefined {
+  let message: Record<string, unknown> | null
+  try {
+    message = JSON.parse(line)
+  } catch {
+    return undefined
+  }
+  if (message?.type === 'alive') return { type: 'alive' }
+  const id = message?.id
+  if (!message || typeof id !== 'number') return undefined
+  switch (message.type) {
+    case 'text': return typeof message.text === 'string' ? { type: 'text', id, text: toStorable(message.text) } : undefined
+    case 'log': return typeof message.text === 'string' ? { type: 'log', id, text: message.text } : undefined
+    case 'progress': return { type: 'progress', id, ...readProgress(message) }
+    case 'done': return { type: 'done', id, retire: message.retire === true }
+    case 'error': return {
+      type: 'error', id, retire: message.retire === true, message: toStorable(`${message.message}`), traceback: `${message.traceback}`
+    }
+    default: return undefined
+  }
+}
+
+function readProgress ({ fraction, message }: Record<string, unknown>): { fraction?: number, message?: string } {
+  return {
+    ...(typeof fraction === 'number' ? { fraction: Math.min(1, Math.max(0, fraction)) } : {}),
+    ...(typeof message === 'string' ? { message: toStorable(message.slice(0, MAX_PROGRESS_TEXT)) } : {})
+  }
+}

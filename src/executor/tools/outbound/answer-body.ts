@@ -1,0 +1,54 @@
+import { pipeline, Readable } from 'node:stream'
+import { constants, createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
+import type { Dispatcher } from 'undici'
+import type { Deadline } from '../../../lib/deadline.js'
+import { explainFailure } from './failure.js'
+import { ToolError } from '../tool.js'
+
+interface Limits { host: string, maxBytes: number, deadline: Deadline }
+
+/**
+ * What an answer says, decompressed while it arrives, and no more of it than allowed. Whatever becomes of the stream,
+ * once it is closed the connection and the timer are let go.
+ */
+export function readAnswer (answer: Dispatcher.ResponseData, limits: Limits): Readable {
+  return Readable.from(piecesOf(answer, limits), { objectMode: false }).once('close', () => {
+    // What was not read to its end is an error to the connection, and to nobody else.
+    answer.body.on('error', () => {}).destroy()
+    limits.deadline.clear()
+  })
+}
+
+async function * piecesOf (answer: Dispatcher.ResponseData, { host, maxBytes, deadline }: Limits): AsyncGenerator<Buffer, void, void> {
+  let bytes = 0
+  try {
+    for await (const chunk of decode(answer, host)) {
+      bytes += chunk.length
+      if (bytes > maxBytes) throw new ToolError(`${host} sent more than the ${maxBytes} bytes that are read of an answer.`)
+      yield chunk
+    }
+  } catch (error) {
+    throw explainFailure(error, host, deadline.signal)
+  }
+}
+
+function decode ({ headers, body }: Dispatcher.ResponseData, host: string): Readable {
+  const encoding = String(headers['content-encoding'] ?? '').trim().toLowerCase()
+  if (encoding === '' || encoding === 'identity') return body
+  const decoder = createDecoder(encoding)
+  if (!decoder) throw new ToolError(`${host} sent its answer in an encoding that was not asked for.`)
+  // Whoever reads hears of errors from the decoder.
+  return pipeline(body, decoder, () => {})
+}
+
+/** Each piece is decoded when it is there, and an end that is missing is none of our business. */
+function createDecoder (encoding: string) {
+  const zlib = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH }
+  switch (encoding) {
+    case 'gzip':
+    case 'x-gzip': return createGunzip(zlib)
+    case 'deflate': return createInflate(zlib)
+    case 'br': return createBrotliDecompress({ flush: constants.BROTLI_OPERATION_FLUSH, finishFlush: constants.BROTLI_OPERATION_FLUSH })
+    default: return undefined
+  }
+}

@@ -1,0 +1,43 @@
+import type { Dispatcher } from 'undici'
+import { checkHeaders, withoutOwn } from './headers.js'
+import { ToolError } from '../tool.js'
+
+/** One request on the way to an answer. */
+export interface Hop { url: URL, method: string, headers: Record<string, string>, body?: string }
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+/** @throws {ToolError} where it is no request that a tool may send. */
+export function firstHop ({ url, method = 'GET', headers = {}, body }: { url: string, method?: string, headers?: Record<string, string>, body?: string }): Hop {
+  const upper = method.trim().toUpperCase()
+  if (!METHODS.has(upper)) throw new ToolError(`The method must be one of ${[...METHODS].join(', ')}.`)
+  const takesBody = upper !== 'GET' && upper !== 'HEAD'
+  return { url: readUrl(url), method: upper, headers: checkHeaders(headers), body: takesBody ? body : undefined }
+}
+
+function readUrl (text: string, base?: URL): URL {
+  const what = base ? `${base.hostname} redirects to a URL that` : 'The URL'
+  if (!URL.canParse(text.trim(), base?.href)) throw new ToolError(`${what} is not valid.`)
+  const url = new URL(text.trim(), base)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new ToolError(`${what} does not begin with http:// or https://.`)
+  if (url.username || url.password) throw new ToolError(`${what} has a user name or password in it: send those in a header.`)
+  return url
+}
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308])
+
+type Answer = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>
+
+export function isRedirect ({ statusCode, headers }: Answer): boolean {
+  return REDIRECTS.has(statusCode) && typeof headers.location === 'string'
+}
+
+/** Where a redirect sends a request on to. Headers of the caller's own stay within an origin. */
+export function nextHop ({ url, method, headers, body }: Hop, { statusCode, headers: { location } }: Answer): Hop {
+  const next = readUrl(String(location), url)
+  const kept = next.origin === url.origin ? headers : withoutOwn(headers)
+  const becomesGet = (statusCode === 303 && method !== 'HEAD') || (statusCode < 303 && method === 'POST')
+  if (!becomesGet) return { url: next, method, headers: kept, body }
+  const { 'content-type': _type, ...rest } = kept
+  return { url: next, method: 'GET', headers: rest }
+}

@@ -1,0 +1,60 @@
+import type { Writable } from 'node:stream'
+import type { WebSocket } from 'ws'
+import { frameOf, type Bytes, type Entry, type Reader } from '../../executor/events/event-log.js'
+import { answersRequest, encodeReconnect, encodeSocket, encodeSocketFor } from './encode.js'
+
+/** Bytes that a slow client may leave unread before its runs wait. */
+export const HIGH_WATER = 256 * 1024
+
+interface ReaderEvents { drained (): void, ended (): void }
+
+/** One run on its way to one socket. */
+export class SocketReader implements Reader {
+  isAtEnd = false
+  /** The requests that this run answers, by their clients' names. */
+  readonly #requestIds: string[]
+
+  constructor (
+    private readonly socket: WebSocket,
+    /** What the socket's frames go through: those of a run's events are made here, once for all their readers. */
+    private readonly connection: Writable,
+    private readonly runId: string,
+    requestId: string | undefined,
+    private readonly on: ReaderEvents
+  ) {
+    this.#requestIds = requestId === undefined ? [] : [requestId]
+  }
+
+  /** Another request of the same connection joins the run: it is told that it has started, and in time how it ends. */
+  join (requestId: string, entries: readonly Entry[]): void {
+    if (this.#requestIds.includes(requestId)) return
+    this.#requestIds.push(requestId)
+    const started = entries.find(({ event }) => event.type === 'started')
+    if (started) this.#send(encodeSocketFor(requestId)(started.seq, started.event, this.runId))
+  }
+
+  write (entry: Entry): boolean {
+    if (this.#requestIds.length === 0 || !answersRequest(entry.event)) return this.#send(frameOf(entry, encodeSocket, this.runId))
+    const sent = this.#requestIds.map(requestId => this.#send(encodeSocketFor(requestId)(entry.seq, entry.event, this.runId)))
+    return sent.every(Boolean)
+  }
+
+  #send (frame: Bytes): boolean {
+    // After its goodbye nothing follows.
+    if (this.socket.readyState !== this.socket.OPEN) return true
+    const hasRoom = this.socket.bufferedAmount + frame.length < HIGH_WATER
+    if (hasRoom) this.connection.write(frame, 'latin1')
+    else this.connection.write(frame, 'latin1', error => { if (!error) this.on.drained() })
+    return hasRoom
+  }
+
+  end (): void {
+    this.isAtEnd = true
+    this.on.ended()
+  }
+
+  lost (after: number): void {
+    if (this.socket.readyState === this.socket.OPEN) this.socket.send(encodeReconnect(this.runId, after))
+    this.end()
+  }
+}

@@ -1,0 +1,183 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { RawData, WebSocket } from 'ws'
+import { errors, toServiceError } from '#shared/errors.ts'
+import { follow, type Follower } from '../../executor/events/event-log.js'
+import type { Caller } from '../../plugins/auth.js'
+import { CLOSE, type Session } from '../../plugins/websocket.js'
+import type { CancelMessage, ExecuteMessage, ResumeMessage } from '#shared/schemas.ts'
+import { check, read, shortText, type ClientMessage } from './messages.js'
+import { HIGH_WATER, SocketReader } from './reader.js'
+
+/** How long a new connection has to say who it is, and one whose token expired to do so again. */
+const FIRST_AUTH_MS = 10_000
+const NEXT_AUTH_MS = 60_000
+/** Messages that wait for those before them; a client that sends more is not read for a while. */
+const MAX_PENDING = 32
+/** Runs that one connection may follow at a time. */
+const MAX_RUNS = 100
+const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
+
+/** One connection: who is at its other end, and which runs it watches. */
+export class SocketSession implements Session {
+  #caller?: Caller
+  /** When the connection is closed unless somebody authenticates. */
+  #authDeadline = Date.now() + FIRST_AUTH_MS
+  #followed = new Map<string, { follower: Follower, reader: SocketReader }>()
+  #pending = 0
+  #order: Promise<void> = Promise.resolve()
+  #missedPongs = 0
+  /** When the last of the session's own answers has left. */
+  #flushed: Promise<void> = Promise.resolve()
+
+  constructor (
+    private readonly app: FastifyInstance,
+    private readonly socket: WebSocket,
+    private readonly request: FastifyRequest
+  ) {
+    socket.on('message', (data, isBinary) => this.#enqueue(() => this.#receive(data, isBinary)))
+    socket.on('pong', () => { this.#missedPongs = 0 })
+    socket.on('close', () => this.#end())
+  }
+
+  /** @param token of the URL or the subprotocol; without one the first message has to bring it. */
+  begin (token: string | undefined): void {
+    if (token !== undefined) this.#enqueue(() => this.#authenticate(token))
+  }
+
+  tick (now: number): void {
+    if (this.#authDeadline <= now) {
+      this.close(CLOSE.policy, this.#caller ? 'the access token has expired' : 'no token came in time')
+    } else if (this.#caller && this.#caller.expiresAt <= now && this.#authDeadline === Infinity) {
+      this.#authDeadline = now + NEXT_AUTH_MS
+      this.#send({ type: 'auth_required' })
+    }
+  }
+
+  ping (): void {
+    if (this.#missedPongs >= 2) return this.socket.terminate()
+    this.#missedPongs++
+    this.socket.ping()
+  }
+
+  close (code: number, reason: string): void {
+    this.socket.close(code, reason)
+  }
+
+  /** One message after the other, and no more of them in memory than a few. */
+  #enqueue (handle: () => Promise<void>): void {
+    if (++this.#pending === MAX_PENDING) this.socket.pause()
+    this.#order = this.#order.then(handle).then(() => this.#makeRoom()).finally(() => {
+      if (this.#pending-- === MAX_PENDING) this.socket.resume()
+    })
+  }
+
+  async #receive (data: RawData, isBinary: boolean): Promise<void> {
+    if (this.socket.readyState !== this.socket.OPEN) return
+    const message = read(data, isBinary)
+    try {
+      await this.app.countMessage(this.request)
+      if (message instanceof Error) throw message
+      check(message)
+      await this.#handle(message)
+    } catch (error) {
+      this.#refuse(error, message instanceof Error ? null : message)
+    }
+  }
+
+  /** A client that asks and does not read is not answered without end: its next message waits. */
+  async #makeRoom (): Promise<void> {
+    if (this.socket.bufferedAmount >= HIGH_WATER) await this.#flushed
+  }
+
+  async #handle (message: ClientMessage): Promise<void> {
+    if (message.type === 'auth') return this.#authenticate((message as unknown as { token: string }).token)
+    if (message.type === 'ping') return this.#send({ type: 'pong', timestamp: new Date().toISOString() })
+    if (!this.#caller || this.#caller.expiresAt <= Date.now()) {
+      throw errors.unauthorized('Authenticate first: {"type":"auth","token":"…"}.')
+    }
+    if (message.type === 'resume') return this.#resume(this.#caller, message as ResumeMessage)
+    if (message.type === 'cancel') return this.#cancel(this.#caller, message as CancelMessage)
+    return this.#execute(this.#caller, message as ExecuteMessage)
+  }
+
+  async #authenticate (token: string): Promise<void> {
+    try {
+      const caller = await this.app.authenticate(token)
+      if (this.#caller && this.#caller.userId !== caller.userId) {
+        throw errors.unauthorized('The token is another user\'s than this connection.')
+      }
+      this.#caller = this.request.caller = caller
+      this.#authDeadline = Infinity
+      this.#send({ type: 'connected', message: 'Connected to jeesi-railway-backend.', userId: caller.userId })
+    } catch (error) {
+      const failure = toServiceError(error)
+      if (failure.statusCode !== 401) return this.#refuse(failure)
+      await this.app.countFailedAttempt(this.request).catch(() => {})
+      this.close(CLOSE.policy, failure.message)
+    }
+  }
+
+  async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId }: ExecuteMessage): Promise<void> {
+    this.#makeSureOfRoom()
+    const { runId } = await this.app.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
+    this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
+    // A repeated key on one connection: what was told once is not told again, but for the answer to the request.
+    const followed = this.#followed.get(runId)
+    if (followed && requestId !== undefined) followed.reader.join(requestId, this.app.events.entries(runId))
+    else if (!followed) this.#follow(runId, 0, requestId)
+  }
+
+  async #resume (caller: Caller, { runId, after = 0 }: ResumeMessage): Promise<void> {
+    this.#makeSureOfRoom()
+    await this.app.runs.resume(caller.userId, runId, after)
+    this.#follow(runId, after)
+  }
+
+  /** The answer is the run's last event, whether this connection follows the run or not. */
+  async #cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
+    const isFollowed = this.#followed.has(runId)
+    await this.app.runs.cancel(caller.userId, runId)
+    if (isFollowed) return
+    await this.app.runs.resume(caller.userId, runId, 0)
+    this.#follow(runId, (this.app.events.last(runId) ?? 1) - 1)
+  }
+
+  #makeSureOfRoom (): void {
+    if (this.#followed.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
+  }
+
+  #follow (runId: string, after: number, requestId?: string): void {
+    // The client may have left while the run began.
+    if (this.socket.readyState !== this.socket.OPEN) return
+    this.#followed.get(runId)?.follower.stop()
+    this.#followed.delete(runId)
+    const reader = new SocketReader(this.socket, this.request.raw.socket, runId, requestId, {
+      drained: () => { for (const { follower } of [...this.#followed.values()]) follower.resume() },
+      ended: () => { this.#followed.delete(runId) }
+    })
+    const follower = follow(this.app.events, runId, after, reader)
+    if (!reader.isAtEnd) this.#followed.set(runId, { follower, reader })
+  }
+
+  /** What was asked cannot be done; the connection stays. */
+  #refuse (error: unknown, message: ClientMessage | null = null): void {
+    const failure = toServiceError(error)
+    if (failure.statusCode === 500) this.request.log.error({ err: error }, 'unexpected error')
+    const { code, message: sentence, details } = failure
+    const isOfRun = message && RUN_MESSAGES.has(message.type) && !details
+    const type = isOfRun ? 'agent_execution_error' : 'error'
+    const { requestId, runId } = message ?? {}
+    if (isOfRun) this.request.log.info({ code, userId: this.#caller?.userId }, `[AGENT-EXECUTE] WebSocket ${message.type} refused`)
+    this.#send({ type, error: sentence, code, details, requestId: shortText(requestId), runId: shortText(runId) })
+  }
+
+  #send (message: object): void {
+    if (this.socket.readyState !== this.socket.OPEN) return
+    this.#flushed = new Promise(resolve => { this.socket.send(JSON.stringify(message), () => resolve()) })
+  }
+
+  #end (): void {
+    for (const { follower } of this.#followed.values()) follower.stop()
+    this.#followed.clear()
+  }
+}

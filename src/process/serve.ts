@@ -1,0 +1,89 @@
+import type { AddressInfo } from 'node:net'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import type { buildApp } from '../app.js'
+import { tuneCollector } from './collector.js'
+import { ConfigError, loadConfig, type Config } from '../config/config.js'
+import { DirectoryLockedError } from '../database/directory-lock.js'
+import { UnfitDatabaseError } from '../database/port.js'
+import { createLogger } from './logger.js'
+import { UnfitRedisError } from '../redis/fitness.js'
+
+/** What the parts need to close after the runs have ended. */
+const CLOSE_SECONDS = 8
+
+/**
+ * The life of a process: from its environment to its end, by a signal or by what nobody foresaw. What keeps it from
+ * starting is told in a line a problem.
+ * @param build makes what it serves.
+ * @param check what is wrong with a configuration for this kind of process, a sentence a problem.
+ */
+export async function serve (build: typeof buildApp, check: (config: Config) => string[] = () => []): Promise<void> {
+  tuneCollector()
+  try {
+    const config = loadConfig()
+    const problems = check(config)
+    if (problems.length > 0) throw new ConfigError(problems)
+    await run(build, config)
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`)
+    process.exit(1)
+  }
+}
+
+async function run (build: typeof buildApp, config: Config): Promise<void> {
+  const log = createLogger(config.logLevel)
+  const app = await build(config, log)
+  closeWithGrace({ delay: (config.drainSeconds + CLOSE_SECONDS) * 1000, logger: false }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, 'ending after an unexpected error')
+    else log.info(`${signal} received: ending`)
+    await app.drain()
+    await app.close()
+    log.info('ended')
+  })
+  const url = await listen(app, config)
+  log.info(`listening at ${url}`)
+  if (config.database.kind === 'embedded') process.stdout.write(greeting(url))
+}
+
+/** Listens on every address; where the machine knows no IPv6, on those of IPv4. */
+async function listen (app: FastifyInstance, { host, port }: Config): Promise<string> {
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    if (host !== '::' || (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT') throw error
+    await app.listen({ host: '0.0.0.0', port })
+  }
+  const address = app.addresses()[0] as AddressInfo
+  const isEverywhere = ['::', '0.0.0.0', '127.0.0.1', '::1'].includes(address.address)
+  return `http://${isEverywhere ? 'localhost' : address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
+}
+
+function greeting (url: string): string {
+  return `
+  jeesi-railway-backend runs in embedded mode at ${url}
+
+  Try it:
+  curl -N ${url}/api/agent/execute -H 'content-type: application/json' -H 'x-api-key: jeesi_demo_key_for_local_use_only' -d '{"agentId":"22222222-2222-4222-8222-222222222222","messages":[{"role":"user","content":"Hello"}]}'
+
+`
+}
+
+/** What an operator can mend is one line a problem; only what nobody foresaw shows where it happened. */
+function explain (error: unknown): string {
+  if (error instanceof ConfigError) return error.problems.map(problem => `config: ${problem}`).join('\n')
+  if ([DirectoryLockedError, UnfitDatabaseError, UnfitRedisError].some(kind => error instanceof kind)) return (error as Error).message
+  const { code, message, stack, cause } = error as NodeJS.ErrnoException & { cause?: Error }
+  switch (code) {
+    case 'EADDRINUSE': return 'PORT is in use by another program: stop that one, or set PORT to another number'
+    case 'EACCES':
+    case 'EADDRNOTAVAIL':
+    case 'EEXIST':
+    case 'ENOSPC':
+    case 'ENOTFOUND':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOTDIR': return `cannot start: ${message}`
+    default: return code && /^[a-z_]+$/.test(code) ? `cannot start: ${message} ${cause?.message ?? ''}` : `cannot start: ${stack ?? message}`
+  }
+}

@@ -1,0 +1,4 @@
+import { buildApp } from '../app.js'
+import { serve } from './serve.js'
+
+await serve(buildApp)

@@ -1,0 +1,13 @@
+import { buildWorker } from '../app.js'
+import type { Config } from '../config/config.js'
+import { serve } from './serve.js'
+
+/** A process that makes runs which others begin, and answers probes only. */
+await serve(buildWorker, findProblems)
+
+function findProblems ({ database, maxConcurrentRuns }: Config): string[] {
+  return [
+    ...(database.kind === 'embedded' ? ['SUPABASE_URL or SUPABASE_DB_URL is missing: a worker needs the database of those who begin runs'] : []),
+    ...(maxConcurrentRuns === 0 ? ['MAX_CONCURRENT_RUNS must not be 0: a worker would make no run'] : [])
+  ]
+}

@@ -1,0 +1,46 @@
+import type { Usage } from './schemas.ts'
+import type { ModelMessage } from './prompt.ts'
+
+/** How many characters make a token, in the mean, of English text; the rule of thumb that the models' makers give. */
+const CHARACTERS_PER_TOKEN = 4
+
+/** The `usage` object of the OpenAI protocol, as far as it is needed. */
+export interface ReportedUsage { prompt_tokens?: number, completion_tokens?: number, total_tokens?: number }
+
+/** What the gateway reported, or, where it did not, an estimate from the texts, marked as one. */
+export function measureUsage (reported: ReportedUsage | undefined, messages: ModelMessage[], output: string): Usage {
+  if (isCount(reported?.prompt_tokens) && isCount(reported.completion_tokens)) {
+    const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = reported
+    const total = reported.total_tokens
+    return { promptTokens, completionTokens, totalTokens: isCount(total) ? total : promptTokens + completionTokens, estimated: false }
+  }
+  const promptTokens = messages.reduce((sum, message) => sum + estimateTokens(textOf(message)), 0)
+  const completionTokens = estimateTokens(output)
+  return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, estimated: true }
+}
+
+export const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0, totalTokens: 0, estimated: false }
+
+export function addUsage (a: Usage, b: Usage): Usage {
+  return {
+    promptTokens: a.promptTokens + b.promptTokens,
+    completionTokens: a.completionTokens + b.completionTokens,
+    totalTokens: a.totalTokens + b.totalTokens,
+    estimated: a.estimated || b.estimated
+  }
+}
+
+function estimateTokens (text: string): number {
+  return Math.ceil(text.length / CHARACTERS_PER_TOKEN)
+}
+
+function textOf (message: ModelMessage): string {
+  if ('tool_calls' in message) return (message.content ?? '') + JSON.stringify(message.tool_calls)
+  const { content } = message
+  if (typeof content === 'string') return content
+  return content.map(part => part.type === 'text' ? part.text : '').join('')
+}
+
+function isCount (value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0
+}

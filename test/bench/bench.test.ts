@@ -1,0 +1,220 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { compare, judge, noiseOf, whyIncomparable } from '../../bench/compare.js'
+import { renderChart } from '../../bench/chart.js'
+import { hasProgram } from '../../bench/machine.js'
+import { compile, Load, promptOf, startGateway } from '../../bench/native.js'
+import { startProgram, untilStarted } from '../../bench/process.js'
+import type { Result } from '../../bench/result.js'
+import { StatementReader } from '../../bench/sql-proxy.js'
+import { ratiosOf, summarize } from '../../bench/stats.js'
+import { completion, post } from '../../bench/subjects/subject.js'
+import { renderTable } from '../../bench/table.js'
+
+const MODE = { delayMs: 0, firstMs: 0, tokens: 200, burst: 1 }
+
+const result: Result = {
+  machine: { cpu: 'Some <CPU>', cores: 2, memoryGb: 8, kernel: '6.1', node: 'v20.20.2' },
+  when: '2026-11-24T12:00:00.000Z',
+  commit: 'abc1234',
+  metrics: { cpu_per_mtok_saturated: { ours: summarize([9, 8, 10]), pipe: summarize([6]) }, sql_calls_per_run: { ours: summarize([2]) } },
+  ratios: { cpu_per_mtok_saturated: { pipe: 1.5 } },
+  growth: { cpu_per_mtok_saturated: { ours: 1.1 } },
+  bench: { tokensPerSecond: 1e6, tokensPerSecondBurst8: 2e6, cpuPerMtok: 1, firstTokenP50Ms: 20, firstTokenP99Ms: 21, busiest: 0.4 },
+  remarks: ['ours refused 3 requests'],
+  leftOut: { nginx: 'it is not installed' }
+}
+
+t.test('repeated measurements come to their middle, least and most', async t => {
+  t.same(summarize([3, 1, 2]), { median: 2, min: 1, max: 3, runs: 3 })
+  t.same(summarize([4, 1]), { median: 2.5, min: 1, max: 4, runs: 2 })
+})
+
+t.test('ratios are ours over the others', async t => {
+  const figures = { ours: summarize([9]), pipe: summarize([6]), nginx: summarize([12]) }
+  t.same(ratiosOf(figures, 'ours'), { pipe: 1.5, nginx: 0.75 })
+  t.same(ratiosOf({ pipe: summarize([6]) }, 'ours' as 'pipe'), {}, 'without ours there are none')
+})
+
+t.test('a figure is worse only beyond the noise of both measurements', async t => {
+  const before = summarize([9, 10, 11])
+  t.equal(judge(before, summarize([10, 11, 12]), 'less'), 'same')
+  t.equal(judge(before, summarize([13, 14, 15]), 'less'), 'worse')
+  t.equal(judge(before, summarize([5, 6, 7]), 'less'), 'better')
+  t.equal(judge(before, summarize([5, 6, 7]), 'more'), 'worse')
+})
+
+t.test('a figure that did not spread has noise all the same, and one that was taken once has more', async t => {
+  t.equal(noiseOf(summarize([100, 100, 100])), 2.5)
+  t.equal(noiseOf(summarize([100])), 7.5)
+})
+
+t.test('a comparison is of our figures that both results have', async t => {
+  const now = { metrics: { cpu_per_mtok_saturated: { ours: summarize([20, 20]), pipe: summarize([60]) } } }
+  t.match(compare(result, now), [{ metric: 'cpu_per_mtok_saturated', verdict: 'worse' }])
+  t.equal(compare(result, now).length, 1)
+})
+
+t.test('an earlier result that knows fewer subjects and no gaps is compared all the same', async t => {
+  const now = {
+    machine: result.machine,
+    metrics: { cpu_per_mtok_saturated: { ours: summarize([9, 8, 10]), express: summarize([30]) }, runs_per_second: { express: summarize([800]) } },
+    gaps: { kb_per_stream_5000: { express: 'too slow' } }
+  }
+  const earlier = JSON.parse(JSON.stringify(result))
+  t.match(compare(earlier, now), [{ metric: 'cpu_per_mtok_saturated', verdict: 'same' }])
+  t.equal(compare(earlier, now).length, 1)
+  t.equal(whyIncomparable(earlier, now), undefined)
+  t.match(renderTable(earlier), 'SQL calls a run')
+})
+
+t.test('a figure that could not be taken is none, and the reason stands below', async t => {
+  const table = renderTable({ ...result, gaps: { cpu_per_mtok_saturated: { express: 'it was too slow' }, kb_per_stream_5000: { portkey: '3 of 5000 streams' } } })
+  t.match(table, /processor s per million tokens, saturated +9 ±1 ×1\.1 +6 +none\n/)
+  t.match(table, /KB a running stream, of 5,000 +none\n/)
+  t.match(table, 'express has no cpu_per_mtok_saturated: it was too slow')
+  t.match(table, 'portkey has no kb_per_stream_5000: 3 of 5000 streams')
+})
+
+t.test('figures of another machine are not judged', async t => {
+  t.equal(whyIncomparable(result, result), undefined)
+  t.match(whyIncomparable(result, { machine: { ...result.machine, cores: 8 } }), 'cores 2 then, 8 now')
+})
+
+t.test('the table has a line a figure and says who is left out, the chart has a bar a subject', async t => {
+  const table = renderTable(result)
+  t.match(table, /processor s per million tokens, saturated +9 ±1 ×1\.1 +6/)
+  t.match(table, 'ours refused 3 requests')
+  t.match(table, 'nginx is left out: it is not installed')
+  const chart = renderChart(result)
+  t.equal(chart.match(/<rect x=/g)?.length, 2)
+  t.match(chart, 'Some &lt;CPU&gt;')
+})
+
+t.test('statements are counted when they are executed, however their bytes are cut', async t => {
+  const calls: string[] = []
+  const reader = new StatementReader(statement => calls.push(statement))
+  const bytes = Buffer.concat([
+    message('', '\0\x03\0\0user\0postgres\0\0'),
+    message('P', 'one\0select public.begin_run($1)\0\0\0'),
+    message('B', '\0one\0\0\0'), message('E', '\0\0\0\0\0'), message('S', ''),
+    message('B', '\0one\0\0\0'), message('E', '\0\0\0\0\0'), message('S', ''),
+    message('Q', 'select 1\0')
+  ])
+  for (const byte of bytes) reader.push(Buffer.from([byte]))
+  t.same(calls, ['select public.begin_run($1)', 'select public.begin_run($1)', 'select 1'])
+})
+
+t.test('the load generator accepts the text that the stand-in says, and nothing else', async t => {
+  const directory = await prepareTools(t)
+  if (!directory) return
+  const gateway = await startGateway(directory)
+  t.teardown(() => gateway.program.stop('SIGKILL'))
+  const response = await fetch(`${gateway.url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify(completion(promptOf(MODE))) })
+  const right = await response.text()
+  const frames = right.split(/(?<=\n\n)/)
+
+  t.equal((await read(t, directory, right)).streams, 1)
+  const wrong = {
+    'a frame is missing': frames.toSpliced(50, 1),
+    'a frame is doubled': frames.toSpliced(50, 0, frames[50]!),
+    'two frames are exchanged': frames.toSpliced(50, 2, frames[51]!, frames[50]!),
+    'a letter is another': [right.replace('"content":" run"', '"content":" ran"')],
+    'the end is missing': frames.slice(0, -1),
+    'it breaks off': frames.slice(0, 100)
+  }
+  for (const [what, pieces] of Object.entries(wrong)) await t.rejects(read(t, directory, pieces.join('')), /should be/, what)
+})
+
+t.test('no more connections than asked for wait for their first text while others begin', async t => {
+  const directory = await prepareTools(t)
+  if (!directory) return
+  const gateway = await startGateway(directory)
+  t.teardown(() => gateway.program.stop('SIGKILL'))
+  const response = await fetch(`${gateway.url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify(completion(promptOf(MODE))) })
+  const right = await response.text()
+  const waiting: ServerResponse[] = []
+  const asked = { most: 0, all: 0 }
+  const port = await serve(t, response => {
+    waiting.push(response)
+    asked.all++
+    asked.most = Math.max(asked.most, waiting.length)
+    // One is answered when as many wait as may; the last ones when there is no more to come.
+    while (waiting.length >= 5 || (asked.all === 20 && waiting.length > 0)) waiting.shift()!.writeHead(200, { connection: 'close' }).end(right)
+  })
+  const load = new Load(directory, { ports: [port], connections: 20, streams: 20, mostSilent: 5, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
+  t.equal((await load.ended().finally(() => load.stop())).streams, 20)
+  t.equal(asked.most, 5)
+})
+
+t.test('a program that does not start is named, with what it said', async t => {
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-test-bench-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const program = startProgram('sh', ['-c', 'echo no port is left; exit 1'], { log: join(directory, 'log') })
+  await t.rejects(untilStarted('nginx', program, async () => false), /nginx did not start:\nno port is left/)
+})
+
+t.test('a program goes with the process that started it, even where that is killed', async t => {
+  if (!hasProgram('setpriv')) {
+    t.comment('LEFT OUT: no setpriv')
+    return
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-test-bench-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const module = new URL('../../bench/process.ts', import.meta.url).href
+  const script = `const { startProgram } = await import(${JSON.stringify(module)})
+    startProgram('cat', ['${directory}/fifo'], { log: '${directory}/log' })`
+  execFileSync('mkfifo', [join(directory, 'fifo')])
+  const starter = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: 'inherit' })
+  // The other end of the pipe opens when the program does, and says when it has gone.
+  const pipe = createWriteStream(join(directory, 'fifo'))
+  await once(pipe, 'open')
+  const gone = once(pipe, 'error')
+  starter.kill('SIGKILL')
+  await once(starter, 'exit')
+  const writing = setInterval(() => pipe.write('x'), 20)
+  t.match((await gone)[0], { code: 'EPIPE' })
+  clearInterval(writing)
+})
+
+/** A message of PostgreSQL's protocol. */
+function message (type: string, body: string): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(body.length + 4)
+  return Buffer.concat([Buffer.from(type), length, Buffer.from(body, 'latin1')])
+}
+
+async function prepareTools (t: Test): Promise<string | undefined> {
+  if (process.platform !== 'linux' || !hasProgram('cc')) {
+    if (process.env.REQUIRE_SERVICES) throw new Error('no C compiler')
+    t.comment('LEFT OUT: no C compiler on Linux to build the bench\'s tools with')
+    return undefined
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-test-bench-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  compile(directory)
+  return directory
+}
+
+/** Has the load generator read one stream, which is this. */
+async function read (t: Test, directory: string, body: string) {
+  const port = await serve(t, response => { response.writeHead(200, { 'content-type': 'text/event-stream' }).end(body) })
+  const load = new Load(directory, { ports: [port], connections: 1, streams: 1, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
+  return load.ended().finally(() => load.stop())
+}
+
+/** @returns the port of a server that answers so until the test is over. */
+async function serve (t: Test, answer: (response: ServerResponse) => void): Promise<number> {
+  const server = createServer((_, response) => answer(response))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  return (server.address() as AddressInfo).port
+}

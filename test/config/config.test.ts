@@ -1,0 +1,283 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { ConfigError, DEFAULT_GATEWAY_URL, DEFAULT_MODEL, parseConfig, type Config } from '../../src/config/config.js'
+
+const EXAMPLE = new URL('../../.env.example', import.meta.url)
+const VARIABLE = /^(?:# )?([A-Z_]+)=/
+const WEBHOOK_SECRET = `whsec_${Buffer.alloc(24, 'x').toString('base64')}`
+const SUPABASE = { SUPABASE_URL: 'https://project.supabase.co', SUPABASE_SERVICE_ROLE_KEY: 'service-key', LOVABLE_API_KEY: 'gateway-key' }
+const POSTGRES = { SUPABASE_DB_URL: 'postgres://user:db-password@host/db', SUPABASE_JWT_SECRET: 'jwt-secret', LOVABLE_API_KEY: 'gateway-key' }
+
+t.test('nothing has to be set: the embedded mode, the demo model, and defaults', async t => {
+  const expected = {
+    port: 3000,
+    host: '::',
+    production: false,
+    logLevel: 'info',
+    database: { kind: 'embedded', dataDir: '.data' },
+    redis: undefined,
+    gateway: { kind: 'demo' },
+    model: DEFAULT_MODEL,
+    modelIsChosen: false,
+    supabaseUrl: undefined,
+    jwtSecret: undefined,
+    backendSecret: undefined,
+    corsOrigins: [],
+    privateToolHosts: [],
+    webhookSecret: undefined,
+    maxConcurrentRuns: 500,
+    maxRunsPerUser: 50,
+    maxQueuedRuns: 1000,
+    rateLimitMax: 1000,
+    rateLimitWindow: 60_000,
+    bodyLimit: 10 * 1024 * 1024,
+    drainSeconds: 20,
+    sseMaxSeconds: 840,
+    streamFlushMs: 50,
+    fallbackModels: [],
+    keepMessages: false,
+    runRetentionDays: 30,
+    python: { command: 'python3', isChosen: false, memoryMb: 512, workers: 2, searchPath: undefined }
+  }
+  t.strictSame(parseConfig({}), expected)
+  const blank = Object.fromEntries((await namesInExample()).map((name, index) => [name, [' ', '', '\t\n'][index % 3]]))
+  t.strictSame(parseConfig(blank), expected, 'a blank variable counts as not set')
+  t.strictSame(parseConfig({ HOME: '/root', UNKNOWN: 'x' }), expected, 'what is not ours is left alone')
+  t.equal(DEFAULT_GATEWAY_URL, 'https://ai.gateway.lovable.dev/v1')
+  t.equal(DEFAULT_MODEL, 'google/gemini-2.5-flash')
+})
+
+t.test('the configuration is frozen', async t => {
+  const config = parseConfig({}) as { port: number }
+  t.throws(() => { config.port = 1 }, TypeError)
+})
+
+t.test('every variable is read, without the blanks around it', async t => {
+  const config = parseConfig({
+    ...SUPABASE,
+    PORT: ' 8080 ',
+    HOST: '127.0.0.1',
+    NODE_ENV: 'production',
+    LOG_LEVEL: 'warn',
+    SUPABASE_JWT_SECRET: 'jwt-secret',
+    AI_GATEWAY_URL: 'http://localhost:11434/v1/',
+    AI_MODEL: 'llama3',
+    RAILWAY_BACKEND_SECRET: 'backend-secret',
+    CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
+    ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
+    WEBHOOK_SECRET,
+    REDIS_URL: ' rediss://:secret@redis.railway.internal:6379/1 ',
+    MAX_CONCURRENT_RUNS: '0',
+    MAX_RUNS_PER_USER: '2',
+    MAX_QUEUED_RUNS: '0',
+    RATE_LIMIT_MAX: '4',
+    RATE_LIMIT_WINDOW: '5',
+    BODY_LIMIT: '6',
+    DRAIN_SECONDS: '0',
+    SSE_MAX_SECONDS: '0.5',
+    STREAM_FLUSH_MS: '40',
+    AI_FALLBACK_MODELS: ' a/model, b/model ,',
+    KEEP_MESSAGES: 'true',
+    RUN_RETENTION_DAYS: '7',
+    PYTHON_BIN: ' /venv/bin/python ',
+    PYTHON_MEMORY_MB: '1024',
+    PYTHON_WORKERS: '3',
+    PATH: '/bin'
+  })
+  t.strictSame(config, {
+    port: 8080,
+    host: '127.0.0.1',
+    production: true,
+    logLevel: 'warn',
+    database: { kind: 'supabase', url: 'https://project.supabase.co', serviceRoleKey: 'service-key' },
+    redis: { url: 'rediss://:secret@redis.railway.internal:6379/1', ca: undefined },
+    gateway: { kind: 'remote', url: 'http://localhost:11434/v1', key: 'gateway-key' },
+    model: 'llama3',
+    modelIsChosen: true,
+    supabaseUrl: 'https://project.supabase.co',
+    jwtSecret: 'jwt-secret',
+    backendSecret: 'backend-secret',
+    corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
+    privateToolHosts: [{ host: 'tools.railway.internal', port: 8080 }, { host: '10.0.0.0', bits: 8, port: undefined }],
+    webhookSecret: WEBHOOK_SECRET,
+    maxConcurrentRuns: 0,
+    maxRunsPerUser: 2,
+    maxQueuedRuns: 0,
+    rateLimitMax: 4,
+    rateLimitWindow: 5,
+    bodyLimit: 6,
+    drainSeconds: 0,
+    sseMaxSeconds: 0.5,
+    streamFlushMs: 40,
+    fallbackModels: ['a/model', 'b/model'],
+    keepMessages: true,
+    runRetentionDays: 7,
+    python: { command: '/venv/bin/python', isChosen: true, memoryMb: 1024, workers: 3, searchPath: '/bin' }
+  })
+  t.strictSame(parseConfig({ CORS_ORIGINS: '*' }).corsOrigins, ['*'])
+})
+
+t.test('SUPABASE_DB_URL wins over SUPABASE_URL, and that over the embedded database', async t => {
+  t.strictSame(parseConfig({ ...SUPABASE, ...POSTGRES }).database, { kind: 'postgres', url: POSTGRES.SUPABASE_DB_URL, maxConnections: 20, ca: undefined })
+  t.equal(parseConfig({ ...SUPABASE, ...POSTGRES }).supabaseUrl, SUPABASE.SUPABASE_URL, 'whose keys check tokens all the same')
+  t.match(parseConfig({ ...POSTGRES, SUPABASE_DB_POOL_MAX: '3' }).database, { maxConnections: 3 })
+  t.equal(parseConfig({ ...POSTGRES, SUPABASE_DB_URL: 'postgresql://host/db' }).database.kind, 'postgres')
+  t.equal(parseConfig({ ...SUPABASE, EMBEDDED: 'true' }).database.kind, 'supabase')
+  t.strictSame(parseConfig({ ...SUPABASE, SUPABASE_URL: 'http://localhost:54321//' }).database,
+    { kind: 'supabase', url: 'http://localhost:54321', serviceRoleKey: 'service-key' })
+  t.strictSame(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true', DATA_DIR: '/data' }).database, { kind: 'embedded', dataDir: '/data' })
+})
+
+t.test('the database\'s CA certificate is given as text, with or without its line breaks, or as a file', async t => {
+  const path = fileURLToPath(new URL('../support/fixtures/ca.pem', import.meta.url))
+  const pem = (await readFile(path, 'utf8')).trim()
+  const caOf = (value: string) => (parseConfig({ ...POSTGRES, SUPABASE_DB_CA: value }).database as { ca?: string }).ca
+  t.equal(caOf(pem), pem)
+  t.equal(caOf(pem.replaceAll('\n', '\\n')), pem)
+  t.equal(caOf(path)!.trim(), pem)
+})
+
+t.test('the gateway is the one at AI_GATEWAY_URL, else Lovable\'s by its key, else the demo model', async t => {
+  t.strictSame(parseConfig({ AI_GATEWAY_URL: 'https://ai.example.com/v1' }).gateway, { kind: 'remote', url: 'https://ai.example.com/v1', key: undefined })
+  t.strictSame(parseConfig({ LOVABLE_API_KEY: 'k' }).gateway, { kind: 'remote', url: DEFAULT_GATEWAY_URL, key: 'k' })
+  t.strictSame(parseConfig({ AI_MODEL: 'm' }).gateway, { kind: 'demo' })
+})
+
+t.test('private hosts of tools are names, addresses or ranges, each on one port or on all', async t => {
+  const read = (list: string) => parseConfig({ ALLOW_PRIVATE_TOOL_HOSTS: list }).privateToolHosts
+  t.match(read('localhost, db_1.internal:80 ,127.0.0.1,127.0.0.1:8080'), [
+    { host: 'localhost', port: undefined }, { host: 'db_1.internal', port: 80 }, { host: '127.0.0.1', port: undefined }, { host: '127.0.0.1', port: 8080 }
+  ])
+  t.match(read('10.0.0.0/8:443,fd00::1,[fd00::1]:80,fd00::/8,[fd00::/8]:443'), [
+    { host: '10.0.0.0', bits: 8, port: 443 },
+    { host: 'fd00::1', bits: undefined, port: undefined },
+    { host: 'fd00::1', bits: undefined, port: 80 },
+    { host: 'fd00::', bits: 8, port: undefined },
+    { host: 'fd00::', bits: 8, port: 443 }
+  ])
+  for (const bad of ['http://a', 'a/b', 'a b', '*', '*.internal', 'a:0', 'a:65536', 'a:b', '10.0.0.0/33', '10.0.0/8', '10.1', '2130706433', '0x7f.1', '[a]', '[10.0.0.1]', 'fd00::/129', '-a', 'a-']) {
+    t.match(problemsOf({ ALLOW_PRIVATE_TOOL_HOSTS: bad }), [/^ALLOW_PRIVATE_TOOL_HOSTS must be/], bad)
+  }
+})
+
+t.test('each rule names its variable in one readable line', async t => {
+  const cases: Array<[Record<string, string>, string, RegExp]> = [
+    [{ PORT: 'abc' }, 'PORT', /integer/],
+    [{ PORT: '3000.5' }, 'PORT', /integer/],
+    [{ PORT: '-1' }, 'PORT', />= 0/],
+    [{ PORT: '65536' }, 'PORT', /<= 65535/],
+    [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL', /one of trace, debug, info, warn, error, fatal, silent$/],
+    [{ EMBEDDED: 'perhaps' }, 'EMBEDDED', /boolean/],
+    [{ MAX_CONCURRENT_RUNS: '-1' }, 'MAX_CONCURRENT_RUNS', />= 0/],
+    [{ REDIS_URL: 'localhost:6379' }, 'REDIS_URL', /redis:\/\/ or rediss:\/\//],
+    [{ REDIS_URL: 'redis://localhost/users' }, 'REDIS_URL', /number of a database/],
+    [{ MAX_RUNS_PER_USER: '0' }, 'MAX_RUNS_PER_USER', />= 1/],
+    [{ MAX_QUEUED_RUNS: '-1' }, 'MAX_QUEUED_RUNS', />= 0/],
+    [{ RATE_LIMIT_MAX: '0' }, 'RATE_LIMIT_MAX', />= 1/],
+    [{ RATE_LIMIT_WINDOW: '0' }, 'RATE_LIMIT_WINDOW', />= 1/],
+    [{ BODY_LIMIT: '10mb' }, 'BODY_LIMIT', /integer/],
+    [{ DRAIN_SECONDS: '-0.1' }, 'DRAIN_SECONDS', />= 0/],
+    [{ DRAIN_SECONDS: 'Infinity' }, 'DRAIN_SECONDS', /number/],
+    [{ PYTHON_MEMORY_MB: '127' }, 'PYTHON_MEMORY_MB', />= 128/],
+    [{ PYTHON_MEMORY_MB: 'much' }, 'PYTHON_MEMORY_MB', /integer/],
+    [{ PYTHON_WORKERS: '0' }, 'PYTHON_WORKERS', />= 1/],
+    [{ SSE_MAX_SECONDS: '0' }, 'SSE_MAX_SECONDS', /> 0/],
+    [{ STREAM_FLUSH_MS: '-1' }, 'STREAM_FLUSH_MS', />= 0/],
+    [{ STREAM_FLUSH_MS: '1001' }, 'STREAM_FLUSH_MS', /<= 1000/],
+    [{ STREAM_FLUSH_MS: 'soon' }, 'STREAM_FLUSH_MS', /integer/],
+    [{ ...POSTGRES, SUPABASE_DB_URL: 'mysql://host/db' }, 'SUPABASE_DB_URL', /postgres:\/\/ or postgresql:\/\//],
+    [{ ...POSTGRES, SUPABASE_DB_POOL_MAX: '0' }, 'SUPABASE_DB_POOL_MAX', />= 1/],
+    [{ ...POSTGRES, SUPABASE_DB_POOL_MAX: '2.5' }, 'SUPABASE_DB_POOL_MAX', /integer/],
+    [{ ...POSTGRES, SUPABASE_DB_CA: '/no/such/file.pem' }, 'SUPABASE_DB_CA', /names a file that cannot be read \(ENOENT\)$/],
+    [{ ...POSTGRES, SUPABASE_DB_CA: fileURLToPath(import.meta.url) }, 'SUPABASE_DB_CA', /CA certificate in PEM/],
+    [{ ...POSTGRES, SUPABASE_DB_CA: '-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----' }, 'SUPABASE_DB_CA', /CA certificate in PEM/],
+    [{ ...SUPABASE, SUPABASE_URL: 'project.supabase.co' }, 'SUPABASE_URL', /http:\/\/ or https:\/\//],
+    [{ AI_GATEWAY_URL: 'localhost:11434' }, 'AI_GATEWAY_URL', /http:\/\/ or https:\/\//],
+    [{ ...SUPABASE, SUPABASE_SERVICE_ROLE_KEY: '' }, 'SUPABASE_SERVICE_ROLE_KEY', /missing/],
+    [{ ...SUPABASE, LOVABLE_API_KEY: '' }, 'LOVABLE_API_KEY', /missing: .*AI_GATEWAY_URL/],
+    [{ ...SUPABASE, LOVABLE_API_KEY: 'key\r\nx-other: 1' }, 'LOVABLE_API_KEY', /one line of ASCII/],
+    [{ ...SUPABASE, LOVABLE_API_KEY: 'k\u0435y' }, 'LOVABLE_API_KEY', /one line of ASCII/],
+    [{ ...POSTGRES, SUPABASE_JWT_SECRET: '' }, 'SUPABASE_JWT_SECRET', /missing: .*SUPABASE_URL/],
+    [{ ...SUPABASE, NODE_ENV: 'production' }, 'RAILWAY_BACKEND_SECRET', /missing: .*edge function/],
+    [{ NODE_ENV: 'production' }, 'SUPABASE_URL', /missing: .*SUPABASE_DB_URL.*EMBEDDED=true/],
+    [{ NODE_ENV: 'production', EMBEDDED: 'false' }, 'SUPABASE_URL', /missing/],
+    [{ CORS_ORIGINS: 'https://ok.example.com,app.example.com' }, 'CORS_ORIGINS', /"app\.example\.com"/],
+    [{ CORS_ORIGINS: 'https://app.example.com/path' }, 'CORS_ORIGINS', /origins/],
+    [{ ALLOW_PRIVATE_TOOL_HOSTS: 'ok.internal, http://tools' }, 'ALLOW_PRIVATE_TOOL_HOSTS', /"http:\/\/tools"/],
+    [{ WEBHOOK_SECRET: Buffer.alloc(24).toString('base64') }, 'WEBHOOK_SECRET', /whsec_ and 24 to 64 bytes/],
+    [{ WEBHOOK_SECRET: 'whsec_c2hvcnQ=' }, 'WEBHOOK_SECRET', /whsec_ and 24 to 64 bytes/]
+  ]
+  for (const [variables, name, rule] of cases) {
+    const problems = problemsOf(variables)
+    t.match(problems, [rule], JSON.stringify(variables))
+    t.same(problems.map(problem => problem.split(' ')[0]), [name])
+    t.notMatch(problems.join(), '\n')
+  }
+})
+
+t.test('all that is wrong is told at once, and no value of a secret with it', async t => {
+  const secrets = {
+    SUPABASE_DB_URL: 'mysql://user:db-password@host/db',
+    SUPABASE_SERVICE_ROLE_KEY: 'service-key',
+    SUPABASE_JWT_SECRET: 'jwt-secret',
+    LOVABLE_API_KEY: 'gateway-key',
+    SUPABASE_URL: 'ftp://user:url-password@host',
+    AI_GATEWAY_URL: 'ftp://user:gateway-password@host'
+  }
+  const problems = problemsOf({ ...secrets, NODE_ENV: 'production', PORT: 'x', LOG_LEVEL: 'x', BODY_LIMIT: '0', CORS_ORIGINS: 'x' })
+  t.same(problems.map(problem => problem.split(' ')[0]).sort(), [
+    'AI_GATEWAY_URL', 'BODY_LIMIT', 'CORS_ORIGINS', 'LOG_LEVEL', 'PORT', 'RAILWAY_BACKEND_SECRET', 'SUPABASE_DB_URL', 'SUPABASE_URL'
+  ])
+  t.notMatch(problems.join('\n'), /password|service-key|jwt-secret|gateway-key/)
+  t.equal(new ConfigError(['one', 'two']).message, 'one\ntwo')
+})
+
+t.test('.env.example has every variable of the service and no other, each explained', async t => {
+  const schema = /const Environment = Type\.Object\(\{(.+?)\n\}\)/s.exec(await readFile(new URL('../../src/config/config.ts', import.meta.url), 'utf8'))![1]!
+  const known = [...schema.matchAll(/^ {2}([A-Z_]+): /gm)].map(([, name]) => name!)
+  t.ok(known.includes('PORT') && known.includes('SSE_MAX_SECONDS'))
+  const names = await namesInExample()
+  t.same(names.toSorted(), known.toSorted())
+  const lines = (await readFile(EXAMPLE, 'utf8')).split('\n')
+  for (const name of names) {
+    const place = lines.findIndex(line => VARIABLE.exec(line)?.[1] === name)
+    t.match(lines[place - 1], /^# (?!-|[A-Z_]+=).{10,}/, `${name} is explained`)
+  }
+  t.doesNotThrow(() => parseConfig(Object.fromEntries(lines.flatMap(line => {
+    const [, name, value] = /^([A-Z_]+)=(.*)$/.exec(line) ?? []
+    return name ? [[name, value]] : []
+  }))), 'and can be copied to .env as it is')
+})
+
+t.test('loadConfig reads .env in the working directory, and the environment wins', async t => {
+  const root = t.testdir({ file: { '.env': 'PORT=4001\nAI_MODEL="from file"\n# HOST=no\nUNKNOWN=x\n' }, directory: { '.env': {} } })
+  const source = `import { loadConfig } from ${JSON.stringify(new URL('../../src/config/config.ts', import.meta.url).href)}
+    process.stdout.write(JSON.stringify(loadConfig()))`
+  const load = async (env: Record<string, string>, folder = 'file'): Promise<Config> => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval', source],
+      { cwd: join(root, folder), env: { PATH: process.env.PATH, ...env } })
+    return JSON.parse(stdout)
+  }
+  t.match(await load({}, 'directory'), { port: 3000 }, 'a directory of that name is another thing')
+  t.match(await load({}), { port: 4001, model: 'from file', host: '::' })
+  t.match(await load({ PORT: '4002', HOST: '127.0.0.1' }), { port: 4002, model: 'from file', host: '127.0.0.1' })
+})
+
+async function namesInExample (): Promise<string[]> {
+  const lines = (await readFile(EXAMPLE, 'utf8')).split('\n')
+  return lines.flatMap(line => VARIABLE.exec(line)?.[1] ?? [])
+}
+
+function problemsOf (variables: Record<string, string>): string[] {
+  try {
+    parseConfig(variables)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}

@@ -1,0 +1,486 @@
+import type { ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { runAgent } from '../../../src/executor/agent/agent.js'
+import { Progress, type AgentInput } from '../../../src/executor/agent/agent-context.js'
+import { Gateway } from '../../../src/executor/gateway/gateway.js'
+import type { Rates } from '#shared/price.ts'
+import type { StepRecord } from '../../../src/executor/agent/step-record.js'
+import { EMPTY_TOOLBOX, type Toolbox } from '../../../src/executor/tools/toolbox.js'
+import { ToolError, type Tool } from '../../../src/executor/tools/tool.js'
+import { responseOf } from '../../../src/executor/events/trace.js'
+import type { RunEvent } from '#shared/schemas.ts'
+import { delta, ending, frame, inTurn, openStream, refuse, say, startGateway, USAGE, type Reply } from '../../support/doubles/gateway.js'
+import { textOf } from '../../support/helper.js'
+
+const MAX_ANSWER = 8 * 1024 * 1024
+const AT_ONCE = { 'retry-after': '0' }
+
+/** Runs an agent against these answers, and keeps what it tells. */
+async function setUp (t: Test, ...replies: Reply[]) {
+  const double = await startGateway(t, inTurn(...replies))
+  const gateway = new Gateway({ url: double.url, model: 'default/model', modelIsChosen: true, maxAnswer: MAX_ANSWER })
+  t.teardown(() => gateway.close())
+  const stop = new AbortController()
+  const events: Array<RunEvent & { seq: number }> = [{ seq: 1, type: 'started', runId: 'a-run', agentId: 'an-agent', attempt: 1 }]
+  const entriesAfter = (after: number) => events.slice(after).map(event => ({ seq: event.seq, event }))
+  const progress = new Progress({ said: (_runId, after = 0) => responseOf(entriesAfter(after)) }, 'a-run')
+  const pauses: number[] = []
+  const records: Array<{ number: number, record: StepRecord, credits: number }> = []
+  const world = {
+    records,
+    /** What the agent's functions can do. */
+    toolbox: EMPTY_TOOLBOX as Toolbox,
+    rates: undefined as Rates | undefined,
+    /** Called with each record. */
+    onRecord: (_record: StepRecord) => {},
+    /** How many credits the user has. */
+    balance: Infinity,
+    double,
+    progress,
+    stop,
+    events,
+    pauses,
+    /** Called with each event. */
+    onEvent: () => {},
+    /** Called before each pause. */
+    onRetry: () => {},
+    /** What the run threw, if it did. */
+    run: (agent = {}, fallbackModels: string[] = [], more: Partial<AgentInput> = {}): Promise<any> => runAgent({ agent, messages: [{ role: 'user', content: 'Hi' }], ...more }, progress, {
+      gateway,
+      rates: world.rates,
+      tool: { runId: 'a-run', agentId: 'an-agent', userId: 'a-user', signal: stop.signal },
+      openToolbox: async () => world.toolbox,
+      async record (number, _summary, record, credits = 0) {
+        world.onRecord(record)
+        records.push({ number, record, credits })
+        return credits <= world.balance
+      },
+      defaultModel: 'default/model',
+      fallbackModels,
+      signal: stop.signal,
+      wait: ms => delay(ms, undefined, { signal: stop.signal }),
+      emit (event) {
+        const seq = events.push({ seq: events.length + 1, ...event })
+        world.onEvent()
+        return seq
+      },
+      log (message, fields) {
+        if (message !== 'retried') return
+        pauses.push(fields.delayMs as number)
+        world.onRetry()
+      }
+    }).then(() => undefined, error => error)
+  }
+  return world
+}
+
+/** Says these pieces and ends before its time. */
+function breakAfter (...pieces: string[]): Reply {
+  return response => { openStream(response).end(pieces.map(delta).join('')) }
+}
+
+const hangUp: Reply = (response: ServerResponse) => { response.socket!.destroy() }
+
+t.test('an agent\'s settings go to the gateway, and its answer into the progress', async t => {
+  const { double, run, progress, events } = await setUp(t, say('Hello'))
+  t.equal(await run({ model: 'a/model', temperature: 0, maxTokens: 5, systemPrompt: 'Be brief.' }), undefined)
+  t.match(double.calls[0]!.body, { model: 'a/model', temperature: 0, max_tokens: 5 })
+  t.strictSame(double.calls[0]!.body.messages, [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hi' }])
+  const { bill, model, finishReason, usage, output, response } = progress
+  t.equal(bill.credits, 1)
+  t.strictSame({ model, finishReason, usage, output, response }, {
+    response: 'Hello',
+    model: 'test/model',
+    finishReason: 'stop',
+    usage: { promptTokens: USAGE.prompt_tokens, completionTokens: USAGE.completion_tokens, totalTokens: USAGE.total_tokens, estimated: false },
+    output: true
+  })
+  t.strictSame(events.slice(1), [{ seq: 2, type: 'chunk', content: 'Hello' }])
+  await run()
+  t.match(double.calls[1]!.body, { model: 'default/model', temperature: 0.7, max_tokens: 1000 }, 'and the defaults for what it lacks')
+})
+
+t.test('before the first token, retries say so and take nothing back', async t => {
+  const { double, run, progress, events, pauses } = await setUp(t, refuse(429, 'slow down', AT_ONCE), hangUp, say('Hello'))
+  t.equal(await run(), undefined)
+  t.equal(double.calls.length, 3)
+  t.strictSame(events.slice(1), [
+    { seq: 2, type: 'retry', code: 'gateway_rate_limited', delayMs: pauses[0] },
+    { seq: 3, type: 'retry', code: 'gateway_unavailable', delayMs: pauses[1] },
+    { seq: 4, type: 'chunk', content: 'Hello' }
+  ])
+  t.match(progress, { response: 'Hello', usage: { totalTokens: USAGE.total_tokens, estimated: false } }, 'tries that said nothing used nothing')
+  t.ok(pauses[0]! >= 250 && pauses[0]! <= 500 && pauses[1]! >= 500 && pauses[1]! <= 1000, `pauses of ${pauses} ms`)
+})
+
+t.test('after the first token, a retry takes back what was said and says it anew', async t => {
+  const { run, progress, events, pauses } = await setUp(t, breakAfter('Hel'), say('Hello'))
+  t.equal(await run(), undefined)
+  t.strictSame(events.slice(1), [
+    { seq: 2, type: 'chunk', content: 'Hel' },
+    { seq: 3, type: 'rewind', to: 1 },
+    { seq: 4, type: 'retry', code: 'gateway_unavailable', delayMs: pauses[0] },
+    { seq: 5, type: 'chunk', content: 'Hello' }
+  ])
+  t.equal(progress.response, 'Hello')
+  t.equal(textOf(events), 'Hello')
+})
+
+t.test('a rewind goes back before the first of several events, reasoning among them', async t => {
+  const { run, progress, events } = await setUp(t, response => {
+    openStream(response).write(frame({ choices: [{ index: 0, delta: { reasoning: 'Hm' } }] }))
+    setImmediate(() => response.end(delta('Hel')))
+  }, say('Hello'))
+  t.equal(await run(), undefined)
+  t.match(events.slice(1), [{ type: 'reasoning', content: 'Hm' }, { type: 'chunk' }, { type: 'rewind', to: 1 }, { type: 'retry' }, { type: 'chunk' }])
+  t.equal(progress.response, 'Hello')
+})
+
+t.test('each retry takes back its own try', async t => {
+  const { run, events } = await setUp(t, breakAfter('Hel'), refuse(503, 'busy', AT_ONCE), breakAfter('Hell'), say('Hello'))
+  t.equal(await run(), undefined)
+  t.strictSame(events.slice(1).map(event => 'to' in event ? event.to : event.type), ['chunk', 1, 'retry', 'retry', 'chunk', 5, 'retry', 'chunk'])
+  t.equal(textOf(events), 'Hello')
+})
+
+t.test('usage adds up over tries, and is estimated where one of them was cut', async t => {
+  const { run, progress } = await setUp(t, breakAfter('12345678'), say('Hello'))
+  t.equal(await run({ systemPrompt: 'x'.repeat(40) }), undefined)
+  // 40 characters and 2 of the prompt, 8 of the answer, at 4 to a token, beside what the gateway reported of the second try.
+  const [promptTokens, completionTokens] = [10 + 1 + USAGE.prompt_tokens, 2 + USAGE.completion_tokens]
+  t.strictSame(progress.usage, { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, estimated: true })
+})
+
+t.test('after four tries the last one\'s error is the run\'s, and its text stays', async t => {
+  t.intercept(Math, 'random', { value: () => 0 })
+  const { double, run, progress, events, pauses } = await setUp(t, hangUp, breakAfter('Hel'), hangUp, breakAfter('Hell'))
+  t.match(await run(), { code: 'gateway_unavailable' })
+  t.equal(double.calls.length, 4)
+  t.strictSame(pauses, [250, 500, 1000], 'each pause is twice the one before')
+  t.strictSame(events.slice(1).map(({ type }) => type), ['retry', 'chunk', 'rewind', 'retry', 'retry', 'chunk'])
+  t.match(progress, { response: 'Hell', output: true, finishReason: null })
+  t.equal(textOf(events), 'Hell')
+})
+
+t.test('what a second try cannot mend is not tried again', async t => {
+  for (const [status, code] of [[402, 'gateway_payment_required'], [401, 'gateway_unauthorized'], [400, 'gateway_rejected']] as const) {
+    const { double, run, events, progress } = await setUp(t, refuse(status), say('Hello'))
+    t.match(await run(), { code })
+    t.equal(double.calls.length, 1)
+    t.equal(events.length, 1, 'nothing is told')
+    t.match(progress, { response: '', output: false, usage: { totalTokens: 0 } })
+  }
+  const { double, run, events } = await setUp(t, response => {
+    openStream(response).end(delta('Hel') + frame({ error: { message: 'empty', code: 402 } }) + ending())
+  })
+  t.match(await run(), { code: 'gateway_payment_required' }, 'within a stream neither')
+  t.equal(double.calls.length, 1)
+  t.equal(textOf(events), 'Hel')
+})
+
+t.test('a model that keeps failing is followed by the next fallback model, and the events say so', async t => {
+  const { double, run, events, progress } = await setUp(t, breakAfter('Hel'), refuse(400), refuse(404), say('Hello'))
+  t.equal(await run({ model: 'a/model' }, ['b/model', 'c/model']), undefined)
+  t.strictSame(double.calls.map(({ body }) => body.model), ['a/model', 'a/model', 'b/model', 'c/model'])
+  t.match(events.slice(1), [
+    { type: 'chunk', content: 'Hel' },
+    { type: 'rewind', to: 1 },
+    { type: 'retry', code: 'gateway_unavailable' },
+    { type: 'retry', code: 'gateway_rejected', model: 'b/model', delayMs: 0 },
+    { type: 'retry', code: 'gateway_rejected', model: 'c/model', delayMs: 0 },
+    { type: 'chunk', content: 'Hello' }
+  ])
+  t.equal(progress.response, 'Hello')
+})
+
+t.test('an empty account and a refused key are not asked with another model', async t => {
+  for (const status of [401, 402]) {
+    const { double, run } = await setUp(t, refuse(status), say('Hello'))
+    t.match(await run({}, ['b/model']), { code: status === 401 ? 'gateway_unauthorized' : 'gateway_payment_required' })
+    t.equal(double.calls.length, 1)
+  }
+})
+
+t.test('a gateway that asks for a pause gets it, unless it is longer than 20 s', async t => {
+  const patient = await setUp(t, refuse(429, 'slow down', { 'retry-after': '20' }))
+  patient.onRetry = () => patient.stop.abort()
+  t.match(await patient.run(), { name: 'AbortError' })
+  t.strictSame(patient.pauses, [20_000])
+
+  const hasty = await setUp(t, refuse(429, 'slow down', { 'retry-after': '21' }))
+  t.match(await hasty.run(), { code: 'gateway_rate_limited', retryAfter: 21 })
+  t.strictSame(hasty.pauses, [])
+  t.equal(hasty.double.calls.length, 1)
+})
+
+t.test('aborting ends a pause at once, with what was said already taken back', async t => {
+  const world = await setUp(t, breakAfter('Hel'), refuse(503, 'busy', { 'retry-after': '19' }))
+  const startedAt = performance.now()
+  world.onRetry = () => { if (world.pauses.length === 2) setImmediate(() => world.stop.abort()) }
+  t.match(await world.run(), { name: 'AbortError' })
+  t.ok(performance.now() - startedAt < 10_000, 'long before the pause was over')
+  t.equal(world.double.calls.length, 2)
+  t.strictSame(world.events.slice(1).map(({ type }) => type), ['chunk', 'rewind', 'retry', 'retry'])
+  t.match(world.progress, { output: true, usage: { estimated: true } }, 'what it cost is kept')
+  t.equal(world.progress.response, '')
+})
+
+t.test('aborting while the model speaks throws the signal\'s reason, and keeps text and usage', async t => {
+  const world = await setUp(t, response => { openStream(response).write(delta('Hell')) })
+  const reason = new Error('enough')
+  world.onEvent = () => world.stop.abort(reason)
+  t.equal(await world.run(), reason)
+  t.match(world.progress, { response: 'Hell', output: true, finishReason: null, usage: { completionTokens: 1, estimated: true } })
+  t.strictSame(world.pauses, [])
+})
+
+// --- Steps and tools ---
+
+/** A turn that asks for these tools, each with its arguments, perhaps after some words. */
+function ask (calls: Array<[id: string, name: string, args: string]>, words = ''): Reply {
+  return response => {
+    const pieces = calls.flatMap(([id, name, args], index) => [
+      { index, id, type: 'function', function: { name, arguments: args.slice(0, 3) } },
+      { index, function: { arguments: args.slice(3) } }
+    ])
+    openStream(response).end((words && delta(words)) +
+      pieces.map(piece => frame({ choices: [{ index: 0, delta: { tool_calls: [piece] } }] })).join('') + ending('tool_calls'))
+  }
+}
+
+/** A tool that does this, and knows how often it was called. */
+function makeTool (name: string, call: Tool['call']) {
+  const tool = {
+    name,
+    description: `Does ${name}.`,
+    parameters: { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] },
+    calls: [] as unknown[],
+    async call (args: Record<string, unknown>, context: Parameters<Tool['call']>[1]) {
+      tool.calls.push(args)
+      return call(args, context)
+    }
+  }
+  return tool
+}
+
+function boxOf (tools: Tool[], more: Partial<Toolbox> = {}): Toolbox {
+  return { ...EMPTY_TOOLBOX, tools, ...more }
+}
+
+const twice = () => makeTool('twice', async ({ n }) => `${2 * (n as number)}`)
+const told = (world: { events: RunEvent[] }) => world.events.map(({ type }) => type)
+
+t.test('tools are called as the model asks, several at once, and it goes on with what came of them', async t => {
+  const world = await setUp(t, ask([['c1', 'twice', '{"n": 2}'], ['c2', 'twice', '{"n": 3}']], 'Let me see. '), say('4 and 6'))
+  let waiting = 0
+  const both = new Promise<void>(resolve => {
+    world.toolbox = boxOf([makeTool('twice', async ({ n }) => {
+      if (++waiting === 2) resolve()
+      await both
+      return `${2 * (n as number)}`
+    })])
+  })
+  t.equal(await world.run(), undefined)
+  t.equal(world.progress.response, 'Let me see. 4 and 6')
+  t.equal(textOf(world.events), 'Let me see. 4 and 6')
+  t.same(told(world).toSorted(), ['chunk', 'chunk', 'started', 'step', 'step', 'tool_call', 'tool_call', 'tool_result', 'tool_result'])
+  t.match(world.events.filter(({ type }) => type === 'tool_call'), [{ id: 'c1', name: 'twice', arguments: { n: 2 } }, { id: 'c2' }])
+  t.same(world.events.filter(({ type }) => type === 'tool_result').map(({ seq, ...event }) => event),
+    [{ type: 'tool_result', id: 'c1', name: 'twice', result: '4' }, { type: 'tool_result', id: 'c2', name: 'twice', result: '6' }])
+  const [first, second] = world.double.calls.map(({ body }) => body)
+  t.match(first.tools, [{ type: 'function', function: { name: 'twice', description: 'Does twice.', parameters: { required: ['n'] } } }])
+  t.match(second.messages.slice(-3), [
+    { role: 'assistant', content: 'Let me see. ', tool_calls: [{ id: 'c1', type: 'function', function: { name: 'twice', arguments: '{"n": 2}' } }, { id: 'c2' }] },
+    { role: 'tool', tool_call_id: 'c1', content: '4' },
+    { role: 'tool', tool_call_id: 'c2', content: '6' }
+  ])
+  t.same(world.progress.usage, { promptTokens: 20, completionTokens: 10, totalTokens: 30, estimated: false }, 'of all steps')
+  t.equal(world.progress.finishReason, 'stop')
+  t.same(world.records.map(({ number, record }) => [number, record.kind]).toSorted(), [[1, 'model'], [2, 'tool'], [3, 'tool']])
+})
+
+t.test('a tool\'s failure goes back to the model and does not end the run', async t => {
+  const failures: Array<[string, string, string, RegExp]> = [
+    ['nothing', 'twice', '{"n": 1}', /nothing there/],
+    ['broken', 'broken', '{"n": 1}', /^The tool failed unexpectedly\.$/],
+    ['unknown', 'thrice', '{"n": 1}', /^There is no tool thrice\. There are: twice, broken\.$/],
+    ['misfit', 'twice', '{"n": "one"}', /n/],
+    ['no JSON', 'twice', '{"n": ', /JSON/],
+    ['no object', 'twice', '[1]', /object/]
+  ]
+  for (const [what, name, args, problem] of failures) {
+    const world = await setUp(t, ask([['c1', name, args]]), say('Never mind'))
+    const tools = [
+      makeTool('twice', async () => { throw new ToolError('There is nothing there.') }),
+      makeTool('broken', async () => { throw new TypeError('secret detail') })
+    ]
+    world.toolbox = boxOf(tools)
+    t.equal(await world.run(), undefined, what)
+    t.equal(world.progress.response, 'Never mind')
+    t.match(world.events.find(({ type }) => type === 'tool_result'), { id: 'c1', name, error: problem }, what)
+    const { content } = world.double.calls[1]!.body.messages.at(-1)
+    t.match(content, /^Error: /)
+    t.match(content.slice('Error: '.length), problem, what)
+    if (!['nothing', 'broken'].includes(what)) t.same(tools.flatMap(({ calls }) => calls), [], 'and is not called')
+  }
+})
+
+t.test('in its last step the model is offered nothing more to do', async t => {
+  const world = await setUp(t, ask([['c1', 'twice', '{"n": 1}']]), ask([['c2', 'twice', '{"n": 2}']]))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  t.equal(await world.run({ maxSteps: 2 }), undefined)
+  t.equal(world.double.calls.length, 2)
+  t.match(world.double.calls[1]!.body, { tools: [{}], tool_choice: 'none' }, 'but told of what there was')
+  t.notOk(world.double.calls[0]!.body.tool_choice)
+  t.same(tool.calls, [{ n: 1 }], 'and what it asks for all the same is not done')
+})
+
+t.test('what an earlier attempt has done is told again and not done again', async t => {
+  const first = await setUp(t, ask([['c1', 'twice', '{"n": 1}'], ['c2', 'stop', '{"n": 2}']], 'Well, '))
+  const stopped = makeTool('stop', async () => {
+    first.stop.abort(new Error('killed'))
+    throw new Error('killed')
+  })
+  first.toolbox = boxOf([twice(), stopped])
+  t.match(await first.run(), { message: 'killed' })
+  const steps = first.records.sort((a, b) => a.number - b.number).map(({ number, record }) => ({ ...record, step: number }))
+  t.same(steps.map(({ kind }) => kind), ['model', 'tool'])
+
+  const second = await setUp(t, say('done'))
+  const [again, finished] = [twice(), makeTool('stop', async () => 'stopped')]
+  second.toolbox = boxOf([again, finished])
+  t.equal(await second.run({}, [], { steps }), undefined)
+  t.same(again.calls, [], 'one was done')
+  t.same(finished.calls, [{ n: 2 }], 'one was cut off')
+  t.equal(second.double.calls.length, 1, 'the model is not asked again for what it said')
+  t.match(second.double.calls[0]!.body.messages.slice(-3), [{ role: 'assistant', content: 'Well, ' }, { content: '2' }, { content: 'stopped' }])
+  t.equal(second.progress.response, 'Well, done')
+  t.equal(textOf(second.events), 'Well, done')
+  t.same(second.progress.usage, { promptTokens: 20, completionTokens: 10, totalTokens: 30, estimated: false }, 'of all attempts')
+  t.same(second.records.map(({ number, record }) => [number, record.kind]), [[1, 'model'], [3, 'tool']], 'the turn once more, for its price, and what is new')
+})
+
+t.test('functions that the user\'s words trigger run once before the model, which is told what they found', async t => {
+  const world = await setUp(t, say('It is sunny'))
+  const results = [{ functionName: 'weather', functionType: 'api_call', success: true, data: 'sunny' }]
+  const seen: unknown[] = []
+  world.toolbox = boxOf([], {
+    async runTriggered (text) {
+      seen.push(text)
+      return { results, told: [{ type: 'tool_call', id: 'f1', name: 'weather', arguments: {} }, { type: 'tool_result', id: 'f1', name: 'weather', result: 'sunny' }] }
+    },
+    async afterAnswer (text, response) { seen.push([text, response]) }
+  })
+  t.equal(await world.run(), undefined)
+  t.match(world.double.calls[0]!.body.messages[0].content, /weather \(api_call\): sunny/)
+  t.same(seen, ['Hi', ['Hi', 'It is sunny']], 'and what waits for the answer gets it')
+  t.same(told(world), ['started', 'tool_call', 'tool_result', 'chunk'])
+
+  const again = await setUp(t, say('It is sunny'))
+  again.toolbox = boxOf([], { runTriggered: async () => { throw new Error('not again') } })
+  t.equal(await again.run({}, [], { steps: world.records.map(({ number, record }) => ({ ...record, step: number })) }), undefined)
+  t.match(again.double.calls[0]!.body.messages[0].content, /sunny/)
+  t.same(told(again), told(world))
+})
+
+t.test('a function that answers takes the model\'s place, and costs what a run costs', async t => {
+  const world = await setUp(t, say('not asked'))
+  world.toolbox = boxOf([], { runTriggered: async () => ({ results: [], answer: 'We open at nine.', told: [] }) })
+  t.equal(await world.run(), undefined)
+  t.equal(world.double.calls.length, 0)
+  t.match(world.progress, { response: 'We open at nine.', finishReason: 'stop', output: true })
+  t.equal(world.progress.bill.credits, 1)
+})
+
+t.test('a run that the balance does not allow to go on stops after the step, and keeps what it has', async t => {
+  const world = await setUp(t, ask([['c1', 'twice', '{"n": 1}']], 'So far '), say('never'))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  world.rates = { 'default/model': { perRun: 1, perThousandTokens: 100 } }
+  world.balance = 100
+  t.match(await world.run({ maxTokens: 1000 }), { code: 'insufficient_credits', statusCode: 402 })
+  t.same(tool.calls, [])
+  t.equal(world.progress.response, 'So far ')
+  t.equal(world.progress.bill.credits, 3, 'a run, and 15 tokens')
+  t.same(world.records.map(({ credits }) => credits), [103], 'with the next step\'s it might have come to that')
+})
+
+t.test('an answer that is kept is told without asking a model, and costs nothing', async t => {
+  const world = await setUp(t, say('not asked'))
+  t.equal(await world.run({}, [], { cached: { response: 'As before', finishReason: 'stop', model: 'a/model' } }), undefined)
+  t.equal(world.double.calls.length, 0)
+  t.match(world.progress, { response: 'As before', finishReason: 'stop', model: 'a/model', usage: { totalTokens: 0 } })
+  t.equal(world.progress.bill.credits, 0)
+  t.same(told(world), ['started', 'chunk'])
+})
+
+t.test('a response format goes to the gateway as it is', async t => {
+  const world = await setUp(t, say('{}'))
+  const responseFormat = { type: 'json_schema' as const, json_schema: { name: 'x', schema: { type: 'object' } } }
+  await world.run({}, [], { responseFormat })
+  t.same(world.double.calls[0]!.body.response_format, responseFormat)
+})
+
+t.test('a gateway that names its calls anew each turn gets each of them answered by itself', async t => {
+  const first = await setUp(t, ask([['call_0', 'twice', '{"n": 1}']]), ask([['call_0', 'twice', '{"n": 2}']]))
+  let calls = 0
+  first.toolbox = boxOf([makeTool('twice', async ({ n }) => {
+    if (++calls === 2) first.stop.abort(new Error('killed'))
+    first.stop.signal.throwIfAborted()
+    return `${2 * (n as number)}`
+  })])
+  t.match(await first.run(), { message: 'killed' })
+  const second = await setUp(t, say('done'))
+  const tool = twice()
+  second.toolbox = boxOf([tool])
+  t.equal(await second.run({}, [], { steps: first.records.map(({ number, record }) => ({ ...record, step: number })) }), undefined)
+  t.same(tool.calls, [{ n: 2 }])
+  t.same(second.double.calls[0]!.body.messages.filter(({ role }: { role: string }) => role === 'tool').map(({ content }: { content: string }) => content), ['2', '4'])
+})
+
+t.test('what a model wrote badly is sent back in a form that gateways take', async t => {
+  const world = await setUp(t, ask([['c1', 'no such!', '{"q": "cut o'], ['c1', '', '']]), say('Well'))
+  world.toolbox = boxOf([twice()])
+  t.equal(await world.run(), undefined)
+  const [assistant, ...answers] = world.double.calls[1]!.body.messages.slice(-3)
+  t.match(assistant.tool_calls, [{ id: 'c1', function: { name: 'no_such_', arguments: '{}' } }, { id: /^call_/, function: { name: 'tool', arguments: '{}' } }])
+  t.same(answers.map(({ tool_call_id: id }: { tool_call_id: string }) => id), assistant.tool_calls.map(({ id }: { id: string }) => id))
+  t.match(answers, [{ content: /There is no tool/ }, { content: /There is no tool/ }])
+})
+
+t.test('arguments that go too deep reach no tool, and are told as the text that they are', async t => {
+  const deep = '{"n": '.repeat(6000) + '1' + '}'.repeat(6000)
+  const world = await setUp(t, ask([['c1', 'twice', deep]]), say('Well'))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  t.equal(await world.run(), undefined)
+  t.same(tool.calls, [])
+  t.match(world.events.find(({ type }) => type === 'tool_call'), { arguments: deep })
+})
+
+t.test('where one of several tools cannot be written down, the others are stopped, and nothing more is told', async t => {
+  const world = await setUp(t, ask([['c1', 'slow', '{"n": 1}'], ['c2', 'quick', '{"n": 1}']]))
+  let stopped = 0
+  world.toolbox = boxOf([
+    makeTool('slow', (_args, { signal }) => new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => { stopped++; reject(signal.reason) })
+    })),
+    makeTool('quick', async () => 'done')
+  ])
+  world.onRecord = record => { if (record.kind === 'tool') throw new Error('no database') }
+  t.match(await world.run(), { message: 'no database' })
+  t.equal(stopped, 1)
+  t.same(told(world).filter(type => type === 'tool_result'), [])
+})
+
+t.test('an answer that does not come to an end is ended', async t => {
+  const world = await setUp(t, response => {
+    openStream(response)
+    const piece = delta('x'.repeat(1024 * 1024))
+    for (let n = 0; n < 10; n++) response.write(piece)
+  })
+  t.match(await world.run(), { code: 'gateway_answer_too_long', isRetryable: false })
+  t.ok(world.progress.response.length <= MAX_ANSWER)
+})

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { firstSeq, follow, frameOf } from '../../../src/executor/events/event-log.js'
+import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
+import { responseOf } from '../../../src/executor/events/trace.js'
+import type { RunEvent } from '#shared/schemas.ts'
+import { toTextFrame } from '../../../src/http/bytes.js'
+import { encodeSocket } from '../../../src/http/websocket/encode.js'
+import { encodeSse } from '../../../src/http/sse/encode.js'
+import { chunk, DONE, read, testEventLog } from './event-log-contract.js'
+
+const MINUTE = 60_000
+
+function createLog (t: Test, { maxBytes = 1024 * 1024, keepMs = MINUTE } = {}): MemoryEventLog {
+  const log = new MemoryEventLog({ maxBytes, keepMs })
+  t.teardown(() => log.close())
+  return log
+}
+
+t.test('the log of one process', t => testEventLog(t, createLog, 1000))
+
+t.test('an event is encoded once in each format for all its readers', async t => {
+  const log = createLog(t)
+  let encoded = 0
+  const encode = (seq: number, event: RunEvent, runId: string) => {
+    encoded++
+    return encodeSocket(seq, event, runId)
+  }
+  const frames: string[] = []
+  for (let i = 0; i < 3; i++) {
+    follow(log, 'a', 0, { write: entry => frames.push(String(frameOf(entry, encode, 'a')), String(frameOf(entry, encodeSse, 'a'))) > 0, end () {}, lost () {} })
+  }
+  log.append('a', chunk('1'))
+  log.append('a', chunk('2'))
+  t.equal(encoded, 2)
+  t.equal(frames.length, 12)
+  t.strictSame(new Set(frames), new Set([
+    String(toTextFrame('{"type":"agent_chunk","content":"1","runId":"a","seq":1}')), 'id: 1\ndata: {"type":"chunk","content":"1"}\n\n',
+    String(toTextFrame('{"type":"agent_chunk","content":"2","runId":"a","seq":2}')), 'id: 2\ndata: {"type":"chunk","content":"2"}\n\n'
+  ]))
+})
+
+t.test('beyond the byte bound finished runs are forgotten, in the order they ended', async t => {
+  const log = createLog(t, { maxBytes: 15_000 })
+  const known = () => ['a', 'b', 'c', 'd', 'e', 'f'].filter(runId => log.last(runId)).join('')
+  for (const runId of ['a', 'b', 'c', 'd']) log.append(runId, chunk('x'.repeat(1000)))
+  for (const runId of ['c', 'b']) log.append(runId, DONE)
+  t.equal(known(), 'abcd', 'below it nothing is forgotten')
+  log.append('e', chunk('x'.repeat(1000)))
+  log.append('e', DONE)
+  t.equal(known(), 'abde')
+  log.append('f', { ...DONE, response: 'x'.repeat(5000) })
+  t.equal(known(), 'ad', 'a run that is under way is never forgotten')
+  t.equal(log.next('b', 0), undefined)
+  log.append('b', chunk())
+  t.equal(log.last('b'), 1, 'a forgotten run may be told anew')
+})
+
+t.test('a reader that is behind a run that has to go is told where to resume', async t => {
+  const log = createLog(t, { maxBytes: 1000 })
+  const { reader, follower } = read(log, 'a', 0, 1)
+  log.append('a', chunk('x'.repeat(1000)))
+  log.append('a', DONE)
+  t.equal(log.last('a'), undefined)
+  t.match(reader, { seqs: [1], lostAfter: 1, ends: 0 })
+  reader.room = Infinity
+  follower.resume()
+  t.match(reader, { seqs: [1], ends: 0 }, 'and then nothing more')
+})
+
+t.test('after its time a finished run is forgotten', async t => {
+  let now = Date.now()
+  t.intercept(Date, 'now', { value: () => now })
+  const log = createLog(t, { keepMs: MINUTE })
+  log.append('a', DONE)
+  now += MINUTE - 1
+  log.append('b', DONE)
+  t.strictSame([log.last('a'), log.last('b')], [1, 1])
+  now += 1
+  log.append('c', DONE)
+  t.strictSame([log.last('a'), log.last('b'), log.last('c')], [undefined, 1, 1])
+})
+
+t.test('a quiet service forgets as well', async t => {
+  let sweep = () => {}
+  let every = 0
+  const calls = t.intercept(globalThis, 'setInterval', {
+    value: (callback: () => void, ms: number) => {
+      sweep = callback
+      every = ms
+      return { unref () { return this } }
+    }
+  })
+  let now = Date.now()
+  t.intercept(Date, 'now', { value: () => now })
+  const log = new MemoryEventLog({ maxBytes: 1e6, keepMs: MINUTE })
+  calls.restore()
+  log.append('a', DONE)
+  sweep()
+  t.equal(log.last('a'), 1)
+  now += MINUTE
+  sweep()
+  t.equal(log.last('a'), undefined)
+  t.ok(every >= 1000 && every <= MINUTE, 'within its time again')
+})
+
+t.test('what a run has said is its texts without thoughts and without what was taken back, from any event on', async t => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'é', '語', '😀'), minLength: 1, maxLength: 5 })
+  const told = fc.oneof(
+    { weight: 6, arbitrary: text.map((content): RunEvent => ({ type: 'chunk', content })) },
+    { weight: 2, arbitrary: text.map((content): RunEvent => ({ type: 'reasoning', content })) },
+    { weight: 1, arbitrary: fc.constant<RunEvent>({ type: 'step', step: 2 }) },
+    { weight: 1, arbitrary: fc.nat({ max: 12 }).map((to): RunEvent => ({ type: 'rewind', to })) }
+  )
+  t.doesNotThrow(() => fc.assert(fc.property(fc.array(told, { maxLength: 12 }), fc.nat({ max: 13 }), fc.constantFrom(1, 2), (events, after, attempt) => {
+    const log = new MemoryEventLog({ maxBytes: 1e6, keepMs: MINUTE })
+    const first = firstSeq(attempt)
+    log.open('a', attempt)
+    for (const event of events) log.append('a', event.type === 'rewind' ? { type: 'rewind', to: first - 1 + event.to } : event)
+    assert.equal(log.said('a'), responseOf(log.entries('a')))
+    assert.equal(log.said('a', first - 1 + after), responseOf(log.entries('a', first - 1 + after)))
+    assert.equal(log.said('another'), '')
+    log.close()
+  }), { numRuns: 1000 }))
+})

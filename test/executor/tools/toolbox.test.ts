@@ -1,0 +1,48 @@
+import t, { type Test } from 'tap'
+import { openToolbox } from '../../../src/executor/tools/toolbox.js'
+import type { AgentFunction } from '../../../src/executor/tools/tool.js'
+import { Webhooks } from '../../../src/executor/tools/webhooks/webhooks.js'
+import { createContext, fn, say, startServer } from '../../support/tools.js'
+
+async function open (t: Test, functions: AgentFunction[]) {
+  const context = createContext(t)
+  const webhooks = new Webhooks({ outbound: context.outbound, log: context.log })
+  t.teardown(() => webhooks.close(0))
+  const toolbox = await openToolbox({ outbound: context.outbound, webhooks, python: { run: async () => {} } }, { functions }, { tool: context, log: context.log })
+  t.teardown(() => toolbox.close())
+  return { toolbox, logged: context.logged }
+}
+
+t.test('a hundred functions are considered, and how many are not is logged', async t => {
+  const functions = Array.from({ length: 103 }, (_, n) => fn('data_transform', { transform_type: 'format', template: `${n}` }))
+  const { toolbox, logged } = await open(t, functions)
+  t.equal((await toolbox.runTriggered('go')).results.length, 100)
+  t.match(logged, [{ message: 'functions left out', count: 3 }])
+})
+
+t.test('a configuration that is no object is one without anything in it', async t => {
+  const types = ['api_call', 'conditional', 'data_transform', 'webhook', 'python', 'mcp']
+  const functions = types.flatMap(type => [null, undefined, 'text', 5, []].map(config => fn(type, config as never)))
+  const { toolbox } = await open(t, functions)
+  t.equal(toolbox.tools.length, 5, 'code alone is a tool without being configured as one')
+  const { results } = await toolbox.runTriggered('go')
+  t.ok(results.some(({ error }) => error?.includes('has no url')))
+  t.notOk(results.some(({ error }) => error === 'The function failed.'))
+  await toolbox.afterAnswer('go', 'x')
+})
+
+t.test('a model is offered no more tools than it takes, and how many are left out is logged', async t => {
+  const functions = Array.from({ length: 100 }, () => fn('python', { entrypoint: 'a:b' }))
+  const tools = Array.from({ length: 40 }, (_, n) => ({ name: `t${n}`, inputSchema: { type: 'object' } }))
+  const server = await startServer(t, (response, asked) => {
+    const { id, method } = JSON.parse(asked.body || '{}') as { id?: number, method?: string }
+    if (id === undefined) return response.writeHead(202).end()
+    const result = method === 'initialize'
+      ? { protocolVersion: '2025-03-26', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } }
+      : { tools }
+    say(200, { jsonrpc: '2.0', id, result })(response, asked, 0)
+  })
+  const { toolbox, logged } = await open(t, [fn('mcp', { url: server.url }), ...functions.slice(1)])
+  t.equal(toolbox.tools.length, 128)
+  t.match(logged, [{ message: 'tools left out', count: 11 }])
+})

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { GrowingText } from '../../src/lib/growing-text.js'
+
+const piece = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', 'é', '語', '😀') }), fc.string({ minLength: 200, maxLength: 400 }))
+
+t.test('a text that grows is the string that its pieces make, at every moment', async t => {
+  t.doesNotThrow(() => fc.assert(fc.property(fc.array(piece), fc.nat(), fc.nat(), (pieces, from, to) => {
+    const text = new GrowingText()
+    let string = ''
+    for (const piece of pieces) {
+      text.append(piece)
+      string += piece
+      assert.equal(text.length, string.length)
+      assert.equal(`${text}`, string)
+      assert.equal(text.slice(from % 50, to % 50), string.slice(from % 50, to % 50))
+      assert.equal(text.slice(from % 50), string.slice(from % 50))
+    }
+  }), { numRuns: 500 }))
+})
+
+t.test('it takes little more memory than its bytes', async t => {
+  const text = new GrowingText()
+  let size = 0
+  for (let i = 0; i < 10_000; i++) size += text.append(' word')
+  t.ok(size >= 50_000 && size <= 100_000 + 256, `${size}`)
+})

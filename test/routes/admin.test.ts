@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
+import t from 'tap'
+import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, startService } from '../support/helper.js'
+
+const UNKNOWN = '99999999-9999-4999-8999-999999999999'
+
+t.test('administration', async t => {
+  const service = await startService(t)
+  const { request } = service
+  await service.execute()
+  await service.execute({}, await bearer(OTHER_USER))
+  const routes: Array<[string, string, object?]> = [
+    ['GET', '/api/admin/stats'],
+    ['GET', '/api/admin/runs'],
+    ['GET', `/api/admin/users/${OTHER_USER}/ledger`],
+    ['POST', `/api/admin/users/${OTHER_USER}/credits`, { credits: 1, reason: 'Because' }],
+    ['GET', '/ready?deep=1']
+  ]
+
+  t.test('is for admins: others get 403, strangers 401, and a key that may stand in a page is no session', async t => {
+    for (const [method, path, body] of routes) {
+      const as = (headers: Record<string, string>) => request(method, path, { body, headers })
+      t.match(await as(await bearer(OTHER_USER)), { status: 403, body: { code: 'forbidden', error: 'This is for admins.' } }, path)
+      t.match(await as({ anonymous: '' }), { status: 401, body: { code: 'unauthorized' } }, path)
+      t.equal((await as(await bearer())).status, 200, path)
+      if (path !== '/api/admin/stats') t.match(await as({ 'x-api-key': DEMO_KEY }), { status: 403, body: { code: 'forbidden' } }, path)
+    }
+  })
+
+  t.test('lists everybody\'s runs with whose they are, filtered and paged', async t => {
+    const { body } = await request('GET', '/api/admin/runs')
+    t.same(body.runs.map(({ userId }: { userId: string }) => userId), [OTHER_USER, DEMO_USER], 'newest first')
+    t.match(body.runs[0], { agentId: DEMO_AGENT, status: 'succeeded', response: 'Hello world', creditsCharged: 1 })
+    const mine = await request('GET', `/api/admin/runs?userId=${DEMO_USER}&status=succeeded&agentId=${DEMO_AGENT}`)
+    t.same(mine.body.runs.map(({ userId }: { userId: string }) => userId), [DEMO_USER])
+    const first = await request('GET', '/api/admin/runs?limit=1')
+    const second = await request('GET', `/api/admin/runs?limit=1&cursor=${first.body.nextCursor}`)
+    t.same([...first.body.runs, ...second.body.runs], body.runs)
+    t.equal(second.body.nextCursor, null)
+    for (const query of ['limit=0', 'limit=101', 'userId=x', 'status=gone', 'cursor=x', `cursor=${UNKNOWN}`]) {
+      t.match(await request('GET', `/api/admin/runs?${query}`), { status: 400, body: { code: 'bad_request' } }, query)
+    }
+  })
+
+  t.test('grants credits with a reason, once a key, and the ledger says by whom', async t => {
+    const grant = (body: unknown, headers = {}, user = OTHER_USER) =>
+      request('POST', `/api/admin/users/${user}/credits`, { body, headers })
+    const { creditsRemaining } = await service.credits(OTHER_USER)
+    const key = { 'idempotency-key': randomUUID() }
+    const body = { credits: 10, reason: 'A month of trouble' }
+    for (let n = 0; n < 3; n++) {
+      t.match(await grant(body, key), { status: 200, body: { creditsRemaining: creditsRemaining + 10, creditsReserved: 0 } })
+    }
+    t.match(await grant({ ...body, credits: 11 }, key), { status: 422, body: { code: 'idempotency_key_reused' } })
+    t.match(await grant(body, {}, UNKNOWN), { status: 404, body: { code: 'user_not_found' } })
+    const wrong = [{}, { credits: 1 }, { reason: 'x' }, { credits: 0, reason: 'x' }, { credits: -1, reason: 'x' }, { credits: 1.5, reason: 'x' },
+      { credits: '5', reason: 'x' }, { credits: 1_000_001, reason: 'x' }, { credits: 1, reason: '' }, { credits: 1, reason: '  ' }]
+    for (const fields of wrong) t.match(await grant(fields), { status: 400, body: { code: 'bad_request', details: [{}] } }, JSON.stringify(fields))
+    t.equal((await service.credits(OTHER_USER)).creditsRemaining, creditsRemaining + 10)
+
+    const { body: ledger } = await request('GET', `/api/admin/users/${OTHER_USER}/ledger?limit=1`)
+    t.match(ledger, {
+      credits: { creditsRemaining: creditsRemaining + 10 },
+      entries: [{ creditsUsed: -10, operationType: 'grant', runId: null, metadata: { reason: 'A month of trouble', grantedBy: DEMO_USER } }],
+      nextCursor: String
+    })
+    const { body: rest } = await request('GET', `/api/admin/users/${OTHER_USER}/ledger?cursor=${ledger.nextCursor}`)
+    t.match(rest.entries.at(-1), { creditsUsed: 1, operationType: 'agent_execution', agentId: DEMO_AGENT, runId: String })
+    t.match(await request('GET', `/api/admin/users/${UNKNOWN}/ledger`), { status: 404, body: { code: 'user_not_found' } })
+    t.match(await request('GET', '/api/admin/users/x/ledger'), { status: 400, body: { code: 'bad_request' } })
+    t.match((await request('GET', '/api/admin/stats')).body, { total_credits_used: 2 }, 'what was given is no use')
+  })
+
+  t.test('/ready?deep=1 says whether it all adds up, and what does not, without calling the service unready', async t => {
+    const deep = () => request('GET', '/ready?deep=1')
+    t.match(await deep(), { status: 200, body: { status: 'ready', audit: { problems: [], total: 0, checked: { balances: 2, runs: 2 } } } })
+    t.notOk('audit' in (await request('GET', '/ready')).body)
+    for (const query of ['deep=x', 'deep=2', 'deep=']) t.equal((await request('GET', `/ready?${query}`)).status, 400, query)
+
+    const dataDir = await createDataDir(t)
+    const pglite = await PGlite.create(join(dataDir, 'postgres'))
+    await pglite.exec(`update public.credit_balances set credits_remaining = credits_remaining + 7 where user_id = '${OTHER_USER}'`)
+    await pglite.close()
+    const tampered = await startService(t, { DATA_DIR: dataDir })
+    t.match(await tampered.request('GET', '/ready?deep=1'), {
+      status: 200,
+      body: { status: 'ready', audit: { total: 1, problems: [{ kind: 'balance', userId: OTHER_USER, expected: 3, found: 10 }] } }
+    })
+  })
+})

@@ -1,0 +1,110 @@
+import t from 'tap'
+import { Bill } from '#shared/price.ts'
+import { buildMessages } from '#shared/prompt.ts'
+import { addUsage, measureUsage, NO_USAGE } from '#shared/usage.ts'
+import type { FunctionResult, Message } from '#shared/schemas.ts'
+
+const CONVERSATION: Message[] = [
+  { role: 'user', content: 'Hi' },
+  { role: 'system', content: 'A caller\'s own' },
+  { role: 'assistant', content: 'Hello' },
+  { role: 'user', content: [{ type: 'text', text: 'See?' }, { type: 'image_url', image_url: { url: 'data:,' } }] }
+]
+
+/** The system message of an agent. */
+function systemOf (agent: Parameters<typeof buildMessages>[0], functionResults?: FunctionResult[]): unknown {
+  return buildMessages(agent, CONVERSATION, functionResults)[0]!.content
+}
+
+t.test('the prompt', async t => {
+  t.test('is the agent\'s own, followed by the conversation as it came', async t => {
+    t.strictSame(buildMessages({ name: 'Ann', systemPrompt: ' Be brief.\n' }, CONVERSATION), [
+      { role: 'system', content: 'Be brief.' }, ...CONVERSATION
+    ])
+  })
+
+  t.test('of an agent without one says who it is', async t => {
+    t.equal(systemOf({ name: ' Ann ', systemPrompt: ' \n' }), 'You are Ann.')
+    for (const agent of [{}, { name: null, systemPrompt: null }, { name: ' ', systemPrompt: '' }]) {
+      t.equal(systemOf(agent), 'You are a helpful assistant.')
+    }
+  })
+
+  t.test('has the knowledge base: strings, objects with content, with and without a list', async t => {
+    const systemPrompt = 'Be brief.'
+    for (const [knowledgeBase, lines] of [
+      [['Cats purr. ', { content: ' Dogs bark.' }, { title: 'Cows', content: 'They moo.' }], '- Cats purr.\n- Dogs bark.\n- Cows: They moo.'],
+      ['Cats purr.', '- Cats purr.'],
+      [{ content: 'Dogs bark.', id: 7 }, '- Dogs bark.'],
+      [{ content: { dogs: 'bark' } }, '- {"dogs":"bark"}'],
+      [[{ question: 'Dogs?', answer: 'Bark.' }], '- {"question":"Dogs?","answer":"Bark."}'],
+      [['', 'Cats purr.', ' ', null, { content: '' }, { title: 'Cows', content: ' ' }], '- Cats purr.']
+    ] as const) {
+      t.equal(systemOf({ systemPrompt, knowledgeBase }), `Be brief.\n\nKnowledge base:\n${lines}`, JSON.stringify(knowledgeBase))
+    }
+    for (const nothing of [undefined, null, [], '', ' ', [null], [{ content: '' }]]) {
+      t.equal(systemOf({ systemPrompt, knowledgeBase: nothing }), 'Be brief.', JSON.stringify(nothing))
+    }
+  })
+
+  t.test('has the results of functions that succeeded, and of no others, after the knowledge base', async t => {
+    const results: FunctionResult[] = [
+      { functionName: 'weather', functionType: 'api_call', success: true, data: { degrees: 7 } },
+      { functionName: 'news', functionType: 'api_call', success: false, error: 'SECRET failure', data: 'SECRET data' },
+      { functionName: 'greeting', functionType: 'conditional', success: true, data: 'Good morning' },
+      { functionName: 'empty', functionType: 'webhook', success: true }
+    ]
+    t.equal(systemOf({ systemPrompt: 'Be brief.', knowledgeBase: 'Cats purr.' }, results), [
+      'Be brief.',
+      'Knowledge base:\n- Cats purr.',
+      'Function results:\n- weather (api_call): {"degrees":7}\n- greeting (conditional): Good morning\n- empty (webhook): null'
+    ].join('\n\n'))
+    t.equal(systemOf({ systemPrompt: 'Be brief.' }, results.slice(1, 2)), 'Be brief.')
+  })
+
+  t.test('leaves what it is made of as it was', async t => {
+    const messages = structuredClone(CONVERSATION)
+    buildMessages({ systemPrompt: 'Be brief.' }, messages)
+    t.strictSame(messages, CONVERSATION)
+  })
+})
+
+t.test('usage', async t => {
+  t.test('is what the gateway reported', async t => {
+    t.strictSame(measureUsage({ prompt_tokens: 10, completion_tokens: 5, total_tokens: 17 }, CONVERSATION, 'Hello'),
+      { promptTokens: 10, completionTokens: 5, totalTokens: 17, estimated: false })
+    t.strictSame(measureUsage({ prompt_tokens: 10, completion_tokens: 0 }, CONVERSATION, 'Hello'),
+      { promptTokens: 10, completionTokens: 0, totalTokens: 10, estimated: false }, 'a total that is missing is the sum')
+  })
+
+  t.test('is estimated from the texts where the report is missing or makes no sense, and says so', async t => {
+    const messages: Message[] = [{ role: 'system', content: 'x'.repeat(41) }, { role: 'user', content: [{ type: 'text', text: '12345678' }] }]
+    for (const reported of [
+      undefined, {}, { prompt_tokens: 10 }, { completion_tokens: 5 }, { prompt_tokens: -1, completion_tokens: 5 },
+      { prompt_tokens: 10, completion_tokens: 0.5 }, { prompt_tokens: '10' as any, completion_tokens: 5 }
+    ]) {
+      t.strictSame(measureUsage(reported, messages, 'Hello'),
+        { promptTokens: 13, completionTokens: 2, totalTokens: 15, estimated: true }, JSON.stringify(reported))
+    }
+    t.strictSame(measureUsage(undefined, [], ''), { ...NO_USAGE, estimated: true })
+  })
+
+  t.test('adds up, and a sum with an estimate in it is one', async t => {
+    const [exact, estimate] = [measureUsage({ prompt_tokens: 1, completion_tokens: 2 }, [], ''), measureUsage(undefined, [], 'Hello')]
+    t.strictSame(addUsage(NO_USAGE, exact), exact)
+    t.strictSame(addUsage(exact, estimate), { promptTokens: 1, completionTokens: 4, totalTokens: 5, estimated: true })
+    t.strictSame(addUsage(estimate, exact), addUsage(exact, estimate))
+  })
+})
+
+t.test('a bill is a run\'s price with its first output, and that of each step\'s tokens by its own rate, in whole credits', async t => {
+  const bill = new Bill()
+  t.equal(bill.credits, 0, 'what brought forth nothing costs nothing')
+  const rate = { perRun: 2, perThousandTokens: 0.1 }
+  t.equal(bill.creditsWith(rate, 10_000), 3)
+  for (let step = 0; step < 10; step++) bill.add(rate, { totalTokens: 1000 })
+  t.equal(bill.credits, 3, 'ten tenths are one')
+  bill.add({ perRun: 5, perThousandTokens: 1 }, { totalTokens: 1 })
+  t.equal(bill.credits, 4, 'a run is paid for once, and a part of a credit is a credit')
+  t.equal(bill.creditsWith({ perRun: 5, perThousandTokens: 1 }, 999), 4)
+})

@@ -1,0 +1,226 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { AddressInfo } from 'node:net'
+import { Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import type { FastifyInstance } from 'fastify'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { signAccessToken } from '../../src/auth/access-token.js'
+import { buildApp } from '../../src/app.js'
+import { parseConfig, type Config } from '../../src/config/config.js'
+import { openEmbedded } from '../../src/database/embedded.js'
+import { listMigrations } from '../../src/database/migrations.js'
+import { migratePostgres } from '../../src/database/postgres.js'
+import { createLogger } from '../../src/process/logger.js'
+import type { Run, RunEvent } from '#shared/schemas.ts'
+import { startGateway, type GatewayDouble } from './doubles/gateway.js'
+
+export const DEMO_USER = '11111111-1111-4111-8111-111111111111'
+export const OTHER_USER = '11111111-1111-4111-8111-222222222222'
+export const DEMO_AGENT = '22222222-2222-4222-8222-222222222222'
+export const PYTHON_AGENT = '33333333-3333-4333-8333-333333333333'
+export const UNPUBLISHED_AGENT = '44444444-4444-4444-8444-444444444444'
+export const DEMO_KEY = 'jeesi_demo_key_for_local_use_only'
+export const JWT_SECRET = 'a-secret-that-is-only-for-these-tests'
+export const BACKEND_SECRET = 'a-backend-secret-for-these-tests'
+
+/** Between two looks at what has no event: who looks all the time takes the service its processor. */
+export const LOOK_MS = 10
+
+const SUPABASE = new URL('../../supabase/', import.meta.url)
+
+/** The service as it runs, on a database and a gateway of its own. */
+export interface Service {
+  app: FastifyInstance
+  url: string
+  config: Config
+  gateway: GatewayDouble
+  /** Every line it has logged. */
+  logs: string[]
+  /** A request with JSON both ways; as the demo user unless the headers say otherwise. */
+  request (method: string, path: string, options?: { body?: unknown, headers?: Record<string, string> }): Promise<Answer>
+  /** Executes an agent and reads the whole stream. */
+  execute (body?: object, headers?: Record<string, string>): Promise<Told>
+  credits (userId?: string): Promise<{ creditsRemaining: number, creditsReserved: number, creditsUsedThisMonth: number }>
+}
+
+export interface Answer { status: number, headers: Headers, body: any }
+
+/** A stream that was read to its end. */
+export interface Told { status: number, headers: Headers, raw: string, events: Array<RunEvent & { seq: number }>, text: string }
+
+/**
+ * Starts the service on a free port, with an embedded database unless the variables name another.
+ * @param variables environment variables beside those every test needs.
+ */
+export async function startService (t: Test, variables: Record<string, string> = {}, gatewayUrl?: string): Promise<Service> {
+  const gateway = await startGateway(t)
+  const isEmbedded = !variables.SUPABASE_URL && !variables.SUPABASE_DB_URL
+  const dataDir = variables.DATA_DIR ?? (isEmbedded ? await createDataDir(t) : '')
+  const config = parseConfig({
+    NODE_ENV: 'test',
+    HOST: '127.0.0.1',
+    PORT: '0',
+    DATA_DIR: dataDir,
+    SUPABASE_JWT_SECRET: JWT_SECRET,
+    RAILWAY_BACKEND_SECRET: BACKEND_SECRET,
+    AI_GATEWAY_URL: gatewayUrl ?? gateway.url,
+    LOVABLE_API_KEY: 'test-gateway-key',
+    DRAIN_SECONDS: '0',
+    ...variables
+  })
+  const logs: string[] = []
+  const logger = createLogger('info', new Writable({
+    write (line, _encoding, done) {
+      logs.push(String(line))
+      done()
+    }
+  }))
+  const app = await buildApp(config, logger)
+  t.teardown(() => app.close())
+  await app.listen({ host: config.host, port: config.port })
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const service: Service = {
+    app,
+    url,
+    config,
+    gateway,
+    logs,
+    async request (method, path, { body, headers = {} } = {}) {
+      const response = await fetch(url + path, {
+        method,
+        headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...await authorize(headers) },
+        body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
+      })
+      const text = await response.text()
+      return { status: response.status, headers: response.headers, body: text && JSON.parse(text) }
+    },
+    async execute (body = {}, headers = {}) {
+      const response = await fetch(`${url}/api/agent/execute`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...await authorize(headers) },
+        body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], ...body })
+      })
+      return readStream(response)
+    },
+    async credits (userId = DEMO_USER) {
+      return (await service.request('GET', '/api/credits', { headers: await bearer(userId) })).body
+    }
+  }
+  return service
+}
+
+/** Headers of a user's access token. */
+export async function bearer (userId = DEMO_USER): Promise<Record<string, string>> {
+  return { authorization: `Bearer ${await signAccessToken(JWT_SECRET, userId)}` }
+}
+
+async function authorize (headers: Record<string, string>): Promise<Record<string, string>> {
+  const given = ['authorization', 'x-api-key', 'x-railway-secret', 'anonymous'].some(name => name in headers)
+  const { anonymous, ...rest } = headers
+  return given ? rest : { ...await bearer(), ...rest }
+}
+
+/** Reads an event stream to its end, as live callers do: by its `data: ` lines. */
+export async function readStream (response: Response): Promise<Told> {
+  const raw = await response.text()
+  const events = parseStream(raw)
+  return { status: response.status, headers: response.headers, raw, events, text: textOf(events) }
+}
+
+export function parseStream (raw: string): Array<RunEvent & { seq: number }> {
+  return raw.split('\n\n').flatMap(frame => {
+    const data = /^data: (\{.*)$/m.exec(frame)?.[1]
+    if (!data) return []
+    return [{ seq: Number(/^id: (\d+)$/m.exec(frame)?.[1]), ...JSON.parse(data) }]
+  })
+}
+
+/** Opens a run's events as the demo user. */
+export async function openEvents (url: string, runId: string, query = '', headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`${url}/api/runs/${runId}/events${query}`, { headers: { ...await bearer(), ...headers } })
+}
+
+/** The text a reader has who appends chunks and obeys rewinds. */
+export function textOf (events: Array<RunEvent & { seq: number }>): string {
+  let chunks: Array<{ seq: number, content: string }> = []
+  for (const event of events) {
+    if (event.type === 'chunk') chunks.push(event)
+    if (event.type === 'rewind') chunks = chunks.filter(({ seq }) => seq <= event.to)
+  }
+  return chunks.map(({ content }) => content).join('')
+}
+
+export function typesOf (told: Pick<Told, 'events'>): string[] {
+  return told.events.map(({ type }) => type)
+}
+
+/** A run as `GET /api/runs/:id` has it, once it has ended. */
+export async function endOf (service: Service, runId: string, headers?: Record<string, string>): Promise<Run> {
+  for (;;) {
+    const { body } = await service.request('GET', `/api/runs/${runId}`, { headers })
+    if (body.finishedAt) return body
+    await delay(LOOK_MS)
+  }
+}
+
+/** A data directory with a migrated database and the demo rows: a copy of one that is made once for all tests. */
+export async function createDataDir (t: Test): Promise<string> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-test-'))
+  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+  // Node's own `cp` takes several times as long for a thousand files.
+  await promisify(execFile)('cp', ['-R', join(await findTemplate(), 'postgres'), dataDir])
+  return dataDir
+}
+
+async function findTemplate (): Promise<string> {
+  const files = ['platform.sql', 'seed.sql', ...(await listMigrations()).map(file => `migrations/${file}`)]
+  const hash = createHash('sha256')
+  for (const file of files) hash.update(await readFile(new URL(file, SUPABASE)))
+  const path = join(tmpdir(), `jeesi-test-template-${hash.digest('hex').slice(0, 16)}`)
+  const made = await readFile(join(path, 'postgres', 'PG_VERSION')).then(() => true, () => false)
+  if (made) return path
+  const unfinished = await mkdtemp(`${path}-`)
+  await mkdir(unfinished, { recursive: true })
+  await (await openEmbedded(unfinished)).close()
+  // Another test may have been faster; its template is as good.
+  await rename(unfinished, path).catch(() => rm(unfinished, { recursive: true, force: true }))
+  return path
+}
+
+export const POSTGRES_URL = process.env.TEST_POSTGRES_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+
+/** Whether there is a PostgreSQL server to test on; where there is none, that is said, and in CI it is a failure. */
+export async function findPostgres (t: Test): Promise<boolean> {
+  const client = new pg.Client({ connectionString: POSTGRES_URL, connectionTimeoutMillis: 2000 })
+  try {
+    await client.connect()
+    await client.end()
+    return true
+  } catch (error) {
+    if (process.env.REQUIRE_SERVICES) throw error
+    t.comment(`LEFT OUT: no PostgreSQL at ${POSTGRES_URL}; set TEST_POSTGRES_URL to run these tests`)
+    return false
+  }
+}
+
+/** A database of its own on the real PostgreSQL server, migrated and seeded unless told otherwise; dropped at the end. */
+export async function createPostgres (t: Test, { migrated = true } = {}): Promise<string> {
+  const name = `jeesi_test_${process.pid}_${Math.random().toString(36).slice(2)}`
+  const admin = new pg.Client({ connectionString: POSTGRES_URL })
+  await admin.connect()
+  await admin.query(`create database ${name}`)
+  t.teardown(async () => {
+    await admin.query(`drop database ${name} with (force)`)
+    await admin.end()
+  })
+  const url = new URL(POSTGRES_URL)
+  url.pathname = `/${name}`
+  if (migrated) await migratePostgres(url.href, { seed: true })
+  return url.href
+}

@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import type { Test } from 'tap'
+import type { RedisServer } from './doubles/redis-server.js'
+import { SharedEventLog } from '../../src/redis/event-log.js'
+import { RedisLink } from '../../src/redis/link.js'
+import { Tail } from '../../src/redis/stream-reader.js'
+
+/** What a process has of Redis, without the process. */
+export interface Replica {
+  link: RedisLink
+  tail: Tail
+  log: SharedEventLog
+  /** What it has logged of Redis. */
+  lines: string[]
+  close (): void
+}
+
+export async function joinReplica (t: Pick<Test, 'teardown'>, { url }: Pick<RedisServer, 'url'>, maxBytes = 64 * 1024 * 1024): Promise<Replica> {
+  const lines: string[] = []
+  const say = (line: unknown) => { lines.push(String(line)) }
+  const link = new RedisLink({ url }, { info: say, warn: say, error: say })
+  const tail = new Tail(link.connect(), link.commands, randomUUID())
+  const log = new SharedEventLog(link.commands, tail, { maxBytes, keepMs: 60_000 })
+  const close = () => {
+    log.close()
+    tail.close()
+    link.close()
+  }
+  t.teardown(close)
+  await link.meet()
+  return { link, tail, log, lines, close }
+}
+
+/** Asks until the answer is the wanted one, or throws after a while with the last answer. */
+export async function until<T> (ask: () => Promise<T>, isWanted: (answer: T) => boolean, seconds = 20): Promise<T> {
+  const end = Date.now() + seconds * 1000
+  for (;;) {
+    const answer = await ask()
+    if (isWanted(answer)) return answer
+    if (Date.now() > end) throw new Error(`in ${seconds} s only ${JSON.stringify(answer)}`)
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
+
+/** How often a command was called since the counts were reset (`CONFIG RESETSTAT`). */
+export async function countCalls (client: Redis, command: string): Promise<number> {
+  const stats = await client.info('commandstats')
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
+}
