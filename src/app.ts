@@ -7,7 +7,7 @@ import auth from './plugins/auth.js'
 import connections from './plugins/connections.js'
 import credits from './plugins/credits.js'
 import database from './plugins/database.js'
-import elsewhere from './plugins/remote-readers.js'
+import remoteReaders from './plugins/remote-readers.js'
 import errorHandler, { answerClientError, answerFrameworkError } from './plugins/error-handler.js'
 import events from './plugins/events.js'
 import executor from './plugins/executor.js'
@@ -75,7 +75,7 @@ async function registerPlugins (app: FastifyInstance): Promise<void> {
   await app.register(executor)
   await app.register(queue)
   await app.register(leases)
-  await app.register(elsewhere)
+  await app.register(remoteReaders)
   await app.register(retention)
   await app.register(runs)
   await app.register(schedules)

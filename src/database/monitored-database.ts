@@ -15,7 +15,7 @@ const DOUBTFUL = new Set(['database_unavailable', 'database_not_migrated'])
  * A database whose state is known, and told in the log when it changes: once when it goes, once when it is back.
  * While it is as it should be nobody asks, but for `isUp`.
  */
-export class Watch implements Database {
+export class MonitoredDatabase implements Database {
   #last: Finding = { state: 'up' }
   /** Whether its schema was ever found to fit: before that nothing is written to it. */
   #isKnown = false
@@ -31,7 +31,7 @@ export class Watch implements Database {
    * Asks for the first time; one that is away or read-only is waited for from here on, and this does not wait.
    * @throws {UnfitDatabaseError} where it has another schema, or does not let this service in.
    */
-  async meet (): Promise<void> {
+  async connect (): Promise<void> {
     const nothing: Finding = { state: 'away', why: `it said nothing for ${FIRST_ANSWER_MS / 1000} s` }
     const finding = await Promise.race([examine(this.database), delay(FIRST_ANSWER_MS, nothing, { ref: false })])
     if (isForOperator(finding)) throw new UnfitDatabaseError(finding.why)
@@ -58,14 +58,14 @@ export class Watch implements Database {
   }
 
   /** Ends the calls that are under way, and each that is still made, as if the database had gone: who ends waits for none. */
-  giveUp (): void {
+  failPending (): void {
     this.#isGivenUp = true
     clearTimeout(this.#timer)
     for (const end of this.#waiting) end(givenUp())
   }
 
   async close (): Promise<void> {
-    this.giveUp()
+    this.failPending()
     await this.database.close()
   }
 

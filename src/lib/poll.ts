@@ -10,7 +10,7 @@ const END_MS = 500
  * @param ms from one beginning to the next.
  * @returns what ends it, and waits for a round that is under way, but not for a database that does not answer.
  */
-export function repeat (app: FastifyInstance, ms: number, task: () => Promise<void>): () => Promise<void> {
+export function poll (app: FastifyInstance, ms: number, task: () => Promise<void>): () => Promise<void> {
   let running = Promise.resolve()
   let busy = false
   let failing = false

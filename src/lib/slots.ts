@@ -1,5 +1,5 @@
 /** A place in the line, or a slot. */
-export interface Ticket {
+export interface SlotTicket {
   /** Resolves when the run may go on; at once where a slot was free. */
   readonly turn: Promise<void>
   /** 0: has its slot; 1: the next to get one … */
@@ -7,7 +7,7 @@ export interface Ticket {
   /** Tells the position of a run that waits, now and as it gets better. */
   watch (onMove: OnMove): void
   /** Gives the slot or the place back. Again: nothing happens. */
-  leave (): void
+  releaseAll (): void
 }
 
 export interface SlotsOptions {
@@ -23,8 +23,8 @@ export interface SlotsOptions {
 export class Slots {
   #running = 0
   #waiting = 0
-  #users = new Map<string, UserLine>()
-  readonly #keeper: Keeper = { leave: place => this.#leave(place), positionOf: place => this.#order().indexOf(place) + 1 }
+  #users = new Map<string, UserQueue>()
+  readonly #keeper: TicketOwner = { leave: place => this.#leave(place), positionOf: place => this.#order().indexOf(place) + 1 }
 
   constructor (private readonly options: SlotsOptions) {}
 
@@ -32,15 +32,15 @@ export class Slots {
   get waiting (): number { return this.#waiting }
 
   /** Takes a slot or a place; undefined: too many wait. */
-  enter (userId: string): Ticket | undefined {
+  acquire (userId: string): SlotTicket | undefined {
     const isFull = this.#waiting >= this.options.maxWaiting
-    return isFull && !this.#isFree(userId) ? undefined : this.force(userId)
+    return isFull && !this.#isFree(userId) ? undefined : this.acquireOrWait(userId)
   }
 
   /** Takes a slot, or a place even in a full line: for a run that has begun before and has to go on. */
-  force (userId: string): Ticket {
+  acquireOrWait (userId: string): SlotTicket {
     const line = this.#lineOf(userId)
-    const place = new Place(userId, this.#keeper)
+    const place = new QueuedTicket(userId, this.#keeper)
     if (this.#isFree(userId)) {
       this.#admit(line, place)
     } else {
@@ -59,7 +59,7 @@ export class Slots {
       (!line || (line.waiting.length === 0 && line.running < this.options.maxPerUser))
   }
 
-  #lineOf (userId: string): UserLine {
+  #lineOf (userId: string): UserQueue {
     let line = this.#users.get(userId)
     if (!line) {
       line = { running: 0, waiting: [] }
@@ -68,17 +68,17 @@ export class Slots {
     return line
   }
 
-  #hasSlot (line: UserLine): boolean {
+  #hasSlot (line: UserQueue): boolean {
     return this.#running < this.options.maxConcurrent && line.running < this.options.maxPerUser
   }
 
-  #admit (line: UserLine, place: Place): void {
+  #admit (line: UserQueue, place: QueuedTicket): void {
     this.#running++
     line.running++
     place.admit()
   }
 
-  #leave (place: Place): void {
+  #leave (place: QueuedTicket): void {
     const { userId } = place
     const line = this.#lineOf(userId)
     if (place.admitted) {
@@ -92,7 +92,7 @@ export class Slots {
     this.#advance()
   }
 
-  #drop (userId: string, line: UserLine): void {
+  #drop (userId: string, line: UserQueue): void {
     if (line.running === 0 && line.waiting.length === 0) this.#users.delete(userId)
   }
 
@@ -107,13 +107,13 @@ export class Slots {
     this.#order().forEach((place, index) => place.moved(index + 1))
   }
 
-  #moveToEnd (userId: string, line: UserLine): void {
+  #moveToEnd (userId: string, line: UserQueue): void {
     this.#users.delete(userId)
     this.#users.set(userId, line)
   }
 
   /** Those who wait in the order they will be served, as far as it is known now: round by round, one of each user. */
-  #order (): Place[] {
+  #order (): QueuedTicket[] {
     const lines = [...this.#users.values()].map(line => line.waiting)
     const rounds = Math.max(0, ...lines.map(line => line.length))
     return Array.from({ length: rounds }, (_, round) => lines.flatMap(line => line[round] ?? [])).flat()
@@ -124,12 +124,12 @@ type OnMove = (position: number) => void
 
 const LAST_FEW = 5
 
-interface UserLine { running: number, waiting: Place[] }
+interface UserQueue { running: number, waiting: QueuedTicket[] }
 
 /** Whose a place is. */
-interface Keeper { leave (place: Place): void, positionOf (place: Place): number }
+interface TicketOwner { leave (place: QueuedTicket): void, positionOf (place: QueuedTicket): number }
 
-class Place implements Ticket {
+class QueuedTicket implements SlotTicket {
   admitted = false
   #turn?: Promise<void>
   #resolve?: () => void
@@ -137,7 +137,7 @@ class Place implements Ticket {
   #left = false
   #told = Infinity
 
-  constructor (readonly userId: string, private readonly keeper: Keeper) {}
+  constructor (readonly userId: string, private readonly keeper: TicketOwner) {}
 
   get position (): number { return this.admitted ? 0 : this.keeper.positionOf(this) }
 
@@ -166,7 +166,7 @@ class Place implements Ticket {
     this.#onMove(position)
   }
 
-  leave (): void {
+  releaseAll (): void {
     if (this.#left) return
     this.#left = true
     this.keeper.leave(this)

@@ -2,7 +2,7 @@
  * Lets through at once what comes seldom, and bundles what comes often. The pauses grow with the time that has passed,
  * so that what goes on for days tells little more than what goes on for hours.
  */
-export class Pacer {
+export class Throttle {
   readonly #startedAt = performance.now()
   #next = 0
   #timer?: NodeJS.Timeout

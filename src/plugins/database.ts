@@ -2,11 +2,11 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import { openDatabase } from '../database/open.js'
-import { Watch } from '../database/monitored-database.js'
+import { MonitoredDatabase } from '../database/monitored-database.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    database: Watch
+    database: MonitoredDatabase
   }
 }
 
@@ -21,12 +21,12 @@ async function database (app: FastifyInstance): Promise<void> {
     onTransactionPooler: () => log.info('the database is behind a transaction pooler: statements are not prepared from here on')
   })
   log.info({ database: config.database.kind }, `database: ${description}`)
-  const watch = new Watch(database, log as Logger)
+  const watch = new MonitoredDatabase(database, log as Logger)
   app.decorate('database', watch)
-  app.addHook('preClose', async () => { setTimeout(() => watch.giveUp(), GIVE_UP_MS).unref() })
+  app.addHook('preClose', async () => { setTimeout(() => watch.failPending(), GIVE_UP_MS).unref() })
   app.addHook('onClose', () => watch.close())
   try {
-    await watch.meet()
+    await watch.connect()
   } catch (error) {
     await watch.close()
     throw error

@@ -87,7 +87,7 @@ async function createLog ({ redis }: FastifyInstance): Promise<MemoryEventLog> {
   const options = { maxBytes: LOG_BYTES, keepMs: KEEP_MS }
   if (!redis) return new MemoryEventLog(options)
   const { SharedEventLog } = await import('../redis/event-log.js')
-  return new SharedEventLog(redis.link.commands, redis.tail, options)
+  return new SharedEventLog(redis.link.commands, redis.streams, options)
 }
 
 /** One reader's connection. */
@@ -132,7 +132,7 @@ class SseStream implements Reader {
   }
 
   /** The connection ends and the run does not. */
-  lost (after: number): void {
+  moved (after: number): void {
     const { socket } = this.raw
     // Kept alive it would keep the server from closing.
     this.raw.end(encodeReconnect(after), () => { socket?.end() })
@@ -147,7 +147,7 @@ class SseStream implements Reader {
   reconnect (): void {
     if (this.raw.writableEnded) return this.destroy()
     this.#follower?.stop()
-    this.lost(this.#follower?.cursor ?? 0)
+    this.moved(this.#follower?.cursor ?? 0)
   }
 
   destroy (): void {

@@ -79,7 +79,7 @@ function createStore ({ database, config }: FastifyInstance, closing: AbortSigna
     async start (runId, attempt) {
       await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
     },
-    async record (runId, attempt, { number, summary, record, credits, told }) {
+    async record (runId, attempt, { number, summary, record, credits, emitted: told }) {
       const { isEnough } = await persist(() => database.call<{ isEnough: boolean }>('record_step', {
         p_run_id: runId,
         p_attempt: attempt,

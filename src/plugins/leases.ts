@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { LEASE_SECONDS } from '../executor/run/lease.js'
 import type { Claimed } from '../executor/run/queue.js'
-import { repeat } from '../lib/poll.js'
+import { poll } from '../lib/poll.js'
 
 /** How often the process says that it lives, and looks for runs to take over. */
 const LOOK_MS = 1_000
@@ -29,12 +29,12 @@ async function leases (app: FastifyInstance): Promise<void> {
   // The data directory is this process's alone: whoever had runs before is dead.
   if (config.database.kind === 'embedded') await database.call('release_runs', { p_owner: null, p_crashed: true })
 
-  const stopLooking = repeat(app, LOOK_MS, look)
+  const stopLooking = poll(app, LOOK_MS, look)
   redis?.link.on('forgot', () => { nextRestore = nextClaim = 0 })
 
   app.addHook('preClose', async () => {
     // Readers here of runs elsewhere have waited in vain.
-    for (const runId of events.awaited()) events.forget(runId)
+    for (const runId of events.remoteRuns()) events.evict(runId)
     await Promise.race([handOver(), delay(HAND_OVER_MS, undefined, { ref: false })])
   })
 
@@ -73,7 +73,7 @@ async function leases (app: FastifyInstance): Promise<void> {
     const now = executor.attempts
     // What another process has by now; neither what began nor what ended while we asked.
     for (const [runId, attempt] of now) {
-      if (before.get(runId) === attempt && owned[runId] !== attempt) executor.lose(runId)
+      if (before.get(runId) === attempt && owned[runId] !== attempt) executor.abandon(runId)
     }
     // What began or was claimed by an answer that never arrived: given up when it is still unknown at the next look.
     const unknown = Object.keys(owned).filter(runId => !now.has(runId) && !before.has(runId))
@@ -109,7 +109,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   function takeOn (claimed: Claimed): void {
     const { run: { runId, attempt }, userId } = claimed
     app.log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    localQueue.takeOver(claimed).then(() => sharedQueue?.freed(userId))
+    localQueue.takeOver(claimed).then(() => sharedQueue?.releaseParked(userId))
   }
 
   /** Puts into the queue what waits and is not in it: given up by a process that ended, or lost by Redis. */

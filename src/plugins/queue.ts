@@ -39,10 +39,10 @@ async function createShared (app: FastifyInstance, local: LocalQueue): Promise<S
   const { SharedQueue } = await import('../redis/queue.js')
   return new SharedQueue({
     link: redis.link,
-    connection: redis.link.connect(),
+    connection: redis.link.openConnection(),
     local,
     events: app.events as SharedEventLog,
-    tail: redis.tail,
+    tail: redis.streams,
     onCancel: runId => { app.executor.cancel(runId) },
     maxConcurrent: config.maxConcurrentRuns,
     maxWaiting: config.maxQueuedRuns,

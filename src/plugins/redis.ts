@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import type { RedisLink } from '../redis/link.js'
-import type { Tail } from '../redis/stream-reader.js'
+import type { StreamReader } from '../redis/stream-reader.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -10,7 +10,7 @@ declare module 'fastify' {
     redis?: {
       readonly link: RedisLink
       /** Reads streams, all by one connection. */
-      readonly tail: Tail
+      readonly streams: StreamReader
     }
   }
 }
@@ -21,20 +21,20 @@ async function redis (app: FastifyInstance): Promise<void> {
   app.decorate('redis', undefined)
   if (!config.redis) return
   const { RedisLink } = await import('../redis/link.js')
-  const { Tail } = await import('../redis/stream-reader.js')
+  const { StreamReader } = await import('../redis/stream-reader.js')
   const link = new RedisLink(config.redis, log as Logger)
-  const tail = new Tail(link.connect(), link.commands, owner)
-  app.redis = { link, tail }
+  const streams = new StreamReader(link.openConnection(), link.commands, owner)
+  app.redis = { link, streams }
   app.addHook('onClose', async () => close())
   try {
-    await link.meet()
+    await link.connect()
   } catch (error) {
     close()
     throw error
   }
 
   function close (): void {
-    tail.close()
+    streams.close()
     link.close()
   }
 }

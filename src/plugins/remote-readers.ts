@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { restore, type Trace } from '../executor/events/trace.js'
 import type { Run, RunEvent } from '#shared/schemas.ts'
-import { repeat } from '../lib/poll.js'
+import { poll } from '../lib/poll.js'
 
 const LOOK_MS = 1_000
 /** Where Redis streams them, for those whose stream it has lost. */
@@ -12,15 +12,15 @@ interface Ended { run: Run, trace: Trace | null }
 interface Told { runId: string, told: Array<{ first: number, events: RunEvent[] }> }
 
 /** Readers here of runs in other processes: what the database knows of these is told, finished steps and the end. */
-async function elsewhere (app: FastifyInstance): Promise<void> {
+async function remoteReaders (app: FastifyInstance): Promise<void> {
   const { database, events, executor, redis } = app
   let nextLook = 0
   let hasAdvised = false
-  const stop = repeat(app, LOOK_MS, tell)
+  const stop = poll(app, LOOK_MS, tell)
   app.addHook('preClose', async () => { stop() })
 
   async function tell (): Promise<void> {
-    const awaited = events.awaited().filter(runId => !executor.progressOf(runId))
+    const awaited = events.remoteRuns().filter(runId => !executor.progressOf(runId))
     const isStreamed = redis?.link.isUp === true
     if (awaited.length === 0 || (isStreamed && Date.now() < nextLook)) return
     nextLook = Date.now() + STREAMED_LOOK_MS
@@ -33,7 +33,7 @@ async function elsewhere (app: FastifyInstance): Promise<void> {
     const cursors = Object.fromEntries(runIds.map(runId => [runId, events.last(runId) ?? 0]))
     const runs = await database.call<Told[]>('get_told_steps', { p_cursors: cursors })
     for (const { runId, told } of runs) {
-      for (const step of told) events.keep(runId, step.first, step.events)
+      for (const step of told) events.ingest(runId, step.first, step.events)
     }
   }
 
@@ -49,4 +49,4 @@ async function elsewhere (app: FastifyInstance): Promise<void> {
   }
 }
 
-export default fp(elsewhere, { name: 'elsewhere', dependencies: ['database', 'events', 'executor', 'redis'] })
+export default fp(remoteReaders, { name: 'elsewhere', dependencies: ['database', 'events', 'executor', 'redis'] })

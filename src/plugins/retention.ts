@@ -1,13 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { repeat } from '../lib/poll.js'
+import { poll } from '../lib/poll.js'
 
 const ERASE_MS = 60 * 60_000
 const ERASE_LIMIT = 500
 
 /** What was said in runs goes after RUN_RETENTION_DAYS. */
 async function retention (app: FastifyInstance): Promise<void> {
-  const stop = repeat(app, ERASE_MS, erase)
+  const stop = poll(app, ERASE_MS, erase)
   app.addHook('preClose', async () => { stop() })
 
   async function erase (): Promise<void> {

@@ -6,7 +6,7 @@ import { errors } from '#shared/errors.ts'
 import { firstSeq, follow, isFinal } from '../executor/events/event-log.js'
 import type { CachedAnswer } from '../executor/agent/agent-context.js'
 import { LEASE_SECONDS } from '../executor/run/lease.js'
-import type { Place } from '../executor/run/queue.js'
+import type { Admission } from '../executor/run/queue.js'
 import type { Rates } from '#shared/price.ts'
 import type { Agent } from '#shared/prompt.ts'
 import { responseOf, restore, type Trace } from '../executor/events/trace.js'
@@ -80,19 +80,19 @@ async function runs (app: FastifyInstance): Promise<void> {
   async function begin (request: RunRequest): Promise<Run> {
     if (app.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
     const { userId, messages, functionResults, responseFormat } = request
-    const place = await queue.enter(userId)
+    const place = await queue.admit(userId)
     if (!place) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
       const { run, agent, rates, cached, joined } = await beginOrAdopt(request, place)
       if (joined) await bringBack(run)
-      else place.take({ run, userId, agent, messages, functionResults, responseFormat, rates, cached })
+      else place.accept({ run, userId, agent, messages, functionResults, responseFormat, rates, cached })
       return run
     } finally {
-      place.leave()
+      place.release()
     }
   }
 
-  async function beginOrAdopt (request: RunRequest, { owner, waits }: Place): Promise<Begun> {
+  async function beginOrAdopt (request: RunRequest, { owner, waits }: Admission): Promise<Begun> {
     const { userId, runId } = request
     const place = {
       p_owner: owner,
@@ -148,7 +148,7 @@ async function runs (app: FastifyInstance): Promise<void> {
     if (run.finishedAt) return run
     const progress = executor.progressOf(run.runId)
     if (progress) return { ...run, response: progress.response, usage: progress.usage }
-    const told = await events.read(run.runId).catch(() => [])
+    const told = await events.readLatest(run.runId).catch(() => [])
     return told.length > 0 ? { ...run, response: responseOf(told) } : run
   }
 
@@ -184,7 +184,7 @@ async function runs (app: FastifyInstance): Promise<void> {
           return true
         },
         end () {},
-        lost () {
+        moved () {
           // Where this process lives on it hears of the run's end from the database.
           if (app.isDraining()) reject(errors.shuttingDown().with({ runId, retryAfter: RETRY_AFTER }))
           else watch()

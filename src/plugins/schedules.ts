@@ -6,7 +6,7 @@ import { Deliveries } from '../schedules/deliveries.js'
 import { Scheduler } from '../schedules/scheduler.js'
 import { LocalTimer, type OnDue, type Timed, type Timer } from '../schedules/timer.js'
 import type { Timing } from '../schedules/timing.js'
-import { repeat } from '../lib/poll.js'
+import { poll } from '../lib/poll.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -50,9 +50,9 @@ async function schedules (app: FastifyInstance): Promise<void> {
   app.decorate('schedules', { look: async () => { await Promise.all([look(), takeUp(), deliveries.look()]) } })
 
   const stops = [
-    repeat(app, LOOK_MS, look),
-    repeat(app, LOOK_MS, takeUp),
-    repeat(app, LOOK_MS, () => deliveries.look())
+    poll(app, LOOK_MS, look),
+    poll(app, LOOK_MS, takeUp),
+    poll(app, LOOK_MS, () => deliveries.look())
   ]
 
   app.addHook('preClose', async () => {
@@ -108,7 +108,7 @@ async function schedules (app: FastifyInstance): Promise<void> {
 /** Loaded with Redis, for it brings the library of cron expressions along. */
 async function openShared (link: RedisLink, onDue: OnDue): Promise<Timer> {
   const { openBullTimer } = await import('../schedules/timer-bullmq.js')
-  return openBullTimer(link.commands, link.connect(), onDue)
+  return openBullTimer(link.commands, link.openConnection(), onDue)
 }
 
 /** By this process's clock. @param late how many milliseconds after the time that they are due. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { World } from '../executor/run/attempt.js'
+import type { AttemptDeps } from '../executor/run/attempt.js'
 import { Outbound } from '../executor/tools/outbound/outbound.js'
 import { openToolbox } from '../executor/tools/toolbox.js'
 import { Webhooks } from '../executor/tools/webhooks/webhooks.js'
@@ -10,7 +10,7 @@ declare module 'fastify' {
     /** HTTP to where users say. */
     outbound: Outbound
     /** What an agent's functions can do in a run. */
-    openToolbox: World['openToolbox']
+    openToolbox: AttemptDeps['openToolbox']
   }
 }
 

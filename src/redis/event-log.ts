@@ -3,7 +3,7 @@ import { attemptOf, firstSeq, type Entry, type Subscriber } from '../executor/ev
 import { MemoryEventLog, type MemoryEventLogOptions } from '../executor/events/memory-event-log.js'
 import type { RunEvent } from '#shared/schemas.ts'
 import { streamKey } from './keys.js'
-import type { StreamEntry, Tail } from './stream-reader.js'
+import type { StreamEntry, StreamReader } from './stream-reader.js'
 
 /** How long events wait for others to go with them: a part of what a reader elsewhere waits. */
 const FLUSH_MS = 3
@@ -46,7 +46,7 @@ export class SharedEventLog extends MemoryEventLog {
   #isClosed = false
   #mirrored = new Map<string, () => void>()
 
-  constructor (private readonly redis: Redis, private readonly tail: Tail, options: MemoryEventLogOptions) {
+  constructor (private readonly redis: Redis, private readonly tail: StreamReader, options: MemoryEventLogOptions) {
     super(options)
     redis.on('ready', this.#doubt)
   }
@@ -67,20 +67,20 @@ export class SharedEventLog extends MemoryEventLog {
   }
 
   /** What Redis is about to get is kept until then, unless it is away. */
-  protected override mayForget (runId: string): boolean {
+  protected override mayEvict (runId: string): boolean {
     return !this.#unsent.has(runId) || this.redis.status !== 'ready'
   }
 
-  override forget (runId: string): void {
+  override evict (runId: string): void {
     this.#endMirror(runId)
     this.#published.delete(runId)
     this.#unsent.delete(runId)
-    super.forget(runId)
+    super.evict(runId)
   }
 
   override subscribe (runId: string, subscriber: Subscriber): void {
     super.subscribe(runId, subscriber)
-    if (this.isElsewhere(runId)) this.#mirror(runId)
+    if (this.isRemote(runId)) this.#mirror(runId)
   }
 
   override unsubscribe (runId: string, subscriber: Subscriber): void {
@@ -96,7 +96,7 @@ export class SharedEventLog extends MemoryEventLog {
   }
 
   /** As far as Redis knows; nothing where it has lost the beginning. */
-  override async read (runId: string): Promise<Array<{ seq: number, event: RunEvent }>> {
+  override async readLatest (runId: string): Promise<Array<{ seq: number, event: RunEvent }>> {
     const entries = await this.redis.xrange(streamKey(runId), '-', '+')
     const told = entries.flatMap(([id, fields]) => number({ number: Number(id.split('-')[0]), part: 0, value: fields[1]! }))
     const first = firstSeq(attemptOf(told.at(-1)?.seq ?? 1))
@@ -126,7 +126,7 @@ export class SharedEventLog extends MemoryEventLog {
     const end = this.tail.watch(streamKey(runId), '0', entries => {
       for (const entry of entries) {
         const events = number(entry)
-        this.keep(runId, events[0]!.seq, events.map(({ event }) => event))
+        this.ingest(runId, events[0]!.seq, events.map(({ event }) => event))
       }
       if (this.hasEnded(runId)) this.#endMirror(runId)
     })

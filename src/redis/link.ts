@@ -48,7 +48,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
   get server (): string { return this.#server }
 
   /** A connection for what blocks, or is to wait for Redis to be back; closed with the link. */
-  connect (options: RedisOptions = {}): Redis {
+  openConnection (options: RedisOptions = {}): Redis {
     return this.#open({ maxRetriesPerRequest: null, socketTimeout: DEAD_BLOCKING_MS, ...options })
   }
 
@@ -56,7 +56,7 @@ export class RedisLink extends EventEmitter<LinkEvents> {
    * Asks for the first time; one that is away is waited for from here on, and this does not wait.
    * @throws {UnfitRedisError} where it is not fit, or does not let this service in.
    */
-  async meet (): Promise<void> {
+  async connect (): Promise<void> {
     const enough = delay(FIRST_ANSWER_MS, undefined, { ref: false })
     const refused = new Promise<string>(resolve => this.commands.on('error', error => {
       const refusal = explainRefusal(error)

@@ -2,12 +2,12 @@ import { DelayedError, Queue, Worker, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { ServiceError } from '#shared/errors.ts'
-import type { Claimed, LocalQueue, Place, RunQueue } from '../executor/run/queue.js'
+import type { Claimed, LocalQueue, Admission, RunQueue } from '../executor/run/queue.js'
 import type { SharedEventLog } from './event-log.js'
 import { PREFIX, streamKey } from './keys.js'
 import type { RedisLink } from './link.js'
 import { defineScripts } from './scripts.js'
-import type { Tail } from './stream-reader.js'
+import type { StreamReader } from './stream-reader.js'
 
 const NAME = 'runs'
 /**
@@ -49,7 +49,7 @@ export interface SharedQueueOptions {
   link: RedisLink
   /** A connection for jobs, which waits for Redis. */
   connection: Redis
-  tail: Tail
+  tail: StreamReader
   local: LocalQueue
   events: SharedEventLog
   maxConcurrent: number
@@ -111,19 +111,19 @@ export class SharedQueue implements RunQueue {
     this.#positions = setInterval(() => this.#tellPositions(), POSITIONS_MS).unref()
   }
 
-  async enter (userId: string): Promise<Place | undefined> {
+  async admit (userId: string): Promise<Admission | undefined> {
     const waiting = await this.#count()
-    if (waiting === undefined) return this.options.local.enter(userId)
+    if (waiting === undefined) return this.options.local.admit(userId)
     // Every run is in the queue for a moment, even where none may wait.
     if (waiting >= Math.max(1, this.options.maxWaiting)) return undefined
     return {
       owner: null,
       waits: true,
-      take: ({ run: { runId } }) => {
+      accept: ({ run: { runId } }) => {
         this.#waiting.set(runId, { told: Infinity, misses: MAX_MISSES })
         this.#bring({ runId, userId })
       },
-      leave () {}
+      release () {}
     }
   }
 
@@ -205,14 +205,14 @@ export class SharedQueue implements RunQueue {
   async #make ({ id, data, priority: round }: Job<RunJob>): Promise<number | undefined> {
     const runId = id!
     // Positions that were told are of the first attempt, too; where they may be forgotten the run begins a new one.
-    const told = await this.options.events.read(runId)
+    const told = await this.options.events.readLatest(runId)
     const isDoubtful = data.isAgain === true || data.server !== this.options.link.server
     const { claimed, refused } = await this.#claimOrPark(runId, data, isDoubtful)
     if (refused === 'busy') return PARKED_MS
     if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : refused ? LATER_MS : AWAY_MS
     this.#redis.pipeline().serveRound(ROUND, round).zrem(parkedKey(data.userId), runId).exec().catch(() => {})
     const ending = await this.options.local.takeOver(claimed, claimed.run.attempt === 1 ? told.map(({ event }) => event) : [])
-    await this.freed(data.userId)
+    await this.releaseParked(data.userId)
     return ending === 'released' ? LATER_MS : undefined
   }
 
@@ -239,7 +239,7 @@ export class SharedQueue implements RunQueue {
   }
 
   /** One of the user's runs has ended: the first of those that wait for that need not wait any more. */
-  async freed (userId: string): Promise<void> {
+  async releaseParked (userId: string): Promise<void> {
     try {
       for (;;) {
         const [runId] = await this.#redis.zpopmin(parkedKey(userId))

@@ -18,7 +18,7 @@ const STREAMS_A_MS = 100
 const MAX_PAUSE_MS = 20
 
 /** Reads any number of streams by one blocking connection, each from where it stands. */
-export class Tail {
+export class StreamReader {
   #watched = new Set<Watched>()
   #isClosed = false
   readonly #wakeKey: string

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { UnfitDatabaseError, translateError, type Database } from '../../src/database/port.js'
 import { SCHEMA_VERSION } from '../../src/database/schema-version.js'
-import { Watch } from '../../src/database/monitored-database.js'
+import { MonitoredDatabase } from '../../src/database/monitored-database.js'
 
 const FITS = { version: SCHEMA_VERSION, oldest: 1, writable: true }
 const AWAY = translateError({ code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' })
@@ -27,7 +27,7 @@ function watchOver (t: Test, first: unknown) {
     },
     async close () {}
   }
-  const watch = new Watch(database as Database, { info: told('info'), warn: told('warn'), error: told('error') } as never)
+  const watch = new MonitoredDatabase(database as Database, { info: told('info'), warn: told('warn'), error: told('error') } as never)
   // What waits keeps no process alive, and here there is nothing else.
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => {
@@ -39,7 +39,7 @@ function watchOver (t: Test, first: unknown) {
 
 t.test('a database that fits is not spoken of, nor asked for without need', async t => {
   const { watch, database, log } = watchOver(t, FITS)
-  await watch.meet()
+  await watch.connect()
   await watch.call('begin_run')
   t.same(log, [])
   t.equal(database.asked, 1)
@@ -63,7 +63,7 @@ t.test('at the start, what only an operator can mend is thrown', async t => {
   ]
   for (const [what, answer, line] of cases) {
     const { watch, log } = watchOver(t, answer)
-    const error = await watch.meet().then(() => undefined, error => error)
+    const error = await watch.connect().then(() => undefined, error => error)
     t.ok(error instanceof UnfitDatabaseError, what)
     t.match(error.message, line, what)
     t.notMatch(error.message, '\n', what)
@@ -73,14 +73,14 @@ t.test('at the start, what only an operator can mend is thrown', async t => {
 
 t.test('a newer schema that still serves is used, and mentioned', async t => {
   const { watch, log } = watchOver(t, { version: 9, oldest: SCHEMA_VERSION, writable: true })
-  await watch.meet()
+  await watch.connect()
   t.equal(await watch.isUp(), true)
   t.same(log, [`info: the database's schema (version 9) is newer than this release (version ${SCHEMA_VERSION}), and still serves it`])
 })
 
 t.test('a database that is away at the start is waited for, and used once it is known to fit', async t => {
   const { watch, database, log, nextLine } = watchOver(t, AWAY)
-  await watch.meet()
+  await watch.connect()
   await t.rejects(watch.call('begin_run'), { code: 'database_unavailable', cause: { message: 'connect ECONNREFUSED' } })
   database.answer = null
   const unfit = nextLine()
@@ -98,7 +98,7 @@ t.test('a database that is away at the start is waited for, and used once it is 
 t.test('a database that says nothing does not hold up the start', async t => {
   const { watch, database, log } = watchOver(t, new Promise(() => {}))
   const since = performance.now()
-  await watch.meet()
+  await watch.connect()
   t.ok(performance.now() - since < 3000)
   t.same(log, ['warn: waiting for the database: it said nothing for 2 s'])
   t.equal(database.asked, 1)
@@ -106,7 +106,7 @@ t.test('a database that says nothing does not hold up the start', async t => {
 
 t.test('one that goes is told of once, and once when it is back', async t => {
   const { watch, database, log, nextLine } = watchOver(t, FITS)
-  await watch.meet()
+  await watch.connect()
   database.answer = AWAY
   const gone = nextLine()
   await Promise.all([1, 2, 3].map(() => t.rejects(watch.call('begin_run'), { code: 'database_unavailable' })))
@@ -125,7 +125,7 @@ t.test('one that goes is told of once, and once when it is back', async t => {
 
 t.test('one that refuses a call and is there is not spoken of', async t => {
   const { watch, database, log } = watchOver(t, FITS)
-  await watch.meet()
+  await watch.connect()
   const refusing = Object.assign(database, {
     call: async (fn: string) => {
       if (fn !== 'schema_version') throw translateError({ code: '55P03', message: 'lock timeout' })
@@ -139,7 +139,7 @@ t.test('one that refuses a call and is there is not spoken of', async t => {
 
 t.test('those who ask at the same time share an answer', async t => {
   const { watch, database } = watchOver(t, FITS)
-  await watch.meet()
+  await watch.connect()
   t.same(await Promise.all([1, 2, 3, 4].map(() => watch.isUp())), [true, true, true, true])
   t.equal(database.asked, 2, 'the start\'s, and theirs')
 })

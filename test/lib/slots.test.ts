@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { Slots, type Ticket } from '../../src/lib/slots.js'
+import { Slots, type SlotTicket } from '../../src/lib/slots.js'
 
 /** A queue whose tickets have names: the user's letter and a number. */
 function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) {
   const queue = new Slots({ maxConcurrent, maxPerUser, maxWaiting })
-  const tickets = new Map<string, Ticket>()
+  const tickets = new Map<string, SlotTicket>()
   /** What each ticket was told of its position. */
   const told: Record<string, number[]> = {}
   return {
@@ -15,13 +15,13 @@ function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) 
     enter (...names: string[]): boolean[] {
       return names.map(name => {
         told[name] = []
-        const ticket = queue.enter(name[0]!)
+        const ticket = queue.acquire(name[0]!)
         ticket?.watch(position => { told[name]!.push(position) })
         if (ticket) tickets.set(name, ticket)
         return ticket !== undefined
       })
     },
-    leave: (...names: string[]) => names.forEach(name => tickets.get(name)!.leave()),
+    leave: (...names: string[]) => names.forEach(name => tickets.get(name)!.releaseAll()),
     position: (name: string) => tickets.get(name)!.position,
     /** Those that have their slot, in the order they got it. */
     async running (): Promise<string[]> {
@@ -35,7 +35,7 @@ function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) 
       const order: string[] = []
       for (let next: string | undefined = running; next;) {
         const before = new Set([...tickets.keys()].filter(name => tickets.get(name)!.position === 0))
-        tickets.get(next)!.leave()
+        tickets.get(next)!.releaseAll()
         tickets.delete(next)
         next = [...tickets.keys()].find(name => !before.has(name) && tickets.get(name)!.position === 0)
         if (next) order.push(next)
@@ -142,15 +142,15 @@ t.test('whatever comes and goes: never too many, nobody waits beside a free slot
   ), { maxLength: 80 })
   await t.resolves(fc.assert(fc.asyncProperty(limits, steps, async (limits, steps) => {
     const queue = new Slots(limits)
-    const present: Array<{ user: string, ticket: Ticket, told: number[] }> = []
+    const present: Array<{ user: string, ticket: SlotTicket, told: number[] }> = []
     const everyTurn: Array<Promise<void>> = []
-    const isRunning = ({ ticket }: { ticket: Ticket }) => ticket.position === 0
+    const isRunning = ({ ticket }: { ticket: SlotTicket }) => ticket.position === 0
     const runningOf = (user: string) => present.filter(one => one.user === user && isRunning(one)).length
     const hasSlot = (user: string) => present.filter(isRunning).length < limits.maxConcurrent && runningOf(user) < limits.maxPerUser
     const remove = (index: number) => {
       const [gone] = present.splice(index, 1)
       if (isRunning(gone!)) everyTurn.push(gone!.ticket.turn)
-      gone!.ticket.leave()
+      gone!.ticket.releaseAll()
     }
     const check = () => {
       const waiting = present.filter(one => !isRunning(one))
@@ -169,7 +169,7 @@ t.test('whatever comes and goes: never too many, nobody waits beside a free slot
         const told: number[] = []
         const free = hasSlot(step.enter)
         const room = queue.waiting < limits.maxWaiting
-        const ticket = queue.enter(step.enter)
+        const ticket = queue.acquire(step.enter)
         ticket?.watch(position => { told.push(position) })
         assert.equal(ticket !== undefined, free || room, 'who finds a slot or a place is taken, and nobody else')
         if (ticket) present.push({ user: step.enter, ticket, told })

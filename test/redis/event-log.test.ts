@@ -8,7 +8,7 @@ import { beginning, responseOf } from '../../src/executor/events/trace.js'
 import { SharedEventLog } from '../../src/redis/event-log.js'
 import { defineScripts } from '../../src/redis/scripts.js'
 import { streamKey } from '../../src/redis/keys.js'
-import type { Tail } from '../../src/redis/stream-reader.js'
+import type { StreamReader } from '../../src/redis/stream-reader.js'
 import type { RunEvent } from '#shared/schemas.ts'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { chunk, DONE, read, testEventLog, TestReader } from '../executor/events/event-log-contract.js'
@@ -57,7 +57,7 @@ t.test('the log of a process beside Redis', async t => {
     await latest.until(({ ends }) => ends > 0)
     t.strictSame(latest.seqs, [3, 4, 5, 6], 'and who comes after it, elsewhere')
     t.equal([early, ...late, latest].every(({ ends }) => ends === 1), true)
-    t.strictSame([there.log.awaited(), log.awaited()], [[], []])
+    t.strictSame([there.log.remoteRuns(), log.remoteRuns()], [[], []])
   })
 
   t.test('tells everybody the same, whoever comes and goes, and however often a run begins again', async t => {
@@ -74,7 +74,7 @@ t.test('the log of a process beside Redis', async t => {
       let attempt = 0
       let truth = ''
       const begin = () => {
-        if (attempt > 0) maker.log.forget(runId)
+        if (attempt > 0) maker.log.evict(runId)
         ;[maker, other] = [other, maker]
         attempt++
         truth = ''
@@ -174,7 +174,7 @@ t.test('the log of a process beside Redis', async t => {
     there.log.append(runId, chunk('2'))
     const entries = await until(() => client.xrange(streamKey(runId), '-', '+'), ([first]) => first?.[0] === `${firstSeq(2)}-0`)
     t.equal(entries.length, 1)
-    t.strictSame(await here.log.read(runId), [{ seq: firstSeq(2), event: chunk('2') }])
+    t.strictSame(await here.log.readLatest(runId), [{ seq: firstSeq(2), event: chunk('2') }])
   })
 
   t.test('lets nobody speak for an attempt that another has followed', async t => {
@@ -231,7 +231,7 @@ t.test('the log of a process beside Redis', async t => {
     here.log.append(runId, END)
     await reader.until(({ ends }) => ends > 0)
     t.strictSame(reader.contents, ['1', '2', '3', '4'])
-    t.strictSame((await here.log.read(runId)).map(({ seq }) => seq), [1, 2, 3, 4, 5])
+    t.strictSame((await here.log.readLatest(runId)).map(({ seq }) => seq), [1, 2, 3, 4, 5])
     t.ok(await until(() => client.ttl(streamKey(runId)), seconds => seconds > 0))
   })
 
@@ -251,7 +251,7 @@ t.test('the log of a process beside Redis', async t => {
     const { reader } = read(there.log, runId)
     await reader.until(({ ends }) => ends > 0)
     t.strictSame(reader.seqs, [1, 2, 3, 4])
-    t.strictSame((await there.log.read(runId)).map(({ seq }) => seq), [1, 2, 3, 4])
+    t.strictSame((await there.log.readLatest(runId)).map(({ seq }) => seq), [1, 2, 3, 4])
   })
 
   t.test('does not take a stream without its beginning for the whole', async t => {
@@ -271,19 +271,19 @@ t.test('the log of a process beside Redis', async t => {
     const other = randomUUID()
     here.log.append(other, chunk())
     await read(log, other).reader.until(({ seqs }) => seqs.length === 1)
-    t.strictSame([reader.seqs, log.awaited().includes(runId)], [[], true], 'the database tells the end')
-    t.strictSame(await log.read(runId), [])
-    log.keep(runId, 1, [chunk('1'), chunk('2'), chunk('3'), END])
+    t.strictSame([reader.seqs, log.remoteRuns().includes(runId)], [[], true], 'the database tells the end')
+    t.strictSame(await log.readLatest(runId), [])
+    log.ingest(runId, 1, [chunk('1'), chunk('2'), chunk('3'), END])
     t.equal(reader.ends, 1)
   })
 
   t.test('reads what was told of a run\'s latest attempt', async t => {
     const runId = randomUUID()
-    t.strictSame(await there.log.read(runId), [])
+    t.strictSame(await there.log.readLatest(runId), [])
     here.log.open(runId, 1)
     here.log.append(runId, { type: 'queued', runId, position: 2 })
     here.log.append(runId, { type: 'queued', runId, position: 1 })
-    const told = await until(() => there.log.read(runId), events => events.length === 2)
+    const told = await until(() => there.log.readLatest(runId), events => events.length === 2)
     t.strictSame(told, [{ seq: 1, event: { type: 'queued', runId, position: 2 } }, { seq: 2, event: { type: 'queued', runId, position: 1 } }])
     t.equal(responseOf(told), '')
   })
@@ -450,7 +450,7 @@ t.test('a Redis that goes away again while it is looked at is not asked without 
     },
     pipeline: () => ({ exec: async () => [], xadd () {}, xtrim () {}, expire () {} })
   })
-  const log = new SharedEventLog(failing as unknown as Redis, { watch: () => () => {} } as unknown as Tail, { maxBytes: 1e6, keepMs: 60_000 })
+  const log = new SharedEventLog(failing as unknown as Redis, { watch: () => () => {} } as unknown as StreamReader, { maxBytes: 1e6, keepMs: 60_000 })
   t.teardown(() => log.close())
   log.open('a', 1)
   failing.emit('ready')

@@ -24,7 +24,7 @@ async function meet (t: Test, url: string, ca?: string): Promise<{ refusal?: str
   for (const method of ['error', 'warn', 'log'] as const) t.intercept(console, method, { value: (...args: unknown[]) => { written.push(args.join(' ')) } })
   const link = new RedisLink({ url, ca }, { info: say, warn: say, error: say })
   t.teardown(() => link.close())
-  const refusal = await link.meet().then(() => undefined, error => {
+  const refusal = await link.connect().then(() => undefined, error => {
     t.type(error, UnfitRedisError)
     link.close()
     return error.message as string
@@ -131,7 +131,7 @@ t.test('the first contact with a Redis', async t => {
   t.test('by its older protocol, whatever opens the connection', async t => {
     const { url } = await startRedis(t)
     const { link } = await meet(t, url)
-    for (const connection of [link.commands, link.connect(), link.connect().duplicate()]) t.match(await connection.client('INFO'), / resp=2/)
+    for (const connection of [link.commands, link.openConnection(), link.openConnection().duplicate()]) t.match(await connection.client('INFO'), / resp=2/)
   })
 
   t.test('by TLS', async t => {
@@ -246,7 +246,7 @@ t.test('what waits for a Redis that is away is given up when the link is closed'
   if (!await findRedis(t)) return
   const redis = await startRedis(t)
   const { link } = await meet(t, redis.url)
-  const connection = link.connect()
+  const connection = link.openConnection()
   // As BullMQ opens one that it blocks.
   const another = connection.duplicate()
   await Promise.all([once(connection, 'ready'), once(another, 'ready')])
@@ -265,7 +265,7 @@ t.test('a connection is not cut for what the one before it did not answer', asyn
   const redis = await startRedis(t)
   const { link } = await meet(t, redis.url)
   const socketTimeout = 500
-  const connection = link.connect({ socketTimeout })
+  const connection = link.openConnection({ socketTimeout })
   await once(connection, 'ready')
   const id = await connection.client('ID')
   const until = performance.now() + socketTimeout

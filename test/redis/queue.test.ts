@@ -66,7 +66,7 @@ class Fleet {
     const local = new LocalQueue(name, new Slots(this.limits), executor, log, true)
     const queue: SharedQueue = new SharedQueue({
       link,
-      connection: link.connect(),
+      connection: link.openConnection(),
       tail,
       local,
       events: log,
@@ -91,11 +91,11 @@ class Fleet {
 
   async enter (name: string, { queue }: Process = this.processes[0]!): Promise<boolean> {
     const userId = name[0]!
-    const place = await queue.enter(userId)
+    const place = await queue.admit(userId)
     if (!place) return false
     const { runId } = this.begin(name)
     const { run, input, steps } = toClaimed(runId, userId)
-    place.take({ ...input, run, userId, steps })
+    place.accept({ ...input, run, userId, steps })
     const { client } = this.server
     const knows = async () => await client.exists(`jeesi:runs:${runId}`) === 1 || this.runs.launched.includes(name)
     await until(knows, isKnown => isKnown)
@@ -307,20 +307,20 @@ t.test('the queue of many processes', async t => {
     const { runs, processes: [here] } = fleet
     await server.stop('SIGKILL')
     await until(async () => here!.link.isUp, isUp => !isUp)
-    const place = await here!.queue.enter('a')
+    const place = await here!.queue.admit('a')
     t.equal(place?.owner, 'here')
     const { run, input, steps } = toClaimed(fleet.begin('a1').runId, 'a')
-    place!.take({ ...input, run, userId: 'a', steps })
+    place!.accept({ ...input, run, userId: 'a', steps })
     await runs.untilLaunched(1)
     await t.rejects(here!.queue.restore([fleet.begin('a2')]), /Redis is away/)
     here!.queue.cancel(randomUUID())
-    const waits = await here!.queue.enter('b')
+    const waits = await here!.queue.admit('b')
     t.equal(waits?.waits, true)
-    t.equal(await here!.queue.enter('b'), undefined, 'full here as well')
-    waits!.leave()
+    t.equal(await here!.queue.admit('b'), undefined, 'full here as well')
+    waits!.release()
     await server.start()
     await until(async () => here!.link.isUp, isUp => isUp)
-    t.match(await here!.queue.enter('b'), { owner: null })
+    t.match(await here!.queue.admit('b'), { owner: null })
     runs.end('a1')
   })
 

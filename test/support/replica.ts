@@ -4,12 +4,12 @@ import type { Test } from 'tap'
 import type { RedisServer } from './doubles/redis-server.js'
 import { SharedEventLog } from '../../src/redis/event-log.js'
 import { RedisLink } from '../../src/redis/link.js'
-import { Tail } from '../../src/redis/stream-reader.js'
+import { StreamReader } from '../../src/redis/stream-reader.js'
 
 /** What a process has of Redis, without the process. */
 export interface Replica {
   link: RedisLink
-  tail: Tail
+  tail: StreamReader
   log: SharedEventLog
   /** What it has logged of Redis. */
   lines: string[]
@@ -20,7 +20,7 @@ export async function joinReplica (t: Pick<Test, 'teardown'>, { url }: Pick<Redi
   const lines: string[] = []
   const say = (line: unknown) => { lines.push(String(line)) }
   const link = new RedisLink({ url }, { info: say, warn: say, error: say })
-  const tail = new Tail(link.connect(), link.commands, randomUUID())
+  const tail = new StreamReader(link.openConnection(), link.commands, randomUUID())
   const log = new SharedEventLog(link.commands, tail, { maxBytes, keepMs: 60_000 })
   const close = () => {
     log.close()
@@ -28,7 +28,7 @@ export async function joinReplica (t: Pick<Test, 'teardown'>, { url }: Pick<Redi
     link.close()
   }
   t.teardown(close)
-  await link.meet()
+  await link.connect()
   return { link, tail, log, lines, close }
 }
 

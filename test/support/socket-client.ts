@@ -114,5 +114,5 @@ export function lastPeer ({ app }: Service): { session: Session, peer: WebSocket
 
 /** Resolves when the server has told the end of a run, whoever listens. */
 export function ended ({ app }: Service, runId: string): Promise<void> {
-  return new Promise(resolve => { follow(app.events, runId, 0, { write: () => true, end: resolve, lost: () => {} }) })
+  return new Promise(resolve => { follow(app.events, runId, 0, { write: () => true, end: resolve, moved: () => {} }) })
 }

@@ -71,7 +71,7 @@ export function createContext (t: Test, fields: Partial<FunctionContext> = {}): 
     userId: '11111111-1111-4111-8111-111111111111',
     signal: new AbortController().signal,
     outbound: fields.outbound ?? openOutbound(t),
-    tell: event => { told.push(event) },
+    emit: event => { told.push(event) },
     log: (message, fields) => { logged.push({ message, ...fields }) },
     told,
     logged,

@@ -71,12 +71,12 @@ export class Progress {
   readonly bill = new Bill()
 
   /** @param log holds what the run has said: a text that takes minutes to come is kept once. */
-  constructor (private readonly log: Pick<EventLog, 'said'>, private readonly runId: string) {}
+  constructor (private readonly log: Pick<EventLog, 'textAfter'>, private readonly runId: string) {}
 
-  get response (): string { return this.said() }
+  get response (): string { return this.textAfter() }
 
   /** The text after an event; all of it unless told otherwise. */
-  said (after?: number): string { return this.log.said(this.runId, after) }
+  textAfter (after?: number): string { return this.log.textAfter(this.runId, after) }
 
   /** Notes what a try of a model used, and with it what that costs. */
   use (usage: Usage, rate: Rate, isOutput: boolean): void {

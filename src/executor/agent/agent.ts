@@ -64,11 +64,11 @@ async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: 
   const startedAt = new Date()
   const found = done ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(messages)) }
   context.signal.throwIfAborted()
-  if (found.told.length === 0 && found.results.length === 0 && found.answer === undefined) return found
+  if (found.emitted.length === 0 && found.results.length === 0 && found.answer === undefined) return found
   const number = steps.take()
   if (!done) await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found)
   context.signal.throwIfAborted()
-  for (const event of found.told) context.emit(event)
+  for (const event of found.emitted) context.emit(event)
   return found
 }
 

@@ -82,7 +82,7 @@ class StepOutput {
   ) {}
 
   /** What it has said. */
-  get content (): string { return this.#firstEvent === undefined ? '' : this.progress.said(this.#firstEvent - 1) }
+  get content (): string { return this.#firstEvent === undefined ? '' : this.progress.textAfter(this.#firstEvent - 1) }
 
   text (content: string): void {
     this.#tell({ type: 'chunk', content })

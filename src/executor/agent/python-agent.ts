@@ -1,6 +1,6 @@
 import { errors } from '#shared/errors.ts'
 import type { AgentContext, AgentInput, Progress } from './agent-context.js'
-import { Pacer } from '../../lib/throttle.js'
+import { Throttle } from '../../lib/throttle.js'
 import { rateOf } from '#shared/price.ts'
 import type { PythonPool } from '../python/pool.js'
 import { PythonFailure } from '../python/worker.js'
@@ -59,8 +59,8 @@ class Output {
   #firstEvent?: number
   #text = ''
   #progress: { fraction?: number, message?: string } = {}
-  readonly #textPacer = new Pacer(() => this.#tellText(), 20, 1 / 10_000)
-  readonly #progressPacer = new Pacer(() => this.#tellProgress(), 250, 1 / 1_000)
+  readonly #textPacer = new Throttle(() => this.#tellText(), 20, 1 / 10_000)
+  readonly #progressPacer = new Throttle(() => this.#tellProgress(), 250, 1 / 1_000)
 
   constructor (private readonly run: Progress, private readonly context: PythonContext) {}
 

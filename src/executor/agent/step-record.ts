@@ -2,7 +2,7 @@ import type { FunctionResult, RunEvent, Usage } from '#shared/schemas.ts'
 import type { ToolCall } from '../gateway/tool-calls.js'
 
 /** What functions found, or answered, before the model was asked; with what readers were told of it. */
-export interface FunctionsRecord { kind: 'functions', results: FunctionResult[], answer?: string, told: RunEvent[] }
+export interface FunctionsRecord { kind: 'functions', results: FunctionResult[], answer?: string, emitted: RunEvent[] }
 
 /** A model's turn after which the run went on. */
 export interface ModelRecord {

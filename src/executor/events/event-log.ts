@@ -21,7 +21,7 @@ export interface Subscriber {
   /** There may be something to read. */
   wake (): void
   /** The log has let go of the run: it goes on elsewhere, or there was no more room for it. */
-  lost (): void
+  evicted (): void
 }
 
 /** What is told of each run, in order, for as long as somebody may ask. */
@@ -35,7 +35,7 @@ export interface EventLog {
    * not follow on it is not taken.
    * @param first the number of the first of the events.
    */
-  keep (runId: string, first: number, events: readonly RunEvent[]): void
+  ingest (runId: string, first: number, events: readonly RunEvent[]): void
   /** The first entry after `after`, if there is one yet. */
   next (runId: string, after: number): Entry | undefined
   /** The number of the run's last event; undefined where the log knows nothing of the run. */
@@ -45,16 +45,16 @@ export interface EventLog {
   /** The entries after `after` that are known here of a run, in order; all of them unless told otherwise. */
   entries (runId: string, after?: number): readonly Entry[]
   /** The response so far, as far as it is known here: the texts of the events after `after` that were not taken back. */
-  said (runId: string, after?: number): string
+  textAfter (runId: string, after?: number): string
   /** What was told of the latest attempt at a run, here or elsewhere. May reject. */
-  read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
+  readLatest (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
   /** Lets go of a run; its readers are told. */
-  forget (runId: string): void
+  evict (runId: string): void
   subscribe (runId: string, subscriber: Subscriber): void
   /** Again, or of one that has not subscribed: nothing happens. */
   unsubscribe (runId: string, subscriber: Subscriber): void
   /** Runs that are followed here and are not made here: how they end may have to be asked for. */
-  awaited (): string[]
+  remoteRuns (): string[]
   close (): void
 }
 
@@ -65,7 +65,7 @@ export interface Reader {
   /** There is nothing more to come. */
   end (): void
   /** The run goes on elsewhere, from `after`. */
-  lost (after: number): void
+  moved (after: number): void
 }
 
 export interface Follower {
@@ -109,11 +109,11 @@ export function frameOf (entry: Entry, encode: Encoder, runId: string): Bytes {
 
 /** Tells a reader what happened after event `after`, and goes on with what happens. */
 export function follow (log: EventLog, runId: string, after: number, reader: Reader): Follower {
-  return new Following(log, runId, after, reader)
+  return new Subscription(log, runId, after, reader)
 }
 
 /** A reader on its way: a cursor and no buffer; what it has no room for stays in the log. */
-class Following implements Follower, Subscriber {
+class Subscription implements Follower, Subscriber {
   #cursor: number
   #isFull = false
   #hasStopped = false
@@ -143,10 +143,10 @@ class Following implements Follower, Subscriber {
     this.wake()
   }
 
-  lost (): void {
+  evicted (): void {
     if (this.#hasStopped) return
     this.stop()
-    this.reader.lost(this.#cursor)
+    this.reader.moved(this.#cursor)
   }
 
   stop (): void {
@@ -167,6 +167,6 @@ class Following implements Follower, Subscriber {
 }
 
 /** Tells a run that waits how near its turn is. */
-export function tellPosition (log: EventLog, runId: string): (position: number) => void {
+export function emitPosition (log: EventLog, runId: string): (position: number) => void {
   return position => { log.append(runId, { type: 'queued', runId, position }) }
 }

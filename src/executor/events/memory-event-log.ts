@@ -45,7 +45,7 @@ export class MemoryEventLog implements EventLog {
     return entry
   }
 
-  keep (runId: string, first: number, events: readonly RunEvent[]): void {
+  ingest (runId: string, first: number, events: readonly RunEvent[]): void {
     const run = this.#find(runId)
     if (run.isOwn || attemptOf(first) < attemptOf(run.transcript.first)) return
     if (run.transcript.length === 0 || attemptOf(first) > attemptOf(run.transcript.first)) this.#restart(runId, run, attemptOf(first))
@@ -98,23 +98,23 @@ export class MemoryEventLog implements EventLog {
     return transcript?.from(Math.max(0, after - transcript.first + 1)) ?? []
   }
 
-  said (runId: string, after = 0): string {
+  textAfter (runId: string, after = 0): string {
     const transcript = this.#get(runId)?.transcript
-    return transcript?.said(Math.max(0, after - transcript.first + 1)) ?? ''
+    return transcript?.textFrom(Math.max(0, after - transcript.first + 1)) ?? ''
   }
 
-  async read (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>> {
+  async readLatest (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>> {
     return this.entries(runId)
   }
 
-  forget (runId: string): void {
+  evict (runId: string): void {
     const run = this.#runs.get(runId)
     if (!run) return
     this.#bytes -= run.transcript.weight
     this.#runs.delete(runId)
     this.#recent = undefined
     this.#finished.delete(runId)
-    for (const subscriber of [...run.subscribers]) subscriber.lost()
+    for (const subscriber of [...run.subscribers]) subscriber.evicted()
   }
 
   subscribe (runId: string, subscriber: Subscriber): void {
@@ -125,21 +125,21 @@ export class MemoryEventLog implements EventLog {
     const run = this.#runs.get(runId)
     if (!run?.subscribers.delete(subscriber)) return
     // What is made elsewhere is known here for its readers' sake, as long as it goes on.
-    if (run.subscribers.size === 0 && this.isElsewhere(runId)) this.forget(runId)
+    if (run.subscribers.size === 0 && this.isRemote(runId)) this.evict(runId)
   }
 
-  awaited (): string[] {
-    return [...this.#runs].flatMap(([runId, run]) => run.subscribers.size > 0 && this.isElsewhere(runId) ? runId : [])
+  remoteRuns (): string[] {
+    return [...this.#runs].flatMap(([runId, run]) => run.subscribers.size > 0 && this.isRemote(runId) ? runId : [])
   }
 
   /** Whether a run's events come from another process, if from any. */
-  protected isElsewhere (runId: string): boolean {
+  protected isRemote (runId: string): boolean {
     const run = this.#get(runId)
     return !run?.isOwn && !run?.hasEnded
   }
 
   /** Whether nobody needs a finished run any more but readers, who find it in the database as well. */
-  protected mayForget (_runId: string): boolean {
+  protected mayEvict (_runId: string): boolean {
     return true
   }
 
@@ -174,7 +174,7 @@ export class MemoryEventLog implements EventLog {
     const tooOld = Date.now() - this.options.keepMs
     for (const [runId, endedAt] of this.#finished) {
       if (this.#bytes <= this.options.maxBytes && endedAt > tooOld) return
-      if (this.mayForget(runId)) this.forget(runId)
+      if (this.mayEvict(runId)) this.evict(runId)
     }
   }
 }

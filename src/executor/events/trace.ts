@@ -30,7 +30,7 @@ export function findRewound (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>
 export function restore (log: EventLog, run: Run, trace: Trace | null): void {
   const { runId, agentId, attempt, response } = run
   const events = trace ? eventsOf(trace, response) : beginning(runId, agentId, attempt)
-  log.keep(runId, firstSeq(attempt), [...events, finalEvent(run)])
+  log.ingest(runId, firstSeq(attempt), [...events, finalEvent(run)])
 }
 
 /** The text that a run's events amount to. */

@@ -56,7 +56,7 @@ export class Transcript {
   }
 
   /** What was said from a place on, without thoughts, and without what was taken back. */
-  said (index: number): string {
+  textFrom (index: number): string {
     const rewound = findRewound(this.#events())
     let said = ''
     let start = this.#startOf(index)

@@ -31,7 +31,7 @@ const MAX_JSON_BODY = 16 * 1024 * 1024
 
 /** Reads one answer of the gateway as it arrives. */
 export class CompletionHandler implements ResponseHandler, DataReader, TextReader, CancelListener {
-  #exchange?: Pick<Exchange, 'giveUp'>
+  #exchange?: Pick<Exchange, 'abort'>
   #status = 0
   #retryAfter?: number
   #parser?: SseParser
@@ -61,7 +61,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   }
 
   /** The request is under way. */
-  begin (exchange: Pick<Exchange, 'giveUp'>): void {
+  begin (exchange: Pick<Exchange, 'abort'>): void {
     this.#exchange = exchange
   }
 
@@ -224,7 +224,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
 
   #fail (error: unknown): void {
     this.#settle(() => this.reject(error))
-    this.#exchange?.giveUp()
+    this.#exchange?.abort()
   }
 
   #settle (how: () => void): void {

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { errors } from '#shared/errors.ts'
 import { bareEnvironment, detectPython, type FoundPython } from './detect.js'
 import { PythonWorker, type PythonJob } from './worker.js'
-import { Slots, type Ticket } from '../../lib/slots.js'
+import { Slots, type SlotTicket } from '../../lib/slots.js'
 
 export interface PythonPoolOptions {
   /** The interpreter, as it is called on a command line. */
@@ -55,7 +55,7 @@ export class PythonPool {
    * @throws {PythonFailure}; python_unavailable; the signal's reason.
    */
   async run (userId: string, job: PythonJob): Promise<void> {
-    const ticket = this.#queue.force(userId)
+    const ticket = this.#queue.acquireOrWait(userId)
     try {
       await turnOf(ticket, job.signal)
       const worker = await this.#findWorker()
@@ -63,12 +63,12 @@ export class PythonPool {
       // The job's end is its caller's; its place is taken until the worker is free, or gone.
       free.then(isUsable => {
         if (isUsable) this.#idle.push(worker)
-        ticket.leave()
+        ticket.releaseAll()
       })
       // Not awaited: what comes of the job gives no place back.
       return result
     } catch (error) {
-      ticket.leave()
+      ticket.releaseAll()
       throw error
     }
   }
@@ -111,7 +111,7 @@ export class PythonPool {
   }
 }
 
-function turnOf (ticket: Ticket, signal: AbortSignal): Promise<void> {
+function turnOf (ticket: SlotTicket, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)
     if (signal.aborted) return onAbort()

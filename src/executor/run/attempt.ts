@@ -10,7 +10,7 @@ import { finalEvent } from '#shared/final-event.ts'
 import type { Agent } from '#shared/prompt.ts'
 import { runPythonAgent, type PythonContext } from '../agent/python-agent.js'
 import type { RecordedStep, Result, RunStore } from './run-store.js'
-import type { Ticket } from '../../lib/slots.js'
+import type { SlotTicket } from '../../lib/slots.js'
 import type { StepRecord } from '../agent/step-record.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox, ToolboxContext } from '../tools/toolbox.js'
@@ -21,14 +21,14 @@ export interface Assignment extends AgentInput {
   run: Run
   userId: string
   /** What was told of this attempt before it came here. */
-  told?: readonly RunEvent[]
+  emitted?: readonly RunEvent[]
 }
 
 /** How a run ended here: for good, or to go on elsewhere, which this process has given up or lost it to. */
 export type Ending = 'settled' | 'released' | 'lost'
 
 /** What all attempts of a process share. */
-export interface World {
+export interface AttemptDeps {
   gateway: AgentContext['gateway']
   python: PythonContext['python']
   events: EventLog
@@ -44,10 +44,10 @@ export interface World {
 }
 
 /** Who has made an attempt, and knows of the others. */
-export interface Maker {
+export interface AttemptOwner {
   /** Whether no later attempt at its run has begun here. */
   isLatest (attempt: Attempt): boolean
-  ended (attempt: Attempt): void
+  onEnded (attempt: Attempt): void
 }
 
 /** Why an attempt is stopped from outside; the signal's reason. */
@@ -77,9 +77,9 @@ export class Attempt implements AgentContext, PythonContext {
 
   constructor (
     private readonly assignment: Assignment,
-    private readonly ticket: Ticket,
-    private readonly world: World,
-    private readonly maker: Maker
+    private readonly ticket: SlotTicket,
+    private readonly world: AttemptDeps,
+    private readonly maker: AttemptOwner
   ) {
     this.progress = new Progress(world.events, assignment.run.runId)
     this.#unrecorded = firstSeq(assignment.run.attempt)
@@ -112,7 +112,7 @@ export class Attempt implements AgentContext, PythonContext {
   }
 
   record (number: number, summary: StepSummary, record: StepRecord, credits = 0): Promise<boolean> {
-    return this.world.store.record(this.runId, this.number, { number, summary, record, credits, told: this.#takeUnrecorded() })
+    return this.world.store.record(this.runId, this.number, { number, summary, record, credits, emitted: this.#takeUnrecorded() })
   }
 
   wait (ms: number): Promise<unknown> {
@@ -173,7 +173,7 @@ export class Attempt implements AgentContext, PythonContext {
     const { reason } = this.signal
     try {
       // First of all: as long as it has its place the queue may tell of it.
-      this.ticket.leave()
+      this.ticket.releaseAll()
       // Even where its work has come to an end meanwhile.
       if (reason instanceof Stop && reason.why !== 'cancelled') return this.#letGo(reason.why)
       return await this.#settle(failure)
@@ -181,7 +181,7 @@ export class Attempt implements AgentContext, PythonContext {
       this.#complain('broke', error)
       return 'released'
     } finally {
-      this.maker.ended(this)
+      this.maker.onEnded(this)
     }
   }
 
@@ -234,12 +234,12 @@ export class Attempt implements AgentContext, PythonContext {
   #letGo (why: Exclude<Ending, 'settled'>): Ending {
     this.log(why)
     // A later attempt may have begun here meanwhile: then the record is its own.
-    if (this.maker.isLatest(this)) this.world.events.forget(this.runId)
+    if (this.maker.isLatest(this)) this.world.events.evict(this.runId)
     return why
   }
 
   /** Each time the events since the time before. */
-  #takeUnrecorded (): RecordedStep['told'] {
+  #takeUnrecorded (): RecordedStep['emitted'] {
     const first = this.#unrecorded
     const events = this.world.events.entries(this.runId, first - 1).map(({ event }) => event)
     this.#unrecorded += events.length

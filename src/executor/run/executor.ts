@@ -1,25 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Progress } from '../agent/agent-context.js'
-import { Attempt, type Assignment, type Ending, type Maker, type World } from './attempt.js'
-import type { Ticket } from '../../lib/slots.js'
+import { Attempt, type Assignment, type Ending, type AttemptOwner, type AttemptDeps } from './attempt.js'
+import type { SlotTicket } from '../../lib/slots.js'
 
 /** The runs that are made here, and how they can be stopped. */
-export class Executor implements Maker {
+export class Executor implements AttemptOwner {
   #attempts = new Map<string, Attempt>()
   #isReleased = false
 
-  constructor (private readonly world: World) {}
+  constructor (private readonly world: AttemptDeps) {}
 
   /** How many runs are under way or waiting here. */
   get size (): number { return this.#attempts.size }
 
   /** Takes a run on. Its events tell how it goes; resolves when it has ended here, and never rejects. */
-  launch (assignment: Assignment, ticket: Ticket): Promise<Ending> {
-    const { run: { runId, attempt }, told = [] } = assignment
+  launch (assignment: Assignment, ticket: SlotTicket): Promise<Ending> {
+    const { run: { runId, attempt }, emitted: told = [] } = assignment
     const present = this.#attempts.get(runId)
     // The answer that began this attempt may have been so late that a later one is under way.
     if (this.#isReleased || (present && present.number > attempt)) {
-      ticket.leave()
+      ticket.releaseAll()
       return Promise.resolve(this.#isReleased ? 'released' : 'lost')
     }
     present?.stop('lost')
@@ -49,7 +49,7 @@ export class Executor implements Maker {
   }
 
   /** Another process has the run: what was under way here ends without a word to the database. */
-  lose (runId: string): void {
+  abandon (runId: string): void {
     this.#attempts.get(runId)?.stop('lost')
   }
 
@@ -74,7 +74,7 @@ export class Executor implements Maker {
   }
 
   /** For its attempts. */
-  ended (attempt: Attempt): void {
+  onEnded (attempt: Attempt): void {
     if (this.isLatest(attempt)) this.#attempts.delete(attempt.runId)
   }
 }

@@ -1,8 +1,8 @@
 import type { AgentInput } from '../agent/agent-context.js'
-import { tellPosition, type EventLog } from '../events/event-log.js'
+import { emitPosition, type EventLog } from '../events/event-log.js'
 import type { Assignment, Ending } from './attempt.js'
 import type { Executor } from './executor.js'
-import type { Slots, Ticket } from '../../lib/slots.js'
+import type { Slots, SlotTicket } from '../../lib/slots.js'
 import type { DoneStep } from '../agent/step-record.js'
 import type { Run } from '#shared/schemas.ts'
 
@@ -10,21 +10,21 @@ import type { Run } from '#shared/schemas.ts'
 export interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: DoneStep[] }
 
 /** The place of a run that is about to begin. */
-export interface Place {
+export interface Admission {
   /** Who is to have it; null: whoever takes it from the queue. */
   readonly owner: string | null
   /** Whether it has to wait for a slot. */
   readonly waits: boolean
   /** The run has begun: it goes its way. */
-  take (begun: Assignment): void
+  accept (begun: Assignment): void
   /** It has not. Again, or after `take`: nothing happens. */
-  leave (): void
+  release (): void
 }
 
 /** Brings runs from where they begin to where they are made: so many at a time, and everybody's in turn. */
 export interface RunQueue {
   /** Finds a place for a user's run; undefined: the queue is full. */
-  enter (userId: string): Promise<Place | undefined>
+  admit (userId: string): Promise<Admission | undefined>
   /** Tells whoever makes a run elsewhere that it is to end; they hear of it from the database, if not sooner. */
   cancel (runId: string): void
   /** Takes nothing more from it. */
@@ -45,18 +45,18 @@ export class LocalQueue implements RunQueue {
     private readonly hasWorkers: boolean
   ) {}
 
-  async enter (userId: string): Promise<Place | undefined> {
-    if (!this.hasWorkers) return { owner: null, waits: true, take () {}, leave () {} }
-    const ticket = this.slots.enter(userId)
+  async admit (userId: string): Promise<Admission | undefined> {
+    if (!this.hasWorkers) return { owner: null, waits: true, accept () {}, release () {} }
+    const ticket = this.slots.acquire(userId)
     let isTaken = false
     return ticket && {
       owner: this.owner,
       waits: ticket.position > 0,
-      take: begun => {
+      accept: begun => {
         isTaken = true
         this.#launch(begun, ticket)
       },
-      leave: () => { if (!isTaken) ticket.leave() }
+      release: () => { if (!isTaken) ticket.releaseAll() }
     }
   }
 
@@ -64,8 +64,8 @@ export class LocalQueue implements RunQueue {
    * Makes a run that has begun before, however many wait. Resolves when it has ended here.
    * @param told what was told of this attempt already.
    */
-  takeOver ({ run, userId, cancel, input, steps }: Claimed, told?: Assignment['told']): Promise<Ending> {
-    const ended = this.#launch({ ...input, steps, run, userId, told }, this.slots.force(userId))
+  takeOver ({ run, userId, cancel, input, steps }: Claimed, told?: Assignment['emitted']): Promise<Ending> {
+    const ended = this.#launch({ ...input, steps, run, userId, emitted: told }, this.slots.acquireOrWait(userId))
     if (cancel) this.executor.cancel(run.runId)
     return ended
   }
@@ -75,9 +75,9 @@ export class LocalQueue implements RunQueue {
   async stop (): Promise<void> {}
 
   /** Positions are told only after the attempt has its own record. */
-  #launch (begun: Assignment, ticket: Ticket): Promise<Ending> {
+  #launch (begun: Assignment, ticket: SlotTicket): Promise<Ending> {
     const ended = this.executor.launch(begun, ticket)
-    if (ticket.position > 0) ticket.watch(tellPosition(this.events, begun.run.runId))
+    if (ticket.position > 0) ticket.watch(emitPosition(this.events, begun.run.runId))
     return ended
   }
 }

@@ -22,7 +22,7 @@ export interface RecordedStep {
   record: StepRecord
   credits: number
   /** The events since the step before, with the number of the first, for readers that have only the database. */
-  told: { first: number, events: RunEvent[] }
+  emitted: { first: number, events: RunEvent[] }
 }
 
 /** What attempts ask of the database. All throw `stale_attempt` where another process has the run. */

@@ -19,7 +19,7 @@ export interface Triggered {
   /** Takes the place of the model's answer. */
   answer?: string
   /** What readers are told of it. */
-  told: RunEvent[]
+  emitted: RunEvent[]
 }
 
 /** All that an agent's functions can do in one run. */
@@ -40,7 +40,7 @@ export interface ToolboxContext {
 }
 
 /** What the toolboxes of all runs share. */
-export interface Workshop {
+export interface ToolboxDeps {
   outbound: Outbound
   webhooks: Webhooks
   python: Pick<PythonPool, 'run'>
@@ -51,7 +51,7 @@ const MAX_TOOLS = 128
 
 export const EMPTY_TOOLBOX: Toolbox = {
   tools: [],
-  runTriggered: async () => ({ results: [], told: [] }),
+  runTriggered: async () => ({ results: [], emitted: [] }),
   async afterAnswer () {},
   async close () {}
 }
@@ -60,7 +60,7 @@ export const EMPTY_TOOLBOX: Toolbox = {
  * What an agent's functions can do for a run. Servers that cannot be reached cost their tools, and a line in the log.
  * @throws the signal's reason, when it is aborted; nothing else.
  */
-export async function openToolbox (workshop: Workshop, agent: Agent, context: ToolboxContext): Promise<Toolbox> {
+export async function openToolbox (workshop: ToolboxDeps, agent: Agent, context: ToolboxContext): Promise<Toolbox> {
   if (!agent.functions?.length) return EMPTY_TOOLBOX
   const log: Log = (message, fields) => context.log(message, fields)
   const functions = considered(agent.functions, log)
@@ -75,8 +75,8 @@ export async function openToolbox (workshop: Workshop, agent: Agent, context: To
     tools: offered([...own, ...code, ...remote.tools], log),
     async runTriggered (userText) {
       const told: RunEvent[] = []
-      const { results, answer } = await runTriggered(functions, userText, { ...world, tell: event => told.push(toRunEvent(event)) })
-      return { results, answer, told }
+      const { results, answer } = await runTriggered(functions, userText, { ...world, emit: event => told.push(toRunEvent(event)) })
+      return { results, answer, emitted: told }
     },
     // Their payloads are made anew here, so that a run that another process has taken over sends them as well.
     async afterAnswer (userText, response) {

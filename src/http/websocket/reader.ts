@@ -53,7 +53,7 @@ export class SocketReader implements Reader {
     this.on.ended()
   }
 
-  lost (after: number): void {
+  moved (after: number): void {
     if (this.socket.readyState === this.socket.OPEN) this.socket.send(encodeReconnect(this.runId, after))
     this.end()
   }

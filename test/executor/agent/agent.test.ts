@@ -24,7 +24,7 @@ async function setUp (t: Test, ...replies: Reply[]) {
   const stop = new AbortController()
   const events: Array<RunEvent & { seq: number }> = [{ seq: 1, type: 'started', runId: 'a-run', agentId: 'an-agent', attempt: 1 }]
   const entriesAfter = (after: number) => events.slice(after).map(event => ({ seq: event.seq, event }))
-  const progress = new Progress({ said: (_runId, after = 0) => responseOf(entriesAfter(after)) }, 'a-run')
+  const progress = new Progress({ textAfter: (_runId, after = 0) => responseOf(entriesAfter(after)) }, 'a-run')
   const pauses: number[] = []
   const records: Array<{ number: number, record: StepRecord, credits: number }> = []
   const world = {
@@ -369,7 +369,7 @@ t.test('functions that the user\'s words trigger run once before the model, whic
   world.toolbox = boxOf([], {
     async runTriggered (text) {
       seen.push(text)
-      return { results, told: [{ type: 'tool_call', id: 'f1', name: 'weather', arguments: {} }, { type: 'tool_result', id: 'f1', name: 'weather', result: 'sunny' }] }
+      return { results, emitted: [{ type: 'tool_call', id: 'f1', name: 'weather', arguments: {} }, { type: 'tool_result', id: 'f1', name: 'weather', result: 'sunny' }] }
     },
     async afterAnswer (text, response) { seen.push([text, response]) }
   })
@@ -387,7 +387,7 @@ t.test('functions that the user\'s words trigger run once before the model, whic
 
 t.test('a function that answers takes the model\'s place, and costs what a run costs', async t => {
   const world = await setUp(t, say('not asked'))
-  world.toolbox = boxOf([], { runTriggered: async () => ({ results: [], answer: 'We open at nine.', told: [] }) })
+  world.toolbox = boxOf([], { runTriggered: async () => ({ results: [], answer: 'We open at nine.', emitted: [] }) })
   t.equal(await world.run(), undefined)
   t.equal(world.double.calls.length, 0)
   t.match(world.progress, { response: 'We open at nine.', finishReason: 'stop', output: true })

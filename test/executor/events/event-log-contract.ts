@@ -40,7 +40,7 @@ export class TestReader implements Reader {
     this.#move()
   }
 
-  lost (after: number): void {
+  moved (after: number): void {
     this.lostAfter = after
     this.#move()
   }
@@ -116,7 +116,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
       assert.deepEqual(read(log, a, after).reader.events, events.slice(after))
       assert.deepEqual(log.entries(a).map(({ event }) => event), events)
       assert.deepEqual(log.entries(a, after).map(({ seq, event }) => [seq, event]), events.map((event, index) => [index + 1, event]).slice(after))
-      log.forget(a)
+      log.evict(a)
     }), { numRuns }))
   })
 
@@ -165,7 +165,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
         return true
       },
       end () { t.fail('the end is told to a reader that is gone') },
-      lost () {}
+      moved () {}
     })
     log.append(a, chunk('3'))
     log.append(a, DONE)
@@ -212,7 +212,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
         assert.equal(reader.seqs.length, stopped ? heard : total - after)
         assert.equal(reader.ends, stopped ? 0 : 1)
       }
-      log.forget(a)
+      log.evict(a)
     }), { numRuns }))
   })
 
@@ -220,11 +220,11 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a, 57)
-    t.strictSame(log.awaited(), [a])
+    t.strictSame(log.remoteRuns(), [a])
     log.open(a, 2)
     t.equal(log.append(a, chunk('1')).seq, 1_000_000_001)
     t.equal(log.append(a, chunk('2')).seq, 1_000_000_002)
-    t.strictSame(log.awaited(), [])
+    t.strictSame(log.remoteRuns(), [])
     t.strictSame(reader.seqs, [1_000_000_001, 1_000_000_002])
     t.strictSame(read(log, a, 1_000_000_001).reader.contents, ['2'])
     t.strictSame(read(log, a).reader.contents, ['1', '2'])
@@ -242,12 +242,12 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a)
-    log.keep(a, 1, [chunk('1'), chunk('2')])
-    log.keep(a, 1, [chunk('1')])
-    log.keep(a, 2, [chunk('2'), chunk('3')])
-    log.keep(a, 4, [])
-    log.keep(a, 4, [DONE])
-    log.keep(a, 1, [chunk('1'), chunk('2'), chunk('3'), DONE])
+    log.ingest(a, 1, [chunk('1'), chunk('2')])
+    log.ingest(a, 1, [chunk('1')])
+    log.ingest(a, 2, [chunk('2'), chunk('3')])
+    log.ingest(a, 4, [])
+    log.ingest(a, 4, [DONE])
+    log.ingest(a, 1, [chunk('1'), chunk('2'), chunk('3'), DONE])
     t.match(reader, { seqs: [1, 2, 3, 4], contents: ['1', '2', '3'], ends: 1 })
     t.equal(log.hasEnded(a), true)
     t.equal(log.last(a), 4)
@@ -257,14 +257,14 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a)
-    log.keep(a, 2, [chunk('2')])
+    log.ingest(a, 2, [chunk('2')])
     t.equal(log.last(a), undefined)
-    log.keep(a, 1, [chunk('1')])
-    log.keep(a, 3, [chunk('3'), DONE])
+    log.ingest(a, 1, [chunk('1')])
+    log.ingest(a, 3, [chunk('3'), DONE])
     t.strictSame(reader.seqs, [1])
     t.equal(log.hasEnded(a), false)
-    log.keep(a, 2, [chunk('2')])
-    log.keep(a, 3, [chunk('3')])
+    log.ingest(a, 2, [chunk('2')])
+    log.ingest(a, 3, [chunk('3')])
     t.strictSame(reader.contents, ['1', '2', '3'])
   })
 
@@ -272,27 +272,27 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a)
-    log.keep(a, 1, [chunk('1'), chunk('2')])
-    log.keep(a, firstSeq(3), [chunk('3.1')])
+    log.ingest(a, 1, [chunk('1'), chunk('2')])
+    log.ingest(a, firstSeq(3), [chunk('3.1')])
     t.strictSame(log.entries(a).map(({ seq }) => seq), [firstSeq(3)])
-    log.keep(a, 3, [chunk('3')])
-    log.keep(a, firstSeq(2), [chunk('2.1'), DONE])
-    log.keep(a, firstSeq(3) + 1, [chunk('3.2')])
+    log.ingest(a, 3, [chunk('3')])
+    log.ingest(a, firstSeq(2), [chunk('2.1'), DONE])
+    log.ingest(a, firstSeq(3) + 1, [chunk('3.2')])
     t.strictSame(reader.contents, ['1', '2', '3.1', '3.2'])
     t.strictSame(reader.seqs, [1, 2, firstSeq(3), firstSeq(3) + 1])
     t.equal(log.hasEnded(a), false)
-    log.keep(a, firstSeq(4), [DONE])
+    log.ingest(a, firstSeq(4), [DONE])
     t.match(reader, { ends: 1 })
   })
 
   t.test('nothing from elsewhere is taken for a run that is made here', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
-    log.keep(a, 1, [chunk('elsewhere')])
+    log.ingest(a, 1, [chunk('elsewhere')])
     log.open(a, 2)
     log.append(a, chunk('here'))
-    log.keep(a, firstSeq(2) + 1, [chunk('2')])
-    log.keep(a, firstSeq(3), [chunk('3')])
+    log.ingest(a, firstSeq(2) + 1, [chunk('2')])
+    log.ingest(a, firstSeq(3), [chunk('3')])
     t.match(log.entries(a), [{ seq: firstSeq(2), event: chunk('here') }])
     log.append(a, DONE)
     t.strictSame(log.entries(a).map(({ seq }) => seq), [firstSeq(2), firstSeq(2) + 1])
@@ -301,20 +301,20 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
   t.test('runs are awaited that are followed here, and neither made here nor at their end', async t => {
     const log = createLog(t)
     const [a, b, c] = nameRuns()
-    t.strictSame(log.awaited(), [])
+    t.strictSame(log.remoteRuns(), [])
     const first = read(log, a)
     const second = read(log, a)
     log.append(b, chunk())
     read(log, b)
     read(log, c)
-    t.strictSame(log.awaited(), [a, c])
-    log.keep(c, 1, [chunk()])
-    t.strictSame(log.awaited(), [a, c])
-    log.keep(c, 2, [DONE])
+    t.strictSame(log.remoteRuns(), [a, c])
+    log.ingest(c, 1, [chunk()])
+    t.strictSame(log.remoteRuns(), [a, c])
+    log.ingest(c, 2, [DONE])
     first.follower.stop()
-    t.strictSame(log.awaited(), [a])
+    t.strictSame(log.remoteRuns(), [a])
     second.follower.stop()
-    t.strictSame(log.awaited(), [])
+    t.strictSame(log.remoteRuns(), [])
     t.equal(log.last(a), undefined)
   })
 
@@ -323,8 +323,8 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     const [a, b] = nameRuns()
     for (const runId of [a, b]) {
       const { follower } = read(log, runId)
-      log.keep(runId, 1, [chunk()])
-      if (runId === b) log.keep(b, 2, [DONE])
+      log.ingest(runId, 1, [chunk()])
+      if (runId === b) log.ingest(b, 2, [DONE])
       follower.stop()
     }
     t.strictSame([log.last(a), log.last(b)], [undefined, 2])
@@ -337,11 +337,11 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     log.append(a, chunk())
     const here = read(log, a).reader
     const elsewhere = read(log, b).reader
-    log.forget(a)
-    log.forget(b)
-    log.forget(b)
+    log.evict(a)
+    log.evict(b)
+    log.evict(b)
     t.match([here.lostAfter, elsewhere.lostAfter], [1, 0])
-    t.strictSame([log.last(a), log.entries(a), log.awaited()], [undefined, [], []])
+    t.strictSame([log.last(a), log.entries(a), log.remoteRuns()], [undefined, [], []])
   })
 }
 

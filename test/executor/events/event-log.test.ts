@@ -29,7 +29,7 @@ t.test('an event is encoded once in each format for all its readers', async t =>
   }
   const frames: string[] = []
   for (let i = 0; i < 3; i++) {
-    follow(log, 'a', 0, { write: entry => frames.push(String(frameOf(entry, encode, 'a')), String(frameOf(entry, encodeSse, 'a'))) > 0, end () {}, lost () {} })
+    follow(log, 'a', 0, { write: entry => frames.push(String(frameOf(entry, encode, 'a')), String(frameOf(entry, encodeSse, 'a'))) > 0, end () {}, moved () {} })
   }
   log.append('a', chunk('1'))
   log.append('a', chunk('2'))
@@ -118,9 +118,9 @@ t.test('what a run has said is its texts without thoughts and without what was t
     const first = firstSeq(attempt)
     log.open('a', attempt)
     for (const event of events) log.append('a', event.type === 'rewind' ? { type: 'rewind', to: first - 1 + event.to } : event)
-    assert.equal(log.said('a'), responseOf(log.entries('a')))
-    assert.equal(log.said('a', first - 1 + after), responseOf(log.entries('a', first - 1 + after)))
-    assert.equal(log.said('another'), '')
+    assert.equal(log.textAfter('a'), responseOf(log.entries('a')))
+    assert.equal(log.textAfter('a', first - 1 + after), responseOf(log.entries('a', first - 1 + after)))
+    assert.equal(log.textAfter('another'), '')
     log.close()
   }), { numRuns: 1000 }))
 })

@@ -76,7 +76,7 @@ t.test('agents in Python', async t => {
     const told = await execute(asked('steps', folder))
     t.ok(typesOf(told).includes('progress'))
     const runId = told.headers.get('x-run-id')!
-    service.app.events.forget(runId)
+    service.app.events.evict(runId)
     t.same((await readStream(await openEvents(url, runId))).events, told.events)
   })
 

@@ -1,10 +1,10 @@
 import t from 'tap'
 import { pino } from 'pino'
-import type { Assignment, World } from '../../../src/executor/run/attempt.js'
+import type { Assignment, AttemptDeps } from '../../../src/executor/run/attempt.js'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { Executor } from '../../../src/executor/run/executor.js'
 import type { Result } from '../../../src/executor/run/run-store.js'
-import type { Ticket } from '../../../src/lib/slots.js'
+import type { SlotTicket } from '../../../src/lib/slots.js'
 import { EMPTY_TOOLBOX } from '../../../src/executor/tools/toolbox.js'
 import { NO_USAGE } from '#shared/usage.ts'
 import type { Run } from '#shared/schemas.ts'
@@ -29,8 +29,8 @@ function assign (attempt: number): Assignment {
   return { run: { ...RUN, attempt }, userId: 'a-user', agent: {}, messages: [{ role: 'user', content: 'Hi' }] }
 }
 
-function ticket (leave = () => {}): Ticket {
-  return { turn: Promise.resolve(), position: 0, watch () {}, leave }
+function ticket (leave = () => {}): SlotTicket {
+  return { turn: Promise.resolve(), position: 0, watch () {}, releaseAll: leave }
 }
 
 /** An executor whose agents answer by a function, once the store has taken the step of it. */
@@ -39,7 +39,7 @@ function setUp () {
   const finished: Array<{ attempt: number, result: Result }> = []
   let hear = () => {}
   const events = new MemoryEventLog({ maxBytes: 1e6, keepMs: 60_000 })
-  const world: World = {
+  const world: AttemptDeps = {
     gateway: { complete: () => Promise.reject(new Error('no model is asked')) },
     python: { run: async () => {} },
     events,
@@ -55,7 +55,7 @@ function setUp () {
       }
     },
     log: pino({ level: 'silent' }),
-    openToolbox: async () => ({ ...EMPTY_TOOLBOX, runTriggered: async () => ({ results: [], told: [], answer: 'Hello' }) }),
+    openToolbox: async () => ({ ...EMPTY_TOOLBOX, runTriggered: async () => ({ results: [], emitted: [], answer: 'Hello' }) }),
     defaultModel: 'a/model',
     fallbackModels: []
   }

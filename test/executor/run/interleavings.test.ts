@@ -126,7 +126,7 @@ class Process {
   async claim (): Promise<void> {
     const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: DoneStep[] }> }>(
       'claim_runs', { p_owner: this.owner, p_lease_seconds: 3600, p_limit: 100 })
-    for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId }, this.slots.force(userId))
+    for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId }, this.slots.acquireOrWait(userId))
   }
 
   /** As the service does before it lets a run be followed. */
@@ -166,7 +166,7 @@ class Client implements Reader {
   }
 
   end (): void { this.hasEnded = true }
-  lost (): void { this.follower = undefined }
+  moved (): void { this.follower = undefined }
 }
 
 class World {
@@ -195,7 +195,7 @@ class World {
   readonly deeds: Record<string, (pick: number) => Promise<unknown> | unknown> = {
     begin: async pick => {
       const process = this.#process(pick)
-      const ticket = process.slots.enter(DEMO_USER)!
+      const ticket = process.slots.acquire(DEMO_USER)!
       const { run, agent } = await this.database.call<{ run: Run, agent: AgentInput['agent'] }>('begin_run', {
         p_user_id: DEMO_USER,
         p_agent_id: DEMO_AGENT,
@@ -257,7 +257,7 @@ class World {
         this.#wake(client)
         if (!client.follower) await client.connect(this.#process(round))
       }
-      const awaited = this.processes.flatMap(process => process.log.awaited().map(runId => process.bringBack(runId)))
+      const awaited = this.processes.flatMap(process => process.log.remoteRuns().map(runId => process.bringBack(runId)))
       await Promise.all(awaited)
       if (this.processes.every(({ executor }) => executor.size === 0) && this.clients.every(({ hasEnded }) => hasEnded)) return
     }

@@ -4,7 +4,7 @@ import { firstSeq, type EventLog } from '../../../src/executor/events/event-log.
 import type { Assignment, Ending } from '../../../src/executor/run/attempt.js'
 import type { Executor } from '../../../src/executor/run/executor.js'
 import type { Claimed, RunQueue } from '../../../src/executor/run/queue.js'
-import type { Ticket } from '../../../src/lib/slots.js'
+import type { SlotTicket } from '../../../src/lib/slots.js'
 import type { RunEvent } from '#shared/schemas.ts'
 import { DONE, read } from '../events/event-log-contract.js'
 
@@ -47,7 +47,7 @@ export class TestRuns {
 
   /** What a queue asks of an executor. */
   createExecutor (log: EventLog, maker: unknown = undefined): Executor {
-    const launch = async ({ run: { runId, attempt }, told = [] }: Assignment, ticket: Ticket): Promise<Ending> => {
+    const launch = async ({ run: { runId, attempt }, emitted: told = [] }: Assignment, ticket: SlotTicket): Promise<Ending> => {
       log.open(runId, attempt)
       for (const event of told) log.append(runId, event)
       await ticket.turn
@@ -59,8 +59,8 @@ export class TestRuns {
       this.#move()
       const ending = await ended
       if (ending === 'settled') log.append(runId, { ...DONE, runId })
-      else log.forget(runId)
-      ticket.leave()
+      else log.evict(runId)
+      ticket.releaseAll()
       return ending
     }
     return { launch, cancel: (runId: string) => { this.cancelled.push(runId) } } as unknown as Executor
@@ -166,13 +166,13 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
 
   t.test('a place that is left is nobody\'s', async t => {
     const { queue, runs, enter } = await setUp(t, { ...limits, maxConcurrent: 1, maxWaiting: 1 })
-    const left = await queue.enter('a')
-    left!.leave()
-    left!.leave()
+    const left = await queue.admit('a')
+    left!.release()
+    left!.release()
     await enter('a1')
     await runs.untilLaunched(1)
-    const second = await queue.enter('b')
-    second!.leave()
+    const second = await queue.admit('b')
+    second!.release()
     t.equal(await enter('b2'), true)
     await runs.drain(1)
     t.strictSame(runs.launched, ['a1', 'b2'])

@@ -15,9 +15,9 @@ async function setUp (t: { teardown (end: () => void): void }, limits: Limits, h
     log,
     async enter (name) {
       const userId = name[0]!
-      const place = await queue.enter(userId)
+      const place = await queue.admit(userId)
       const { run, input, steps } = toClaimed(runs.idOf(name), userId)
-      place?.take({ ...input, run, userId, steps })
+      place?.accept({ ...input, run, userId, steps })
       return place !== undefined
     }
   }
@@ -27,7 +27,7 @@ t.test('the queue of one process', t => testQueue(t, setUp))
 
 t.test('a process that makes no runs leaves them to others, however many', async t => {
   const { queue, runs, enter } = await setUp(t, { maxConcurrent: 0, maxPerUser: 1, maxWaiting: 0 }, false)
-  t.match(await queue.enter('a'), { owner: null, waits: true })
+  t.match(await queue.admit('a'), { owner: null, waits: true })
   t.strictSame([await enter('a1'), await enter('a2')], [true, true])
   t.strictSame(runs.launched, [])
 })

@@ -60,7 +60,7 @@ export class HttpClient {
    * Asks once: what was sent and fails is not asked again.
    * @returns what can be given up.
    */
-  post (body: string, handler: ResponseHandler): Pick<Exchange, 'giveUp'> {
+  post (body: string, handler: ResponseHandler): Pick<Exchange, 'abort'> {
     const exchange = new Exchange(`${this.#head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
     const connection = this.#takeIdle()
     if (connection) connection.ask(exchange)

@@ -26,7 +26,7 @@ export class Exchange {
   constructor (public request: string, readonly handler: ResponseHandler) {}
 
   /** Nothing more is told of it. */
-  giveUp (): void {
+  abort (): void {
     this.connection!.giveUp(this)
   }
 }

@@ -17,7 +17,7 @@ export type FunctionEvent =
 export interface FunctionContext extends ToolContext {
   readonly outbound: Outbound
   /** Tells the run's readers. */
-  tell? (event: FunctionEvent): void
+  emit? (event: FunctionEvent): void
   /** Tells the operators. */
   log (message: string, fields: Record<string, unknown>): void
 }
@@ -95,10 +95,10 @@ async function prepareWebhook (fn: AgentFunction, place: number, { values }: Inp
 
 async function run (fn: AgentFunction, place: number, input: Input, triggered: Triggered, context: FunctionContext): Promise<void> {
   const told = { id: `fn_${place + 1}`, name: fn.name }
-  context.tell?.({ type: 'tool_call', ...told, functionType: fn.type, arguments: { user_input: input.text } })
+  context.emit?.({ type: 'tool_call', ...told, functionType: fn.type, arguments: { user_input: input.text } })
   const result = await attempt(fn, context, () => perform(fn, input, context))
   const content = shorten(result.error ?? result.data ?? '')
-  context.tell?.({ type: 'tool_result', ...told, success: result.success, content })
+  context.emit?.({ type: 'tool_result', ...told, success: result.success, content })
   // A conditional without an answer has nothing to tell the model either.
   if (result.success && result.data === undefined) return
   triggered.results.push(result.success ? { ...result, data: content } : result)

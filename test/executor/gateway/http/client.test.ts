@@ -139,7 +139,7 @@ class Recorder implements ResponseHandler {
 function ask (client: HttpClient, body = '{}', react?: (event: string) => void) {
   const recorder = new Recorder(react)
   const exchange = client.post(body, recorder)
-  return { recorder, giveUp: () => exchange.giveUp(), settled: recorder.settled }
+  return { recorder, giveUp: () => exchange.abort(), settled: recorder.settled }
 }
 
 t.test('a request has its headers, its length in bytes, and its body', async t => {

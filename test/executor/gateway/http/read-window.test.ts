@@ -227,7 +227,7 @@ t.test('an answer whose last text cannot be told is cancelled all the same', asy
   let failure: unknown
   const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, stop.signal, 1000, () => {}, error => { failure = error })
   let givenUp = 0
-  handler.begin({ giveUp: () => { givenUp++ } })
+  handler.begin({ abort: () => { givenUp++ } })
   handler.onHead({ status: 200, headers: {} })
   read(handler, delta('Hello'))
   stop.abort(new Error('stop'))
@@ -238,7 +238,7 @@ t.test('an answer whose last text cannot be told is cancelled all the same', asy
 t.test('an answer that breaks while nothing of it can be told ends in its failure, and in no other error', async t => {
   let failure: any
   const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, new AbortController().signal, 1000, () => {}, error => { failure = error })
-  handler.begin({ giveUp () {} })
+  handler.begin({ abort () {} })
   handler.onHead({ status: 200, headers: {} })
   read(handler, delta('Hello'))
   handler.onError(new Error('broken'))
