@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
-import { loadConfig, type DatabaseConfig } from '../config/config.js'
+import { type DatabaseConfig, loadConfig } from '../config/config.js'
+import type { Audit } from '../contract/schemas.js'
 import { openDatabase } from '../database/open.js'
 import type { Database } from '../database/port.js'
 import { examine } from '../database/schema-version.js'
-import type { Audit } from '#shared/schemas.ts'
 import { runCommand } from './command.js'
 
 const MAX_LINES = 1000

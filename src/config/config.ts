@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
-import { Type, type Static } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 import { Ajv, type ErrorObject } from 'ajv'
 import {
-  checkHeaderValue, checkUrl, judgeRedisUrl, readCertificate, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash, type PrivateHost
+  checkHeaderValue, checkUrl, judgeRedisUrl, type PrivateHost, readCertificate, readList, readOrigins, readPrivateHosts,
+  readWebhookSecret, withoutSlash
 } from './values.js'
 
 const Environment = Type.Object({

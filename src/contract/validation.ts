@@ -1,8 +1,8 @@
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
-import { SerializerSelector, type RouteDefinition } from '@fastify/fast-json-stringify-compiler'
-import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify'
+import { type RouteDefinition, SerializerSelector } from '@fastify/fast-json-stringify-compiler'
 import type { TSchema } from '@sinclair/typebox'
-import { errors, type Detail, type ServiceError } from '#shared/errors.ts'
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify'
+import { type Detail, errors, type ServiceError } from '#shared/errors.ts'
 
 /** As PostgreSQL takes it: RFC 4122 knows a prefix `urn:uuid:` too. */
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

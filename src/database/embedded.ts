@@ -1,10 +1,10 @@
-import { mkdir, readdir, rename, rm, access } from 'node:fs/promises'
+import { access, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
 import { lockDirectory } from './directory-lock.js'
 import { migrate, type SqlRunner } from './migrations.js'
-import { toQuery, translateError, type Database, type SqlError } from './port.js'
+import { type Database, type SqlError, toQuery, translateError } from './port.js'
 
 /**
  * PostgreSQL in this process, its files in `dataDir`, migrated, and with the demo rows where it is new.

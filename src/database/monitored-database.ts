@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { errors, ServiceError } from '#shared/errors.ts'
-import { UnfitDatabaseError, type Arguments, type Database } from './port.js'
+import { type Arguments, type Database, UnfitDatabaseError } from './port.js'
 import { examine, type Finding } from './schema-version.js'
 
 /** How long a start waits for a database that says nothing. */

@@ -1,5 +1,5 @@
-import { toStorable } from '#shared/text.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
+import { toStorable } from '#shared/text.ts'
 
 /** What PostgreSQL can be given as a named argument; arrays and objects arrive as jsonb. */
 export type Arguments = Record<string, unknown>

@@ -5,7 +5,7 @@ import { readConnectionUrl } from './connection-url.js'
 import { FunctionCalls } from './function-calls.js'
 import { GroupCommit, GroupFailed } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
-import { timeoutOf, toQuery, translateError, type Database, type SqlError } from './port.js'
+import { type Database, type SqlError, timeoutOf, toQuery, translateError } from './port.js'
 
 const CONNECT_TIMEOUT = 5_000
 const CLOSE_TIMEOUT = 1_000

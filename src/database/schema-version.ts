@@ -1,5 +1,5 @@
 import { ServiceError } from '#shared/errors.ts'
-import { isRefusal, type Database } from './port.js'
+import { type Database, isRefusal } from './port.js'
 
 /** The version of supabase/migrations that this code is written for. */
 export const SCHEMA_VERSION = 4

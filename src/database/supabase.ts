@@ -1,6 +1,6 @@
 import { createClient } from '@supabase/supabase-js'
 import { WebSocket } from 'ws'
-import { isRefusal, timeoutOf, toStorableArguments, translateError, type Database, type SqlError } from './port.js'
+import { type Database, isRefusal, type SqlError, timeoutOf, toStorableArguments, translateError } from './port.js'
 
 /** The database behind Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
 export function connectSupabase (url: string, serviceRoleKey: string): Database {

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '#shared/errors.ts'
-import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry, RunStatus } from '#shared/schemas.ts'
+import type { RunStatus } from '#shared/schemas.ts'
+import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../contract/schemas.js'
 
 export interface AdminRunFilter {
   limit: number

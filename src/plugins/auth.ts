@@ -2,16 +2,9 @@ import { createHash, KeyObject, randomBytes, timingSafeEqual } from 'node:crypto
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { readJwtSecret } from '../auth/access-token.js'
 import { errors, ServiceError } from '#shared/errors.ts'
-
-/** On whose behalf a request is made. */
-export interface Caller {
-  readonly kind: 'user' | 'api_key'
-  readonly userId: string
-  /** When the access token ends, in milliseconds since 1970; an API key has no end. */
-  readonly expiresAt: number
-}
+import { readJwtSecret } from '../auth/access-token.js'
+import type { Caller } from '../contract/caller.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

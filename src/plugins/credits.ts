@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Credits } from '#shared/schemas.ts'
+import type { Credits } from '../contract/schemas.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

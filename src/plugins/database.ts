@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import { openDatabase } from '../database/open.js'
 import { MonitoredDatabase } from '../database/monitored-database.js'
+import { openDatabase } from '../database/open.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -4,10 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import { errors, ServiceError } from '#shared/errors.ts'
-import { Executor } from '../executor/run/executor.js'
-import { Gateway } from '../executor/gateway/gateway.js'
-import type { RunStore } from '../executor/run/run-store.js'
 import type { Run } from '#shared/schemas.ts'
+import { Gateway } from '../executor/gateway/gateway.js'
+import { Executor } from '../executor/run/executor.js'
+import type { RunStore } from '../executor/run/run-store.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { restore, type Trace } from '../executor/events/trace.js'
 import type { Run, RunEvent } from '#shared/schemas.ts'
+import type { Trace } from '#shared/trace.ts'
+import { restore } from '../executor/events/restore.js'
 import { poll } from '../lib/poll.js'
 
 const LOOK_MS = 1_000

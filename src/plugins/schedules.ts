@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { poll } from '../lib/poll.js'
 import type { RedisLink } from '../redis/link.js'
 import { Deliveries } from '../schedules/deliveries.js'
 import { Scheduler } from '../schedules/scheduler.js'
 import { LocalTimer, type OnDue, type Timed, type Timer } from '../schedules/timer.js'
 import type { Timing } from '../schedules/timing.js'
-import { poll } from '../lib/poll.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -2,6 +2,7 @@ import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '#shared/errors.ts'
+import { CLOSE, type Session, SOCKET_PATH, SUBPROTOCOL } from '../http/websocket/protocol.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -10,22 +11,8 @@ declare module 'fastify' {
   }
 }
 
-export interface Session {
-  /** Once a second. */
-  tick (now: number): void
-  /** Every 30 s: the peer that has missed two is gone. */
-  ping (): void
-  /** Says goodbye, with a WebSocket close code. */
-  close (code: number, reason: string): void
-}
-
-export const SOCKET_PATH = '/ws'
-export const SUBPROTOCOL = 'jeesi'
-
 const TICK = 1_000
 const PING = 30_000
-/** WebSocket close codes (RFC 6455 7.4.1 and IANA's registry). */
-export const CLOSE = { policy: 1008, restart: 1012 }
 const GOODBYE_MS = 1_000
 
 async function websocket (app: FastifyInstance): Promise<void> {

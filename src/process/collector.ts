@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks'
+import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 
 const { NODE_PERFORMANCE_GC_MAJOR: MAJOR } = constants

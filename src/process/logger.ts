@@ -1,4 +1,4 @@
-import { destination, pino, stdSerializers, stdTimeFunctions, type DestinationStream, type Logger } from 'pino'
+import { destination, type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino'
 
 /** A write a line would cost a run more than all else of its log: lines wait for so many bytes, and so many milliseconds at the most. */
 const BATCH = { minLength: 8192, periodicFlush: 50 }

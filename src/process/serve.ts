@@ -2,12 +2,12 @@ import type { AddressInfo } from 'node:net'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import type { buildApp } from '../app.js'
-import { tuneCollector } from './collector.js'
-import { ConfigError, loadConfig, type Config } from '../config/config.js'
+import { type Config, ConfigError, loadConfig } from '../config/config.js'
 import { DirectoryLockedError } from '../database/directory-lock.js'
 import { UnfitDatabaseError } from '../database/port.js'
-import { createLogger } from './logger.js'
 import { UnfitRedisError } from '../redis/fitness.js'
+import { tuneCollector } from './collector.js'
+import { createLogger } from './logger.js'
 
 /** What the parts need to close after the runs have ended. */
 const CLOSE_SECONDS = 8

@@ -1,7 +1,8 @@
 import type { ChainableCommander, Redis } from 'ioredis'
-import { attemptOf, firstSeq, type Entry, type Subscriber } from '../executor/events/event-log.js'
-import { MemoryEventLog, type MemoryEventLogOptions } from '../executor/events/memory-event-log.js'
+import { attemptOf, firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import type { Entry, Subscriber } from '../executor/events/event-log.js'
+import { MemoryEventLog, type MemoryEventLogOptions } from '../executor/events/memory-event-log.js'
 import { streamKey } from './keys.js'
 import type { StreamEntry, StreamReader } from './stream-reader.js'
 

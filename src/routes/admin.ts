@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { AdminRun, AdminStats, Credits, errorAnswers, IdempotencyHeaders, LedgerEntry, Nullable, RunStatus, Uuid } from '#shared/schemas.ts'
+import { errorAnswers, IdempotencyHeaders, Nullable, RunStatus, Uuid } from '#shared/schemas.ts'
+import { AdminRun, AdminStats, Credits, LedgerEntry } from '../contract/schemas.js'
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),

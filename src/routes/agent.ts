@@ -3,7 +3,8 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors, restoreError } from '#shared/errors.ts'
 import {
-  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, type FinalEvent, Run, ValidatedHeaders
+  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, type FinalEvent, IdempotencyHeaders, Run,
+  ValidatedHeaders
 } from '#shared/schemas.ts'
 
 const response = {

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Credits, errorAnswers } from '#shared/schemas.ts'
+import { errorAnswers } from '#shared/schemas.ts'
+import { Credits } from '../contract/schemas.js'
 
 /** What a user has. */
 const credits: FastifyPluginAsyncTypebox = async app => {

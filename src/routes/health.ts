@@ -2,8 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServiceError } from '#shared/errors.ts'
-import { errorAnswers, ErrorBody, Health, Readiness, type Audit } from '#shared/schemas.ts'
+import { errorAnswers, ErrorBody } from '#shared/schemas.ts'
 import { version } from '../config/version.js'
+import { type Audit, Health, Readiness } from '../contract/schemas.js'
 
 /** `deep`: whether balances, ledger and runs add up, too; for admins. */
 const ReadyQuery = Type.Object({ deep: Type.Integer({ minimum: 0, maximum: 1, default: 0 }) })

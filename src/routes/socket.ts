@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { errors } from '#shared/errors.ts'
-import { SOCKET_PATH } from '../plugins/websocket.js'
+import { SOCKET_PATH } from '../http/websocket/protocol.js'
 import { SocketSession } from '../http/websocket/session.js'
 
 const SocketQuery = Type.Object({ token: Type.Optional(Type.String()) })

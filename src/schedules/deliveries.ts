@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Database } from '../database/port.js'
-import { PAUSES, tryDelivery, wordsOf, type Outcome } from '../executor/tools/webhooks/delivery.js'
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound/outbound.js'
+import { type Outcome, PAUSES, tryDelivery, wordsOf } from '../executor/tools/webhooks/delivery.js'
 import { isSent, makeOutputRequest, type Output } from './output.js'
 import { fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'

@@ -1,5 +1,5 @@
-import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { configOf, templateIn, textIn } from '../executor/tools/function-config.js'
+import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { readHeaders } from '../executor/tools/outbound/headers.js'
 import type { OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { firstHop } from '../executor/tools/outbound/redirect.js'

@@ -1,7 +1,7 @@
 import { fillText } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
 import { checkOutput, type OutputPlace } from './output.js'
-import { ScheduleFault, zoneOf, type Timing } from './timing.js'
+import { ScheduleFault, type Timing, zoneOf } from './timing.js'
 
 /** A schedule as users write it: nothing in it has to make sense. Times are ISO. */
 export interface Schedule extends Timing, OutputPlace {

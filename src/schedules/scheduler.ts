@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Database } from '../database/port.js'
 import { ServiceError } from '#shared/errors.ts'
+import type { Database } from '../database/port.js'
 import { checkSchedule, fillPrompt, type Schedule } from './schedule.js'
 import { ScheduleFault } from './timing.js'
 

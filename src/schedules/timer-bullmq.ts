@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Queue, Worker, type JobSchedulerJson } from 'bullmq'
+import { type JobSchedulerJson, Queue, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { PREFIX } from '../redis/keys.js'
 import type { OnDue, Timed, Timer } from './timer.js'

@@ -1,6 +1,6 @@
-import { CronDate, CronExpressionParser, type CronExpression } from 'cron-parser'
+import { CronDate, type CronExpression, CronExpressionParser } from 'cron-parser'
 import { runBounded } from '../lib/bounded.js'
-import { MAX_CRON, ScheduleFault, shown, zoneOf, type Timing } from './timing.js'
+import { MAX_CRON, ScheduleFault, shown, type Timing, zoneOf } from './timing.js'
 
 /** Of what an expression may take to compute: one that never comes to a time is searched for it over decades. */
 const COMPUTE_MS = 1_000

@@ -1,13 +1,14 @@
-import { createServer, request as forward } from 'node:http'
 import { once } from 'node:events'
+import { createServer, request as forward } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
-import { exportJWK, exportSPKI, generateKeyPair, SignJWT, UnsecuredJWT, type JWK, type JWTPayload } from 'jose'
+import { exportJWK, exportSPKI, generateKeyPair, type JWK, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { startPostgrest } from '../support/doubles/postgrest.js'
 import {
-  BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, startService, type Service
+  BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, type Service,
+  startService
 } from '../support/helper.js'
 
 const SERVICE_KEY = 'the-service-role-key-of-these-tests'

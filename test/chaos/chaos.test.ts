@@ -1,8 +1,8 @@
 import t from 'tap'
-import { runChaos, type ChaosReport } from './chaos.js'
-import { embeddedLedger, postgresLedger } from './ledger.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { createDataDir, createPostgres, findPostgres } from '../support/helper.js'
+import { type ChaosReport, runChaos } from './chaos.js'
+import { embeddedLedger, postgresLedger } from './ledger.js'
 
 // The short form of `npm run chaos`: real processes, real kills.
 const SHORT = { clients: 8, pause: 1500, seed: 11 }

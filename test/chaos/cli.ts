@@ -8,7 +8,7 @@ import { migratePostgres } from '../../src/database/postgres.js'
 import { createCluster } from '../support/doubles/postgres-cluster.js'
 import { startRedis } from '../support/doubles/redis-server.js'
 import { BLOWS } from './blows.js'
-import { runChaos, type ChaosOptions, type ChaosReport } from './chaos.js'
+import { type ChaosOptions, type ChaosReport, runChaos } from './chaos.js'
 import { embeddedLedger, postgresLedger } from './ledger.js'
 
 const DEFAULT_URL = 'postgres://postgres@127.0.0.1:5432/postgres'

@@ -1,6 +1,6 @@
+import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
-import { join } from 'node:path'
 
 const USER = '11111111-1111-4111-8111-111111111111'
 

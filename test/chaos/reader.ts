@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseStream, textOf } from '../support/helper.js'
-import { expected, stampsOf, withoutStamps, type Stamp } from './model.js'
+import { expected, type Stamp, stampsOf, withoutStamps } from './model.js'
 
 const AGENT = '22222222-2222-4222-8222-222222222222'
 /** A run that has not ended by then is lost. */

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { ConfigError, DEFAULT_GATEWAY_URL, DEFAULT_MODEL, parseConfig, type Config } from '../../src/config/config.js'
+import { type Config, ConfigError, DEFAULT_GATEWAY_URL, DEFAULT_MODEL, parseConfig } from '../../src/config/config.js'
 
 const EXAMPLE = new URL('../../.env.example', import.meta.url)
 const VARIABLE = /^(?:# )?([A-Z_]+)=/

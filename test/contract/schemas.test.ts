@@ -1,12 +1,12 @@
 import { Ajv } from 'ajv'
 import Fastify from 'fastify'
 import t from 'tap'
+import { SocketMessages } from '../../src/contract/socket-messages.js'
 import adminRoutes from '../../src/routes/admin.js'
 import agentRoutes from '../../src/routes/agent.js'
 import creditRoutes from '../../src/routes/credits.js'
 import healthRoutes from '../../src/routes/health.js'
 import runRoutes from '../../src/routes/runs.js'
-import { SocketMessages } from '#shared/schemas.ts'
 
 interface RouteSchema { response?: Record<string, object>, [part: string]: object | undefined }
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import type { Run } from '#shared/schemas.ts'
 import type { Database } from '../../src/database/port.js'
 import { connectPostgres } from '../../src/database/postgres.js'
-import type { Run } from '#shared/schemas.ts'
 import { startPgbouncer } from '../support/doubles/pgbouncer.js'
 import { createPostgres, DEMO_AGENT, findPostgres } from '../support/helper.js'
 

@@ -1,8 +1,8 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { createCluster, type Cluster } from '../support/doubles/postgres-cluster.js'
 import { delta, ending, openStream, say } from '../support/doubles/gateway.js'
-import { bearer, DEMO_AGENT, DEMO_USER, OTHER_USER, openEvents, readStream, startService, type Service } from '../support/helper.js'
+import { type Cluster, createCluster } from '../support/doubles/postgres-cluster.js'
+import { bearer, DEMO_AGENT, DEMO_USER, openEvents, OTHER_USER, readStream, type Service, startService } from '../support/helper.js'
 
 /** What a database may do to a service, on a server of these tests' own. */
 

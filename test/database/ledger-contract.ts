@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
+import type { Run } from '#shared/schemas.ts'
+import type { Audit } from '../../src/contract/schemas.js'
 import type { Database } from '../../src/database/port.js'
-import type { Audit, Run } from '#shared/schemas.ts'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
 
 interface Begun { run: Run, agent: Record<string, unknown> | null, joined: boolean }

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
-import { UnfitDatabaseError, translateError, type Database } from '../../src/database/port.js'
-import { SCHEMA_VERSION } from '../../src/database/schema-version.js'
 import { MonitoredDatabase } from '../../src/database/monitored-database.js'
+import { type Database, translateError, UnfitDatabaseError } from '../../src/database/port.js'
+import { SCHEMA_VERSION } from '../../src/database/schema-version.js'
 
 const FITS = { version: SCHEMA_VERSION, oldest: 1, writable: true }
 const AWAY = translateError({ code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' })

@@ -1,6 +1,6 @@
-import t, { type Test } from 'tap'
-import { PGlite } from '@electric-sql/pglite'
 import { join } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
+import t, { type Test } from 'tap'
 import { delta, ending, hang, openStream, say } from '../support/doubles/gateway.js'
 import { startPostgrest } from '../support/doubles/postgrest.js'
 import { bearer, createDataDir, DEMO_AGENT, endOf, openEvents, readStream, startService } from '../support/helper.js'

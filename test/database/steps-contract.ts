@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
-import type { Database } from '../../src/database/port.js'
 import type { Run } from '#shared/schemas.ts'
+import type { Database } from '../../src/database/port.js'
 
 interface Begun { run: Run, agent: Record<string, unknown> | null, rates: object, cached: object | null, joined: boolean }
 

@@ -1,10 +1,10 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../../src/auth/access-token.js'
-import { startBackendDouble, passTo } from '../support/doubles/backend.js'
+import { passTo, startBackendDouble } from '../support/doubles/backend.js'
 import { startGateway } from '../support/doubles/gateway.js'
-import { bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, UNPUBLISHED_AGENT } from '../support/helper.js'
 import { findDeno, HEAVY, PRIVATE_SIMPLE_AGENT, SERVICE_KEY, SIMPLE_AGENT, startBackend, startEdge, startProject } from '../support/edge.js'
+import { bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, UNPUBLISHED_AGENT } from '../support/helper.js'
 
 const MESSAGES = [{ role: 'user', content: 'Hi' }]
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { answerWith, loseAnswer, passTo, startBackendDouble } from '../support/doubles/backend.js'
 import { delta, ending, hang, openStream, refuse, say } from '../support/doubles/gateway.js'
-import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, PYTHON_AGENT, readStream, textOf, typesOf } from '../support/helper.js'
 import { findDeno, HEAVY, readUntil, startBackend, startEdge, startProject } from '../support/edge.js'
+import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, PYTHON_AGENT, readStream, textOf, typesOf } from '../support/helper.js'
 
 const MESSAGES = [{ role: 'user', content: 'Hi' }]
 const WHOLE = { ...HEAVY, messages: MESSAGES, stream: false }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { delta, ending, frame, hang, inTurn, openStream, refuse, say } from '../support/doubles/gateway.js'
-import { bearer, DEMO_KEY, OTHER_USER, parseStream, readStream, typesOf } from '../support/helper.js'
 import { findDeno, PRIVATE_SIMPLE_AGENT, readUntil, SIMPLE_AGENT, startEdge, startWorld } from '../support/edge.js'
+import { bearer, DEMO_KEY, OTHER_USER, parseStream, readStream, typesOf } from '../support/helper.js'
 
 t.test('an agent that is not heavy runs in the edge function', async t => {
   const deno = findDeno(t)

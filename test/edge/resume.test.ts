@@ -1,8 +1,8 @@
 import t from 'tap'
 import { answerWith, passTo, startBackendDouble } from '../support/doubles/backend.js'
 import { delta, ending, hang, openStream, say } from '../support/doubles/gateway.js'
-import { bearer, DEMO_AGENT, DEMO_KEY, OTHER_USER, parseStream, readStream, textOf } from '../support/helper.js'
 import { findDeno, HEAVY, readUntil, startBackend, startEdge, startProject } from '../support/edge.js'
+import { bearer, DEMO_AGENT, DEMO_KEY, OTHER_USER, parseStream, readStream, textOf } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
 

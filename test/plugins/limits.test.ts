@@ -3,9 +3,10 @@ import type { FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { clientAddress } from '../../src/plugins/limits.js'
-import { delta, ending, openStream, say, type GatewayDouble } from '../support/doubles/gateway.js'
+import { delta, ending, type GatewayDouble, openStream, say } from '../support/doubles/gateway.js'
 import {
-  BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, readStream, startService, typesOf, type Answer, type Service
+  type Answer, BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, readStream, type Service, startService,
+  typesOf
 } from '../support/helper.js'
 
 const BODY = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] }

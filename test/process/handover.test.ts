@@ -1,9 +1,9 @@
-import t, { type Test } from 'tap'
-import { PGlite } from '@electric-sql/pglite'
 import { join } from 'node:path'
-import { delta, ending, frame, hang, inTurn, openStream, say, type GatewayDouble, type Reply } from '../support/doubles/gateway.js'
+import { PGlite } from '@electric-sql/pglite'
+import t, { type Test } from 'tap'
+import { delta, ending, frame, type GatewayDouble, hang, inTurn, openStream, type Reply, say } from '../support/doubles/gateway.js'
 import { startPostgrest } from '../support/doubles/postgrest.js'
-import { createDataDir, DEMO_AGENT, endOf, openEvents, readStream, startService, textOf, parseStream, type Service } from '../support/helper.js'
+import { createDataDir, DEMO_AGENT, endOf, openEvents, parseStream, readStream, type Service, startService, textOf } from '../support/helper.js'
 
 const KEY = 'service-role-key'
 const STRANGER = '55555555-5555-4555-8555-555555555555'

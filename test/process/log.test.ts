@@ -4,10 +4,8 @@ import { PGlite } from '@electric-sql/pglite'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { signAccessToken } from '../../src/auth/access-token.js'
-import { delta, inTurn, openStream, refuse, say, USAGE, type Reply } from '../support/doubles/gateway.js'
-import {
-  BACKEND_SECRET, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, JWT_SECRET, startService, type Service
-} from '../support/helper.js'
+import { delta, inTurn, openStream, refuse, type Reply, say, USAGE } from '../support/doubles/gateway.js'
+import { BACKEND_SECRET, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, JWT_SECRET, type Service, startService } from '../support/helper.js'
 
 /** In the message, the answer, and nowhere in a log. */
 const ASKED = 'the-question-that-no-log-may-hold'

@@ -1,5 +1,5 @@
-import { createInterface } from 'node:readline'
 import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import t from 'tap'
 import { createPostgres, DEMO_AGENT, endOf, findPostgres, JWT_SECRET, startService } from '../support/helper.js'
 import { launch, run } from '../support/process.js'

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -10,7 +10,7 @@ import { explainRefusal, judgeServer, UnfitRedisError } from '../../src/redis/fi
 import { RedisLink } from '../../src/redis/link.js'
 import { findFreePort } from '../support/doubles/programs.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
-import { startService, type Service } from '../support/helper.js'
+import { type Service, startService } from '../support/helper.js'
 import { run } from '../support/process.js'
 import { until } from '../support/replica.js'
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { delta, ending, openStream } from '../support/doubles/gateway.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
-import { createPostgres, DEMO_AGENT, findPostgres, openEvents, parseStream, startService, textOf, type Service } from '../support/helper.js'
+import { createPostgres, DEMO_AGENT, findPostgres, openEvents, parseStream, type Service, startService, textOf } from '../support/helper.js'
 
 const WAITING = 'jeesi:runs:prioritized'
 

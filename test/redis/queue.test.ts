@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { LocalQueue } from '../../src/executor/run/queue.js'
 import { Slots } from '../../src/lib/slots.js'
-import { SharedQueue, type Claim } from '../../src/redis/queue.js'
-import { findRedis, startRedis, type RedisServer } from '../support/doubles/redis-server.js'
+import { type Claim, SharedQueue } from '../../src/redis/queue.js'
 import { read } from '../executor/events/event-log-contract.js'
-import { TestRuns, testQueue, toClaimed, type Limits, type Stage } from '../executor/run/queue-contract.js'
-import { joinReplica, until, type Replica } from '../support/replica.js'
+import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from '../executor/run/queue-contract.js'
+import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
+import { joinReplica, type Replica, until } from '../support/replica.js'
 
 interface Book { userId: string, attempt: number, owner?: Process, ended: boolean }
 

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { delta, ending, hang, openStream, say, startGateway, type GatewayDouble } from '../support/doubles/gateway.js'
-import { findRedis, startRedis, type RedisServer } from '../support/doubles/redis-server.js'
-import { execution, login } from '../support/socket-client.js'
+import { delta, ending, type GatewayDouble, hang, openStream, say, startGateway } from '../support/doubles/gateway.js'
+import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
 import {
-  bearer, createPostgres, DEMO_AGENT, endOf, findPostgres, openEvents, OTHER_USER, parseStream, readStream, startService, textOf, typesOf, type Service
+  bearer, createPostgres, DEMO_AGENT, endOf, findPostgres, openEvents, OTHER_USER, parseStream, readStream, type Service,
+  startService, textOf, typesOf
 } from '../support/helper.js'
+import { execution, login } from '../support/socket-client.js'
 
 interface Replicas {
   /** Takes what users ask, and makes no run unless told otherwise. */

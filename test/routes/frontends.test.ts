@@ -1,7 +1,7 @@
 import t from 'tap'
 import { delta, ending, frame, openStream, refuse, type Reply } from '../support/doubles/gateway.js'
-import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, startService } from '../support/helper.js'
 import { findDeno, HEAVY, SIMPLE_AGENT, startWorld } from '../support/edge.js'
+import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, startService } from '../support/helper.js'
 
 const MESSAGES = [{ role: 'user', content: 'Hi' }]
 

@@ -1,10 +1,10 @@
-import { createServer } from 'node:http'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t, { type Test } from 'tap'
-import { delta, ending, frame, inTurn, openStream, say, type Reply } from '../support/doubles/gateway.js'
+import { delta, ending, frame, inTurn, openStream, type Reply, say } from '../support/doubles/gateway.js'
 import { bearer, createDataDir, DEMO_AGENT, endOf, openEvents, OTHER_USER, readStream, startService, typesOf } from '../support/helper.js'
 
 interface Row { name: string, type: string, keywords?: string[], config: object }

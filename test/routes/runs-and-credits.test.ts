@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t from 'tap'
-import { delta, ending, openStream, refuse, say, USAGE, type Reply } from '../support/doubles/gateway.js'
+import { delta, ending, openStream, refuse, type Reply, say, USAGE } from '../support/doubles/gateway.js'
 import {
-  bearer, createDataDir, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, readStream, startService, UNPUBLISHED_AGENT, type Service
+  bearer, createDataDir, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, readStream, type Service, startService,
+  UNPUBLISHED_AGENT
 } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'

@@ -1,8 +1,8 @@
 import t from 'tap'
 import type { Run } from '#shared/schemas.ts'
-import { refuse, say, type Call } from '../support/doubles/gateway.js'
+import { type Call, refuse, say } from '../support/doubles/gateway.js'
 import {
-  BACKEND_SECRET, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, PYTHON_AGENT, readStream, startService, typesOf, type Service
+  BACKEND_SECRET, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, PYTHON_AGENT, readStream, type Service, startService, typesOf
 } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'

@@ -5,7 +5,10 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { hang, say } from '../support/doubles/gateway.js'
 import { startPostgrest } from '../support/doubles/postgrest.js'
-import { bearer, createDataDir, createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER, startService, UNPUBLISHED_AGENT, type Service } from '../support/helper.js'
+import {
+  bearer, createDataDir, createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER, type Service, startService,
+  UNPUBLISHED_AGENT
+} from '../support/helper.js'
 import { say as answer, startServer } from '../support/tools.js'
 
 const KEY = 'service-role-key'

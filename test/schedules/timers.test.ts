@@ -4,7 +4,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { openBullTimer } from '../../src/schedules/timer-bullmq.js'
 import { LocalTimer, type OnDue } from '../../src/schedules/timer.js'
-import { findRedis, startRedis, type RedisServer } from '../support/doubles/redis-server.js'
+import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
 import { listen, testTimer, timed } from './timer-contract.js'
 
 let databases = 0

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { Bill } from '#shared/price.ts'
 import { buildMessages } from '#shared/prompt.ts'
-import { addUsage, measureUsage, NO_USAGE } from '#shared/usage.ts'
 import type { FunctionResult, Message } from '#shared/schemas.ts'
+import { addUsage, measureUsage, NO_USAGE } from '#shared/usage.ts'
 
 const CONVERSATION: Message[] = [
   { role: 'user', content: 'Hi' },

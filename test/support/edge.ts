@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -8,10 +8,11 @@ import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import type { Test } from 'tap'
 import type { Run } from '#shared/schemas.ts'
-import { startGateway, type GatewayDouble } from './doubles/gateway.js'
-import { startPostgrest, type Auth, type Sql } from './doubles/postgrest.js'
+import { type GatewayDouble, startGateway } from './doubles/gateway.js'
+import { type Auth, type Sql, startPostgrest } from './doubles/postgrest.js'
 import {
-  BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, LOOK_MS, readStream, startService, type Answer, type Service, type Told
+  type Answer, BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, LOOK_MS, readStream, type Service,
+  startService, type Told
 } from './helper.js'
 
 export const FUNCTION = fileURLToPath(new URL('../../supabase/functions/agent-runtime/', import.meta.url))

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Test } from 'tap'
-import type { RedisServer } from './doubles/redis-server.js'
 import { SharedEventLog } from '../../src/redis/event-log.js'
 import { RedisLink } from '../../src/redis/link.js'
 import { StreamReader } from '../../src/redis/stream-reader.js'
+import type { RedisServer } from './doubles/redis-server.js'
 
 /** What a process has of Redis, without the process. */
 export interface Replica {

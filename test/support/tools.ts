@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import type { ConnectorOptions } from '../../src/executor/tools/outbound/connector.js'
+import type { AgentFunction } from '#shared/agent.ts'
 import type { FunctionContext, FunctionEvent } from '../../src/executor/tools/functions/functions.js'
+import type { ConnectorOptions } from '../../src/executor/tools/outbound/connector.js'
 import { Outbound } from '../../src/executor/tools/outbound/outbound.js'
-import { ToolError, type AgentFunction } from '../../src/executor/tools/tool.js'
+import { ToolError } from '../../src/executor/tools/tool.js'
 
 /** What a server was asked. */
 export interface Asked { method: string, url: string, headers: IncomingMessage['headers'], body: string }

@@ -1,12 +1,13 @@
 import { ServiceError } from '#shared/errors.ts'
-import type { RunEvent, Usage } from '#shared/schemas.ts'
-import type { AgentContext, Progress } from './agent-context.js'
-import type { ModelRequest } from '../gateway/gateway.js'
-import type { Completion } from '../gateway/completion.js'
-import { GrowingText } from '../../lib/growing-text.js'
 import { rateOf } from '#shared/price.ts'
-import { withOwnIds } from '../gateway/tool-calls.js'
+import type { RunEvent, Usage } from '#shared/schemas.ts'
 import { measureUsage, NO_USAGE } from '#shared/usage.ts'
+import { GrowingText } from '../../lib/growing-text.js'
+import type { Completion } from '../gateway/completion.js'
+import type { ModelRequest } from '../gateway/gateway.js'
+import { withOwnIds } from '../gateway/tool-calls.js'
+import type { AgentContext } from './agent-context.js'
+import type { Progress } from './progress.js'
 
 const MAX_TRIES = 4
 const FIRST_BACKOFF = 500

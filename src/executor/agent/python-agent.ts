@@ -1,11 +1,12 @@
 import { errors } from '#shared/errors.ts'
-import type { AgentContext, AgentInput, Progress } from './agent-context.js'
-import { Throttle } from '../../lib/throttle.js'
 import { rateOf } from '#shared/price.ts'
+import { lastUserText } from '#shared/prompt.ts'
+import { NO_USAGE } from '#shared/usage.ts'
+import { Throttle } from '../../lib/throttle.js'
 import type { PythonPool } from '../python/pool.js'
 import { PythonFailure } from '../python/worker.js'
-import { lastUserText } from '../tools/functions/functions.js'
-import { NO_USAGE } from '#shared/usage.ts'
+import type { AgentContext, AgentInput } from './agent-context.js'
+import type { Progress } from './progress.js'
 
 /** What all of an agent's text may come to, in UTF-16 units. */
 const MAX_OUTPUT = 8 * 1024 * 1024

@@ -1,5 +1,5 @@
+import type { ToolCall } from '#shared/messages.ts'
 import type { FunctionResult, RunEvent, Usage } from '#shared/schemas.ts'
-import type { ToolCall } from '../gateway/tool-calls.js'
 
 /** What functions found, or answered, before the model was asked; with what readers were told of it. */
 export interface FunctionsRecord { kind: 'functions', results: FunctionResult[], answer?: string, emitted: RunEvent[] }

@@ -1,4 +1,4 @@
-import type { FinalEvent, RunEvent } from '#shared/schemas.ts'
+import type { RunEvent } from '#shared/schemas.ts'
 
 /** An event in its place within its run, with what it looks like in each format, made once for all readers. */
 export interface Entry {
@@ -75,25 +75,6 @@ export interface Follower {
   stop (): void
   /** The last event written to the reader. */
   readonly cursor: number
-}
-
-const ATTEMPT_SPAN = 1_000_000_000
-
-/**
- * Where the numbers of an attempt begin. What a process that died had told last, nobody knows: the next attempt begins
- * beyond anything it can have said, so that no number is ever used twice.
- */
-export function firstSeq (attempt: number): number {
-  return (attempt - 1) * ATTEMPT_SPAN + 1
-}
-
-/** The attempt that tells an event of this number. */
-export function attemptOf (seq: number): number {
-  return Math.floor((seq - 1) / ATTEMPT_SPAN) + 1
-}
-
-export function isFinal (event: RunEvent): event is FinalEvent {
-  return event.type === 'done' || event.type === 'error' || event.type === 'cancelled'
 }
 
 /**

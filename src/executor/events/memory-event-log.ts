@@ -1,5 +1,7 @@
+import { attemptOf, firstSeq } from '#shared/event-number.ts'
+import { isFinal } from '#shared/final-event.ts'
 import type { RunEvent } from '#shared/schemas.ts'
-import { attemptOf, firstSeq, isFinal, type Entry, type EventLog, type Subscriber } from './event-log.js'
+import type { Entry, EventLog, Subscriber } from './event-log.js'
 import { Transcript } from './transcript.js'
 
 interface RunRecord {

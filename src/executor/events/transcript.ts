@@ -1,7 +1,7 @@
 import type { RunEvent } from '#shared/schemas.ts'
-import type { Entry } from './event-log.js'
+import { findRewound } from '#shared/trace.ts'
 import { GrowingText } from '../../lib/growing-text.js'
-import { findRewound } from './trace.js'
+import type { Entry } from './event-log.js'
 
 /** Where a text ends in all that was said, and which kind of text it is, as one small number. */
 type Mark = number

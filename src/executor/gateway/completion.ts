@@ -1,13 +1,14 @@
 import { errors, ServiceError } from '#shared/errors.ts'
-import { toStorable } from '#shared/text.ts'
-import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
-import { DeltaTemplate, type DeltaField, type TextReader } from './delta-template.js'
+import type { ToolCall } from '#shared/messages.ts'
 import { errorOfStatus, errorText, parseRetryAfter, Refusal } from '#shared/refusals.ts'
+import { toStorable } from '#shared/text.ts'
+import type { ReportedUsage } from '#shared/usage.ts'
+import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
+import { type DeltaField, DeltaTemplate, type TextReader } from './delta-template.js'
 import type { Exchange, ResponseHandler } from './http/connection.js'
 import type { ResponseHead } from './http/response-parser.js'
-import { SseParser, type DataReader } from './sse-parser.js'
-import { ToolCallCollector, type ToolCall } from './tool-calls.js'
-import type { ReportedUsage } from '#shared/usage.ts'
+import { type DataReader, SseParser } from './sse-parser.js'
+import { ToolCallCollector } from './tool-calls.js'
 
 /** Where a model's words go: all that was read at once. */
 export interface ModelSink {

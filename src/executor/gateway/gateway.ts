@@ -1,14 +1,13 @@
 import { Agent } from 'undici'
-import type { ResponseFormat } from '#shared/schemas.ts'
-import { toAbortSignal, type CancelSignal } from '../../lib/cancellation.js'
-import { Dialects, type ChatRequest } from '#shared/dialect.ts'
-import { CompletionHandler, type Completion, type ModelSink } from './completion.js'
+import { type ChatRequest, Dialects } from '#shared/dialect.ts'
+import type { ModelMessage } from '#shared/messages.ts'
 import { Refusal } from '#shared/refusals.ts'
+import type { ResponseFormat } from '#shared/schemas.ts'
+import { type CancelSignal, toAbortSignal } from '../../lib/cancellation.js'
+import { type Completion, CompletionHandler, type ModelSink } from './completion.js'
 import { HttpClient } from './http/client.js'
 import { ReadWindow } from './http/read-window.js'
 import { LoopLoad } from './loop-load.js'
-import type { ModelMessage } from '#shared/prompt.ts'
-import type { Tool } from '../tools/tool.js'
 
 export interface GatewayOptions {
   /** The base URL, without a slash at its end. */
@@ -24,12 +23,20 @@ export interface GatewayOptions {
   flushMs?: number
 }
 
+/** A tool as the model is told of it. */
+export interface ToolDescription {
+  readonly name: string
+  readonly description: string
+  /** JSON Schema of the arguments: of an object. */
+  readonly parameters: object
+}
+
 export interface ModelRequest {
   model?: string | null
   messages: ModelMessage[]
   temperature: number
   maxTokens: number
-  tools?: readonly Tool[]
+  tools?: readonly ToolDescription[]
   /** Tools are described and not to be called: a conversation in which they were needs their descriptions. */
   mayNotCall?: boolean
   responseFormat?: ResponseFormat
@@ -151,6 +158,6 @@ export class Gateway {
   }
 }
 
-function describeTool ({ name, description, parameters }: Tool) {
+function describeTool ({ name, description, parameters }: ToolDescription) {
   return { type: 'function', function: { name, description, parameters } }
 }

@@ -1,12 +1,5 @@
 import { randomUUID } from 'node:crypto'
-
-/** A tool's call as a model asked for it, with whatever else its gateway wants to be given back, such as a signature of its thoughts. */
-export interface ToolCall {
-  id: string
-  type: 'function'
-  function: { name: string, arguments: string }
-  [more: string]: unknown
-}
+import type { ToolCall } from '#shared/messages.ts'
 
 /** More calls in one turn than any model makes on purpose. */
 const MAX_CALLS = 128

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import { errors } from '#shared/errors.ts'
-import { bareEnvironment, detectPython, type FoundPython } from './detect.js'
-import { PythonWorker, type PythonJob } from './worker.js'
 import { Slots, type SlotTicket } from '../../lib/slots.js'
+import { bareEnvironment, detectPython, type FoundPython } from './detect.js'
+import { type PythonJob, PythonWorker } from './worker.js'
 
 export interface PythonPoolOptions {
   /** The interpreter, as it is called on a command line. */

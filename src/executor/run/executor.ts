@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Progress } from '../agent/agent-context.js'
-import { Attempt, type Assignment, type Ending, type AttemptOwner, type AttemptDeps } from './attempt.js'
 import type { SlotTicket } from '../../lib/slots.js'
+import type { Progress } from '../agent/progress.js'
+import { type Assignment, Attempt, type AttemptDeps, type AttemptOwner, type Ending } from './attempt.js'
 
 /** The runs that are made here, and how they can be stopped. */
 export class Executor implements AttemptOwner {

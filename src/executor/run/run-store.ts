@@ -1,7 +1,7 @@
 import type { Run, RunEvent } from '#shared/schemas.ts'
+import type { Trace } from '#shared/trace.ts'
 import type { StepSummary } from '../agent/agent-context.js'
 import type { StepRecord } from '../agent/step-record.js'
-import type { Trace } from '../events/trace.js'
 
 /** How a run ended, to be settled. */
 export interface Result {

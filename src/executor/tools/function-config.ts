@@ -1,4 +1,4 @@
-import type { AgentFunction } from './tool.js'
+import type { AgentFunction } from '#shared/agent.ts'
 
 /** A function's configuration; what is no object configures nothing. */
 export function configOf ({ config }: { config: unknown }): AgentFunction['config'] {

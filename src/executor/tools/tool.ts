@@ -23,13 +23,3 @@ export interface Tool {
 
 /** A tool could not do what it was asked to; the sentence is for the model, and for the run's readers. */
 export class ToolError extends Error {}
-
-/** A function of an agent: a row of `agent_functions`. */
-export interface AgentFunction {
-  name: string
-  description?: string | null
-  /** api_call, data_transform, conditional, webhook, python, mcp. */
-  type: string
-  triggerKeywords: string[]
-  config: Record<string, unknown>
-}

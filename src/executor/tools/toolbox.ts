@@ -1,13 +1,13 @@
+import type { Agent, AgentFunction } from '#shared/agent.ts'
 import type { FunctionResult, RunEvent } from '#shared/schemas.ts'
-import type { Agent } from '#shared/prompt.ts'
 import type { PythonPool } from '../python/pool.js'
 import { functionTools } from './functions/function-tools.js'
-import { considered, isTool, runTriggered, type FunctionEvent } from './functions/functions.js'
+import { considered, type FunctionEvent, isTool, runTriggered } from './functions/functions.js'
+import { pythonTool } from './functions/python-tool.js'
 import { openMcpTools } from './mcp/mcp.js'
 import type { Outbound } from './outbound/outbound.js'
-import { pythonTool } from './functions/python-tool.js'
 import { ToolNames } from './tool-names.js'
-import type { AgentFunction, Tool, ToolContext } from './tool.js'
+import type { Tool, ToolContext } from './tool.js'
 import type { Webhooks } from './webhooks/webhooks.js'
 
 type Log = (message: string, fields: Record<string, unknown>) => void

@@ -1,5 +1,5 @@
-import type { Bytes } from '../../executor/events/event-log.js'
 import type { RunEvent } from '#shared/schemas.ts'
+import type { Bytes } from '../../executor/events/event-log.js'
 import { asciiHttpChunk, isPlain, toHttpChunk } from '../bytes.js'
 
 /** A run's event as a frame of `text/event-stream`; its number is the frame's id, from which a reader can resume. */

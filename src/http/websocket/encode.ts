@@ -1,5 +1,5 @@
-import type { Bytes } from '../../executor/events/event-log.js'
 import type { RunEvent } from '#shared/schemas.ts'
+import type { Bytes } from '../../executor/events/event-log.js'
 import { asciiTextFrame, isPlain, toTextFrame } from '../bytes.js'
 
 const TYPES: Record<RunEvent['type'], string> = {

@@ -1,7 +1,7 @@
 import type { RawData } from 'ws'
 import { errors, type ServiceError } from '#shared/errors.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
-import { SocketMessages } from '#shared/schemas.ts'
+import { SocketMessages } from '../../contract/socket-messages.js'
 import { compileMessage, invalid } from '../../contract/validation.js'
 
 /** What a client sent, as far as it is known before it is checked. */

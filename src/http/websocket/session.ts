@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { errors, toServiceError } from '#shared/errors.ts'
+import type { Caller } from '../../contract/caller.js'
+import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
 import { follow, type Follower } from '../../executor/events/event-log.js'
-import type { Caller } from '../../plugins/auth.js'
-import { CLOSE, type Session } from '../../plugins/websocket.js'
-import type { CancelMessage, ExecuteMessage, ResumeMessage } from '#shared/schemas.ts'
-import { check, read, shortText, type ClientMessage } from './messages.js'
+import { check, type ClientMessage, read, shortText } from './messages.js'
+import { CLOSE, type Session } from './protocol.js'
 import { HIGH_WATER, SocketReader } from './reader.js'
 
 /** How long a new connection has to say who it is, and one whose token expired to do so again. */

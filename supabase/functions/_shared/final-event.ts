@@ -1,5 +1,5 @@
 import { errors, restoreError, type ServiceError } from './errors.ts'
-import type { Run, RunEvent } from './schemas.ts'
+import type { FinalEvent, Run, RunEvent } from './schemas.ts'
 
 /** The event that ends the stream of a finished run. */
 export function finalEvent (run: Run): RunEvent {
@@ -21,4 +21,8 @@ function errorOf ({ error }: Run): ServiceError {
 /** Milliseconds from a run's beginning to its end, the wait for its slot included. */
 function executionTime ({ createdAt, finishedAt }: Run): number {
   return Math.max(0, Date.parse(finishedAt!) - Date.parse(createdAt))
+}
+
+export function isFinal (event: RunEvent): event is FinalEvent {
+  return event.type === 'done' || event.type === 'error' || event.type === 'cancelled'
 }

@@ -1,29 +1,5 @@
+import type { Agent } from './agent.ts'
 import type { FunctionResult, Message } from './schemas.ts'
-import type { ToolCall } from '../../../src/executor/gateway/tool-calls.js'
-import type { AgentFunction } from '../../../src/executor/tools/tool.js'
-
-/** What of an agent it takes to run it. */
-export interface Agent {
-  name?: string | null
-  systemPrompt?: string | null
-  model?: string | null
-  temperature?: number | null
-  maxTokens?: number | null
-  knowledgeBase?: unknown
-  /** `python`: it is code, at `entrypoint`, and no model is asked. */
-  executor?: string | null
-  /** `package.module:function`. */
-  entrypoint?: string | null
-  /** How many times its model may be asked at the most. */
-  maxSteps?: number | null
-  functions?: AgentFunction[]
-}
-
-/** What a model is sent: the conversation, and of this run what the model asked for and was told. */
-export type ModelMessage =
-  | Message
-  | { role: 'assistant', content: string | null, tool_calls: ToolCall[] }
-  | { role: 'tool', tool_call_id: string, content: string }
 
 /**
  * The messages for the model: one system message from the agent's own prompt, its knowledge base and what its
@@ -59,4 +35,11 @@ function textOf (entry: unknown): string {
 
 function describeResult ({ functionName, functionType, data }: FunctionResult): string {
   return `${functionName} (${functionType}): ${typeof data === 'string' ? data : JSON.stringify(data ?? null)}`
+}
+
+/** The text of the last message of the user; of one in parts, its texts. */
+export function lastUserText (messages: readonly Message[]): string {
+  const content = messages.findLast(({ role }) => role === 'user')?.content ?? ''
+  if (typeof content === 'string') return content
+  return content.flatMap(part => part.type === 'text' ? [part.text] : []).join('\n')
 }

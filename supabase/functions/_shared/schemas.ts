@@ -1,4 +1,4 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
 
 export const Uuid = Type.String({ format: 'uuid' })
 
@@ -6,7 +6,7 @@ export const Uuid = Type.String({ format: 'uuid' })
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
 /** What a TypeBox enumeration of strings is called in JSON Schema. */
-const Enum = <T extends string[]>(...values: [...T]) => Type.Unsafe<T[number]>({ type: 'string', enum: values })
+export const Enum = <T extends string[]>(...values: [...T]) => Type.Unsafe<T[number]>({ type: 'string', enum: values })
 
 // --- What callers send ---
 
@@ -112,10 +112,6 @@ export const Run = Type.Object({
 })
 export type Run = Static<typeof Run>
 
-/** A run as admins see it: with whose it is. */
-export const AdminRun = Type.Composite([Run, Type.Object({ userId: Uuid })])
-export type AdminRun = Static<typeof AdminRun>
-
 /** What a run that succeeded has brought; executionTime in milliseconds. */
 const answer = {
   response: Type.String(),
@@ -183,94 +179,3 @@ export const ErrorBody = Type.Object({
 })
 
 export const errorAnswers = { '4xx': ErrorBody, '5xx': ErrorBody }
-
-export const Credits = Type.Object({
-  creditsRemaining: Type.Integer(),
-  creditsReserved: Type.Integer(),
-  creditsUsedThisMonth: Type.Integer(),
-  planType: Type.String()
-})
-export type Credits = Static<typeof Credits>
-
-/** What changed a balance; credits used below zero are such as were given. */
-export const LedgerEntry = Type.Object({
-  id: Uuid,
-  runId: Nullable(Uuid),
-  agentId: Nullable(Uuid),
-  creditsUsed: Type.Integer(),
-  operationType: Type.String(),
-  metadata: Type.Unknown(),
-  createdAt: Nullable(Type.String())
-})
-export type LedgerEntry = Static<typeof LedgerEntry>
-
-/** Balances, ledger and runs held against each other: `problems` are at most so many of the `total`. */
-export const Audit = Type.Object({
-  checked: Type.Object({ balances: Type.Integer(), entries: Type.Integer(), runs: Type.Integer() }),
-  problems: Type.Array(Type.Object({
-    kind: Type.String(),
-    userId: Nullable(Type.String()),
-    runId: Nullable(Type.String()),
-    expected: Nullable(Type.Integer()),
-    found: Nullable(Type.Integer()),
-    message: Type.String()
-  })),
-  total: Type.Integer()
-})
-export type Audit = Static<typeof Audit>
-
-export const AdminStats = Type.Object({
-  total_users: Type.Integer(),
-  total_agents: Type.Integer(),
-  agents_this_week: Type.Integer(),
-  agents_this_month: Type.Integer(),
-  active_users: Type.Integer(),
-  total_credits_used: Type.Integer(),
-  credits_used_this_week: Type.Integer(),
-  pro_subscribers: Type.Integer(),
-  expert_subscribers: Type.Integer()
-})
-export type AdminStats = Static<typeof AdminStats>
-
-export const Health = Type.Object({
-  status: Type.Literal('healthy'),
-  timestamp: Type.String(),
-  service: Type.Literal('jeesi-railway-backend'),
-  version: Type.String(),
-  uptime: Type.Number()
-})
-
-const State = Enum('up', 'down', 'off')
-
-export const Readiness = Type.Object({
-  status: Enum('ready', 'not_ready'),
-  database: State,
-  redis: State,
-  gateway: State,
-  python: State,
-  draining: Type.Boolean(),
-  /** Where an admin asked for it; null: the database could not be asked. */
-  audit: Type.Optional(Nullable(Audit))
-})
-export type Readiness = Static<typeof Readiness>
-
-// --- What a WebSocket client sends ---
-
-const RequestId = Type.Optional(Type.String({ maxLength: 200 }))
-
-export const SocketMessages = {
-  auth: Type.Object({ type: Type.Literal('auth'), token: Type.String({ minLength: 1 }) }),
-  ping: Type.Object({ type: Type.Literal('ping') }),
-  resume: Type.Object({ type: Type.Literal('resume'), runId: Uuid, after: Type.Optional(Type.Integer({ minimum: 0 })) }),
-  cancel: Type.Object({ type: Type.Literal('cancel'), runId: Uuid }),
-  agent_execute: Type.Object({
-    type: Type.Literal('agent_execute'),
-    agentId: Uuid,
-    messages: Messages,
-    requestId: RequestId,
-    idempotencyKey: Type.Optional(IdempotencyKey)
-  })
-}
-export type ResumeMessage = Static<typeof SocketMessages.resume>
-export type CancelMessage = Static<typeof SocketMessages.cancel>
-export type ExecuteMessage = Static<typeof SocketMessages.agent_execute>

@@ -1,5 +1,5 @@
+import type { ModelMessage } from './messages.ts'
 import type { Usage } from './schemas.ts'
-import type { ModelMessage } from './prompt.ts'
 
 /** How many characters make a token, in the mean, of English text; the rule of thumb that the models' makers give. */
 const CHARACTERS_PER_TOKEN = 4

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import { firstSeq, follow, type Entry, type EventLog, type Follower, type Reader } from '../../../src/executor/events/event-log.js'
-import { NO_USAGE } from '#shared/usage.ts'
+import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import { NO_USAGE } from '#shared/usage.ts'
+import { type Entry, type EventLog, follow, type Follower, type Reader } from '../../../src/executor/events/event-log.js'
 
 export const CANCELLED: RunEvent = { type: 'cancelled', runId: 'a', creditsUsed: 0 }
 export const FAILED: RunEvent = { type: 'error', error: 'It failed.', code: 'internal_error', runId: 'a', retryable: false }

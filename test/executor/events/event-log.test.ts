@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { firstSeq, follow, frameOf } from '../../../src/executor/events/event-log.js'
-import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
-import { responseOf } from '../../../src/executor/events/trace.js'
+import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import { responseOf } from '#shared/trace.ts'
+import { follow, frameOf } from '../../../src/executor/events/event-log.js'
+import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { toTextFrame } from '../../../src/http/bytes.js'
-import { encodeSocket } from '../../../src/http/websocket/encode.js'
 import { encodeSse } from '../../../src/http/sse/encode.js'
+import { encodeSocket } from '../../../src/http/websocket/encode.js'
 import { chunk, DONE, read, testEventLog } from './event-log-contract.js'
 
 const MINUTE = 60_000

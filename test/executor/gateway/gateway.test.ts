@@ -1,11 +1,13 @@
-import { createServer, type AddressInfo } from 'node:net'
 import { EventEmitter, once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import type { ServiceError } from '#shared/errors.ts'
-import { Gateway, type GatewayOptions, type ModelRequest } from '../../../src/executor/gateway/gateway.js'
 import type { Completion, ModelSink } from '../../../src/executor/gateway/completion.js'
-import { delta, ending, frame, hang, inTurn, openStream, refuse, say, startGateway, USAGE, type Call, type Reply } from '../../support/doubles/gateway.js'
+import { Gateway, type GatewayOptions, type ModelRequest } from '../../../src/executor/gateway/gateway.js'
+import {
+  type Call, delta, ending, frame, hang, inTurn, openStream, refuse, type Reply, say, startGateway, USAGE
+} from '../../support/doubles/gateway.js'
 
 const REQUEST: ModelRequest = { model: 'test/model', messages: [{ role: 'user', content: 'Hi' }], temperature: 0.7, maxTokens: 100 }
 

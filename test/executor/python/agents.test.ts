@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { setImmediate as turn } from 'node:timers/promises'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { createDataDir, endOf, openEvents, PYTHON_AGENT, readStream, startService, typesOf, type Service } from '../../support/helper.js'
+import { createDataDir, endOf, openEvents, PYTHON_AGENT, readStream, type Service, startService, typesOf } from '../../support/helper.js'
 import { allGone, createAgents, createFolder, findPython } from '../../support/python.js'
 import { connect } from '../../support/socket-client.js'
 

@@ -1,13 +1,13 @@
-import t from 'tap'
 import { pino } from 'pino'
-import type { Assignment, AttemptDeps } from '../../../src/executor/run/attempt.js'
+import t from 'tap'
+import type { Run } from '#shared/schemas.ts'
+import { NO_USAGE } from '#shared/usage.ts'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
+import type { Assignment, AttemptDeps } from '../../../src/executor/run/attempt.js'
 import { Executor } from '../../../src/executor/run/executor.js'
 import type { Result } from '../../../src/executor/run/run-store.js'
-import type { SlotTicket } from '../../../src/lib/slots.js'
 import { EMPTY_TOOLBOX } from '../../../src/executor/tools/toolbox.js'
-import { NO_USAGE } from '#shared/usage.ts'
-import type { Run } from '#shared/schemas.ts'
+import type { SlotTicket } from '../../../src/lib/slots.js'
 
 const RUN: Run = {
   runId: 'a-run',

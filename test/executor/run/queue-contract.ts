@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
-import { firstSeq, type EventLog } from '../../../src/executor/events/event-log.js'
+import { firstSeq } from '#shared/event-number.ts'
+import type { RunEvent } from '#shared/schemas.ts'
+import type { EventLog } from '../../../src/executor/events/event-log.js'
 import type { Assignment, Ending } from '../../../src/executor/run/attempt.js'
 import type { Executor } from '../../../src/executor/run/executor.js'
 import type { Claimed, RunQueue } from '../../../src/executor/run/queue.js'
 import type { SlotTicket } from '../../../src/lib/slots.js'
-import type { RunEvent } from '#shared/schemas.ts'
 import { DONE, read } from '../events/event-log-contract.js'
 
 export interface Limits { maxConcurrent: number, maxPerUser: number, maxWaiting: number }

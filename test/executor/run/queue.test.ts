@@ -2,7 +2,7 @@ import t from 'tap'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { LocalQueue } from '../../../src/executor/run/queue.js'
 import { Slots } from '../../../src/lib/slots.js'
-import { TestRuns, testQueue, toClaimed, type Limits, type Stage } from './queue-contract.js'
+import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from './queue-contract.js'
 
 async function setUp (t: { teardown (end: () => void): void }, limits: Limits, hasWorkers = true): Promise<Stage> {
   const log = new MemoryEventLog({ maxBytes: 1024 * 1024, keepMs: 60_000 })

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { extract, kindsIn } from '../../../src/executor/tools/functions/extract.js'
+import { lastUserText } from '#shared/prompt.ts'
 import { occursIn, wordsIn } from '../../../src/executor/tools/function-config.js'
-import { lastUserText, runTriggered } from '../../../src/executor/tools/functions/functions.js'
+import { extract, kindsIn } from '../../../src/executor/tools/functions/extract.js'
+import { runTriggered } from '../../../src/executor/tools/functions/functions.js'
 import { MAX_RESULT } from '../../../src/executor/tools/result-text.js'
 import { AGENT, createContext, fn, openOutbound, RUN, say, startServer } from '../../support/tools.js'
 

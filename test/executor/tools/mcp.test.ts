@@ -4,12 +4,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { Server as McpServer } from '@modelcontextprotocol/sdk/server/index.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
-import { CallToolRequestSchema, ListToolsRequestSchema, type CallToolResult, type Tool as McpTool } from '@modelcontextprotocol/sdk/types.js'
+import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema, type Tool as McpTool } from '@modelcontextprotocol/sdk/types.js'
 import t, { type Test } from 'tap'
-import { openMcpTools, type McpOptions, type McpTools } from '../../../src/executor/tools/mcp/mcp.js'
+import type { AgentFunction } from '#shared/agent.ts'
+import { type McpOptions, type McpTools, openMcpTools } from '../../../src/executor/tools/mcp/mcp.js'
 import { MAX_RESULT } from '../../../src/executor/tools/result-text.js'
 import { ToolNames } from '../../../src/executor/tools/tool-names.js'
-import type { AgentFunction } from '../../../src/executor/tools/tool.js'
 import { createContext, failureOf, fn, openOutbound, say, startServer } from '../../support/tools.js'
 
 type Call = (name: string, args: Record<string, unknown>, signal: AbortSignal) => CallToolResult | Promise<CallToolResult>

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { Outbound } from '../../../src/executor/tools/outbound/outbound.js'
 import { failureOf, openOutbound, say, startServer } from '../../support/tools.js'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
+import type { AgentFunction } from '#shared/agent.ts'
 import { openToolbox } from '../../../src/executor/tools/toolbox.js'
-import type { AgentFunction } from '../../../src/executor/tools/tool.js'
 import { Webhooks } from '../../../src/executor/tools/webhooks/webhooks.js'
 import { createContext, fn, say, startServer } from '../../support/tools.js'
 

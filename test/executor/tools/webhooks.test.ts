@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
-import type { AgentFunction } from '../../../src/executor/tools/tool.js'
+import type { AgentFunction } from '#shared/agent.ts'
 import { makeWebhook } from '../../../src/executor/tools/webhooks/webhook-call.js'
 import { Webhooks, type WebhooksOptions } from '../../../src/executor/tools/webhooks/webhooks.js'
-import { AGENT, createContext, fn, openOutbound, say, startServer, type Asked } from '../../support/tools.js'
+import { AGENT, type Asked, createContext, fn, openOutbound, say, startServer } from '../../support/tools.js'
 
 const KEY = Buffer.alloc(32, 'k')
 const SECRET = `whsec_${KEY.toString('base64')}`

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../../../src/auth/access-token.js'
 import { delta, ending, openStream, say } from '../../support/doubles/gateway.js'
-import { DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, startService, type Service } from '../../support/helper.js'
-import { connect, execution, login, tickAll, type SocketClient } from '../../support/socket-client.js'
+import { DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, type Service, startService } from '../../support/helper.js'
+import { connect, execution, login, type SocketClient, tickAll } from '../../support/socket-client.js'
 
 const FORMS: Record<string, (t: Test, service: Service, token: string) => Promise<SocketClient>> = {
   'the URL': (t, service, token) => connect(t, service, { token }),

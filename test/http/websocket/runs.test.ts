@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import type { Subscriber } from '../../../src/executor/events/event-log.js'
 import t from 'tap'
+import type { Subscriber } from '../../../src/executor/events/event-log.js'
 import { delta, ending, openStream, refuse, say, USAGE } from '../../support/doubles/gateway.js'
 import { DEMO_AGENT, endOf, OTHER_USER, startService, UNPUBLISHED_AGENT } from '../../support/helper.js'
 import { ended, execution, lastPeer, login, textOfRun } from '../../support/socket-client.js'

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { migratePostgres } from '../../../src/database/postgres.js'
-import { end, findFreePort, launch, leaveOut, makeDirectory, run, type Program } from './programs.js'
+import { end, findFreePort, launch, leaveOut, makeDirectory, type Program, run } from './programs.js'
 
 /** A PostgreSQL server of a test's own, to be treated as badly as need be. */
 export interface Cluster {

@@ -1,7 +1,7 @@
-import { createServer } from 'node:http'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { jwtVerify, type JSONWebKeySet } from 'jose'
+import { type JSONWebKeySet, jwtVerify } from 'jose'
 import type { Test } from 'tap'
 
 export interface Sql { query (text: string, values: unknown[]): Promise<Array<Record<string, any>>> }

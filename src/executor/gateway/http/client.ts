@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
-import { Connection, Exchange, onRead, type ConnectionEvents, type ResponseHandler } from './connection.js'
+import { Connection, type ConnectionEvents, Exchange, onRead, type ResponseHandler } from './connection.js'
 import type { ReadWindow } from './read-window.js'
 
 export interface ClientOptions {

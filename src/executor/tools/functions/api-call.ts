@@ -1,8 +1,9 @@
-import { textIn, templateIn } from '../function-config.js'
+import type { AgentFunction } from '#shared/agent.ts'
+import { templateIn, textIn } from '../function-config.js'
 import { readHeaders } from '../outbound/headers.js'
 import type { Outbound, OutboundAnswer, OutboundRequest } from '../outbound/outbound.js'
 import { fillForm, fillJson, fillText, fillUrl, type Values } from '../template.js'
-import { ToolError, type AgentFunction } from '../tool.js'
+import { ToolError } from '../tool.js'
 
 /**
  * Makes the call that a function's configuration describes: {url, method, headers_json, body_template}.

@@ -1,6 +1,6 @@
+import type { AgentFunction } from '#shared/agent.ts'
 import { occursIn, textIn, wordsIn } from '../function-config.js'
 import { fillText, type Values } from '../template.js'
-import type { AgentFunction } from '../tool.js'
 
 /**
  * What a function {condition_keyword, condition_response, default_response} answers to a text: the one where a keyword

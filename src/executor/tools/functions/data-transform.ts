@@ -1,7 +1,8 @@
-import { extract, kindsIn } from './extract.js'
+import type { AgentFunction } from '#shared/agent.ts'
 import { textIn } from '../function-config.js'
 import { fillText, type Values } from '../template.js'
-import { ToolError, type AgentFunction } from '../tool.js'
+import { ToolError } from '../tool.js'
+import { extract, kindsIn } from './extract.js'
 
 /**
  * What a function {transform_type, template} makes of `{{data}}`. `format` fills in the template. `extract` pulls out

@@ -1,14 +1,15 @@
+import type { AgentFunction } from '#shared/agent.ts'
+import type { Outbound, OutboundAnswer } from '../outbound/outbound.js'
+import { shorten, textOf } from '../result-text.js'
+import type { Values } from '../template.js'
+import type { ToolNames } from '../tool-names.js'
+import { type Tool, type ToolContext, ToolError } from '../tool.js'
+import { makeWebhook } from '../webhooks/webhook-call.js'
+import type { Webhooks } from '../webhooks/webhooks.js'
 import { callApi } from './api-call.js'
 import { decide } from './conditional.js'
 import { transform } from './data-transform.js'
 import { isTool } from './functions.js'
-import type { Outbound, OutboundAnswer } from '../outbound/outbound.js'
-import { shorten, textOf } from '../result-text.js'
-import type { Values } from '../template.js'
-import { ToolError, type AgentFunction, type Tool, type ToolContext } from '../tool.js'
-import type { ToolNames } from '../tool-names.js'
-import { makeWebhook } from '../webhooks/webhook-call.js'
-import type { Webhooks } from '../webhooks/webhooks.js'
 
 export interface FunctionToolsOptions {
   outbound: Outbound

@@ -1,13 +1,14 @@
-import type { FunctionResult, Message } from '#shared/schemas.ts'
-import { callApi } from './api-call.js'
-import { decide } from './conditional.js'
-import { transform } from './data-transform.js'
+import type { AgentFunction } from '#shared/agent.ts'
+import type { FunctionResult } from '#shared/schemas.ts'
 import { configOf, occursIn, textIn, wordsIn } from '../function-config.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { shorten, textOf } from '../result-text.js'
 import type { Values } from '../template.js'
-import { ToolError, type AgentFunction, type ToolContext } from '../tool.js'
+import { type ToolContext, ToolError } from '../tool.js'
 import { idOf, makeWebhook, type WebhookCall } from '../webhooks/webhook-call.js'
+import { callApi } from './api-call.js'
+import { decide } from './conditional.js'
+import { transform } from './data-transform.js'
 
 /** What a function is doing: for the run's readers. The two of one call bear one id. */
 export type FunctionEvent =
@@ -49,13 +50,6 @@ export function considered (functions: readonly AgentFunction[], log: FunctionCo
 export function isTool (fn: AgentFunction): boolean {
   const { parameters } = configOf(fn)
   return parameters != null && parameters !== ''
-}
-
-/** The text of the last message of the user; of one in parts, its texts. */
-export function lastUserText (messages: readonly Message[]): string {
-  const content = messages.findLast(({ role }) => role === 'user')?.content ?? ''
-  if (typeof content === 'string') return content
-  return content.flatMap(part => part.type === 'text' ? [part.text] : []).join('\n')
 }
 
 /**

@@ -1,9 +1,10 @@
+import type { AgentFunction } from '#shared/agent.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
 import type { PythonPool } from '../../python/pool.js'
 import { PythonFailure } from '../../python/worker.js'
 import { configOf } from '../function-config.js'
+import { type Tool, ToolError } from '../tool.js'
 import { readParameters } from './function-tools.js'
-import { ToolError, type AgentFunction, type Tool } from '../tool.js'
 
 const NO_PARAMETERS = { type: 'object', properties: {} }
 const DEFAULT_TIMEOUT = 60

@@ -1,26 +1,15 @@
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { Deadline } from '../../../lib/deadline.js'
-import { BROKEN_OFF, createMcpFetch } from './mcp-fetch.js'
-import { textOfResult } from './mcp-result.js'
-import type { Outbound } from '../outbound/outbound.js'
 import { shorten } from '../result-text.js'
 import { ToolError } from '../tool.js'
+import { BROKEN_OFF, createMcpFetch } from './mcp-fetch.js'
+import { textOfResult } from './mcp-result.js'
+import type { McpServer } from './mcp-server.js'
 
 const MAX_PAGES = 20
 
 export interface McpTool { name: string, description?: string, schema: object }
-
-export interface McpServer {
-  url: URL
-  headers: Record<string, string>
-  outbound: Outbound
-  signal: AbortSignal
-  /** Milliseconds. */
-  listTimeout: number
-  callTimeout: number
-  maxTools: number
-}
 
 export interface McpSession {
   /** @throws {ToolError} The signal's reason, when it is aborted. */

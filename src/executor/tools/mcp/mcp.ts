@@ -1,11 +1,12 @@
+import type { AgentFunction } from '#shared/agent.ts'
 import { textIn, wordsIn } from '../function-config.js'
 import { readHeaders } from '../outbound/headers.js'
-import { connectMcp, type McpSession, type McpTool } from './mcp-session.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
 import { shorten } from '../result-text.js'
-import { ToolError, type AgentFunction, type Tool } from '../tool.js'
 import type { ToolNames } from '../tool-names.js'
+import { type Tool, ToolError } from '../tool.js'
+import { connectMcp, type McpSession, type McpTool } from './mcp-session.js'
 
 /** Milliseconds for a server to say what tools it has, from the first packet on. */
 const LIST_TIMEOUT = 5000

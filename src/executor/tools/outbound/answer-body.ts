@@ -2,8 +2,8 @@ import { pipeline, Readable } from 'node:stream'
 import { constants, createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Dispatcher } from 'undici'
 import type { Deadline } from '../../../lib/deadline.js'
-import { explainFailure } from './failure.js'
 import { ToolError } from '../tool.js'
+import { explainFailure } from './failure.js'
 
 interface Limits { host: string, maxBytes: number, deadline: Deadline }
 

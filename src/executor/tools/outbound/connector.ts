@@ -2,8 +2,8 @@ import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { buildConnector } from 'undici'
-import { isExcepted, isPublic, type PrivateHost } from './address.js'
 import { ToolError } from '../tool.js'
+import { isExcepted, isPublic, type PrivateHost } from './address.js'
 
 const CONNECT_TIMEOUT = 5000
 

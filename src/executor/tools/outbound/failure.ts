@@ -1,6 +1,6 @@
 import { errors } from 'undici'
-import { NotPublic } from './connector.js'
 import { ToolError } from '../tool.js'
+import { NotPublic } from './connector.js'
 
 /** Tools may not connect there; trying again will not help. */
 export class AddressRefused extends ToolError {}

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
-import { readAnswer } from './answer-body.js'
-import { createConnector, type ConnectorOptions } from './connector.js'
 import { Deadline } from '../../../lib/deadline.js'
-import { explainFailure } from './failure.js'
-import { firstHop, isRedirect, nextHop, type Hop } from './redirect.js'
 import { ToolError } from '../tool.js'
+import { readAnswer } from './answer-body.js'
+import { type ConnectorOptions, createConnector } from './connector.js'
+import { explainFailure } from './failure.js'
+import { firstHop, type Hop, isRedirect, nextHop } from './redirect.js'
 
 const TOTAL_TIMEOUT = 30_000
 const MAX_BYTES = 1024 * 1024

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
-import { checkHeaders, withoutOwn } from './headers.js'
 import { ToolError } from '../tool.js'
+import { checkHeaders, withoutOwn } from './headers.js'
 
 /** One request on the way to an answer. */
 export interface Hop { url: URL, method: string, headers: Record<string, string>, body?: string }

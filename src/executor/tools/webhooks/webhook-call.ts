@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto'
+import type { AgentFunction } from '#shared/agent.ts'
 import { templateIn, textIn } from '../function-config.js'
 import type { OutboundRequest } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
-import { keyOf, webhookHeaders } from './signature.js'
 import { fillJson, type Values } from '../template.js'
-import { ToolError, type AgentFunction, type ToolContext } from '../tool.js'
+import { type ToolContext, ToolError } from '../tool.js'
+import { keyOf, webhookHeaders } from './signature.js'
 
 /** A webhook that is to go out. */
 export interface WebhookCall {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { PAUSES, tryDelivery, wordsOf, type Outcome } from './delivery.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
+import { type Outcome, PAUSES, tryDelivery, wordsOf } from './delivery.js'
 import { requestOf, type WebhookCall } from './webhook-call.js'
 
 const MAX_OUTSTANDING = 1000

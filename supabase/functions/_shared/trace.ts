@@ -1,6 +1,8 @@
-import type { Run, RunEvent } from '#shared/schemas.ts'
-import { firstSeq, isFinal, type Entry, type EventLog } from './event-log.js'
-import { finalEvent } from '#shared/final-event.ts'
+import { isFinal } from './final-event.ts'
+import type { RunEvent } from './schemas.ts'
+
+/** An event with its number in its run. */
+export interface NumberedEvent { readonly seq: number, readonly event: RunEvent }
 
 /**
  * A finished run's events without their last, small enough to keep: an event as it was told, or, for a chunk of the
@@ -9,7 +11,7 @@ import { finalEvent } from '#shared/final-event.ts'
 export type Trace = Array<number | RunEvent>
 
 /** What is to be kept of a run's entries, so that they can be told again to the letter and the number. */
-export function toTrace (entries: readonly Entry[]): Trace {
+export function toTrace (entries: readonly NumberedEvent[]): Trace {
   const rewound = findRewound(entries)
   return entries
     .filter(({ event }) => !isFinal(event))
@@ -17,24 +19,14 @@ export function toTrace (entries: readonly Entry[]): Trace {
 }
 
 /** Chunks that a later rewind took back are no part of the response. */
-export function findRewound (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>>): (seq: number) => boolean {
+export function findRewound (entries: readonly NumberedEvent[]): (seq: number) => boolean {
   const spans: Array<{ from: number, until: number }> = []
   for (const { seq, event } of entries) if (event.type === 'rewind') spans.push({ from: event.to, until: seq })
   return seq => spans.some(({ from, until }) => seq > from && seq < until)
 }
 
-/**
- * Puts a finished run back into the log, as it was told. Without a trace there is nothing left to tell but its end: it
- * was erased, or the database ended it itself, as an attempt that said nothing.
- */
-export function restore (log: EventLog, run: Run, trace: Trace | null): void {
-  const { runId, agentId, attempt, response } = run
-  const events = trace ? eventsOf(trace, response) : beginning(runId, agentId, attempt)
-  log.ingest(runId, firstSeq(attempt), [...events, finalEvent(run)])
-}
-
 /** The text that a run's events amount to. */
-export function responseOf (entries: ReadonlyArray<Pick<Entry, 'seq' | 'event'>>): string {
+export function responseOf (entries: readonly NumberedEvent[]): string {
   const rewound = findRewound(entries)
   return entries.map(({ seq, event }) => event.type === 'chunk' && !rewound(seq) ? event.content : '').join('')
 }
@@ -45,7 +37,7 @@ export function beginning (runId: string, agentId: string, attempt: number): Run
   return attempt > 1 ? [started, { type: 'rewind', to: 0 }] : [started]
 }
 
-function eventsOf (trace: Trace, response: string): RunEvent[] {
+export function eventsOf (trace: Trace, response: string): RunEvent[] {
   let position = 0
   return trace.map(item => {
     if (typeof item !== 'number') return item
