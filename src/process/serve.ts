@@ -6,11 +6,9 @@ import { type Config, ConfigError, loadConfig } from '../config/config.js'
 import { DirectoryLockedError } from '../database/directory-lock.js'
 import { UnfitDatabaseError } from '../database/port.js'
 import { UnfitRedisError } from '../redis/fitness.js'
+import { CLOSE_MS } from '../shutdown.js'
 import { tuneCollector } from './collector.js'
 import { createLogger } from './logger.js'
-
-/** What the parts need to close after the runs have ended. */
-const CLOSE_SECONDS = 8
 
 /**
  * The life of a process: from its environment to its end, by a signal or by what nobody foresaw. What keeps it from
@@ -34,7 +32,7 @@ export async function serve (build: typeof buildApp, check: (config: Config) => 
 async function run (build: typeof buildApp, config: Config): Promise<void> {
   const log = createLogger(config.logLevel)
   const app = await build(config, log)
-  closeWithGrace({ delay: (config.drainSeconds + CLOSE_SECONDS) * 1000, logger: false }, async ({ signal, err }) => {
+  closeWithGrace({ delay: config.drainSeconds * 1000 + CLOSE_MS, logger: false }, async ({ signal, err }) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')
     else log.info(`${signal} received: ending`)
     await app.drain()

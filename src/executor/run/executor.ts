@@ -19,7 +19,7 @@ export class Executor implements AttemptOwner {
     const present = this.#attempts.get(runId)
     // The answer that began this attempt may have been so late that a later one is under way.
     if (this.#isReleased || (present && present.number > attempt)) {
-      ticket.releaseAll()
+      ticket.release()
       return Promise.resolve(this.#isReleased ? 'released' : 'lost')
     }
     present?.stop('lost')
@@ -62,7 +62,7 @@ export class Executor implements AttemptOwner {
   }
 
   /** Stops what is under way, and takes nothing more on, for others to go on with; waits for so many milliseconds until all of it has stopped. */
-  async release (ms: number): Promise<void> {
+  async releaseAll (ms: number): Promise<void> {
     this.#isReleased = true
     for (const attempt of this.#attempts.values()) attempt.stop('released')
     await this.drain(ms)
