@@ -175,7 +175,7 @@ export class Attempt implements AgentContext, PythonContext {
     const { reason } = this.signal
     try {
       // First of all: as long as it has its place the queue may tell of it.
-      this.ticket.releaseAll()
+      this.ticket.release()
       // Even where its work has come to an end meanwhile.
       if (reason instanceof Stop && reason.why !== 'cancelled') return this.#letGo(reason.why)
       return await this.#settle(failure)

@@ -19,7 +19,7 @@ export class Executor implements AttemptOwner {
     const present = this.#attempts.get(runId)
     // The answer that began this attempt may have been so late that a later one is under way.
     if (this.#isReleased || (present && present.number > attempt)) {
-      ticket.releaseAll()
+      ticket.release()
       return Promise.resolve(this.#isReleased ? 'released' : 'lost')
     }
     present?.stop('lost')

@@ -30,7 +30,7 @@ function assign (attempt: number): Assignment {
 }
 
 function ticket (leave = () => {}): SlotTicket {
-  return { turn: Promise.resolve(), position: 0, watch () {}, releaseAll: leave }
+  return { turn: Promise.resolve(), position: 0, watch () {}, release: leave }
 }
 
 /** An executor whose agents answer by a function, once the store has taken the step of it. */
