@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { LEASE_SECONDS } from '../executor/run/lease.js'
-import type { Claimed } from '../executor/run/queue.js'
+import type { ClaimedRun } from '../executor/run/queue.js'
 import { poll } from '../lib/poll.js'
 
 /** How often the process says that it lives, and looks for runs to take over. */
@@ -93,7 +93,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   async function claim (onlyLapsed: boolean): Promise<boolean> {
     const room = Math.min(MAX_CLAIM, config.maxConcurrentRuns - slots.running)
     if (room <= 0) return config.maxConcurrentRuns > 0
-    const { claimed, outstanding } = await database.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', {
+    const { claimed, outstanding } = await database.call<{ claimed: ClaimedRun[], outstanding: boolean }>('claim_runs', {
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,
       p_limit: room,
@@ -106,10 +106,10 @@ async function leases (app: FastifyInstance): Promise<void> {
     return outstanding
   }
 
-  function takeOn (claimed: Claimed): void {
+  function takeOn (claimed: ClaimedRun): void {
     const { run: { runId, attempt }, userId } = claimed
     app.log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    localQueue.takeOver(claimed).then(() => sharedQueue?.releaseParked(userId))
+    localQueue.launchClaimed(claimed).then(() => sharedQueue?.releaseParked(userId))
   }
 
   /** Puts into the queue what waits and is not in it: given up by a process that ended, or lost by Redis. */

@@ -2,7 +2,7 @@ import { DelayedError, type Job, Queue, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { ServiceError } from '#shared/errors.ts'
-import type { Admission, Claimed, LocalQueue, RunQueue } from '../executor/run/queue.js'
+import type { Admission, ClaimedRun, LocalQueue, RunQueue } from '../executor/run/queue.js'
 import type { SharedEventLog } from './event-log.js'
 import { PREFIX, streamKey } from './keys.js'
 import type { RedisLink } from './link.js'
@@ -43,7 +43,7 @@ const ROUNDS = `${PREFIX}:rounds`
 const parkedKey = (userId: string) => `${PREFIX}:parked:${userId}`
 
 /** What became of asking the database for a run. */
-export interface Claim { claimed?: Claimed, refused?: 'ended' | 'owned' | 'busy' | 'unable' }
+export interface Claim { claimed?: ClaimedRun, refused?: 'ended' | 'owned' | 'busy' | 'unable' }
 
 export interface SharedQueueOptions {
   link: RedisLink
@@ -211,7 +211,7 @@ export class SharedQueue implements RunQueue {
     if (refused === 'busy') return PARKED_MS
     if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : refused ? LATER_MS : AWAY_MS
     this.#redis.pipeline().serveRound(ROUND, round).zrem(parkedKey(data.userId), runId).exec().catch(() => {})
-    const ending = await this.options.local.takeOver(claimed, claimed.run.attempt === 1 ? told.map(({ event }) => event) : [])
+    const ending = await this.options.local.launchClaimed(claimed, claimed.run.attempt === 1 ? told.map(({ event }) => event) : [])
     await this.releaseParked(data.userId)
     return ending === 'released' ? LATER_MS : undefined
   }

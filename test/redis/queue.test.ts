@@ -54,16 +54,16 @@ class Fleet {
     const replica = await joinReplica(this.t, this.server)
     met()
     const { link, tail, log } = replica
-    const executor = this.runs.createExecutor(log, name)
-    const { launch } = executor
-    executor.launch = async (assignment, ticket) => {
+    const launcher = this.runs.createLauncher(log, name)
+    const { launch } = launcher
+    launcher.launch = async (assignment, ticket) => {
       const ending = await launch(assignment, ticket)
       const book = this.books.runs.get(assignment.run.runId)!
       book.owner = undefined
       book.ended = ending === 'settled'
       return ending
     }
-    const local = new LocalQueue(name, new Slots(this.limits), executor, log, true)
+    const local = new LocalQueue(name, new Slots(this.limits), launcher, log, true)
     const queue: SharedQueue = new SharedQueue({
       link,
       connection: link.openConnection(),
@@ -73,7 +73,7 @@ class Fleet {
       maxConcurrent: this.limits.maxConcurrent,
       maxWaiting: this.limits.maxWaiting,
       claim: runId => this.books.claim(runId, process),
-      onCancel: runId => { executor.cancel(runId) },
+      onCancel: runId => { launcher.cancel(runId) },
       log: { warn () {} }
     })
     const process: Process = { ...replica, queue, local, name }
