@@ -85,7 +85,7 @@ function letGoOfHeads ({ raw, request }: FastifyReply): void {
 }
 
 /** Beside Redis what is told here can be read everywhere. */
-async function createLog ({ redis }: FastifyInstance): Promise<MemoryEventLog> {
+async function createLog ({ redis }: FastifyInstance): Promise<EventLog> {
   const options = { maxBytes: LOG_BYTES, keepMs: KEEP_MS }
   if (!redis) return new MemoryEventLog(options)
   const { SharedEventLog } = await import('../redis/event-log.js')

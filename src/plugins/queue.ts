@@ -42,7 +42,7 @@ async function createShared (app: FastifyInstance, local: LocalQueue): Promise<S
     connection: redis.link.openConnection(),
     local,
     events: app.events as SharedEventLog,
-    tail: redis.streams,
+    streams: redis.streams,
     onCancel: runId => { app.executor.cancel(runId) },
     maxConcurrent: config.maxConcurrentRuns,
     maxWaiting: config.maxQueuedRuns,

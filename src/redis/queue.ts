@@ -49,7 +49,7 @@ export interface SharedQueueOptions {
   link: RedisLink
   /** A connection for jobs, which waits for Redis. */
   connection: Redis
-  tail: StreamReader
+  streams: StreamReader
   local: LocalQueue
   events: SharedEventLog
   maxConcurrent: number
@@ -107,7 +107,7 @@ export class SharedQueue implements RunQueue {
     }
     // From the beginning: what has ended is not under way here, and who begins at the end may miss some. Who does not
     // hear it at all hears it from the database.
-    options.tail.watch(CANCELS, '0', entries => { for (const { value } of entries) options.onCancel(value) })
+    options.streams.watch(CANCELS, '0', entries => { for (const { value } of entries) options.onCancel(value) })
     this.#positions = setInterval(() => this.#tellPositions(), POSITIONS_MS).unref()
   }
 

@@ -28,9 +28,9 @@ t.test('the log of a process beside Redis', async t => {
   const [here, there] = [await joinReplica(t, server), await joinReplica(t, server)]
 
   t.test('is a log like any other', async t => {
-    const { link, tail } = await joinReplica(t, server)
+    const { link, streams } = await joinReplica(t, server)
     await testEventLog(t, t => {
-      const log = new SharedEventLog(link.commands, tail, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+      const log = new SharedEventLog(link.commands, streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
       t.teardown(() => log.close())
       return log
     }, 100)
@@ -424,7 +424,7 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
         }
       }
     })
-    const log = new SharedEventLog(refusing, here.tail, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+    const log = new SharedEventLog(refusing, here.streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
     t.teardown(() => log.close())
     const runId = randomUUID()
     const { reader } = read(there.log, runId)

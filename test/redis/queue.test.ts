@@ -53,7 +53,7 @@ class Fleet {
   async join (name: string, met = () => {}): Promise<Process> {
     const replica = await joinReplica(this.t, this.server)
     met()
-    const { link, tail, log } = replica
+    const { link, streams, log } = replica
     const launcher = this.runs.createLauncher(log, name)
     const { launch } = launcher
     launcher.launch = async (assignment, ticket) => {
@@ -67,7 +67,7 @@ class Fleet {
     const queue: SharedQueue = new SharedQueue({
       link,
       connection: link.openConnection(),
-      tail,
+      streams,
       local,
       events: log,
       maxConcurrent: this.limits.maxConcurrent,
