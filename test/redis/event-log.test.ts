@@ -277,6 +277,20 @@ t.test('the log of a process beside Redis', async t => {
     t.equal(reader.ends, 1)
   })
 
+  t.test('keeps an ended run that does not fit until Redis has it, and evicts it then', async t => {
+    const { log } = await joinReplica(t, server, 1000)
+    const [big, next] = [randomUUID(), randomUUID()]
+    const { reader } = read(there.log, big)
+    log.open(big, 1)
+    for (const event of [...beginning(big, 'agent', 1), chunk('x'.repeat(5000)), END]) log.append(big, event)
+    t.equal(log.hasEnded(big), true)
+    await reader.until(({ ends }) => ends > 0)
+    t.strictSame(reader.seqs, [1, 2, 3])
+    log.open(next, 1)
+    log.append(next, END)
+    t.strictSame([log.last(big), log.last(next)], [undefined, 1])
+  })
+
   t.test('reads what was told of a run\'s latest attempt', async t => {
     const runId = randomUUID()
     t.strictSame(await there.log.readLatest(runId), [])

@@ -126,3 +126,21 @@ t.test('what a run has said is its texts without thoughts and without what was t
     log.close()
   }), { numRuns: 1000 }))
 })
+
+t.test('a log built on this one may keep ended runs for now, and learns of each eviction', async t => {
+  const kept = new Set(['a'])
+  const evicted: string[] = []
+  const log = new MemoryEventLog({ maxBytes: 0, keepMs: MINUTE }, { mayEvict: runId => !kept.has(runId), onEvict: runId => { evicted.push(runId) } })
+  t.teardown(() => log.close())
+  for (const runId of ['a', 'b', 'c']) log.append(runId, DONE)
+  t.strictSame([evicted, log.last('a')], [['b', 'c'], 1])
+  kept.clear()
+  log.append('d', DONE)
+  t.strictSame(evicted, ['b', 'c', 'a', 'd'])
+  const { follower } = read(log, 'remote')
+  follower.stop()
+  log.append('e', chunk())
+  log.evict('e')
+  log.evict('e')
+  t.strictSame(evicted.slice(4), ['remote', 'e'], 'also without its last reader, and by request')
+})
