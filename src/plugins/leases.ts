@@ -109,7 +109,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   function takeOn (claimed: ClaimedRun): void {
     const { run: { runId, attempt }, userId } = claimed
     app.log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    localQueue.launchClaimed(claimed).then(() => sharedQueue?.releaseParked(userId))
+    localQueue.launchClaimed(claimed).then(() => sharedQueue?.promoteParked(userId))
   }
 
   /** Puts into the queue what waits and is not in it: given up by a process that ended, or lost by Redis. */

@@ -8,7 +8,7 @@ import type { RunEvent } from '#shared/schemas.ts'
 import { beginning, responseOf } from '#shared/trace.ts'
 import { SharedEventLog } from '../../src/redis/event-log.js'
 import { streamKey } from '../../src/redis/keys.js'
-import { defineScripts } from '../../src/redis/scripts.js'
+import { defineScripts } from '../../src/redis/scripts/scripts.js'
 import type { StreamReader } from '../../src/redis/stream-reader.js'
 import { chunk, DONE, read, testEventLog, TestReader } from '../executor/events/event-log-contract.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
@@ -414,13 +414,15 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
   t.test('no position is told in the stream of a run that is made', async t => {
     const runId = randomUUID()
     defineScripts(client)
+    const emitPosition = (emitted: number) => client.emitPosition('waiting', streamKey(runId), runId, emitted, '[{"type":"queued","runId":"%s","position":%d}]', 60)
     await client.zadd('waiting', 1, runId)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), 1)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1), 1, 'nothing is new')
+    t.equal(await emitPosition(1000), 1)
+    t.strictSame(await there.log.readLatest(runId), [{ seq: 1, event: { type: 'queued', runId, position: 1 } }])
+    t.equal(await emitPosition(1), 1, 'nothing is new')
     here.log.open(runId, 2)
     here.log.append(runId, chunk())
     await until(() => client.xrevrange(streamKey(runId), '+', '-', 'COUNT', 1), ([last]) => last?.[0] === `${firstSeq(2)}-0`)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), -1)
+    t.equal(await emitPosition(1000), -1)
   })
 
   t.test('and leaves no hole where one entry is refused and Redis would take the next', async t => {
