@@ -30,7 +30,7 @@ async function leases (app: FastifyInstance): Promise<void> {
   if (config.database.kind === 'embedded') await database.call('release_runs', { p_owner: null, p_crashed: true })
 
   const stopLooking = poll(app, LOOK_MS, look)
-  redis?.link.on('forgot', () => { nextRestore = nextClaim = 0 })
+  redis?.link.on('cleared', () => { nextRestore = nextClaim = 0 })
 
   app.addHook('preClose', async () => {
     // Readers here of runs elsewhere have waited in vain.

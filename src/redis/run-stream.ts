@@ -3,7 +3,7 @@ import { attemptOf, firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import type { Entry } from '../executor/events/event-log.js'
 import { streamKey } from './keys.js'
-import type { StreamEntry } from './stream-reader.js'
+import { type StreamEntry, toEntry } from './stream-reader.js'
 
 /**
  * The format of a run's stream. An entry holds consecutive events of one attempt as a JSON array in its field `e`. Its id is
@@ -43,7 +43,7 @@ export function unpackEvents ({ number: last, value }: StreamEntry): NumberedEve
  */
 export async function readLatestAttempt (redis: Redis, runId: string): Promise<NumberedEvent[]> {
   const entries = await redis.xrange(streamKey(runId), '-', '+')
-  const stored = entries.flatMap(([id, fields]) => unpackEvents({ number: Number(id.split('-')[0]), part: 0, value: fields[1]! }))
+  const stored = entries.flatMap(entry => unpackEvents(toEntry(entry)))
   const first = firstSeq(attemptOf(stored.at(-1)?.seq ?? 1))
   const events: NumberedEvent[] = []
   // An entry that was sent again repeats events.

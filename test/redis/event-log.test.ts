@@ -351,12 +351,12 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     check(t, await tellThrough(async say => {
       await server.stop('SIGKILL')
       say(100)
-      await until(async () => here.lines.at(-1)!, line => line.startsWith('waiting for Redis'))
+      await until(async () => here.lines.at(-1)!, line => line.startsWith('Redis is unavailable'))
       say(100)
       await server.start()
     }))
     await until(async () => here.link.isUp && there.link.isUp, up => up)
-    t.match(here.lines, [/^Redis is there$/, /^waiting for Redis: (connect ECONNREFUSED|[^;]+); until it is there each process serves its own runs$/, /^Redis is there$/])
+    t.match(here.lines, [/^Redis is connected$/, /^Redis is unavailable: (connect ECONNREFUSED|[^;]+); until it is back, each process executes its own runs$/, /^Redis is connected$/])
   })
 
   t.test('after it was full', async t => {
@@ -377,7 +377,7 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     check(t, await tellThrough(async say => {
       server.process.kill('SIGSTOP')
       say(100)
-      await until(async () => here.lines.at(-1)!, line => /^waiting for Redis: it does not answer;/.test(line))
+      await until(async () => here.lines.at(-1)!, line => /^Redis is unavailable: it does not answer;/.test(line))
       say(100)
       server.process.kill('SIGCONT')
       say(100)
