@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { isFinal } from '#shared/final-event.ts'
-import { type Entry, type EventLog, follow, type Follower, frameOf, type Reader } from '../../executor/events/event-log.js'
+import { type Entry, type EventLog, frameOf } from '../../executor/events/event-log.js'
+import { follow, type Follower, type Reader } from '../../executor/events/follow.js'
 import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_PING } from './encode.js'
 
 /** A stream that was quiet for a whole beat gets a comment: two beats are less than the 15 s that are promised. */
