@@ -1,12 +1,13 @@
-import { errors, ServiceError } from '#shared/errors.ts'
+import { errors } from '#shared/errors.ts'
 import type { ToolCall } from '#shared/messages.ts'
-import { errorOfStatus, errorText, parseRetryAfter, Refusal } from '#shared/refusals.ts'
+import { parseRetryAfter } from '#shared/refusals.ts'
 import { toStorable } from '#shared/text.ts'
 import type { ReportedUsage } from '#shared/usage.ts'
 import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
 import { type DeltaField, DeltaTemplate, type TextReader } from './delta-template.js'
-import type { Exchange, ResponseHandler } from './http/connection.js'
-import type { ResponseHead } from './http/response-parser.js'
+import { errorOfConnection, errorOfFrame, errorOfReading, errorOfResponse } from './gateway-errors.js'
+import type { Exchange, ResponseHandler } from './http/exchange.js'
+import type { ResponseHead } from './http/response-head.js'
 import { type DataReader, SseParser } from './sse-parser.js'
 import { ToolCallCollector } from './tool-calls.js'
 
@@ -120,8 +121,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     this.#flushBefore(true)
     // Only the usage may have been lost.
     if (this.#sawEnd) return this.#settle(() => this.resolve(this.#completion))
-    const timedOut = /Timeout/.test(error.name)
-    this.#fail((timedOut ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error }))
+    this.#fail(errorOfConnection(error))
   }
 
   #collect (chunk: Buffer): void {
@@ -142,7 +142,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     }
     if (data.trim() === '') return
     const frame = JSON.parse(data)
-    if (frame?.error) throw this.#frameError(frame.error)
+    if (frame?.error) throw errorOfFrame(frame.error)
     const choice = frame?.choices?.[0]
     this.#take(choice?.delta, choice?.finish_reason, frame)
     const field = onlyTextOf(choice, frame)
@@ -168,7 +168,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   }
 
   #whole (completion: any): void {
-    if (completion?.error) throw this.#frameError(completion.error)
+    if (completion?.error) throw errorOfFrame(completion.error)
     const choice = completion?.choices?.[0]
     this.#take(choice?.message, choice?.finish_reason, completion)
     this.#sawEnd = choice !== undefined
@@ -208,19 +208,11 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   /** What a gateway sends that cannot be read is the gateway's failure. */
   #break (error: unknown): void {
     this.#flushBefore(true)
-    this.#fail(error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error }))
+    this.#fail(errorOfReading(error))
   }
 
   #statusError (): Error {
-    const text = errorText(Buffer.concat(this.#body).toString())
-    return errorOfStatus(this.#status, text, this.#retryAfter)
-  }
-
-  /** An error inside a stream that began well has the status, if any, in its `code`. */
-  #frameError (error: { code?: unknown, message?: unknown, status?: unknown }): Error {
-    const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
-    const failure = errorOfStatus(status, String(error.message ?? ''))
-    return failure instanceof Refusal ? failure.toServiceError() : failure
+    return errorOfResponse(this.#status, Buffer.concat(this.#body).toString(), this.#retryAfter)
   }
 
   #fail (error: unknown): void {

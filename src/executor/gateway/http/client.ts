@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
-import { Connection, type ConnectionEvents, Exchange, onRead, type ResponseHandler } from './connection.js'
+import { Connection, type ConnectionEvents, onRead } from './connection.js'
+import { Exchange, type ResponseHandler } from './exchange.js'
 import type { ReadWindow } from './read-window.js'
 
 export interface ClientOptions {

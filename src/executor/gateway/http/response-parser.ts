@@ -1,3 +1,5 @@
+import { allowsReuse, HttpParseError, parseHeaders, parseStatusLine, readIdleMs, type ResponseHead } from './response-head.js'
+
 /** Who is told of a response as it arrives. */
 export interface ResponseReader {
   onHead (head: ResponseHead): void
@@ -10,17 +12,6 @@ export interface ResponseReader {
   onBody (bytes: Buffer, text: string, from: number, to: number): void
 }
 
-export interface ResponseHead {
-  status: number
-  /** By their names in small letters; those that came twice are joined by commas. */
-  headers: Record<string, string>
-}
-
-/** What the other side sends is no HTTP/1.1. */
-export class HttpParseError extends Error {
-  override name = 'HttpParseError'
-}
-
 /** Characters of all heads of an answer, of which interim ones have one too, and its trailers. */
 const MAX_HEAD = 64 * 1024
 /** Characters of a status line, and of a chunk's size with its extensions. */
@@ -30,13 +21,9 @@ const MAX_SIZE_DIGITS = 8
 const CR = 13
 const LF = 10
 
-/** What was sent just before the other side closes arrives too late. */
-const IDLE_MARGIN_MS = 1_000
-
 const SIZE_LINE = /^([\da-f]{1,8})[ \t]*(?:;[\t -~\x80-\xff]*)?$/i
 /** What the first part of such a line looks like. */
 const SIZE_BEGINNING = /^[\da-f]{1,8}(?:[ \t;]|\r?$)/i
-const HEADER_LINE = /^([!#$%&'*+.^`|~\w-]+):([\t -~\x80-\xff]*)$/
 
 type Part = 'status' | 'headers' | 'length' | 'close' | 'size' | 'chunk' | 'chunk-end' | 'trailers' | 'done'
 
@@ -50,7 +37,7 @@ export class ResponseParser {
   /** Characters that heads and trailers may still have. */
   #room = MAX_HEAD
   #status = 0
-  #isCurrent = false
+  #isHttp11 = false
   #lines: string[] = []
   #isPersistent = false
   #idleMs = Infinity
@@ -113,11 +100,10 @@ export class ResponseParser {
       if (!'HTTP/1.'.startsWith(this.#rest.slice(0, 7))) throw new HttpParseError('there is no status line')
       return text.length
     }
-    const [, minor, digits] = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: |$)/.exec(line) ?? []
-    if (minor === undefined) throw new HttpParseError('there is no status line')
+    const { status, isHttp11 } = parseStatusLine(line)
     this.#spend(line)
-    this.#status = Number(digits)
-    this.#isCurrent = minor === '1'
+    this.#status = status
+    this.#isHttp11 = isHttp11
     this.#part = 'headers'
     return end + 1
   }
@@ -137,7 +123,7 @@ export class ResponseParser {
   /** The head is complete. */
   #begin (): void {
     const status = this.#status
-    const headers = readHeaders(this.#lines)
+    const headers = parseHeaders(this.#lines)
     this.#lines = []
     if (status === 101) throw new HttpParseError('it speaks another protocol')
     // What is said beforehand, and not the answer.
@@ -151,17 +137,15 @@ export class ResponseParser {
 
   /** Where the body ends (RFC 9112, 6.3). */
   #frame (status: number, headers: ResponseHead['headers']): void {
-    const { 'transfer-encoding': coding, 'content-length': length, connection = '', 'keep-alive': hint = '' } = headers
-    const options = connection.toLowerCase().split(',').map(option => option.trim())
-    this.#isPersistent = !options.includes('close') && (this.#isCurrent || options.includes('keep-alive'))
-    const seconds = /\btimeout=(\d+)/i.exec(hint)?.[1]
-    if (seconds !== undefined) this.#idleMs = Math.max(0, Number(seconds) * 1000 - IDLE_MARGIN_MS)
+    const { 'transfer-encoding': coding, 'content-length': length } = headers
+    this.#isPersistent = allowsReuse(headers, this.#isHttp11)
+    this.#idleMs = readIdleMs(headers)
     if (status === 204 || status === 304) {
       this.#part = 'done'
     } else if (coding !== undefined) {
       if (coding.toLowerCase() !== 'chunked') throw new HttpParseError('it has another transfer coding than chunked')
       // Both lengths together are an error, or an attack, and HTTP/1.0 has no chunks.
-      if (length !== undefined || !this.#isCurrent) this.#isPersistent = false
+      if (length !== undefined || !this.#isHttp11) this.#isPersistent = false
       this.#part = 'size'
     } else if (length !== undefined) {
       if (!/^\d{1,15}$/.test(length)) throw new HttpParseError('its length is no number')
@@ -226,7 +210,7 @@ export class ResponseParser {
     if (line === undefined) return text.length
     this.#spend(line)
     if (line === '') this.#part = 'done'
-    else readHeaders([line])
+    else parseHeaders([line])
     return end + 1
   }
 
@@ -245,34 +229,6 @@ export class ResponseParser {
     this.#room -= line.length + 2
     if (this.#room < 0) throw new HttpParseError('a head or a line is too long')
   }
-}
-
-function readHeaders (lines: string[]): ResponseHead['headers'] {
-  const headers: ResponseHead['headers'] = Object.create(null)
-  for (const line of lines) {
-    const [, name, padded] = HEADER_LINE.exec(line) ?? []
-    if (name === undefined) throw new HttpParseError('a header is none')
-    const key = name.toLowerCase()
-    const value = withoutBlanks(padded!)
-    const known = headers[key]
-    // The same length twice is one length.
-    if (known === undefined) headers[key] = value
-    else if (key !== 'content-length' || known !== value) headers[key] = `${known}, ${value}`
-  }
-  return headers
-}
-
-/** Without the spaces and tabs around it. No expression: one that looks for the last of many is slow. */
-function withoutBlanks (value: string): string {
-  let from = 0
-  let to = value.length
-  while (from < to && isBlank(value.charCodeAt(from))) from++
-  while (from < to && isBlank(value.charCodeAt(to - 1))) to--
-  return value.slice(from, to)
-}
-
-function isBlank (code: number): boolean {
-  return code === 32 || code === 9
 }
 
 function hexDigit (code: number): number {

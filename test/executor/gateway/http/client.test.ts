@@ -6,9 +6,10 @@ import { type AddressInfo, connect as connectSocket, createServer, type Server, 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type ClientOptions, HttpClient } from '../../../../src/executor/gateway/http/client.js'
-import { Connection, Exchange, type ResponseHandler, SilenceTimeoutError } from '../../../../src/executor/gateway/http/connection.js'
+import { Connection } from '../../../../src/executor/gateway/http/connection.js'
+import { Exchange, type ResponseHandler, SilenceTimeoutError } from '../../../../src/executor/gateway/http/exchange.js'
 import { ReadWindow } from '../../../../src/executor/gateway/http/read-window.js'
-import type { ResponseHead } from '../../../../src/executor/gateway/http/response-parser.js'
+import type { ResponseHead } from '../../../../src/executor/gateway/http/response-head.js'
 import { leaveOut } from '../../../support/doubles/programs.js'
 
 const OK = 'HTTP/1.1 200 OK\r\n'
