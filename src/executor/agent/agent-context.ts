@@ -5,7 +5,7 @@ import type { CancelSignal } from '../../lib/cancellation.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox } from '../tools/toolbox.js'
-import type { DoneStep, StepRecord } from './step-record.js'
+import type { StepRecord, StoredStep } from './step-record.js'
 
 /** What users read of a step. */
 export interface StepSummary {
@@ -53,5 +53,5 @@ export interface AgentInput {
   rates?: Rates
   cached?: CachedAnswer | null
   /** What earlier attempts have done. */
-  steps?: DoneStep[]
+  steps?: StoredStep[]
 }

@@ -9,7 +9,7 @@ import type { ModelRequest } from '../gateway/gateway.js'
 import { toSendable } from '../gateway/tool-calls.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
-import { modelStep, type Turn } from './model-step.js'
+import { runModelStep, type Turn } from './model-step.js'
 import type { Progress } from './progress.js'
 import { type ModelRecord, StepLog, type ToolRecord } from './step-record.js'
 import { callTools } from './tool-step.js'
@@ -25,9 +25,9 @@ export async function runAgent (input: AgentInput, progress: Progress, context: 
   // An answer that is kept needs nothing but what waits for it.
   const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(({ type }) => type === 'webhook') } : input.agent
   const toolbox = await context.openToolbox(agent)
-  if (toolbox === EMPTY_TOOLBOX) return answer(input, toolbox, steps, progress, context)
+  if (toolbox === EMPTY_TOOLBOX) return produceAnswer(input, toolbox, steps, progress, context)
   try {
-    await answer(input, toolbox, steps, progress, context)
+    await produceAnswer(input, toolbox, steps, progress, context)
     await toolbox.afterAnswer(lastUserText(input.messages), progress.response)
   } finally {
     // Nobody waits for a server that does not take its leave.
@@ -36,27 +36,27 @@ export async function runAgent (input: AgentInput, progress: Progress, context: 
 }
 
 /** Ends with the call that lasts: an answer may take an hour, and what waits for it is memory. */
-async function answer (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
-  if (input.cached) return tellCached(input.cached, progress, context)
+async function produceAnswer (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
+  if (input.cached) return emitCachedAnswer(input.cached, progress, context)
   const found = await runFunctions(input, toolbox, steps, context)
-  if (found.answer !== undefined) return answerAs(found.answer, input.agent, progress, context)
-  return converse(input, found.results, toolbox, steps, progress, context)
+  if (found.answer !== undefined) return emitFunctionAnswer(found.answer, input.agent, progress, context)
+  return runModelLoop(input, found.results, toolbox, steps, progress, context)
 }
 
-function tellCached ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
-  say(response, context)
+function emitCachedAnswer ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
+  emitText(response, context)
   progress.finishReason = finishReason
   progress.model = model
 }
 
 /** A function's answer in place of the model's costs what a run costs. */
-function answerAs (answer: string, agent: Agent, progress: Progress, context: AgentContext): void {
-  progress.use(NO_USAGE, rateOf(context.rates, agent.model ?? context.defaultModel), true)
+function emitFunctionAnswer (answer: string, agent: Agent, progress: Progress, context: AgentContext): void {
+  progress.countUsage(NO_USAGE, rateOf(context.rates, agent.model ?? context.defaultModel), true)
   progress.finishReason = 'stop'
-  say(answer, context)
+  emitText(answer, context)
 }
 
-function say (text: string, context: AgentContext): void {
+function emitText (text: string, context: AgentContext): void {
   if (text) context.emit({ type: 'chunk', content: text })
 }
 
@@ -75,7 +75,7 @@ async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: 
 }
 
 /** Asks the model, does what it asks for, and asks again with what came of it. */
-async function converse (
+async function runModelLoop (
   input: AgentInput, found: FunctionResult[], toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext
 ): Promise<void> {
   const { agent } = input
@@ -86,17 +86,17 @@ async function converse (
     temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
     maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
     tools: toolbox.tools,
-    mayNotCall: false,
+    forbidToolCalls: false,
     responseFormat: input.responseFormat
   }
   for (let turn = 1; ; turn++) {
     context.signal.throwIfAborted()
     if (toolbox.tools.length > 0) context.emit({ type: 'step', step: turn })
     // In its last step the model has to come to an end: it is told of the tools, and not to call them.
-    const isLast = request.mayNotCall = turn >= maxSteps
+    const isLast = request.forbidToolCalls = turn >= maxSteps
     const done = steps.peek('model')
     const startedAt = Date.now()
-    const said = done ? retell(done, progress, context) : await modelStep(request, progress, context)
+    const said = done ? replayTurn(done, progress, context) : await runModelStep(request, progress, context)
     const { content, toolCalls } = said
     if (toolCalls.length === 0 || isLast) return
     // One that was recorded is recorded again for the sake of its price: whether that can be paid may never have been heard.
@@ -117,9 +117,9 @@ async function recordTurn (number: number, turn: Turn, startedAt: Date, maxToken
 }
 
 /** A turn of an earlier attempt: what it said is said again, and what it used was used. */
-function retell (turn: ModelRecord, progress: Progress, context: AgentContext): Turn {
-  say(turn.content, context)
-  progress.use(turn.usage, rateOf(context.rates, turn.askedFor), true)
+function replayTurn (turn: ModelRecord, progress: Progress, context: AgentContext): Turn {
+  emitText(turn.content, context)
+  progress.countUsage(turn.usage, rateOf(context.rates, turn.askedFor), true)
   progress.model = turn.model
   progress.finishReason = turn.finishReason
   return turn

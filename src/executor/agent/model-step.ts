@@ -5,7 +5,7 @@ import { measureUsage, NO_USAGE } from '#shared/usage.ts'
 import { GrowingText } from '../../lib/growing-text.js'
 import type { Completion } from '../gateway/completion.js'
 import type { ModelRequest } from '../gateway/gateway.js'
-import { withOwnIds } from '../gateway/tool-calls.js'
+import { withUniqueIds } from '../gateway/tool-calls.js'
 import type { AgentContext } from './agent-context.js'
 import type { Progress } from './progress.js'
 
@@ -26,22 +26,22 @@ export interface Turn extends Omit<Completion, 'usage'> {
  * One step by the agent's model, or by the first fallback model that does not keep failing: each is tried again while that
  * may help, and what a try that broke off had said is taken back.
  */
-export async function modelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<Turn> {
+export async function runModelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<Turn> {
   const { fallbackModels } = context
   let asked = request
   for (let fallbacks = 0, tries = 1; ; tries++) {
     const step = new StepOutput(asked, progress, context)
     try {
-      return step.turn(await context.gateway.complete(asked, step, context.signal))
+      return step.toTurn(await context.gateway.complete(asked, step, context.signal))
     } catch (error) {
-      step.settle()
+      step.billUsage()
       if (!(error instanceof ServiceError)) throw error
       const pause = pauseBefore(error, tries)
       const nextModel = pause === undefined && mayFallBack(error) ? fallbackModels[fallbacks] : undefined
       if (context.signal.aborted || (pause === undefined && nextModel === undefined)) throw error
       const delayMs = Math.round(pause ?? 0)
       context.log('retried', { code: error.code, tries, delayMs, nextModel })
-      step.takeBack()
+      step.rewind()
       context.emit({ type: 'retry', code: error.code, delayMs, ...(nextModel === undefined ? {} : { model: nextModel }) })
       if (nextModel === undefined) {
         await context.wait(delayMs)
@@ -96,35 +96,35 @@ class StepOutput {
   }
 
   /** Tokens that were read are used up, whether their try came to its end or not. */
-  settle (completion?: Completion): void {
+  billUsage (completion?: Completion): void {
     const text = `${this.#reasoning ?? ''}${this.content}`
     if (!completion && !text) return
     const calls = completion?.toolCalls ?? []
     const output = calls.length > 0 ? text + JSON.stringify(calls) : text
     this.usage = measureUsage(completion?.usage, this.request.messages, output)
-    this.progress.use(this.usage, rateOf(this.context.rates, this.request.model ?? this.context.defaultModel), output !== '')
+    this.progress.countUsage(this.usage, rateOf(this.context.rates, this.request.model ?? this.context.defaultModel), output !== '')
     if (!completion) return
     this.progress.model = completion.model
     this.progress.finishReason = completion.finishReason
   }
 
   /** The turn that came of it. */
-  turn (completion: Completion): Turn {
-    this.settle(completion)
+  toTurn (completion: Completion): Turn {
+    this.billUsage(completion)
     const { usage, content, request: { model, tools } } = this
     // Of a run of one step the line of its end says the same.
     if (tools?.length) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
     const { finishReason, toolCalls } = completion
-    return { model: completion.model, finishReason, toolCalls: withOwnIds(toolCalls), content, askedFor: model ?? this.context.defaultModel, usage }
+    return { model: completion.model, finishReason, toolCalls: withUniqueIds(toolCalls), content, askedFor: model ?? this.context.defaultModel, usage }
   }
 
   /** Readers forget it. */
-  takeBack (): void {
+  rewind (): void {
     if (this.#firstEvent !== undefined) this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
   }
 
   #tell (event: RunEvent & { content: string }): void {
-    this.progress.output = true
+    this.progress.hasOutput = true
     const seq = this.context.emit(event)
     this.#firstEvent ??= seq
   }

@@ -9,7 +9,7 @@ export class Progress {
   finishReason: string | null = null
   usage: Usage = NO_USAGE
   /** Whether anything at all came of the run, be it text that a retry has taken back. */
-  output = false
+  hasOutput = false
   readonly bill = new Bill()
 
   /** @param log holds what the run has said: a text that takes minutes to come is kept once. */
@@ -21,10 +21,10 @@ export class Progress {
   textAfter (after?: number): string { return this.log.textAfter(this.runId, after) }
 
   /** Notes what a try of a model used, and with it what that costs. */
-  use (usage: Usage, rate: Rate, isOutput: boolean): void {
+  countUsage (usage: Usage, rate: Rate, isOutput: boolean): void {
     this.usage = addUsage(this.usage, usage)
     if (!isOutput) return
-    this.output = true
+    this.hasOutput = true
     this.bill.add(rate, usage)
   }
 }

@@ -101,7 +101,7 @@ class Output {
     this.#progressPacer.flush()
     const content = this.#text
     this.#text = ''
-    this.run.use(NO_USAGE, rateOf(this.context.rates, 'python'), true)
+    this.run.countUsage(NO_USAGE, rateOf(this.context.rates, 'python'), true)
     const seq = this.context.emit({ type: 'chunk', content })
     this.#firstEvent ??= seq
   }

@@ -23,7 +23,7 @@ export interface ToolRecord { kind: 'tool', id: string, name: string, result?: s
 export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
 
 /** The same as an earlier attempt has left it, with its number in the run. */
-export type DoneStep = StepRecord & { step: number }
+export type StoredStep = StepRecord & { step: number }
 
 /**
  * The steps of a run, by their numbers: each attempt comes by the same ones in the same order, so what stands at a number
@@ -31,10 +31,10 @@ export type DoneStep = StepRecord & { step: number }
  */
 export class StepLog {
   /** Most attempts are the first. */
-  readonly #done: Map<number, DoneStep> | undefined
+  readonly #done: Map<number, StoredStep> | undefined
   #last = 0
 
-  constructor (done: readonly DoneStep[] = []) {
+  constructor (done: readonly StoredStep[] = []) {
     if (done.length > 0) this.#done = new Map(done.map(record => [record.step, record]))
   }
 
@@ -44,7 +44,7 @@ export class StepLog {
   /** What an earlier attempt has left of the step to come, where it is of this kind. */
   peek<Kind extends StepRecord['kind']> (kind: Kind, number = this.next): Extract<StepRecord, { kind: Kind }> | undefined {
     const record = this.#done?.get(number)
-    return record?.kind === kind ? record as Extract<DoneStep, { kind: Kind }> : undefined
+    return record?.kind === kind ? record as Extract<StoredStep, { kind: Kind }> : undefined
   }
 
   /** Takes the number of the step to come. */

@@ -1,30 +1,30 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import { errorOfStatus, errorText, Refusal } from '#shared/refusals.ts'
 
-// Every failure of the gateway becomes a ServiceError here, whose sentence the caller reads; a Refusal becomes one in
-// gateway.ts, unless the request can be adapted to what the refusal says.
+// Here every failure of the gateway becomes an error with the sentence that the caller reads (errors.ts in _shared holds the
+// sentences). The exception is a Refusal, which becomes one in gateway.ts if the request cannot be adapted and repeated.
 
 /**
- * A response with another status than 200.
- * @param body its text, in whatever shape the gateway gives it.
- * @param retryAfter seconds, from its `retry-after` header.
+ * Maps a response whose status is not 200.
+ * @param body OpenAI's or Ollama's JSON, or plain text.
+ * @param retryAfter in seconds, from the `retry-after` header.
  */
 export function errorOfResponse (status: number, body: string, retryAfter?: number): Error {
   return errorOfStatus(status, errorText(body), retryAfter)
 }
 
-/** An error inside a stream that began with status 200: its status, if it has one, is in `code` or `status`. */
+/** Maps the `error` of a frame, in a stream that began with status 200. Its status, if any, is in `code` or `status`. */
 export function errorOfFrame ({ code, status, message }: { code?: unknown, message?: unknown, status?: unknown }): ServiceError {
   const failure = errorOfStatus([code, status].map(Number).find(value => value >= 400 && value < 600) ?? 502, String(message ?? ''))
   return failure instanceof Refusal ? failure.toServiceError() : failure as ServiceError
 }
 
-/** A connection that could not be opened, broke, or was silent for too long. */
+/** Maps the error of a connection that could not be opened, broke, or was silent for too long. */
 export function errorOfConnection (error: Error): ServiceError {
   return (/Timeout/.test(error.name) ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error })
 }
 
-/** A response that cannot be parsed is the gateway's failure; an error that already has its meaning passes through. */
+/** Maps what was thrown while a response was read: a parse error is the gateway's failure, a mapped error stays as it is. */
 export function errorOfReading (error: unknown): unknown {
   return error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error })
 }

@@ -1,13 +1,13 @@
 import type { Run } from '#shared/schemas.ts'
 import type { Slots, SlotTicket } from '../../lib/slots.js'
 import type { AgentInput } from '../agent/agent-context.js'
-import type { DoneStep } from '../agent/step-record.js'
+import type { StoredStep } from '../agent/step-record.js'
 import { emitPosition, type EventLog } from '../events/event-log.js'
 import type { Assignment, Ending } from './attempt.js'
 import type { Executor } from './executor.js'
 
 /** An unfinished run that was taken over. */
-export interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: DoneStep[] }
+export interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: StoredStep[] }
 
 /** The place of a run that is about to begin. */
 export interface Admission {

@@ -1,30 +1,31 @@
 import type { ResponseReader } from './response-parser.js'
 
-/** Who hears what becomes of a request. None of these is called before `post` has returned. */
+/** Receives one response. Nothing is called before `HttpClient.post` has returned. */
 export interface ResponseHandler extends ResponseReader {
   /**
-   * All that one turn of the event loop brought was handed over.
-   * @returns whether it told somebody of something: what follows that closely may wait a little.
+   * Called once per turn of the event loop in which a part of the response was read, after the last of these parts.
+   * @returns whether it emitted something to readers: the connection may then be left unread for a moment (read-window.ts).
    */
-  onTurn (): boolean
+  onReadsDone (): boolean
   onEnd (): void
-  /** There is no more to come; what came before was handed over. Also: one of the others has thrown this. */
+  /** The response failed, or another method of this handler threw `error`. All that arrived before was passed on. */
   onError (error: Error): void
 }
 
+/** The server sent nothing for `silenceTimeout` milliseconds. */
 export class SilenceTimeoutError extends Error {
   override name = 'SilenceTimeoutError'
 }
 
-/** One request, until its answer has ended. */
+/** One request and its response. */
 export class Exchange {
-  connection: { giveUp (exchange: Exchange): void } | undefined
+  connection: { abort (exchange: Exchange): void } | undefined
 
-  /** @param request it is kept until it is sent, and no longer. */
+  /** @param request the bytes to send, head included; emptied once they are sent, to free the memory. */
   constructor (public request: string, readonly handler: ResponseHandler) {}
 
-  /** Nothing more is told of it. */
+  /** Closes the connection; the handler is not called again. Does nothing after the response has ended. */
   abort (): void {
-    this.connection!.giveUp(this)
+    this.connection!.abort(this)
   }
 }

@@ -1,15 +1,16 @@
+/** The status and the headers of a response. */
 export interface ResponseHead {
   status: number
-  /** By their names in small letters; those that came twice are joined by commas. */
+  /** By lower-case name, without a prototype. Values of repeated headers are joined by `, `. */
   headers: Record<string, string>
 }
 
-/** What the other side sends is no HTTP/1.1. */
+/** The server sent something that is not HTTP/1.1, or exceeds a limit. */
 export class HttpParseError extends Error {
   override name = 'HttpParseError'
 }
 
-/** What was sent just before the other side closes arrives too late. */
+/** Subtracted from the server's idle timeout: a request sent just before the server closes would arrive too late. */
 const IDLE_MARGIN_MS = 1_000
 
 const HEADER_LINE = /^([!#$%&'*+.^`|~\w-]+):([\t -~\x80-\xff]*)$/
@@ -19,19 +20,23 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: |$)/
 /** @throws {HttpParseError} */
 export function parseStatusLine (line: string): { status: number, isHttp11: boolean } {
   const [, minor, digits] = STATUS_LINE.exec(line) ?? []
-  if (minor === undefined) throw new HttpParseError('there is no status line')
+  if (minor === undefined) throw new HttpParseError('The status line is malformed.')
   return { status: Number(digits), isHttp11: minor === '1' }
 }
 
+/**
+ * @param lines without their line ends, continuation lines already joined.
+ * @throws {HttpParseError}
+ */
 export function parseHeaders (lines: string[]): ResponseHead['headers'] {
   const headers: ResponseHead['headers'] = Object.create(null)
   for (const line of lines) {
     const [, name, padded] = HEADER_LINE.exec(line) ?? []
-    if (name === undefined) throw new HttpParseError('a header is none')
+    if (name === undefined) throw new HttpParseError('A header is malformed.')
     const key = name.toLowerCase()
-    const value = withoutBlanks(padded!)
+    const value = trimBlanks(padded!)
     const known = headers[key]
-    // The same length twice is one length.
+    // A repeated `content-length` with the same value counts as one (RFC 9112, 6.3).
     if (known === undefined) headers[key] = value
     else if (key !== 'content-length' || known !== value) headers[key] = `${known}, ${value}`
   }
@@ -50,8 +55,8 @@ export function readIdleMs ({ 'keep-alive': hint = '' }: ResponseHead['headers']
   return seconds === undefined ? Infinity : Math.max(0, Number(seconds) * 1000 - IDLE_MARGIN_MS)
 }
 
-/** Without the spaces and tabs around it. No expression: one that looks for the last of many is slow. */
-function withoutBlanks (value: string): string {
+/** Removes spaces and tabs at both ends. A regular expression would take quadratic time for many of them. */
+function trimBlanks (value: string): string {
   let from = 0
   let to = value.length
   while (from < to && isBlank(value.charCodeAt(from))) from++
