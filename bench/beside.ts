@@ -21,7 +21,7 @@ const WINDOW_MS = 3000
  * does besides hits both, so that a few percent can be told where figures taken in turn differ by a tenth.
  * @param other the `dist` directory of the other build.
  */
-export async function measureBeside (lab: Lab, other: string): Promise<string> {
+export async function compareBuilds (lab: Lab, other: string): Promise<string> {
   await access(join(other, 'server.js'))
   const loads: Array<[string, Shape]> = [
     ['saturated', { ...saturatedShape(lab, 1), connections: 32 }],
@@ -32,7 +32,7 @@ export async function measureBeside (lab: Lab, other: string): Promise<string> {
   ]
   const rows = [['µs a token', 'the other', 'this one', 'ratio', 'of windows']]
   for (const [name, shape] of loads) {
-    lab.say(`${name} …`)
+    lab.log(`${name} …`)
     const start = (built?: string) => ({
       format: 'events' as const,
       start: (_: Lab, upstream: string) => startOnDatabase(lab, ({ url }) => startOurs(lab, { upstream, databaseUrl: url, built }))
@@ -56,7 +56,7 @@ async function measure (lab: Lab, subject: { format: 'events' }, servers: Server
     await delay(shape.warmMs)
     for (const server of servers) await server.settle?.()
     const windows: number[][] = []
-    while (windows.length < (lab.quick ? WINDOWS_QUICK : WINDOWS)) windows.push(await look(servers, loads))
+    while (windows.length < (lab.quick ? WINDOWS_QUICK : WINDOWS)) windows.push(await measureWindow(servers, loads))
     const [before, now] = [0, 1].map(index => summarize(windows.map(costs => costs[index]!)))
     const ratio = summarize(windows.map(([before, now]) => now! / before!))
     return [short(before!.median), short(now!.median), ratio.median.toFixed(3), `${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)}`]
@@ -66,7 +66,7 @@ async function measure (lab: Lab, subject: { format: 'events' }, servers: Server
 }
 
 /** What a token cost each of them in one window. */
-async function look (servers: Server[], loads: Load[]): Promise<number[]> {
+async function measureWindow (servers: Server[], loads: Load[]): Promise<number[]> {
   const spent = () => Promise.all(servers.map(({ pid }) => cpuMs(pid)))
   await Promise.all(loads.map(load => load.mark()))
   const before = await spent()

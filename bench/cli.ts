@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { runBench } from './bench.js'
-import { measureBeside } from './beside.js'
+import { compareBuilds } from './beside.js'
 import { renderChart } from './chart.js'
 import { compare, whyIncomparable } from './compare.js'
 import { openLab, type Lab, type OpenLab } from './lab.js'
@@ -61,16 +61,16 @@ async function main (): Promise<void> {
     growth: !values.quick
   }
   const startedAt = Date.now()
-  const opening = openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
+  const opening = openLab({ url: values.url, quick: values.quick, log: line => process.stderr.write(`${line}\n`) })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => { end(opening).catch(() => process.exit(1)) })
   const lab = await opening
   try {
-    if (!lab.cores) lab.say('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
+    if (!lab.cores) lab.log('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
     if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
-    if (values.beside) return say(await measureBeside(lab, values.beside))
+    if (values.beside) return say(await compareBuilds(lab, values.beside))
     if (values.profile) return say(await profileOurs(lab))
     await report(await runBench(lab, options), earlier, lab)
-    lab.say(`It took ${Math.ceil((Date.now() - startedAt) / 60_000)} minutes.`)
+    lab.log(`It took ${Math.ceil((Date.now() - startedAt) / 60_000)} minutes.`)
   } finally {
     killPrograms()
     await lab.close()
@@ -85,9 +85,9 @@ async function report (result: Result, earlier: Result | undefined, lab: Lab): P
   if (values.svg) await writeFile(values.svg, renderChart(result))
   if (!earlier) return
   const comparisons = compare(earlier, result)
-  lab.say(`\n${renderComparison(comparisons)}`)
+  lab.log(`\n${renderComparison(comparisons)}`)
   const reason = whyIncomparable(earlier, result)
-  if (reason) lab.say(`${reason} Nothing is judged.`)
+  if (reason) lab.log(`${reason} Nothing is judged.`)
   else if (comparisons.some(({ verdict }) => verdict === 'worse')) process.exitCode = 1
 }
 

@@ -3,7 +3,7 @@ import type { Result } from './result.js'
 import type { Figure } from './stats.js'
 
 /** However even a figure's runs were: the next day is another day. In parts of the figure. */
-const LEAST_NOISE = 0.05
+const MIN_NOISE = 0.05
 /** Of a figure that was taken once nobody knows how restless it is. */
 const NOISE_OF_ONE = 0.15
 
@@ -18,7 +18,7 @@ export function judge (before: Figure, now: Figure, better: 'less' | 'more'): Ve
 
 /** Half of how far the runs lay apart, and never nothing. */
 export function noiseOf ({ median, min, max, runs }: Figure): number {
-  return Math.max((max - min) / 2, Math.abs(median) * (runs > 1 ? LEAST_NOISE : NOISE_OF_ONE) / 2)
+  return Math.max((max - min) / 2, Math.abs(median) * (runs > 1 ? MIN_NOISE : NOISE_OF_ONE) / 2)
 }
 
 export interface Comparison { metric: MetricName, before: Figure, now: Figure, verdict: Verdict }

@@ -18,13 +18,13 @@ export interface Lab {
   /** What a figure does not say of how it came about, the latest of each kind. */
   remarks: Map<string, string>
   /** Of whom a load was too much: `<subject> <streams>`. */
-  behind: Set<string>
-  say (line: string): void
+  tooSlow: Set<string>
+  log (line: string): void
 }
 
 export interface OpenLab extends Lab { close (): Promise<void> }
 
-export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<OpenLab> {
+export async function openLab (options: { url: string, quick: boolean, log: Lab['log'] }): Promise<OpenLab> {
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
   const forget = () => rm(directory, { recursive: true, force: true })
   const databases = await prepare(directory, options.url).catch(async error => {
@@ -38,7 +38,7 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
     databases,
     busiest: 0,
     remarks: new Map(),
-    behind: new Set(),
+    tooSlow: new Set(),
     cores: shareCores(readMachine().cores),
     // A signal and the end may both ask for it.
     close: () => (closing ??= close())

@@ -7,7 +7,7 @@ import { hasProgram } from './machine.js'
 import { startProgram, type Program } from './process.js'
 
 /** No load is longer; one that hangs must not keep the bench. */
-const MOST_MS = 180_000
+const MAX_LOAD_MS = 180_000
 
 const SOURCES = fileURLToPath(new URL('native/', import.meta.url))
 
@@ -41,7 +41,7 @@ export async function startGateway (directory: string, cores?: string): Promise<
   const program = startProgram(join(directory, 'gateway'), ['0'], { cores, log: join(directory, 'gateway.log'), piped: true })
   const lines = createInterface({ input: program.child.stdout! })[Symbol.asyncIterator]()
   const { value: line } = await lines.next()
-  if (!line) throw new Error(`The stand-in did not start:\n${program.said()}`)
+  if (!line) throw new Error(`The stand-in did not start:\n${program.readOutput()}`)
   return { program, url: `http://127.0.0.1:${String(line).split(' ')[1]}` }
 }
 
@@ -55,7 +55,7 @@ export interface LoadOptions {
   streams?: number
   rampMs?: number
   /** Connections that wait for their first text while more begin; none: no bound. */
-  mostSilent?: number
+  maxSilent?: number
   roundUs?: number
   tokens: number
   format: Format
@@ -78,7 +78,7 @@ export interface Mark {
   errors: number
   open: number
   /** Open streams that have begun to speak. */
-  speaking: number
+  streaming: number
   cpuMs: number
   first: { count: number, p50Us: number, p99Us: number }
 }
@@ -100,7 +100,7 @@ export class Load {
       connections: options.connections,
       streams: options.streams ?? 0,
       'ramp-ms': options.rampMs ?? 0,
-      'most-silent': options.mostSilent ?? 0,
+      'max-silent': options.maxSilent ?? 0,
       'round-us': options.roundUs ?? 0,
       tokens: options.tokens,
       'readers-per-run': options.readersPerRun ?? 0,
@@ -114,7 +114,7 @@ export class Load {
     const timer = setTimeout(() => {
       this.#isLate = true
       this.program.child.kill('SIGKILL')
-    }, MOST_MS)
+    }, MAX_LOAD_MS)
     this.program.child.once('exit', () => clearTimeout(timer))
   }
 
@@ -136,9 +136,9 @@ export class Load {
 
   async #nextLine (): Promise<Mark> {
     const { value } = await this.#lines.next()
-    if (this.#isLate) throw new Error(`the load did not come to its end in ${MOST_MS / 1000} s`)
+    if (this.#isLate) throw new Error(`the load did not come to its end in ${MAX_LOAD_MS / 1000} s`)
     const mark: Mark | undefined = value && JSON.parse(value)
-    if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.said()}`)
+    if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.readOutput()}`)
     return mark
   }
 }

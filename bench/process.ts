@@ -11,12 +11,12 @@ const DESCRIPTORS = 20_000
 const START_TIMEOUT = 60_000
 const STOP_TIMEOUT = 15_000
 /** Characters of a program's output that an error shows. */
-const SAID = 500
+const MAX_OUTPUT = 500
 
 const running = new Set<ChildProcess>()
 process.once('exit', killPrograms)
 /** A program goes with the bench even where that is killed. */
-const WITH_US = hasProgram('setpriv') ? ['setpriv', '--pdeathsig', 'KILL'] : []
+const DIE_WITH_PARENT = hasProgram('setpriv') ? ['setpriv', '--pdeathsig', 'KILL'] : []
 
 /** Ends what was started and has not ended. */
 export function killPrograms (): void {
@@ -29,7 +29,7 @@ export interface Program {
   /** Ends it, by force where it does not end by itself. */
   stop (signal?: NodeJS.Signals): Promise<void>
   /** What it wrote, or the first of it: what came of that is of less interest. */
-  said (): string
+  readOutput (): string
 }
 
 export interface ProgramOptions {
@@ -49,7 +49,7 @@ export function startProgram (command: string, args: string[], { env = {}, cores
   // `exec` all the way: the process that is started is the program itself.
   const script = `ulimit -n ${DESCRIPTORS} 2>/dev/null || ulimit -n "$(ulimit -H -n)"; exec "$@"`
   const bound = cores === undefined ? [] : ['taskset', '-c', cores]
-  const child = spawn('sh', ['-c', script, 'sh', ...WITH_US, ...bound, command, ...args], {
+  const child = spawn('sh', ['-c', script, 'sh', ...DIE_WITH_PARENT, ...bound, command, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: piped ? ['pipe', 'pipe', file] : ['ignore', file, file]
@@ -68,7 +68,7 @@ export function startProgram (command: string, args: string[], { env = {}, cores
       await once(child, 'exit')
       clearTimeout(timer)
     },
-    said: () => readFileSync(log, 'utf8').slice(0, SAID)
+    readOutput: () => readFileSync(log, 'utf8').slice(0, MAX_OUTPUT)
   }
 }
 
@@ -82,7 +82,7 @@ export async function untilStarted (name: string, program: Program, answers: () 
   while (!await answers()) {
     if (hasEnded(program.child) || performance.now() - startedAt > START_TIMEOUT) {
       await program.stop('SIGKILL')
-      throw new Error(`${name} did not start:\n${program.said()}`)
+      throw new Error(`${name} did not start:\n${program.readOutput()}`)
     }
     await delay(2)
   }

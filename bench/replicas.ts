@@ -23,7 +23,7 @@ export async function measureReplicas (lab: Lab, counts: number[]): Promise<stri
   if (!hasProgram('redis-server')) throw new Error('Replicas need Redis: install redis-server (apt-get install redis-server).')
   const rows = [['processes', 'million tokens a second', 'processor s per million', 'processor s of Redis']]
   for (const count of counts) {
-    lab.say(`${count} …`)
+    lab.log(`${count} …`)
     rows.push(await measure(lab, count))
   }
   return renderColumns(rows)
@@ -37,7 +37,7 @@ async function measure (lab: Lab, count: number): Promise<string[]> {
   try {
     const variables = { REDIS_URL: redis.url }
     while (servers.length < count) servers.push(await startOurs(lab, { upstream: gateway.url, databaseUrl: database.url, variables, bound: false }))
-    return await look(lab, servers, redis.program)
+    return await measureWindow(lab, servers, redis.program)
   } finally {
     await Promise.all(servers.map(server => server.stop()))
     await gateway.program.stop('SIGKILL')
@@ -46,7 +46,7 @@ async function measure (lab: Lab, count: number): Promise<string[]> {
   }
 }
 
-async function look (lab: Lab, servers: Server[], redis: Program): Promise<string[]> {
+async function measureWindow (lab: Lab, servers: Server[], redis: Program): Promise<string[]> {
   const shape = saturatedShape(lab, 1)
   const load = new Load(lab.directory, {
     ...shape,

@@ -5,21 +5,21 @@ import { cpuMs } from './proc.js'
 import { post, completion, type Server, type Subject } from './subjects/subject.js'
 
 /** Beyond that the tools may be what is measured. */
-const MOST_BUSY = 0.85
+const MAX_TOOL_SHARE = 0.85
 
 /** Of the tokens that its streams bring; a server that passes on fewer is behind them, and further with every second. */
-const LEAST_PACE = 0.9
+const MIN_PACE = 0.9
 /** Half of the backlog that Node listens with (511): beyond it the kernel resets connections, and nothing is measured. */
-export const MOST_SILENT = 250
+export const MAX_SILENT = 250
 
 const QUICK_ANSWERS = { delayMs: 0, firstMs: 0, tokens: 50, burst: 1, connections: 64 }
 const WARM_TIMEOUT = 30_000
-const WARM_LOOK_MS = 100
+const WARM_POLL_MS = 100
 /** By then nothing waits any more for what was done to the processes. */
 const SETTLED_MS = 500
 
 /** A load. */
-export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'mostSilent' | 'roundUs' | 'readersPerRun'> {
+export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'maxSilent' | 'roundUs' | 'readersPerRun'> {
   /**
    * Quick answers before the load: a server that has never worked keeps its first streams waiting, and where all last
    * equally long those that begin together do so ever after.
@@ -41,10 +41,10 @@ export interface Outcome extends Mark {
   loadMs: number
 }
 
-type Loaded = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
+type TrialSubject = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
 
 /** Puts a subject, started for this alone, under a load, and looks at it through a window. */
-export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promise<Outcome> {
+export async function runTrial (lab: Lab, subject: TrialSubject, shape: Shape): Promise<Outcome> {
   return withServer(lab, subject, async (server, gateway) => {
     if (shape.quickAnswers) await answerQuickly(lab, subject, server, shape.quickAnswers)
     const load = startLoad(lab, subject, server, shape)
@@ -54,8 +54,8 @@ export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promis
         await server.settle()
         await delay(SETTLED_MS)
       }
-      const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
-      if (subject !== direct) watch(lab, subject, shape, outcome)
+      const outcome = await measureWindow(load, server.pid, gateway.program.pid, shape.windowMs)
+      if (subject !== direct) addRemarks(lab, subject, shape, outcome)
       return outcome
     } finally {
       await load.stop()
@@ -111,11 +111,11 @@ export async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): P
   const until = Date.now() + WARM_TIMEOUT
   for (let ended = 0; ended < warmStreams && Date.now() < until;) {
     ended += (await load.mark()).streams
-    await delay(WARM_LOOK_MS)
+    await delay(WARM_POLL_MS)
   }
 }
 
-async function look (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
+async function measureWindow (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
   await load.mark()
   const before = await Promise.all([cpuMs(server), cpuMs(gateway)])
   await delay(windowMs)
@@ -125,7 +125,7 @@ async function look (load: Load, server: number, gateway: number, windowMs: numb
 }
 
 /** Notes what a figure hides: tools that are the bottleneck, requests that a server had no room for. */
-function watch (lab: Lab, { name = 'ours' }: Loaded, shape: Shape, { gatewayMs, loadMs, ms, refused, tokens }: Outcome): void {
+function addRemarks (lab: Lab, { name = 'ours' }: TrialSubject, shape: Shape, { gatewayMs, loadMs, ms, refused, tokens }: Outcome): void {
   const { connections, delayMs } = shape
   // Two tools of one thread each, that share a core or have one each.
   const share = (gatewayMs + loadMs) / ms / (lab.cores && lab.cores.bench.length > 1 ? 2 : 1)
@@ -133,10 +133,10 @@ function watch (lab: Lab, { name = 'ours' }: Loaded, shape: Shape, { gatewayMs, 
   const load = `${connections} connections${delayMs > 0 ? ` at ${delayMs} ms a token` : ''}`
   const pace = delayMs > 0 ? tokens / ms / pacedTokens(shape) : 1
   const remark = (kind: string, text: string) => lab.remarks.set(`${kind} ${name} ${load}`, text)
-  if (pace < LEAST_PACE) lab.behind.add(`${name} ${connections}`)
-  if (pace < LEAST_PACE) remark('pace', `${name} was too slow for ${load}: it passed on ${Math.round(pace * 100)} % of their tokens, and its figure is that of a full core.`)
+  if (pace < MIN_PACE) lab.tooSlow.add(`${name} ${connections}`)
+  if (pace < MIN_PACE) remark('pace', `${name} was too slow for ${load}: it passed on ${Math.round(pace * 100)} % of their tokens, and its figure is that of a full core.`)
   if (refused > 0) remark('refused', `${name} refused ${refused} requests (429 or 503) under ${load}.`)
-  if (share > MOST_BUSY) remark('busy', `The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
+  if (share > MAX_TOOL_SHARE) remark('busy', `The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
 }
 
 /** Tokens a millisecond that such streams bring. */

@@ -1,7 +1,7 @@
 import type { Lab } from '../lab.js'
 import type { MetricName } from '../metrics.js'
 import type { Subject } from '../subjects/subject.js'
-import { direct, MOST_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
+import { direct, MAX_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 
 const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
@@ -39,7 +39,7 @@ export const paced500: Experiment = {
 
 /** Nothing, where once the load was too much: a full core is no fuller by twice of it. */
 async function doublePaced (lab: Lab, subject: Subject, metric: MetricName, streams: number): Promise<Values> {
-  if (lab.behind.has(`${subject.name} ${streams}`)) return {}
+  if (lab.tooSlow.has(`${subject.name} ${streams}`)) return {}
   return { [metric]: costOfToken(await runTrial(lab, subject, pacedShape(lab, streams * 2))) }
 }
 
@@ -63,7 +63,7 @@ export function pacedShape ({ quick }: Lab, connections: number): Shape {
   const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
   const rampMs = tokens * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
-  return { ...PACED, tokens, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, mostSilent: MOST_SILENT } }
+  return { ...PACED, tokens, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, maxSilent: MAX_SILENT } }
 }
 
 const floors = new WeakMap<Lab, Promise<Outcome['first']>>()

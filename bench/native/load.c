@@ -7,7 +7,7 @@
  *   --connections 64      at a time
  *   --streams 0           in all; 0: no end
  *   --ramp-ms 0           over which the first connections begin
- *   --most-silent 0       of them that wait for their first text while more begin; 0: no bound
+ *   --max-silent 0        of them that wait for their first text while more begin; 0: no bound
  *   --round-us 0          that pass at the least between two looks at the connections: a load generator that wakes up for
  *                         every token is more work for both sides, and times no first token
  *   --tokens 500          of each answer
@@ -68,7 +68,7 @@ struct stream {
 };
 
 static struct stream *streams[MAX_FDS];
-static int epoll, ports[64], port_count, connections = 64, tokens = 500, ramp_ms, most_silent, round_us, readers_per_run;
+static int epoll, ports[64], port_count, connections = 64, tokens = 500, ramp_ms, max_silent, round_us, readers_per_run;
 static int64_t limit, started_streams, ended_streams;
 static enum format format = OPENAI;
 static struct pause { uint64_t due; int slot; } pauses[MAX_FDS];
@@ -81,7 +81,7 @@ static char input[READ_BYTES + 1];
 /* Since the last mark. */
 static uint64_t marked_at;
 static int64_t bytes, ended, refused;
-static int64_t errors, open_streams, speaking;
+static int64_t errors, open_streams, streaming;
 static uint32_t *first_us;
 static int first_count, first_capacity;
 static struct rusage used;
@@ -111,9 +111,9 @@ static void mark(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   qsort(first_us, (size_t)first_count, sizeof *first_us, by_size);
-  printf("{\"ms\":%.3f,\"tokens\":%.0f,\"streams\":%lld,\"refused\":%lld,\"errors\":%lld,\"open\":%lld,\"speaking\":%lld,\"cpuMs\":%.3f,\"first\":{\"count\":%d,\"p50Us\":%u,\"p99Us\":%u}}\n",
+  printf("{\"ms\":%.3f,\"tokens\":%.0f,\"streams\":%lld,\"refused\":%lld,\"errors\":%lld,\"open\":%lld,\"streaming\":%lld,\"cpuMs\":%.3f,\"first\":{\"count\":%d,\"p50Us\":%u,\"p99Us\":%u}}\n",
     (double)(now - marked_at) / 1e6, (double)bytes * tokens / expected_length, (long long)ended, (long long)refused, (long long)errors, (long long)open_streams,
-    (long long)speaking, ms_of(&usage) - ms_of(&used), first_count,
+    (long long)streaming, ms_of(&usage) - ms_of(&used), first_count,
     first_count ? first_us[first_count / 2] : 0, first_count ? first_us[(int)(first_count * 0.99)] : 0);
   fflush(stdout);
   marked_at = now;
@@ -126,7 +126,7 @@ static void mark(void) {
 static void begin(int slot);
 
 static void close_stream(struct stream *s) {
-  if (s->has_text) speaking--;
+  if (s->has_text) streaming--;
   open_streams--;
   streams[s->fd] = NULL;
   close(s->fd);
@@ -184,7 +184,7 @@ static void begin(int slot) {
 
 /* The next stream on the same connection. */
 static void begin_again(struct stream *s) {
-  if (s->has_text) speaking--;
+  if (s->has_text) streaming--;
   s->has_text = s->is_done = s->has_whole_text = s->position = 0;
   s->began = now_ns();
   struct texts *from = format == SOCKET ? &messages : &requests;
@@ -287,7 +287,7 @@ static int take(struct stream *s, const char *line, int length) {
     bytes += s->position - before;
     if (!s->has_text && s->position > 0) {
       s->has_text = 1;
-      speaking++;
+      streaming++;
       if (first_count == first_capacity) first_us = realloc(first_us, (size_t)(first_capacity = first_capacity ? first_capacity * 2 : 4096) * sizeof *first_us);
       if (!s->is_reader) first_us[first_count++] = (uint32_t)((now_ns() - s->began) / 1000);
     }
@@ -524,7 +524,7 @@ static void read_options(int count, char **arguments) {
     } else if (!strcmp(name, "--connections")) connections = atoi(value);
     else if (!strcmp(name, "--streams")) limit = atoll(value);
     else if (!strcmp(name, "--ramp-ms")) ramp_ms = atoi(value);
-    else if (!strcmp(name, "--most-silent")) most_silent = atoi(value);
+    else if (!strcmp(name, "--max-silent")) max_silent = atoi(value);
     else if (!strcmp(name, "--round-us")) round_us = atoi(value);
     else if (!strcmp(name, "--tokens")) tokens = atoi(value);
     else if (!strcmp(name, "--readers-per-run")) readers_per_run = atoi(value);
@@ -541,7 +541,7 @@ static void read_options(int count, char **arguments) {
 
 /* Whether the next connection has to wait for those before it. */
 static int is_held_back(void) {
-  return most_silent > 0 && open_streams - speaking >= most_silent;
+  return max_silent > 0 && open_streams - streaming >= max_silent;
 }
 
 static void on_command(void) {

@@ -15,7 +15,7 @@ export function install (lab: Lab): Promise<string | undefined> {
 
 async function installOnce (lab: Lab): Promise<string | undefined> {
   if (await isInstalled()) return undefined
-  lab.say('Installing Express, the AI SDK and Portkey\'s gateway into bench/subjects/node_modules …')
+  lab.log('Installing Express, the AI SDK and Portkey\'s gateway into bench/subjects/node_modules …')
   try {
     await promisify(execFile)('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: FOLDER })
     return undefined

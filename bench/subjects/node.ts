@@ -42,7 +42,7 @@ export const aisdk: Subject = {
   name: 'aisdk',
   title: "the AI SDK's streamText in Fastify",
   format: 'ui',
-  mostRuns: 1,
+  maxRuns: 1,
   prepare: install,
   start: (lab, upstream) => startScript(lab, 'aisdk', upstream, prompt => ({ prompt }))
 }

@@ -13,7 +13,7 @@ export interface Subject {
   title: string
   format: Format
   /** In how many runs it is measured, where it is not in all: it is slow, and far from the others. */
-  mostRuns?: number
+  maxRuns?: number
   /** Gets what it needs. @returns a sentence, where it cannot be had. */
   prepare? (lab: Lab): Promise<string | undefined>
   /** @param upstream the gateway's address, without a path. */
