@@ -10,11 +10,11 @@ import { subjects } from './subjects/index.js'
 import type { Subject, SubjectName } from './subjects/subject.js'
 
 export interface BenchOptions {
-  /** How often each figure is taken, each time of each subject in turn. */
+  /** The number of rounds; in each, every figure of every subject is measured once. */
   runs: number
   subjects: readonly SubjectName[]
   metrics: readonly MetricName[]
-  /** Whether figures are taken at twice their load, too. */
+  /** Whether figures are measured again at twice their load. */
   growth: boolean
 }
 
@@ -24,13 +24,13 @@ interface Measurements {
   once: Samples
   /** At twice the load. */
   doubled: Samples
-  /** Why a figure could not be taken, the last time that it was tried. */
+  /** The reason of the last failure, by figure and subject. */
   failures: NonNullable<Result['gaps']>
 }
 
-/** Measures what is asked for, and tells what it is about. */
+/** Measures the chosen figures and logs its progress. */
 export async function runBench (lab: Lab, options: BenchOptions): Promise<Result> {
-  lab.log('The stand-in and the load generator by themselves …')
+  lab.log('The stand-in and the load generator without a subject …')
   const bench = await measureCapacity(lab)
   const leftOut: Result['leftOut'] = {}
   const present: Subject[] = []
@@ -75,13 +75,13 @@ async function measureDoubled (lab: Lab, experiment: Experiment, subject: Subjec
   if (!(values instanceof Error)) addValues(doubled, subject.name, values)
 }
 
-/** In how many runs an experiment is done with a subject. */
+/** The number of rounds in which an experiment measures a subject. */
 function maxRuns ({ oursAlone, runsOfOthers = Infinity }: Experiment, subject: Subject): number {
   if (subject.name === 'ours') return Infinity
   return oursAlone ? 0 : Math.min(runsOfOthers, subject.maxRuns ?? Infinity)
 }
 
-/** @returns the error where a figure of another subject's cannot be taken. @throws it where it is one of ours. */
+/** @returns the error if another subject's figure cannot be measured. @throws it if the subject is `ours`. */
 async function measureAndLog (lab: Lab, run: string, subject: Subject, experiment: Experiment, measure: () => Promise<Values>): Promise<Values | Error> {
   try {
     const values = await measure()
@@ -95,7 +95,7 @@ async function measureAndLog (lab: Lab, run: string, subject: Subject, experimen
   }
 }
 
-/** The first two lines: what went wrong, and the first of what a program said of it. */
+/** The first two lines of a message: the failure, and the first line of the program's output. */
 function reasonOf ({ message }: Error): string {
   return message.split('\n').slice(0, 2).join(' ').trim()
 }
@@ -127,7 +127,7 @@ function summarizeAll ({ once, doubled, failures }: Measurements, { metrics: ask
   return result
 }
 
-/** A stream among 5,000 over one among 1,000. */
+/** Memory per stream of 5,000 streams over that of 1,000. */
 function addMemoryGrowth ({ metrics, growth }: Pick<Result, 'metrics' | 'growth'>): void {
   const growths = Object.entries(metrics.kb_per_stream_5000 ?? {}).flatMap(([subject, { median }]) => {
     const fewer = metrics.kb_per_stream_1000?.[subject as SubjectName]?.median

@@ -17,8 +17,8 @@ const WINDOWS_QUICK = 3
 const WINDOW_MS = 3000
 
 /**
- * What a token costs this build and another one, both at once on one core and each with half of a load: what the machine
- * does besides hits both, so that a few percent can be told where figures taken in turn differ by a tenth.
+ * Compares what a token costs this build and another one. Both run at once on one core, each with half of a load, so that
+ * disturbances affect both: this resolves a few percent, while figures measured in turn differ by a tenth.
  * @param other the `dist` directory of the other build.
  */
 export async function compareBuilds (lab: Lab, other: string): Promise<string> {
@@ -50,7 +50,7 @@ async function measure (lab: Lab, subject: { format: 'events' }, servers: Server
       if (shape.quickAnswers) await answerQuickly(lab, subject, server, shape.quickAnswers)
       const load = startLoad(lab, subject, server, shape)
       loads.push(load)
-      // Both read the same files, which are written for each.
+      // Both loads read the same files: the first must have read them before the second writes them.
       await load.mark()
     }
     await delay(shape.warmMs)
@@ -65,7 +65,7 @@ async function measure (lab: Lab, subject: { format: 'events' }, servers: Server
   }
 }
 
-/** What a token cost each of them in one window. */
+/** The cost of a token for each server in one window, in microseconds. */
 async function measureWindow (servers: Server[], loads: Load[]): Promise<number[]> {
   const spent = () => Promise.all(servers.map(({ pid }) => cpuMs(pid)))
   await Promise.all(loads.map(load => load.mark()))

@@ -7,7 +7,7 @@ import type { Server, Subject } from '../subjects/subject.js'
 import { answerQuickly, MAX_SILENT, startLoad, withServer } from '../trial.js'
 import type { Experiment } from './experiment.js'
 
-/** A token a second, for longer than all take to begin: what is measured is streams, not work. */
+/** One token per second: the memory of streams is measured, not their work. They last until all have begun. */
 const SLOW = { delayMs: 1000, firstMs: 0, tokens: 200, burst: 1 }
 const BEGIN_EACH_SECOND = 400
 const BEGIN_TIMEOUT = 120_000
@@ -36,7 +36,7 @@ function memoryOf (streams: number, metric: MetricName): Experiment {
   }
 }
 
-/** A heap that has never worked would seem to grow by its streams. */
+/** Warms up the heap, whose initial growth would otherwise be attributed to the streams. */
 async function warmUp (lab: Lab, subject: Subject, server: Server): Promise<void> {
   await answerQuickly(lab, subject, server, lab.quick ? 1000 : 3000)
   await delay(SETTLE_MS)
@@ -50,7 +50,7 @@ async function untilAllStream (load: Load, streams: number): Promise<void> {
   }
 }
 
-/** Garbage comes and goes: the middle of several looks. */
+/** The median of several samples, because of garbage collection. */
 async function sample (pid: number): Promise<number> {
   const sizes = []
   for (let n = 0; n < SAMPLES; n++) {

@@ -4,7 +4,7 @@ import { startScript } from './node.js'
 import { startOnDatabase } from './ours.js'
 import type { Subject } from './subject.js'
 
-/** Ours, and it looks at what others enter: a service of another kind would not have it on its tables. */
+/** Disables our trigger on `credit_usage`, which such a service would not have. */
 const OUR_TRIGGER = 'alter table credit_usage disable trigger replace_bare_deduction'
 
 export const express: Subject = {
