@@ -1,7 +1,7 @@
 import type { Run } from '#shared/schemas.ts'
 import type { Slots, SlotTicket } from '../../lib/slots.js'
 import type { AgentInput } from '../agent/agent-context.js'
-import type { DoneStep } from '../agent/step-record.js'
+import type { StoredStep } from '../agent/step-record.js'
 import type { EventLog } from '../events/event-log.js'
 import type { Assignment, Ending } from './attempt.js'
 
@@ -13,7 +13,7 @@ export interface ClaimedRun {
   cancel: boolean
   input: AgentInput
   /** The steps that earlier attempts completed. */
-  steps: DoneStep[]
+  steps: StoredStep[]
 }
 
 /** The permission to begin one run. */
