@@ -9,7 +9,7 @@ import type { Webhooks } from '../webhooks/webhooks.js'
 import { callApi } from './api-call.js'
 import { decide } from './conditional.js'
 import { transform } from './data-transform.js'
-import { isTool } from './functions.js'
+import { isTool } from './triggered.js'
 
 export interface FunctionToolsOptions {
   outbound: Outbound

@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
-import { makeWebhook } from '../../../src/executor/tools/webhooks/webhook-call.js'
-import { Webhooks, type WebhooksOptions } from '../../../src/executor/tools/webhooks/webhooks.js'
-import { AGENT, type Asked, createContext, fn, openOutbound, say, startServer } from '../../support/tools.js'
+import { makeWebhook } from '../../../../src/executor/tools/webhooks/webhook-call.js'
+import { Webhooks, type WebhooksOptions } from '../../../../src/executor/tools/webhooks/webhooks.js'
+import { AGENT, type Asked, createContext, fn, openOutbound, say, startServer } from '../../../support/tools.js'
 
 const KEY = Buffer.alloc(32, 'k')
 const SECRET = `whsec_${KEY.toString('base64')}`
@@ -74,7 +74,7 @@ t.test('a function\'s own secret wins over the configured one, and without eithe
 })
 
 t.test('the example of the standard is signed as the standard says', async t => {
-  const { webhookHeaders } = await import('../../../src/executor/tools/webhooks/signature.js')
+  const { webhookHeaders } = await import('../../../../src/executor/tools/webhooks/signature.js')
   const headers = webhookHeaders('msg_p5jXN8AQM9LWM0D4loKWxJek', 1614265330, '{"test": 2432232314}', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')
   t.equal(headers['webhook-signature'], 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=')
 })

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { lastUserText } from '#shared/prompt.ts'
-import { occursIn, wordsIn } from '../../../src/executor/tools/function-config.js'
-import { extract, kindsIn } from '../../../src/executor/tools/functions/extract.js'
-import { runTriggered } from '../../../src/executor/tools/functions/functions.js'
-import { MAX_RESULT } from '../../../src/executor/tools/result-text.js'
-import { AGENT, createContext, fn, openOutbound, RUN, say, startServer } from '../../support/tools.js'
+import { occursIn, wordsIn } from '../../../../src/executor/tools/function-config.js'
+import { extract, kindsIn } from '../../../../src/executor/tools/functions/extract.js'
+import { runTriggered } from '../../../../src/executor/tools/functions/triggered.js'
+import { MAX_RESULT } from '../../../../src/executor/tools/result-text.js'
+import { AGENT, createContext, fn, openOutbound, RUN, say, startServer } from '../../../support/tools.js'
 
 t.test('the last message of the user counts, and of one in parts its texts', async t => {
   t.equal(lastUserText([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'no' }]), 'one')

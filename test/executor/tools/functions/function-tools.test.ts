@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
-import { functionTools } from '../../../src/executor/tools/functions/function-tools.js'
-import { MAX_RESULT } from '../../../src/executor/tools/result-text.js'
-import { ToolNames } from '../../../src/executor/tools/tool-names.js'
-import type { WebhookCall } from '../../../src/executor/tools/webhooks/webhook-call.js'
-import { AGENT, createContext, failureOf, fn, say, startServer } from '../../support/tools.js'
+import { functionTools } from '../../../../src/executor/tools/functions/function-tools.js'
+import { MAX_RESULT } from '../../../../src/executor/tools/result-text.js'
+import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
+import type { WebhookCall } from '../../../../src/executor/tools/webhooks/webhook-call.js'
+import { AGENT, createContext, failureOf, fn, say, startServer } from '../../../support/tools.js'
 
 const PARAMETERS = { type: 'object', properties: { city: { type: 'string' }, days: { type: 'integer' } }, required: ['city'] }
 

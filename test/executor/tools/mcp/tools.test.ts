@@ -7,10 +7,10 @@ import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/
 import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema, type Tool as McpTool } from '@modelcontextprotocol/sdk/types.js'
 import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
-import { type McpOptions, type McpTools, openMcpTools } from '../../../src/executor/tools/mcp/mcp.js'
-import { MAX_RESULT } from '../../../src/executor/tools/result-text.js'
-import { ToolNames } from '../../../src/executor/tools/tool-names.js'
-import { createContext, failureOf, fn, openOutbound, say, startServer } from '../../support/tools.js'
+import { type McpOptions, type McpTools, openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
+import { MAX_RESULT } from '../../../../src/executor/tools/result-text.js'
+import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
+import { createContext, failureOf, fn, openOutbound, say, startServer } from '../../../support/tools.js'
 
 type Call = (name: string, args: Record<string, unknown>, signal: AbortSignal) => CallToolResult | Promise<CallToolResult>
 
