@@ -1,10 +1,10 @@
 import type { OutboundAnswer } from './outbound/outbound.js'
 
 /** Characters of a result that a model is told: some 8,000 tokens. */
-export const MAX_RESULT = 32_000
+export const MAX_RESULT_CHARACTERS = 32_000
 
 /** A text that is short enough for a model, with a note where something was left off. */
-export function shorten (text: string, max = MAX_RESULT): string {
+export function shorten (text: string, max = MAX_RESULT_CHARACTERS): string {
   return text.length <= max ? text : `${text.slice(0, max).toWellFormed()}\n[… ${text.length - max} more characters were left off]`
 }
 

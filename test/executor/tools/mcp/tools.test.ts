@@ -8,7 +8,7 @@ import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema, typ
 import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
 import { type McpOptions, type McpTools, openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
-import { MAX_RESULT } from '../../../../src/executor/tools/result-text.js'
+import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
 import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
 import { createContext, failureOf, fn, openOutbound, say, startServer } from '../../../support/tools.js'
 
@@ -120,7 +120,7 @@ t.test('results are texts, and of all else what it is', async t => {
     },
     structured: { content: [], structuredContent: { a: 1 } },
     empty: { content: [] },
-    long: text('x'.repeat(MAX_RESULT + 5)),
+    long: text('x'.repeat(MAX_RESULT_CHARACTERS + 5)),
     bad: { ...text('The city is unknown.'), isError: true },
     mute: { content: [], isError: true }
   }
