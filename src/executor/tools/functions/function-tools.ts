@@ -1,7 +1,6 @@
 import type { AgentFunction } from '#shared/agent.ts'
 import type { FunctionDeps, FunctionKind, Log } from '../function-kind.js'
 import { kindOf } from '../kinds.js'
-import { shorten } from '../result-text.js'
 import type { ToolNames } from '../tool-names.js'
 import type { Tool } from '../tool.js'
 import { hasParameters, type Parameters, readParameters, valuesOf } from './parameters.js'
@@ -29,6 +28,6 @@ function makeTool (fn: AgentFunction, call: NonNullable<FunctionKind['call']>, p
     name: options.names.take(fn.name),
     description: fn.description?.trim() || fn.name,
     parameters,
-    call: async (args, context) => shorten(await call(fn, { args, values: valuesOf(args, parameters, context) }, options, context))
+    call: async (args, context) => call(fn, { args, values: valuesOf(args, parameters, context) }, options, context)
   }
 }

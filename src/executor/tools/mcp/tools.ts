@@ -87,6 +87,6 @@ function makeTool ({ name, description, schema }: McpTool, { fn, session }: Serv
     name: names.take(name, fn.name),
     description: shorten(description ?? name, MAX_DESCRIPTION),
     parameters: schema,
-    call: async (args, { signal }) => shorten(await session.call(name, args, signal))
+    call: (args, { signal }) => session.call(name, args, signal)
   }
 }
