@@ -5,7 +5,7 @@ import type { OutboundRequest } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
 import { fillJson, type TemplateValues } from '../template.js'
 import { type ToolContext, ToolError } from '../tool.js'
-import { keyOf, webhookHeaders } from './signature.js'
+import { checkSecret, webhookHeaders } from './signature.js'
 
 /** A webhook that is to go out. */
 export interface WebhookCall {
@@ -31,7 +31,7 @@ export function makeWebhook (fn: AgentFunction, values: TemplateValues, context:
   if (url.trim() === '') throw new ToolError('The function has no webhook_url.')
   firstHop({ url })
   const secret = textIn(fn.config, 'secret').trim() || undefined
-  if (secret) keyOf(secret)
+  if (secret) checkSecret(secret)
   const template = templateIn(fn.config, 'payload_template')
   const event = textIn(fn.config, 'trigger_event').trim().toLowerCase()
   const call: WebhookCall = {
