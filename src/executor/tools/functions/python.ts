@@ -1,7 +1,7 @@
 import type { AgentFunction } from '#shared/agent.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
+import { PythonError } from '../../python/job.js'
 import type { PythonPool } from '../../python/pool.js'
-import { PythonFailure } from '../../python/worker.js'
 import { configOf } from '../function-config.js'
 import type { FunctionKind } from '../function-kind.js'
 import { type Tool, ToolError } from '../tool.js'
@@ -48,7 +48,7 @@ export function pythonTool (fn: AgentFunction, pool: Pick<PythonPool, 'run'>): T
           onProgress () {}
         })
       } catch (error) {
-        if (error instanceof PythonFailure) throw new ToolError(error.message)
+        if (error instanceof PythonError) throw new ToolError(error.message)
         if (error instanceof ServiceError && error.code === errors.pythonUnavailable.code) throw new ToolError('This server cannot run Python.')
         throw error
       }
