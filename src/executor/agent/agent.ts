@@ -7,6 +7,7 @@ import type { FunctionResult } from '#shared/schemas.ts'
 import { NO_USAGE } from '#shared/usage.ts'
 import type { ModelRequest } from '../gateway/gateway.js'
 import { toSendable } from '../gateway/tool-calls.js'
+import { actsAfterAnswer } from '../tools/kinds.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
 import { runModelStep, type Turn } from './model-step.js'
@@ -27,8 +28,8 @@ const DEFAULT_MAX_STEPS = 16
 export async function runAgent (input: AgentInput, progress: Progress, context: AgentContext): Promise<void> {
   progress.model = input.agent.model ?? context.defaultModel
   const steps = new StepLog(input.steps)
-  // A cached answer runs no function except webhooks.
-  const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(({ type }) => type === 'webhook') } : input.agent
+  // A cached answer runs no function except those that act after the answer.
+  const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(actsAfterAnswer) } : input.agent
   const toolbox = await context.openToolbox(agent)
   if (toolbox === EMPTY_TOOLBOX) return produceAnswer(input, toolbox, steps, progress, context)
   try {
