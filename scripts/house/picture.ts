@@ -13,18 +13,21 @@ export function drawDesign (text: string, imports = readImports()): string {
 
 /** A flow chart in Mermaid: an arrow from a room to each that it imports from. Arrows to the shared files and to lib are left out. */
 export function drawRooms (imports: Imports): string {
-  const arrows = new Set<string>()
+  const arrows = new Map<string, Set<string>>()
   const seen = new Set<string>()
   for (const [file, { files }] of imports) {
     const from = roomOf(file)!.path
     seen.add(from)
     for (const target of files) {
       const to = roomOf(target)!.path
-      if (to !== from && !GROUND.has(to)) arrows.add(`  ${idOf(from)} --> ${idOf(to)}`)
+      if (to === from || GROUND.has(to)) continue
+      if (!arrows.has(from)) arrows.set(from, new Set())
+      arrows.get(from)!.add(idOf(to))
     }
   }
   const rooms = ROOMS.map(({ path }) => path).filter(path => seen.has(path)).reverse()
-  return `flowchart TD\n${rooms.map(path => `  ${idOf(path)}["${path.replace(/^src\//, '').replace('supabase/functions/', '')}"]\n`).join('')}${[...arrows].sort().join('\n')}\n`
+  const lines = [...arrows].map(([from, targets]) => `  ${idOf(from)} --> ${[...targets].sort().join(' & ')}\n`)
+  return `flowchart TD\n${rooms.map(path => `  ${idOf(path)}["${path.replace(/^src\//, '').replace('supabase/functions/', '')}"]\n`).join('')}${lines.sort().join('')}`
 }
 
 /** Nearly every room imports from these. */

@@ -12,3 +12,12 @@ t.test('the README\'s test command is the one that CI runs', async t => {
   t.equal(first?.text, 'npm ci && npm test\n')
   t.match(readProjectFile('.ci/run'), 'npm ci && npm test')
 })
+
+t.test('dependencies.md lists every package of package.json, and no other', async t => {
+  const { dependencies, devDependencies } = JSON.parse(readProjectFile('package.json'))
+  const { sections: [section] } = readDocument('docs/explanation/dependencies.md')
+  const [used, forDevelopment] = section!.tables.map(({ rows }) => rows.flatMap(([names]) => names!.split(', ')))
+  const [, first] = /^Beside (.*), which/m.exec(section!.prose.replaceAll('`', ''))!
+  t.strictSame([...used!, ...first!.split(/, | and /)].sort(), Object.keys(dependencies).sort())
+  t.strictSame(forDevelopment!.sort(), Object.keys(devDependencies).sort())
+})
