@@ -1,6 +1,6 @@
 import { errors, ServiceError } from '#shared/errors.ts'
+import { errorOfStatus, errorText, parseRetryAfter, Refusal } from '#shared/gateway/refusals.ts'
 import type { ToolCall } from '#shared/messages.ts'
-import { errorOfStatus, errorText, parseRetryAfter, Refusal } from '#shared/refusals.ts'
 import { toStorable } from '#shared/text.ts'
 import type { ReportedUsage } from '#shared/usage.ts'
 import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'

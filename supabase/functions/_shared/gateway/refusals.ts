@@ -1,5 +1,5 @@
-import { errors, ServiceError } from './errors.ts'
-import { toStorable } from './text.ts'
+import { errors, ServiceError } from '../errors.ts'
+import { toStorable } from '../text.ts'
 
 /** The gateway's own 4xx to what was asked. */
 export class Refusal extends Error {
