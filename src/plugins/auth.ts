@@ -3,6 +3,7 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, ServiceError } from '#shared/errors.ts'
+import { UUID } from '#shared/uuid.ts'
 import { readJwtSecret } from '../auth/access-token.js'
 import type { Caller } from '../contract/caller.js'
 
@@ -20,7 +21,6 @@ declare module 'fastify' {
   }
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const API_KEY = /^jeesi_[\x21-\x7e]{1,250}$/
 const MAX_TOKEN_LENGTH = 8192
 /** How often an unknown `kid` may make us ask for the keys again; how long keys are taken for current. */

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, ServiceError } from '#shared/errors.ts'
-import { invalid } from '../contract/validation.js'
+import { invalid } from '#shared/http/validation.ts'
 
 /** The one place where an error becomes an answer. */
 async function errorHandler (app: FastifyInstance): Promise<void> {

@@ -3,9 +3,10 @@ import { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { isFinal } from '#shared/final-event.ts'
+import { encodeReconnect, encodeSse, PING_MS, SSE_DONE, SSE_HEADERS, SSE_PING } from '#shared/http/sse.ts'
 import { type Entry, type EventLog, follow, type Follower, frameOf, type Reader } from '../executor/events/event-log.js'
 import { MemoryEventLog } from '../executor/events/memory-event-log.js'
-import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_HEADERS, SSE_PING } from '../http/sse/encode.js'
+import { encodeSseChunk } from '../http/sse/encode.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -19,8 +20,6 @@ declare module 'fastify' {
 
 const LOG_BYTES = 256 * 1024 * 1024
 const KEEP_MS = 10 * 60_000
-/** A stream that was quiet for a whole beat gets a comment: two beats are less than the 15 s that are promised. */
-const BEAT = 7_000
 
 /** How long a reader has to take the goodbye. */
 const GOODBYE_MS = 1_000
@@ -35,7 +34,7 @@ async function events (app: FastifyInstance): Promise<void> {
   app.decorateReply('streamRun', streamRun)
 
   // One clock for all streams, not a timer each.
-  const clock = setInterval(beat, Math.min(BEAT, maxMs / 4)).unref()
+  const clock = setInterval(beat, Math.min(PING_MS, maxMs / 4)).unref()
   app.addHook('preClose', async () => {
     isClosing = true
     clearInterval(clock)
@@ -141,7 +140,7 @@ class SseStream implements Reader {
 
   beat (now: number): void {
     if (now >= this.until) this.reconnect()
-    else if (now - this.#lastWrite >= BEAT && !this.raw.writableEnded) this.#ping()
+    else if (now - this.#lastWrite >= PING_MS && !this.raw.writableEnded) this.#ping()
   }
 
   /** Ends the connection but not the run. A reader who did not take an earlier goodbye gets no other. */

@@ -1,7 +1,8 @@
 import { errors, ServiceError } from '#shared/errors.ts'
-import { errorOfStatus, errorText, parseRetryAfter, Refusal } from '#shared/gateway/refusals.ts'
+import { errorOfFrame, errorOfStatus, errorText, Refusal } from '#shared/gateway/refusals.ts'
+import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
-import { toStorable } from '#shared/text.ts'
+import { toStorable, withoutHalfPair } from '#shared/text.ts'
 import type { ReportedUsage } from '#shared/usage.ts'
 import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
 import { type DeltaField, DeltaTemplate, type TextReader } from './delta-template.js'
@@ -142,7 +143,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     }
     if (data.trim() === '') return
     const frame = JSON.parse(data)
-    if (frame?.error) throw this.#frameError(frame.error)
+    if (frame?.error) throw errorOfFrame(frame.error)
     const choice = frame?.choices?.[0]
     this.#take(choice?.delta, choice?.finish_reason, frame)
     const field = onlyTextOf(choice, frame)
@@ -168,7 +169,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   }
 
   #whole (completion: any): void {
-    if (completion?.error) throw this.#frameError(completion.error)
+    if (completion?.error) throw errorOfFrame(completion.error)
     const choice = completion?.choices?.[0]
     this.#take(choice?.message, choice?.finish_reason, completion)
     this.#sawEnd = choice !== undefined
@@ -216,13 +217,6 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     return errorOfStatus(this.#status, text, this.#retryAfter)
   }
 
-  /** An error inside a stream that began well has the status, if any, in its `code`. */
-  #frameError (error: { code?: unknown, message?: unknown, status?: unknown }): Error {
-    const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
-    const failure = errorOfStatus(status, String(error.message ?? ''))
-    return failure instanceof Refusal ? failure.toServiceError() : failure
-  }
-
   #fail (error: unknown): void {
     this.#settle(() => this.reject(error))
     this.#exchange?.abort()
@@ -246,9 +240,4 @@ function onlyTextOf (choice: any, { usage }: { usage?: unknown }): DeltaField | 
   if (!delta || delta.tool_calls || usage || typeof choice.finish_reason === 'string') return undefined
   const said = (['content', 'reasoning_content', 'reasoning'] as const).filter(field => delta[field])
   return said.length === 1 && typeof delta[said[0]!] === 'string' ? said[0] : undefined
-}
-
-function withoutHalfPair (text: string): string {
-  const last = text.charCodeAt(text.length - 1)
-  return last >= 0xd800 && last <= 0xdbff ? text.slice(0, -1) : text
 }

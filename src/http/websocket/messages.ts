@@ -1,14 +1,14 @@
 import type { RawData } from 'ws'
 import { errors, type ServiceError } from '#shared/errors.ts'
+import { compileStrict, invalid } from '#shared/http/validation.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import { SocketMessages } from '../../contract/socket-messages.js'
-import { compileMessage, invalid } from '../../contract/validation.js'
 
 /** What a client sent, as far as it is known before it is checked. */
 export interface ClientMessage { type: string, requestId?: unknown, runId?: unknown }
 
 const validators = Object.fromEntries(
-  Object.entries(SocketMessages).map(([type, schema]) => [type, compileMessage(schema)]))
+  Object.entries(SocketMessages).map(([type, schema]) => [type, compileStrict(schema)]))
 
 /** Reads a message; what cannot be read is returned as its error, for its sender is counted first. */
 export function read (data: RawData, isBinary: boolean): ClientMessage | null | ServiceError {
