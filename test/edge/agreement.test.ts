@@ -77,7 +77,7 @@ t.test('the edge function agrees with the service', async t => {
 })
 
 t.test('a stream is cut into whole frames wherever the network has cut it, and no byte is lost', async () => {
-  const { FrameScanner, readData } = await load('sse.ts')
+  const { FrameScanner, readData } = await load('streams/sse.ts')
   const frame = fc.oneof(
     fc.tuple(fc.nat(), text).map(([seq, content]) => `id: ${seq + 1}\ndata: ${JSON.stringify({ type: 'chunk', content })}\n\n`),
     fc.constantFrom(': ping\n\n', 'data: {"type":"x"}\r\n\r\n')

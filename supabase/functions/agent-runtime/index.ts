@@ -2,10 +2,10 @@ import { readConfig } from './config.ts'
 import type { Isolate, Visit } from './context.ts'
 import { connect, createDatabase } from './database.ts'
 import { errors } from './errors.ts'
-import { execute } from './execute.ts'
-import { answer, answerPreflight } from './http.ts'
-import { Leases } from './leases.ts'
-import { resume, type Wish } from './resume.ts'
+import { execute } from './runs/execute.ts'
+import { answer, answerPreflight } from './http/responses.ts'
+import { Leases } from './runs/leases.ts'
+import { resume, type Wish } from './runs/resume.ts'
 
 const config = readConfig(name => Deno.env.get(name))
 const supabase = connect(config)

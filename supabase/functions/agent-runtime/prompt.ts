@@ -1,4 +1,4 @@
-import type { ExecuteBody, Message } from './body.ts'
+import type { ExecuteBody, Message } from './http/body.ts'
 
 /** What of an agent the prompt and the model call are made from. */
 export interface Agent {

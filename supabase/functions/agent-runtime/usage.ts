@@ -1,4 +1,4 @@
-import type { Message } from './body.ts'
+import type { Message } from './http/body.ts'
 
 /** Tokens, as the gateway counted them, or estimated from the text where it did not say. */
 export interface Usage { promptTokens: number, completionTokens: number, totalTokens: number, estimated: boolean }

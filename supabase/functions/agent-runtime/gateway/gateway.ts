@@ -1,7 +1,7 @@
-import type { Message, ResponseFormat } from './body.ts'
-import { EdgeError, errors } from './errors.ts'
-import { AnswerReader, errorOfStatus, errorText, parseRetryAfter, type Completion, type ModelSink } from './gateway-answer.ts'
-import { readData } from './sse.ts'
+import type { Message, ResponseFormat } from '../http/body.ts'
+import { EdgeError, errors } from '../errors.ts'
+import { AnswerReader, errorOfStatus, errorText, parseRetryAfter, type Completion, type ModelSink } from './answer-reader.ts'
+import { readData } from '../streams/sse.ts'
 
 export interface ModelRequest {
   model: string

@@ -1,6 +1,6 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
-import type { Database } from './database.ts'
-import { errors } from './errors.ts'
+import type { Database } from '../database.ts'
+import { errors } from '../errors.ts'
 
 const API_KEY = /^jeesi_[\x21-\x7e]{1,250}$/
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

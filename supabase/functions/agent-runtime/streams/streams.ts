@@ -1,5 +1,5 @@
-import type { RunInPlace } from './run-in-place.ts'
-import { eventsOf, type Ended } from './run.ts'
+import type { RunInPlace } from '../runs/local-run.ts'
+import { eventsOf, type Ended } from '../run.ts'
 import { encodeReconnect, encodeSse, FrameScanner, PING_MS, SSE_DONE, SSE_PING } from './sse.ts'
 
 type Bytes = Uint8Array<ArrayBuffer>

@@ -1,4 +1,4 @@
-import { errors, type Detail } from './errors.ts'
+import { errors, type Detail } from '../errors.ts'
 
 export type Part = { type: 'text', text: string } | { type: 'image_url', image_url: { url: string, detail?: string } }
 export interface Message { role: 'user' | 'assistant' | 'system', content: string | Part[] }

@@ -1,4 +1,4 @@
-import { toEdgeError } from './errors.ts'
+import { toEdgeError } from '../errors.ts'
 import { describe, log } from './log.ts'
 
 const CORS = {

@@ -1,10 +1,10 @@
-import type { ExecuteBody } from './body.ts'
-import { addressOf, findEnded, type FoundAgent, type Visit } from './context.ts'
-import { EdgeError, errors } from './errors.ts'
-import { goesOn, replay } from './execute.ts'
-import { eventStream, json } from './http.ts'
-import type { Run } from './run.ts'
-import { passOn, streamElsewhere } from './stream.ts'
+import type { ExecuteBody } from '../http/body.ts'
+import { addressOf, findEnded, type FoundAgent, type Visit } from '../context.ts'
+import { EdgeError, errors } from '../errors.ts'
+import { goesOn, replay } from '../runs/execute.ts'
+import { eventStream, json } from '../http/responses.ts'
+import type { Run } from '../run.ts'
+import { passOn, streamElsewhere } from '../streams/streams.ts'
 import { settleUnadopted } from './unadopted.ts'
 
 export interface Forwarded {

@@ -1,4 +1,4 @@
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
 
 /** How long a run stays with an isolate that says nothing; after that a service takes it over. */
 export const LEASE_SECONDS = 15

@@ -1,9 +1,9 @@
-import { findCaller } from './caller.ts'
-import { addressOf, backendOf, findRun, requireEnded, type FoundAgent, type Visit } from './context.ts'
-import { errors } from './errors.ts'
-import { eventStream, json } from './http.ts'
-import type { Run } from './run.ts'
-import { passOn, pollUntil, streamFinished, streamInPlace } from './stream.ts'
+import { findCaller } from '../http/caller.ts'
+import { addressOf, backendOf, findRun, requireEnded, type FoundAgent, type Visit } from '../context.ts'
+import { errors } from '../errors.ts'
+import { eventStream, json } from '../http/responses.ts'
+import type { Run } from '../run.ts'
+import { passOn, pollUntil, streamFinished, streamInPlace } from '../streams/streams.ts'
 
 export type Wish = 'run' | 'events' | 'cancel'
 

@@ -1,4 +1,4 @@
-import type { RunEvent } from './run.ts'
+import type { RunEvent } from '../run.ts'
 
 const encoder = new TextEncoder()
 

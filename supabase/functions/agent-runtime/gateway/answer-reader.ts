@@ -1,6 +1,6 @@
-import { toStorableText } from './database.ts'
-import { EdgeError, errors } from './errors.ts'
-import type { ReportedUsage } from './usage.ts'
+import { toStorableText } from '../database.ts'
+import { EdgeError, errors } from '../errors.ts'
+import type { ReportedUsage } from '../usage.ts'
 
 /** Where a model's words go, all of one network read at once. */
 export interface ModelSink {
