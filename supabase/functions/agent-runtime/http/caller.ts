@@ -1,15 +1,16 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
+import { errors } from '../../_shared/errors.ts'
+import { UUID } from '../../_shared/uuid.ts'
 import type { Database } from '../database.ts'
-import { errors } from '../errors.ts'
+import { sha256 } from '../sha256.ts'
 
 const API_KEY = /^jeesi_[\x21-\x7e]{1,250}$/
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const MAX_TOKEN_LENGTH = 8192
 
 /**
- * The id of the user on whose behalf a request is made. An API key beside a session's token, as the widget sends both,
- * is the more particular of the two.
- * @throws {EdgeError} unauthorized, keys_unavailable, database_unavailable.
+ * The id of the user on whose behalf a request is made. If a request has both an API key and an access token, as the
+ * widget's have, the API key counts.
+ * @throws {ServiceError} unauthorized, keys_unavailable, database_unavailable.
  */
 export async function findCaller (headers: Headers, supabase: () => SupabaseClient, database: Database): Promise<string> {
   const key = headers.get('x-api-key')
@@ -21,27 +22,26 @@ export async function findCaller (headers: Headers, supabase: () => SupabaseClie
 
 async function userOfKey (key: string, database: Database): Promise<string> {
   if (!API_KEY.test(key)) throw errors.unauthorized('The x-api-key header holds no API key of this platform.')
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(key)))
-  const { userId } = await database.call<{ userId: string | null }>('authenticate_api_key', { p_key_hash: toHex(digest) })
+  const { userId } = await database.call<{ userId: string | null }>('authenticate_api_key', { p_key_hash: await sha256(key) })
   if (!userId) throw errors.unauthorized('The API key is unknown or no longer active.')
   return userId
 }
 
-/** Checked with the project's published keys or, where tokens are signed by a shared secret, by its auth server. */
+/** Verifies an access token with the project's published keys or, if tokens are signed with a shared secret, by its auth server. */
 async function userOfToken (token: string, { auth }: SupabaseClient): Promise<string> {
   const invalid = errors.unauthorized('The access token is not valid.')
-  // The keys of a project are tokens too, of nobody; for them no server has to be asked.
+  // The keys of a project are tokens too, but of no user; they are rejected without asking the auth server.
   const claims = token.length <= MAX_TOKEN_LENGTH ? readClaims(token) : undefined
   if (!claims || claims.role !== 'authenticated' || typeof claims.sub !== 'string' || !UUID.test(claims.sub)) throw invalid
   if (![claims.aud].flat().includes('authenticated') || typeof claims.exp !== 'number') throw invalid
   if (claims.exp * 1000 <= Date.now()) throw errors.unauthorized('The access token has expired.')
   const { error } = await auth.getClaims(token).catch(error => ({ error }))
-  if (error?.name === 'AuthRetryableFetchError' || error?.status >= 500) throw errors.keysUnavailable().with({ cause: error })
+  if (error?.name === 'AuthRetryableFetchError' || error?.status >= 500) throw errors.tokensUncheckable().with({ cause: error })
   if (error) throw invalid
   return claims.sub.toLowerCase()
 }
 
-/** What a token says, believed by nobody yet. */
+/** The claims of a token that has not been verified; undefined if they cannot be read. */
 function readClaims (token: string): Record<string, unknown> | undefined {
   try {
     const [, payload] = token.split('.')
@@ -50,8 +50,4 @@ function readClaims (token: string): Record<string, unknown> | undefined {
   } catch {
     return undefined
   }
-}
-
-export function toHex (bytes: Uint8Array): string {
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
 }

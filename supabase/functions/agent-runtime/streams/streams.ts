@@ -1,22 +1,26 @@
-import type { RunInPlace } from '../runs/local-run.ts'
-import { eventsOf, type Ended } from '../run.ts'
-import { encodeReconnect, encodeSse, FrameScanner, PING_MS, SSE_DONE, SSE_PING } from './sse.ts'
+import { firstSeq } from '../../_shared/event-number.ts'
+import { encodeReconnect, encodeSse, PING_MS, SSE_DONE, SSE_PING } from '../../_shared/http/sse.ts'
+import { type EndedRun, eventsOf } from '../../_shared/trace.ts'
+import type { LocalRun } from '../runs/local-run.ts'
+import { FrameScanner } from './frame-scanner.ts'
 
 type Bytes = Uint8Array<ArrayBuffer>
 
-/** Where the reader of a stream goes on that ends before its run does, and when that is, in milliseconds since 1970. */
-export interface HandOver { runId: string, url: string, deadline: number }
+/** Where readers of a stream resume if it ends before its run, and when it has to end, in milliseconds since 1970. */
+export interface ReconnectTarget { runId: string, url: string, deadline: number }
 
 const POLL_MS = 1_000
 
-/** A backend's stream, whole frame by whole frame; where it ends before its run, or the deadline comes, the reader is sent on. */
-export function passOn (body: ReadableStream<Bytes>, after: number, { runId, url, deadline }: HandOver): ReadableStream<Bytes> {
+const encoder = new TextEncoder()
+
+/** Relays a backend's stream in whole frames. If it ends before its run, or at the deadline, the reader is told to reconnect. */
+export function relay (body: ReadableStream<Bytes>, after: number, { runId, url, deadline }: ReconnectTarget): ReadableStream<Bytes> {
   const reader = body.getReader()
   const scanner = new FrameScanner(after)
   const { promise: timeIsUp, resolve } = Promise.withResolvers<undefined>()
   const timer = setTimeout(() => resolve(undefined), deadline - Date.now())
 
-  /** The next frames that are whole; undefined: there are no more, or no more time. */
+  /** The next whole frames; undefined at the end of the stream and at the deadline. */
   async function next (): Promise<Bytes[] | undefined> {
     for (;;) {
       const read = await Promise.race([reader.read().catch(() => undefined), timeIsUp])
@@ -31,7 +35,7 @@ export function passOn (body: ReadableStream<Bytes>, after: number, { runId, url
       const frames = await next()
       if (frames) return frames.forEach(bytes => controller.enqueue(bytes))
       clearTimeout(timer)
-      if (!scanner.isDone) controller.enqueue(encodeReconnect(scanner.lastSeq, runId, url))
+      if (!scanner.isDone) controller.enqueue(encoder.encode(encodeReconnect(scanner.lastSeq, { runId, url })))
       controller.close()
       await reader.cancel().catch(() => {})
     },
@@ -42,60 +46,63 @@ export function passOn (body: ReadableStream<Bytes>, after: number, { runId, url
   })
 }
 
-/** A run of this isolate, after event `after`; its reader may leave, and the run does not mind. */
-export function streamInPlace (run: RunInPlace, after: number, url: string): ReadableStream<Bytes> {
+/** The events of a run of this isolate after event `after`. The run goes on if its reader leaves. */
+export function streamLocalRun (run: LocalRun, after: number, url: string): ReadableStream<Bytes> {
   return open(out => {
     let last = after
-    const tell = () => {
+    const emit = () => {
       for (; last < run.events.length; last++) out.write(encodeSse(last + 1, run.events[last]))
     }
-    const unlisten = run.listen(tell)
-    tell()
+    const unlisten = run.listen(emit)
+    emit()
     run.outcome.then(outcome => {
       unlisten()
-      out.end('run' in outcome ? SSE_DONE : encodeReconnect(last, run.runId, url))
+      out.end('run' in outcome ? SSE_DONE : encodeReconnect(last, { runId: run.runId, url }))
     })
   })
 }
 
-/** A run that is under way elsewhere: all of it when it has ended. */
-export function streamWhenEnded (findEnded: () => Promise<Ended | undefined>, { runId, url, deadline }: HandOver): ReadableStream<Bytes> {
+/** The events of a run that another process runs, all of them once it has ended. */
+export function streamWhenEnded (findEnded: () => Promise<EndedRun | undefined>, { runId, url, deadline }: ReconnectTarget): ReadableStream<Bytes> {
   return open(async out => {
     const ended = await pollUntil(deadline, findEnded, () => out.isOpen)
-    if (!ended) return out.end(encodeReconnect(0, runId, url))
-    for (const frame of framesOf(ended, 0)) out.write(frame)
+    if (!ended) return out.end(encodeReconnect(0, { runId, url }))
+    writeEvents(out, ended, 0)
     out.end(SSE_DONE)
   })
 }
 
-/** Looks once a second; undefined: it is not there by the deadline, or nobody waits any more. */
+/** Calls `find` once a second. Returns undefined if it finds nothing by the deadline, or if the result is no longer wanted. */
 export async function pollUntil<T> (deadline: number, find: () => Promise<T | undefined>, isWanted = () => true): Promise<T | undefined> {
   while (isWanted()) {
-    // A database that is away is asked again.
+    // A database that is unavailable is asked again.
     const found = await find().catch(() => undefined)
     if (found || Date.now() + POLL_MS > deadline) return found
     await new Promise(resolve => setTimeout(resolve, POLL_MS))
   }
 }
 
-/** A finished run as it was told, after event `after`. */
-export function streamFinished (ended: Ended, after: number): ReadableStream<Bytes> {
+/** The events of a finished run after event `after`. */
+export function streamFinished (ended: EndedRun, after: number): ReadableStream<Bytes> {
   return open(out => {
-    for (const frame of framesOf(ended, after)) out.write(frame)
+    writeEvents(out, ended, after)
     out.end(SSE_DONE)
   })
 }
 
-/** Nothing but where the run is to be followed. */
-export function streamElsewhere (runId: string, url: string): ReadableStream<Bytes> {
-  return open(out => out.end(encodeReconnect(0, runId, url)))
+/** A stream that only tells its reader where to reconnect. */
+export function streamReconnect (runId: string, url: string): ReadableStream<Bytes> {
+  return open(out => out.end(encodeReconnect(0, { runId, url })))
 }
 
-function framesOf (ended: Ended, after: number): Bytes[] {
-  return eventsOf(ended).filter(({ seq }) => seq > after).map(({ seq, event }) => encodeSse(seq, event))
+function writeEvents (out: Output, ended: EndedRun, after: number): void {
+  const first = firstSeq(ended.run.attempt)
+  for (const [index, event] of eventsOf(ended).entries()) {
+    if (first + index > after) out.write(encodeSse(first + index, event))
+  }
 }
 
-/** A stream that is written to as things happen, and pings while nothing does. */
+/** A stream that is written to as events occur, with pings in between. */
 function open (write: (out: Output) => void): ReadableStream<Bytes> {
   let out: Output
   return new ReadableStream({
@@ -107,20 +114,20 @@ function open (write: (out: Output) => void): ReadableStream<Bytes> {
   })
 }
 
-/** To a reader who has left nothing is written. */
+/** The writing end of a stream. After its reader has left it ignores what is written. */
 class Output {
   isOpen = true
   #pings = setInterval(() => this.write(SSE_PING), PING_MS)
 
   constructor (private readonly controller: ReadableStreamDefaultController<Bytes>) {}
 
-  write (bytes: Bytes): void {
-    if (this.isOpen) this.controller.enqueue(bytes)
+  write (frame: string): void {
+    if (this.isOpen) this.controller.enqueue(encoder.encode(frame))
   }
 
-  end (bytes: Bytes): void {
+  end (frame: string): void {
     if (!this.isOpen) return
-    this.write(bytes)
+    this.write(frame)
     this.close()
     this.controller.close()
   }
