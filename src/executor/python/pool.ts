@@ -63,12 +63,12 @@ export class PythonPool {
       // The job's end is its caller's; its place is taken until the worker is free, or gone.
       free.then(isUsable => {
         if (isUsable) this.#idle.push(worker)
-        ticket.releaseAll()
+        ticket.release()
       })
       // Not awaited: what comes of the job gives no place back.
       return result
     } catch (error) {
-      ticket.releaseAll()
+      ticket.release()
       throw error
     }
   }

@@ -1,7 +1,6 @@
 import { errors } from '../_shared/errors.ts'
+import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '../_shared/gateway/defaults.ts'
 
-const DEFAULT_GATEWAY_URL = 'https://ai.gateway.lovable.dev/v1'
-const DEFAULT_MODEL = 'google/gemini-2.5-flash'
 /** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
 const DEFAULT_MAX_SECONDS = 140
 

@@ -1,30 +1,21 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { errors } from '../../_shared/errors.ts'
+import { isApiKey, MAX_TOKEN_LENGTH, ownerOfKey, readCredentials } from '../../_shared/http/credentials.ts'
 import { UUID } from '../../_shared/uuid.ts'
 import type { Database } from '../database.ts'
 import { sha256 } from '../sha256.ts'
 
-const API_KEY = /^jeesi_[\x21-\x7e]{1,250}$/
-const MAX_TOKEN_LENGTH = 8192
-
 /**
- * The id of the user on whose behalf a request is made. If a request has both an API key and an access token, as the
- * widget's have, the API key counts.
+ * The id of the user on whose behalf a request is made, by its access token or API key.
  * @throws {ServiceError} unauthorized, keys_unavailable, database_unavailable.
  */
 export async function findCaller (headers: Headers, supabase: () => SupabaseClient, database: Database): Promise<string> {
-  const key = headers.get('x-api-key')
-  if (key !== null) return userOfKey(key, database)
-  const token = /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1]
-  if (!token) throw errors.unauthorized('Send an access token as Authorization: Bearer, or an API key as x-api-key.')
-  return API_KEY.test(token) ? userOfKey(token, database) : userOfToken(token, supabase())
+  const credentials = readCredentials(headers.get('x-api-key'), headers.get('authorization'))
+  return isApiKey(credentials) ? userOfKey(credentials, database) : userOfToken(credentials, supabase())
 }
 
 async function userOfKey (key: string, database: Database): Promise<string> {
-  if (!API_KEY.test(key)) throw errors.unauthorized('The x-api-key header holds no API key of this platform.')
-  const { userId } = await database.call<{ userId: string | null }>('authenticate_api_key', { p_key_hash: await sha256(key) })
-  if (!userId) throw errors.unauthorized('The API key is unknown or no longer active.')
-  return userId
+  return ownerOfKey(await database.call('authenticate_api_key', { p_key_hash: await sha256(key) }))
 }
 
 /** Verifies an access token with the project's published keys or, if tokens are signed with a shared secret, by its auth server. */

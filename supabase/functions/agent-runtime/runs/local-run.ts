@@ -1,5 +1,6 @@
 import type { Agent, CachedAnswer } from '../../_shared/agent.ts'
 import { errors, ServiceError, toServiceError } from '../../_shared/errors.ts'
+import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
 import { buildMessages } from '../../_shared/prompt.ts'
@@ -31,8 +32,6 @@ export interface Assignment {
 /** The end of a run here: the settled run, or `goesOn` if it continues elsewhere. */
 export type Outcome = { run: Run } | { goesOn: true }
 
-const DEFAULT_TEMPERATURE = 0.7
-const DEFAULT_MAX_TOKENS = 1000
 const MAX_TRIES = 2
 const BACKOFF_MS = 500
 /** If a gateway asks for a longer pause than this, the run fails instead. */

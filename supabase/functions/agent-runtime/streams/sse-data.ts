@@ -20,7 +20,7 @@ export async function * readData (body: AsyncIterable<Uint8Array>): AsyncGenerat
     }
     rest.push(last)
     length += last.length
-    if (length > MAX_LINE) throw new RangeError('an event of the stream is too long')
+    if (length > MAX_LINE) throw new RangeError('a line of the stream is too long')
     const data = dataOf(lines)
     if (data.length > 0) yield data
   }
