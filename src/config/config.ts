@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import { type Static, Type } from '@sinclair/typebox'
 import { Ajv, type ErrorObject } from 'ajv'
+import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '#shared/gateway/defaults.ts'
 import {
   checkHeaderValue, checkUrl, judgeRedisUrl, type PrivateHost, readCertificate, readList, readOrigins, readPrivateHosts,
   readWebhookSecret, withoutSlash
@@ -52,9 +53,6 @@ type Environment = Static<typeof Environment>
 // Used once: neither is the schema held against the one of schemas, nor is time spent on its code being short.
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
   .compile<Environment>(Environment)
-
-export const DEFAULT_GATEWAY_URL = 'https://ai.gateway.lovable.dev/v1'
-export const DEFAULT_MODEL = 'google/gemini-2.5-flash'
 
 /** Where the truth lives. */
 export type DatabaseConfig =

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { type Config, ConfigError, DEFAULT_GATEWAY_URL, DEFAULT_MODEL, parseConfig } from '../../src/config/config.js'
+import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '#shared/gateway/defaults.ts'
+import { type Config, ConfigError, parseConfig } from '../../src/config/config.js'
 
 const EXAMPLE = new URL('../../.env.example', import.meta.url)
 const VARIABLE = /^(?:# )?([A-Z_]+)=/

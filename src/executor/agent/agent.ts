@@ -1,5 +1,6 @@
 import type { Agent, CachedAnswer } from '#shared/agent.ts'
 import { errors } from '#shared/errors.ts'
+import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '#shared/gateway/defaults.ts'
 import type { ModelMessage } from '#shared/messages.ts'
 import { rateOf } from '#shared/price.ts'
 import { buildMessages, lastUserText } from '#shared/prompt.ts'
@@ -15,8 +16,6 @@ import type { Progress } from './progress.js'
 import { type ModelRecord, StepLog, type ToolRecord } from './step-record.js'
 import { callTools } from './tool-step.js'
 
-const DEFAULT_TEMPERATURE = 0.7
-const DEFAULT_MAX_TOKENS = 1000
 const DEFAULT_MAX_STEPS = 16
 
 /**

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import type { Run, RunEvent } from '#shared/schemas.ts'
-import type { Trace } from '#shared/trace.ts'
+import type { RunEvent } from '#shared/schemas.ts'
+import type { EndedRun } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
 import type { EventLog } from '../events/event-log.js'
 import { restore } from '../events/restore.js'
@@ -9,7 +9,6 @@ import type { Executor } from './executor.js'
 /** How often runs are looked up whose events Redis streams: their stream may be lost. */
 const STREAMED_MS = 5_000
 
-interface EndedRun { run: Run, trace: Trace | null }
 interface RecordedEvents { runId: string, told: Array<{ first: number, events: RunEvent[] }> }
 
 export interface RemoteReadersOptions {

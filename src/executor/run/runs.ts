@@ -5,6 +5,7 @@ import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
 import type { Rates } from '#shared/price.ts'
+import { requestText } from '#shared/request-text.ts'
 import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf, type Trace } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
@@ -172,7 +173,7 @@ export class Runs {
     return {
       p_user_id: userId,
       p_agent_id: agentId,
-      p_request_hash: hash('sha256', JSON.stringify([agentId, messages, functionResults, agent, ...(responseFormat ? [responseFormat] : [])])),
+      p_request_hash: hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat })),
       p_input: { messages, functionResults, responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,

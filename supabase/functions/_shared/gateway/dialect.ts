@@ -1,4 +1,4 @@
-/** The body of `POST /chat/completions`, as far as this service writes it. */
+/** The fields of the body of `POST /chat/completions` that are used here. */
 export interface ChatRequest {
   model: string
   messages: unknown[]
@@ -14,7 +14,7 @@ export interface ChatRequest {
 
 type Adaptation = (body: ChatRequest) => ChatRequest
 
-/** What models refuse of the common protocol, by the parameter they name in their refusal. */
+/** Parameters of the common protocol that some models reject, by the name that the refusal mentions. */
 const ADAPTATIONS: Record<string, Adaptation> = {
   // OpenAI's reasoning models
   max_tokens: ({ max_tokens, ...body }) => ({ ...body, max_completion_tokens: max_tokens }),
@@ -25,24 +25,24 @@ const ADAPTATIONS: Record<string, Adaptation> = {
 
 const UNSUPPORTED = /unsupported|not support|not permitted|not allowed|not accept|unknown|unrecognized|unexpected|extra|deprecated/i
 
-/** A refusal of a schema, be it a tool's or the answer's. */
+/** Words of a refusal of a schema: of a tool or of the answer. */
 const OF_SCHEMA = /schema|function|tool|response_format|propert/i
 
 /**
- * The small differences between OpenAI-compatible gateways and their models: a model that refuses a parameter is
- * asked again without it, and from then on at once in its own way.
+ * The small differences between OpenAI-compatible gateways and their models. A model that rejects a parameter is asked
+ * again without it; later requests to the same model are adapted from the start.
  */
 export class Dialects {
   #learned = new Map<string, Set<string>>()
 
-  /** The request in the words its model is known to take. */
+  /** The request, adapted by what is known of its model. */
   speak (body: ChatRequest): ChatRequest {
     return [...this.#learned.get(body.model) ?? []].reduce((spoken, name) => ADAPTATIONS[name]!(spoken), body)
   }
 
-  /** Whether a refusal (400 or 422, with its sentence) taught something, so that asking again makes sense. */
+  /** Learns from a refusal (400 or 422) by its sentence. Returns whether it found an adaptation, so that another request makes sense. */
   learn (body: ChatRequest, refusal: string): boolean {
-    // A value out of its range is the request's fault, and no trait of the model.
+    // A value out of range is a fault of the request and says nothing about the model.
     if (!UNSUPPORTED.test(refusal)) return false
     const name = Object.keys(ADAPTATIONS).find(parameter =>
       parameter in body && new RegExp(`\\b${parameter}\\b`).test(refusal) && !isOfSchema(parameter, body, refusal))
@@ -53,7 +53,7 @@ export class Dialects {
   }
 }
 
-/** Whether a refusal may speak of what the request itself calls so: the agent's own words are no parameter of the protocol. */
+/** Whether a refusal may mean a name in the request's own schemas rather than the parameter of the protocol. */
 function isOfSchema (name: string, { tools = [], response_format }: ChatRequest, refusal: string): boolean {
   if (!OF_SCHEMA.test(refusal)) return false
   const names: string[] = []

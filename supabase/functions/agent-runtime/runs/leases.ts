@@ -1,13 +1,13 @@
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
 
-/** How long a run stays with an isolate that says nothing; after that a service takes it over. */
+/** Seconds for which a run stays with an isolate that sends no heartbeat; after that a service takes it over. */
 export const LEASE_SECONDS = 15
 const HEARTBEAT_MS = 5_000
 
-/** Stops a run. `cancelled`: its caller wants it to end; `lost`: another has taken it over. */
+/** Stops a run. `cancelled`: its caller cancelled it; `lost`: another owner has taken it over. */
 export type Stop = (why: 'cancelled' | 'lost') => void
 
-/** The runs of this isolate, which says that it lives for as long as it has any. */
+/** The leases of this isolate's runs. It sends heartbeats as long as it holds any. */
 export class Leases {
   /** This isolate, as the owner of its runs. */
   readonly owner = crypto.randomUUID()
@@ -17,7 +17,7 @@ export class Leases {
 
   constructor (private readonly database: Database) {}
 
-  /** Keeps a run here until the returned function is called. */
+  /** Holds a run's lease. Returns the function that ends this. */
   hold (runId: string, stop: Stop): () => void {
     this.#held.set(runId, stop)
     this.#timer ??= setInterval(() => this.#heartbeat().catch(() => {}), HEARTBEAT_MS)
@@ -36,15 +36,15 @@ export class Leases {
     if (lapsed || owned !== this.#held.size || this.#unknownBefore.size > 0) await this.#reconcile()
   }
 
-  /** Holds what runs here against what the database says runs here. */
+  /** Compares the runs of this isolate with those that the database attributes to it. */
   async #reconcile (): Promise<void> {
     const before = new Map(this.#held)
     const owned = await this.database.call<Record<string, number>>('get_owned_runs', { p_owner: this.owner })
     for (const [runId, stop] of before) if (!(runId in owned)) stop('lost')
-    // What began by an answer that never arrived: given up when it is still unknown at the next look.
+    // The answer to begin_run may have been lost. Such a run is released if it is still unknown at the next heartbeat.
     const unknown = Object.keys(owned).filter(runId => !this.#held.has(runId) && !before.has(runId))
-    const given = unknown.filter(runId => this.#unknownBefore.has(runId))
+    const released = unknown.filter(runId => this.#unknownBefore.has(runId))
     this.#unknownBefore = new Set(unknown)
-    if (given.length > 0) await this.database.call('release_runs', { p_owner: this.owner, p_run_ids: given })
+    if (released.length > 0) await this.database.call('release_runs', { p_owner: this.owner, p_run_ids: released })
   }
 }

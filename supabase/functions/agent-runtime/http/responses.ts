@@ -1,8 +1,9 @@
-import { toEdgeError } from './errors.ts'
-import { describe, log } from './log.ts'
+import { toServiceError } from '../../_shared/errors.ts'
+import { SSE_HEADERS } from '../../_shared/http/sse.ts'
+import { describe, log, type LogFields } from './log.ts'
 
 const CORS = {
-  // Tokens travel in headers and never in cookies, so `*` gives no site more than its visitor has.
+  // Tokens are sent in headers and never in cookies, so `*` gives a site no more than its visitor has.
   'access-control-allow-origin': '*',
   'access-control-allow-headers': 'authorization, x-client-info, apikey, content-type, x-api-key, idempotency-key, last-event-id',
   'access-control-allow-methods': 'GET, POST, OPTIONS',
@@ -10,22 +11,7 @@ const CORS = {
   'access-control-max-age': '86400'
 }
 
-const SSE_HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no'
-}
-
-/** What a request's line in the log says beside the common. */
-export interface LogFields {
-  runId?: string
-  agentId?: string
-  userId?: string
-  /** Where the run is. */
-  where?: 'edge' | 'backend'
-}
-
-/** Answers a browser that asks what it may send. */
+/** Answers the preflight request of a browser. */
 export function answerPreflight (): Response {
   return new Response(null, { status: 204, headers: CORS })
 }
@@ -38,7 +24,7 @@ export function eventStream (body: ReadableStream<Uint8Array<ArrayBuffer>>, runI
   return new Response(body, { headers: { ...SSE_HEADERS, 'x-run-id': runId } })
 }
 
-/** Runs a handler: its errors become answers, browsers may read them, and the log gets its line when all is said. */
+/** Runs a handler. Renders its error, adds the CORS headers, and writes the log line when the whole answer has been sent. */
 export async function answer (request: Request, handler: (fields: LogFields) => Promise<Response>): Promise<Response> {
   const startedAt = performance.now()
   const fields: LogFields = {}
@@ -56,9 +42,8 @@ export async function answer (request: Request, handler: (fields: LogFields) => 
 }
 
 function render (error: unknown, fields: LogFields): Response {
-  const told = toEdgeError(error)
-  const { message, code, statusCode, retryAfter, runId = fields.runId, details, cause } = told
-  // What callers did wrong is their affair; what went wrong here or behind us is the operator's.
+  const { message, code, statusCode, retryAfter, runId = fields.runId, details, cause } = toServiceError(error)
+  // Only failures of this function and of what it calls are for the operator; 4xx are for the caller.
   if (statusCode >= 500) log('error', message, { code, cause: describe(cause), runId })
   return json(statusCode, { error: message, code, statusCode, requestId: crypto.randomUUID(), runId, details }, {
     ...(retryAfter === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfter)) }),
@@ -66,7 +51,7 @@ function render (error: unknown, fields: LogFields): Response {
   })
 }
 
-/** The same stream, which says so when it has ended or its reader has left. */
+/** The same stream, with a call back when it has ended or its reader has left. */
 function withEnd (body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
   const reader = body.getReader()
   return new ReadableStream({

@@ -1,7 +1,7 @@
-import { errors, ServiceError } from './errors.ts'
-import { toStorable } from './text.ts'
+import { errors, type ServiceError } from '../errors.ts'
+import { toStorable } from '../text.ts'
 
-/** The gateway's own 4xx to what was asked. */
+/** A 4xx answer of the gateway to a request, with its status and sentence. */
 export class Refusal extends Error {
   constructor (readonly status: number, readonly text: string) {
     super(text)
@@ -21,11 +21,11 @@ export class Refusal extends Error {
 }
 
 /**
- * What an answer that is none means.
+ * The error for a gateway's answer that is not a completion.
  * @param text the sentence in its body.
- * @param retryAfter seconds, where it said so.
+ * @param retryAfter seconds, if the answer has a Retry-After header.
  */
-export function errorOfStatus (status: number, text: string, retryAfter?: number): Error {
+export function errorOfStatus (status: number, text: string, retryAfter?: number): ServiceError | Refusal {
   if (status === 429) return errors.gatewayRateLimited().with({ retryAfter })
   if (status === 402) return errors.gatewayPaymentRequired()
   if (status === 401 || status === 403) return errors.gatewayUnauthorized()
@@ -34,20 +34,26 @@ export function errorOfStatus (status: number, text: string, retryAfter?: number
   return errors.gatewayUnavailable().with({ retryAfter })
 }
 
-/** The sentence in an error body: OpenAI's shape, Ollama's, or plain text; cut to what a person reads. */
+/** The sentence in an error body, which is OpenAI's or Ollama's JSON or plain text. At most 300 characters. */
 export function errorText (body: string): string {
   let text = body
   try {
     const { error, message } = JSON.parse(body)
     const sentence = typeof error === 'string' ? error : error?.message ?? message
     if (typeof sentence === 'string') text = [sentence, error?.param].filter(Boolean).join(' ')
-  } catch { /* no JSON: the text itself */ }
+  } catch { /* not JSON: keep the text */ }
   return toStorable(text.slice(0, 300))
 }
 
-/** Seconds, from a number of them or from a date; undefined where the header is neither. */
-export function parseRetryAfter (value: string): number | undefined {
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value)
-  const date = value && Date.parse(value)
-  return date ? Math.max(0, (date - Date.now()) / 1000) : undefined
+/**
+ * The error for an `error` object within a stream or a completion that began with status 200.
+ * @param error its `code` or `status` may be an HTTP status; otherwise it counts as 502.
+ */
+export function errorOfFrame (error: { code?: unknown, status?: unknown, message?: unknown }): ServiceError {
+  const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
+  return toCallersError(errorOfStatus(status, String(error.message ?? '')))
+}
+
+function toCallersError (error: ServiceError | Refusal): ServiceError {
+  return error instanceof Refusal ? error.toServiceError() : error
 }
