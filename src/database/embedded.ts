@@ -2,9 +2,11 @@ import { access, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
+import { type SqlError, translateError } from '#shared/sql-errors.ts'
 import { lockDirectory } from './directory-lock.js'
 import { migrate, type SqlRunner } from './migrations.js'
-import { type Database, type SqlError, toQuery, translateError } from './port.js'
+import type { Database } from './port.js'
+import { toQuery } from './statements.js'
 
 /**
  * PostgreSQL in this process, its files in `dataDir`, migrated, and with the demo rows where it is new.

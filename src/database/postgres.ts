@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { type SqlError, translateError } from '#shared/sql-errors.ts'
 import { readConnectionUrl } from './connection-url.js'
 import { FunctionCalls } from './function-calls.js'
 import { GroupCommit, GroupFailed } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
-import { type Database, type SqlError, timeoutOf, toQuery, translateError } from './port.js'
+import { type Database, timeoutOf } from './port.js'
+import { toQuery } from './statements.js'
 
 const CONNECT_TIMEOUT = 5_000
 const CLOSE_TIMEOUT = 1_000

@@ -1,5 +1,6 @@
 import { ServiceError } from '#shared/errors.ts'
-import { type Database, isRefusal } from './port.js'
+import { isRefusal } from '#shared/sql-errors.ts'
+import type { Database } from './port.js'
 
 /** The version of supabase/migrations that this code is written for. */
 export const SCHEMA_VERSION = 4

@@ -1,6 +1,8 @@
 import { createClient } from '@supabase/supabase-js'
 import { WebSocket } from 'ws'
-import { type Database, isRefusal, type SqlError, timeoutOf, toStorableArguments, translateError } from './port.js'
+import { isRefusal, type SqlError, translateError } from '#shared/sql-errors.ts'
+import { type Database, timeoutOf } from './port.js'
+import { toStorableArguments } from './statements.js'
 
 /** The database behind Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
 export function connectSupabase (url: string, serviceRoleKey: string): Database {

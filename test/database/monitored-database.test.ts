@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
+import { translateError } from '#shared/sql-errors.ts'
 import { MonitoredDatabase } from '../../src/database/monitored-database.js'
-import { type Database, translateError, UnfitDatabaseError } from '../../src/database/port.js'
+import { type Database, UnfitDatabaseError } from '../../src/database/port.js'
 import { SCHEMA_VERSION } from '../../src/database/schema-version.js'
 
 const FITS = { version: SCHEMA_VERSION, oldest: 1, writable: true }
