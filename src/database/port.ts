@@ -1,4 +1,4 @@
-import type { Arguments } from './statements.js'
+import type { CallParameters, FunctionName, ResultOf } from './functions.js'
 
 /**
  * The port through which the service uses its database: it calls SQL functions of `supabase/migrations`, each of which
@@ -9,7 +9,7 @@ import type { Arguments } from './statements.js'
  * or may not have been executed.
  */
 export interface Database {
-  call<T> (fn: string, args?: Arguments): Promise<T>
+  call<F extends FunctionName> (fn: F, ...args: CallParameters<F>): Promise<ResultOf<F>>
   close (): Promise<void>
 }
 

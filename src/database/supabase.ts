@@ -2,7 +2,7 @@ import { createClient } from '@supabase/supabase-js'
 import { WebSocket } from 'ws'
 import { isRefusal, type SqlError, translateError } from '#shared/sql-errors.ts'
 import { type Database, timeoutOf } from './port.js'
-import { toStorableArguments } from './statements.js'
+import { type Arguments, toStorableArguments } from './statements.js'
 
 /** The database behind Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
 export function connectSupabase (url: string, serviceRoleKey: string): Database {
@@ -12,9 +12,9 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
     realtime: { transport: WebSocket as never }
   })
   return {
-    async call<T> (fn: string, args = {}) {
+    async call (fn: string, args: Arguments = {}): Promise<any> {
       const { data, error, status } = await client.rpc(fn, toStorableArguments(args)).abortSignal(AbortSignal.timeout(timeoutOf(fn)))
-      if (!error) return data as T
+      if (!error) return data
       if (status === 0) throw translateError(explain(error))
       // The answer of a proxy in front of a PostgREST that is down has no SQLSTATE, and is a page.
       const code = error.code || (status >= 500 ? '' : `HTTP ${status}`)
