@@ -14,7 +14,7 @@ export function isApiKey (text: string): boolean {
  * @throws {ServiceError} unauthorized, database_unavailable.
  */
 export async function authenticateApiKey (database: Pick<Database, 'call'>, key: string): Promise<Caller> {
-  const { userId } = await database.call<{ userId: string | null }>('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
+  const { userId } = await database.call('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
   if (!userId) throw errors.unauthorized('The API key is unknown or no longer active.')
   return { kind: 'api_key', userId, expiresAt: Infinity }
 }

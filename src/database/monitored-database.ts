@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { errors, ServiceError } from '#shared/errors.ts'
+import type { CallParameters, FunctionName, ResultOf } from './functions.js'
 import { type Database, UnfitDatabaseError } from './port.js'
 import { examine, type Finding } from './schema-version.js'
-import type { CallParameters, FunctionName, ResultOf } from './functions.js'
 
 /** How long a start waits for a database that says nothing. */
 const FIRST_ANSWER_MS = 2_000

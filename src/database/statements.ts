@@ -1,7 +1,7 @@
 import { toStorableValue } from '#shared/text.ts'
 
 /** The named arguments of an SQL function; arrays and objects are sent as jsonb. */
-export type Arguments = Record<string, unknown>
+export type Arguments = object
 
 /** Replaces NUL and unpaired surrogates in all texts, which PostgreSQL's text and jsonb reject. */
 export function toStorableArguments (args: Arguments): Arguments {

@@ -2,7 +2,8 @@ import { DelayedError, type Job, Queue, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { ServiceError } from '#shared/errors.ts'
-import type { Admission, Claimed, LocalQueue, RunQueue } from '../executor/run/queue.js'
+import type { Claim } from '../database/functions/runs.js'
+import type { Admission, LocalQueue, RunQueue } from '../executor/run/queue.js'
 import type { SharedEventLog } from './event-log.js'
 import { PREFIX, streamKey } from './keys.js'
 import type { RedisLink } from './link.js'
@@ -41,9 +42,6 @@ const CANCELS = `${PREFIX}:cancels`
 const ROUND = `${PREFIX}:round`
 const ROUNDS = `${PREFIX}:rounds`
 const parkedKey = (userId: string) => `${PREFIX}:parked:${userId}`
-
-/** What became of asking the database for a run. */
-export interface Claim { claimed?: Claimed, refused?: 'ended' | 'owned' | 'busy' | 'unable' }
 
 export interface SharedQueueOptions {
   link: RedisLink

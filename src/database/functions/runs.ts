@@ -1,5 +1,5 @@
-import type { RequestInput } from '#shared/database-functions.ts'
 import type { Agent, CachedAnswer } from '#shared/agent.ts'
+import type { RequestInput } from '#shared/database-functions.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import type { Rates } from '#shared/price.ts'
 import type { FunctionResult, Run, RunEvent, RunStatus, Usage } from '#shared/schemas.ts'

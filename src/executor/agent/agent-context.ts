@@ -1,22 +1,14 @@
-import type { Agent, CachedAnswer } from '#shared/agent.ts'
+import type { Agent } from '#shared/agent.ts'
 import type { Rates } from '#shared/price.ts'
-import type { FunctionResult, Message, ResponseFormat, RunEvent, Usage } from '#shared/schemas.ts'
+import type { RunEvent } from '#shared/schemas.ts'
+import type { DoneStep, RunInput, StepEntry, StepRecord } from '../../database/functions/runs.js'
 import type { CancelSignal } from '../../lib/cancellation.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox } from '../tools/toolbox.js'
-import type { DoneStep, StepRecord } from './step-record.js'
 
-/** What users read of a step. */
-export interface StepSummary {
-  kind: 'model' | 'tool'
-  name: string
-  finishReason?: string | null
-  usage?: Usage
-  startedAt: Date
-  /** What the run has cost so far. */
-  credits?: number
-}
+/** A step as users read it. */
+export interface StepSummary extends Omit<StepEntry, 'startedAt'> { startedAt: Date }
 
 /** What a run needs to know of the world around it. */
 export interface AgentContext {
@@ -45,13 +37,8 @@ export interface AgentContext {
   log (message: string, fields: Record<string, unknown>): void
 }
 
-export interface AgentInput {
-  agent: Agent
-  messages: Message[]
-  functionResults?: FunctionResult[]
-  responseFormat?: ResponseFormat
-  rates?: Rates
-  cached?: CachedAnswer | null
+/** What an agent is run with. */
+export interface AgentInput extends RunInput {
   /** What earlier attempts have done. */
   steps?: DoneStep[]
 }

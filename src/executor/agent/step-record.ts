@@ -1,29 +1,4 @@
-import type { ToolCall } from '#shared/messages.ts'
-import type { FunctionResult, RunEvent, Usage } from '#shared/schemas.ts'
-
-/** What functions found, or answered, before the model was asked; with what readers were told of it. */
-export interface FunctionsRecord { kind: 'functions', results: FunctionResult[], answer?: string, emitted: RunEvent[] }
-
-/** A model's turn after which the run went on. */
-export interface ModelRecord {
-  kind: 'model'
-  content: string
-  toolCalls: ToolCall[]
-  finishReason: string | null
-  /** What the gateway calls the model, and by what name it was asked. */
-  model: string
-  askedFor: string
-  usage: Usage
-}
-
-/** What a tool brought, or why it failed, in words for the model. */
-export interface ToolRecord { kind: 'tool', id: string, name: string, result?: string, error?: string }
-
-/** A step that has ended, with all it takes to go on after it without doing it again. */
-export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
-
-/** The same as an earlier attempt has left it, with its number in the run. */
-export type DoneStep = StepRecord & { step: number }
+import type { DoneStep, StepRecord } from '../../database/functions/runs.js'
 
 /**
  * The steps of a run, by their numbers: each attempt comes by the same ones in the same order, so what stands at a number

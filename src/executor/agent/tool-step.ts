@@ -2,10 +2,11 @@ import type { ToolCall } from '#shared/messages.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { toStorable } from '#shared/text.ts'
+import type { ToolRecord } from '../../database/functions/runs.js'
 import { type Tool, type ToolContext, ToolError } from '../tools/tool.js'
 import { checkArguments } from '../tools/validate-arguments.js'
 import type { AgentContext } from './agent-context.js'
-import type { StepLog, ToolRecord } from './step-record.js'
+import type { StepLog } from './step-record.js'
 
 /** More of a tool's answer than a model should read. */
 const MAX_RESULT = 64 * 1024

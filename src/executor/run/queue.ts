@@ -1,13 +1,8 @@
-import type { Run } from '#shared/schemas.ts'
+import type { ClaimedRun } from '../../database/functions/runs.js'
 import type { Slots, SlotTicket } from '../../lib/slots.js'
-import type { AgentInput } from '../agent/agent-context.js'
-import type { DoneStep } from '../agent/step-record.js'
 import { emitPosition, type EventLog } from '../events/event-log.js'
 import type { Assignment, Ending } from './attempt.js'
 import type { Executor } from './executor.js'
-
-/** An unfinished run that was taken over. */
-export interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: DoneStep[] }
 
 /** The place of a run that is about to begin. */
 export interface Admission {
@@ -64,7 +59,7 @@ export class LocalQueue implements RunQueue {
    * Makes a run that has begun before, however many wait. Resolves when it has ended here.
    * @param told what was told of this attempt already.
    */
-  takeOver ({ run, userId, cancel, input, steps }: Claimed, told?: Assignment['emitted']): Promise<Ending> {
+  takeOver ({ run, userId, cancel, input, steps }: ClaimedRun, told?: Assignment['emitted']): Promise<Ending> {
     const ended = this.#launch({ ...input, steps, run, userId, emitted: told }, this.slots.acquireOrWait(userId))
     if (cancel) this.executor.cancel(run.runId)
     return ended

@@ -55,7 +55,7 @@ export interface BeginRun extends FirstOwner {
   /** The agent's configuration if the caller vouches for it; such a run is not charged. */
   p_agent?: Agent | null
   /** The models whose rates the run may need; the agent's own model replaces the first. */
-  p_models?: string[]
+  p_models?: readonly string[]
 }
 
 /** What a request gives to its run. */

@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import type { ClaimedRun } from '../../../src/database/functions/runs.js'
 import type { EventLog } from '../../../src/executor/events/event-log.js'
 import type { Assignment, Ending } from '../../../src/executor/run/attempt.js'
 import type { Executor } from '../../../src/executor/run/executor.js'
-import type { Claimed, RunQueue } from '../../../src/executor/run/queue.js'
+import type { RunQueue } from '../../../src/executor/run/queue.js'
 import type { SlotTicket } from '../../../src/lib/slots.js'
 import { DONE, read } from '../events/event-log-contract.js'
 
@@ -95,8 +96,8 @@ export class TestRuns {
 }
 
 /** A run that somebody takes. */
-export function toClaimed (runId: string, userId: string, attempt = 1): Claimed {
-  return { run: { runId, attempt, status: 'running' }, userId, cancel: false, input: {}, steps: [] } as unknown as Claimed
+export function toClaimed (runId: string, userId: string, attempt = 1): ClaimedRun {
+  return { run: { runId, attempt, status: 'running' }, userId, cancel: false, input: {}, steps: [] } as unknown as ClaimedRun
 }
 
 /** What every queue does, as long as nothing fails. */
