@@ -26,7 +26,6 @@ const DEMO_KEY_HASH = '8f7aa60aebb30ce3d7db97400e7eb1a4dd1db9fc14d06d0af03c24279
 const OWNER = randomUUID()
 const USAGE = { promptTokens: 3, completionTokens: 2, totalTokens: 5, estimated: false }
 
-
 /** What every driver of the port has to do, on a database with the demo rows and TEST_FUNCTIONS. */
 export async function testDatabase (t: Test, db: Database): Promise<void> {
   const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })

@@ -5,7 +5,6 @@ import type { Database } from '../../src/database/port.js'
 import { untyped } from '../support/database.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
 
-
 /** What every driver has to do for administration, the audit and the edge function, on the database of the contract suite. */
 export async function testLedger (t: Test, db: Database): Promise<void> {
   const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })

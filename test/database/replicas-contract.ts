@@ -4,7 +4,6 @@ import type { Run } from '#shared/schemas.ts'
 import type { Database } from '../../src/database/port.js'
 import { untyped } from '../support/database.js'
 
-
 /** What every driver has to do where runs begin without an owner, on the database of the contract suite. */
 export async function testReplicas (t: Test, db: Database): Promise<void> {
   const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })

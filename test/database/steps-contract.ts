@@ -3,7 +3,6 @@ import type { Test } from 'tap'
 import type { Database } from '../../src/database/port.js'
 import { untyped } from '../support/database.js'
 
-
 /** What every driver has to do for runs of several steps, rates and kept answers, on the database of the contract suite. */
 export async function testSteps (t: Test, db: Database): Promise<void> {
   const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })

@@ -15,7 +15,11 @@ export interface AdministrationFunctions {
   /** A page of everybody's runs, or of one user's, newest first. Raises `bad_request`. */
   admin_list_runs: {
     args: {
-      p_admin_id: string, p_limit: number, p_user_id?: string | null, p_status?: RunStatus | null, p_agent_id?: string | null,
+      p_admin_id: string,
+      p_limit: number,
+      p_user_id?: string | null,
+      p_status?: RunStatus | null,
+      p_agent_id?: string | null,
       p_after?: string | null
     }
     result: RunPage
