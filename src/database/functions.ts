@@ -1,4 +1,4 @@
-import type { SharedFunctions } from '#shared/database-functions.ts'
+import type { SharedFunctions } from '#shared/database/functions.ts'
 import type { AdministrationFunctions } from './functions/administration.js'
 import type { RunFunctions } from './functions/runs.js'
 import type { ScheduleFunctions } from './functions/schedules.js'

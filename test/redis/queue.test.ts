@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import type { Claim } from '../../src/database/functions/runs.js'
+import type { Claim } from '#shared/database/runs.ts'
 import { LocalQueue } from '../../src/executor/run/queue.js'
 import { Slots } from '../../src/lib/slots.js'
 import { SharedQueue } from '../../src/redis/queue.js'

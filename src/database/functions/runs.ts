@@ -1,8 +1,5 @@
-import type { Agent, CachedAnswer } from '#shared/agent.ts'
-import type { RequestInput } from '#shared/database-functions.ts'
-import type { ToolCall } from '#shared/messages.ts'
-import type { Rates } from '#shared/price.ts'
-import type { FunctionResult, Run, RunEvent, RunStatus, Usage } from '#shared/schemas.ts'
+import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, StepEntry, StepRecord, WaitingRun } from '#shared/database/runs.ts'
+import type { Run, RunStatus } from '#shared/schemas.ts'
 
 /** The SQL functions with which the service executes runs, and lists them. */
 export interface RunFunctions {
@@ -44,27 +41,6 @@ export interface ClaimLimits {
   p_keep_first?: boolean
 }
 
-export interface Claim { claimed?: ClaimedRun, refused?: 'ended' | 'owned' | 'busy' | 'unable' }
-
-/** An unfinished run with all that its next attempt needs. */
-export interface ClaimedRun {
-  run: Run
-  userId: string
-  /** Whether its user has cancelled it. */
-  cancel: boolean
-  input: RunInput
-  steps: DoneStep[]
-}
-
-export interface WaitingRun { runId: string, userId: string }
-
-/** A run's input as it is stored when the run begins. */
-export interface RunInput extends RequestInput {
-  agent: Agent
-  rates?: Rates
-  cached?: CachedAnswer | null
-}
-
 export interface RecordStep {
   p_run_id: string
   p_attempt: number
@@ -75,44 +51,3 @@ export interface RecordStep {
   p_credits?: number
   p_told?: EmittedEvents | null
 }
-
-/** A step as users read it in `agent_run_steps`. */
-export interface StepEntry {
-  kind: 'model' | 'tool'
-  name: string
-  finishReason?: string | null
-  usage?: Usage
-  /** ISO. */
-  startedAt: string
-  /** What the run has cost so far. */
-  credits?: number
-}
-
-/** Consecutive events of a run, with the number of the first. */
-export interface EmittedEvents { first: number, events: RunEvent[] }
-
-export interface RecordedEvents { runId: string, attempt: number, told: EmittedEvents[] }
-
-/** What functions found, or answered, before the model was asked, with the events that they emitted. */
-export interface FunctionsRecord { kind: 'functions', results: FunctionResult[], answer?: string, emitted: RunEvent[] }
-
-/** A model's turn after which the run went on. */
-export interface ModelRecord {
-  kind: 'model'
-  content: string
-  toolCalls: ToolCall[]
-  finishReason: string | null
-  /** The model as the gateway names it, and as the request named it. */
-  model: string
-  askedFor: string
-  usage: Usage
-}
-
-/** A tool's result, or the reason why it failed, as the model reads it. */
-export interface ToolRecord { kind: 'tool', id: string, name: string, result?: string, error?: string }
-
-/** A step that has ended, with everything that a later attempt needs to continue after it without repeating it. */
-export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
-
-/** A step that an earlier attempt has recorded, with its number in the run. */
-export type DoneStep = StepRecord & { step: number }

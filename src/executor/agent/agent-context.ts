@@ -1,7 +1,7 @@
 import type { Agent } from '#shared/agent.ts'
+import type { DoneStep, RunInput, StepEntry, StepRecord } from '#shared/database/runs.ts'
 import type { Rates } from '#shared/price.ts'
 import type { RunEvent } from '#shared/schemas.ts'
-import type { DoneStep, RunInput, StepEntry, StepRecord } from '../../database/functions/runs.js'
 import type { CancelSignal } from '../../lib/cancellation.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { ToolContext } from '../tools/tool.js'

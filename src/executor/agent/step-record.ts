@@ -1,4 +1,4 @@
-import type { DoneStep, StepRecord } from '../../database/functions/runs.js'
+import type { DoneStep, StepRecord } from '#shared/database/runs.ts'
 
 /**
  * The steps of a run, by their numbers: each attempt comes by the same ones in the same order, so what stands at a number

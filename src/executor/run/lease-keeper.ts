@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { ClaimedRun, WaitingRun } from '../../database/functions/runs.js'
+import type { ClaimedRun, WaitingRun } from '#shared/database/runs.ts'
 import type { Database } from '../../database/port.js'
 import type { Slots } from '../../lib/slots.js'
 import type { EventLog } from '../events/event-log.js'

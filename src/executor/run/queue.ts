@@ -1,4 +1,4 @@
-import type { ClaimedRun } from '../../database/functions/runs.js'
+import type { ClaimedRun } from '#shared/database/runs.ts'
 import type { Slots, SlotTicket } from '../../lib/slots.js'
 import { emitPosition, type EventLog } from '../events/event-log.js'
 import type { Assignment, Ending } from './attempt.js'

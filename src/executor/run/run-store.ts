@@ -1,6 +1,6 @@
+import type { EmittedEvents, StepRecord } from '#shared/database/runs.ts'
 import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
-import type { EmittedEvents, StepRecord } from '../../database/functions/runs.js'
 import type { StepSummary } from '../agent/agent-context.js'
 
 /** How an attempt ended, to be settled. */

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Agent } from '#shared/agent.ts'
-import type { BeginRun, Begun, FirstOwner } from '#shared/database-functions.ts'
+import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
 import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'

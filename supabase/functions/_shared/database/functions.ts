@@ -1,7 +1,8 @@
-import type { Agent, CachedAnswer } from './agent.ts'
-import type { Rates } from './price.ts'
-import type { FunctionResult, Message, ResponseFormat, Run, RunError, Usage } from './schemas.ts'
-import type { Trace } from './trace.ts'
+import type { Agent, CachedAnswer } from '../agent.ts'
+import type { Rates } from '../price.ts'
+import type { Run, RunError, Usage } from '../schemas.ts'
+import type { Trace } from '../trace.ts'
+import type { EndedRun, RequestInput } from './runs.ts'
 
 /**
  * The SQL functions that both the service and the edge function call. A key that is optional here has a default in SQL.
@@ -58,13 +59,6 @@ export interface BeginRun extends FirstOwner {
   p_models?: readonly string[]
 }
 
-/** What a request gives to its run. */
-export interface RequestInput {
-  messages: Message[]
-  functionResults?: FunctionResult[]
-  responseFormat?: ResponseFormat
-}
-
 /** A run that has begun, or an earlier one that the idempotency key or another process has begun (`joined`). */
 export type Begun =
   | { run: Run, joined: false, agent: Agent, rates?: Rates, cached?: CachedAnswer | null }
@@ -92,9 +86,6 @@ export interface FinishRun {
   p_trace?: Trace | null
   p_keep_messages?: boolean
 }
-
-/** `trace` is null if the run's events were not stored, or were erased. */
-export interface EndedRun { run: Run, trace: Trace | null }
 
 export interface Heartbeat {
   /** Whether the lease had ended before, so that another process may have claimed runs of the owner. */
