@@ -8,7 +8,7 @@ import type { Database } from '../database/port.js'
  * @throws {ServiceError} unauthorized, database_unavailable.
  */
 export async function authenticateApiKey (database: Pick<Database, 'call'>, key: string): Promise<Caller> {
-  const owner = await database.call<{ userId: string | null }>('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
+  const owner = await database.call('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
   return { kind: 'api_key', userId: ownerOfKey(owner), expiresAt: Infinity }
 }
 

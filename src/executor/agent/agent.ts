@@ -1,4 +1,5 @@
 import type { Agent, CachedAnswer } from '#shared/agent.ts'
+import type { ModelRecord, ToolRecord } from '#shared/database/runs.ts'
 import { errors } from '#shared/errors.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '#shared/gateway/defaults.ts'
 import type { ModelMessage } from '#shared/messages.ts'
@@ -13,7 +14,7 @@ import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
 import { runModelStep, type Turn } from './model-step.js'
 import type { Progress } from './progress.js'
-import { type ModelRecord, StepLog, type ToolRecord } from './step-record.js'
+import { StepLog } from './step-record.js'
 import { callTools } from './tool-step.js'
 
 const DEFAULT_MAX_STEPS = 16

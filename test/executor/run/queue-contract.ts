@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
+import type { ClaimedRun } from '#shared/database/runs.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import type { EventLog } from '../../../src/executor/events/event-log.js'
 import type { Assignment, Ending } from '../../../src/executor/run/attempt.js'
-import type { ClaimedRun, RunLauncher, RunQueue } from '../../../src/executor/run/queue.js'
+import type { RunLauncher, RunQueue } from '../../../src/executor/run/queue.js'
 import type { SlotTicket } from '../../../src/lib/slots.js'
 import { DONE, read } from '../events/event-log-contract.js'
 
