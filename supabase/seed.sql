@@ -1,5 +1,5 @@
--- The demo rows of the embedded mode, of `npm run migrate -- --seed` and of `supabase db reset`.
--- Rows that are there stay as they are.
+-- Adds the demo rows, for the embedded mode, `npm run migrate -- --seed` and `supabase db reset`. Rows that exist stay as
+-- they are.
 
 insert into auth.users (id, instance_id, aud, role, email, encrypted_password, email_confirmed_at, created_at, updated_at)
 select id::uuid, '00000000-0000-0000-0000-000000000000', 'authenticated', 'authenticated', email,
@@ -39,7 +39,7 @@ values
     null, null, null, null)
 on conflict (id) do nothing;
 
--- The key itself is jeesi_demo_key_for_local_use_only; what is stored of any key is its SHA-256.
+-- The key itself is jeesi_demo_key_for_local_use_only; the database stores only the SHA-256 of a key.
 insert into public.api_keys (user_id, key_name, key_hash, key_prefix)
 select '11111111-1111-4111-8111-111111111111', 'Demo key',
     '8f7aa60aebb30ce3d7db97400e7eb1a4dd1db9fc14d06d0af03c24279e5cf4e4', 'jeesi_demo'

@@ -9,18 +9,18 @@ const SCHEMAS = `select oid from pg_namespace
 
 /** Grants in a fixed order; an object without grants of its own has the default ones. */
 const acl = (column: string, kind: string, owner: string): string =>
-  `array(select unnest(coalesce(${column}, acldefault('${kind}', ${owner})))::text order by 1)::text`
+  `array(select unnest(coalesce(${column}, acldefault(${kind}, ${owner})))::text order by 1)::text`
 
 /** Each answers rows of {name, definition}. */
 const QUERIES: Record<string, string> = {
-  schema: `select nspname as name, concat_ws(' ', ${acl('nspacl', 'n', 'nspowner')}, obj_description(oid, 'pg_namespace')) as definition
+  schema: `select nspname as name, concat_ws(' ', ${acl('nspacl', "'n'", 'nspowner')}, obj_description(oid, 'pg_namespace')) as definition
     from pg_namespace where oid in (${SCHEMAS})`,
   type: `select t.oid::regtype::text as name, concat_ws(' ', typtype,
       array(select enumlabel::text from pg_enum where enumtypid = t.oid order by enumsortorder)::text,
-      ${acl('typacl', 'T', 'typowner')}, obj_description(t.oid, 'pg_type')) as definition
+      ${acl('typacl', "'T'", 'typowner')}, obj_description(t.oid, 'pg_type')) as definition
     from pg_type t where typnamespace in (${SCHEMAS}) and typtype in ('e', 'd')`,
   relation: `select oid::regclass::text as name, concat_ws(' ', relkind, relpersistence, relrowsecurity, relforcerowsecurity, relreplident, reloptions::text,
-      ${acl('relacl', 's', 'relowner')}, obj_description(oid, 'pg_class'),
+      ${acl('relacl', "case relkind when 'S' then 's' else 'r' end::\"char\"", 'relowner')}, obj_description(oid, 'pg_class'),
       case when relkind in ('v', 'm') then pg_get_viewdef(oid) end,
       array(select attname::text from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped order by attnum)::text) as definition
     from pg_class c where relnamespace in (${SCHEMAS}) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')`,
@@ -36,7 +36,7 @@ const QUERIES: Record<string, string> = {
   policy: `select polrelid::regclass || '.' || polname as name, concat_ws(' ', polcmd, polpermissive, array(select unnest(polroles)::regrole::text order by 1)::text,
       'using ' || pg_get_expr(polqual, polrelid), 'check ' || pg_get_expr(polwithcheck, polrelid), obj_description(oid, 'pg_policy')) as definition
     from pg_policy`,
-  function: `select p.oid::regprocedure::text as name, concat_ws(' ', pg_get_functiondef(p.oid), ${acl('proacl', 'f', 'proowner')}, obj_description(p.oid, 'pg_proc')) as definition
+  function: `select p.oid::regprocedure::text as name, concat_ws(' ', pg_get_functiondef(p.oid), ${acl('proacl', "'f'", 'proowner')}, obj_description(p.oid, 'pg_proc')) as definition
     from pg_proc p where pronamespace in (${SCHEMAS}) and prokind <> 'a'`,
   trigger: `select tgrelid::regclass || '.' || tgname as name, concat_ws(' ', pg_get_triggerdef(oid), tgenabled, obj_description(oid, 'pg_trigger')) as definition
     from pg_trigger where not tgisinternal`,
