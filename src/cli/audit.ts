@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
-import { type DatabaseConfig, loadConfig } from '../config/config.js'
+import type { DatabaseConfig } from '../config/backing-services.js'
+import { loadConfig } from '../config/config.js'
 import type { Audit } from '../contract/schemas.js'
 import { openDatabase } from '../database/open.js'
 import type { Database } from '../database/port.js'
