@@ -134,7 +134,7 @@ t.test('a stream is cut into whole frames wherever the network has cut it, and n
 })
 
 t.test('Deno takes the function as it is, without a network', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const { code, stdout, stderr } = await runDeno(deno, ['check', 'index.ts'])
   t.equal(code, 0, stdout + stderr)
