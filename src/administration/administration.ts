@@ -27,12 +27,12 @@ export class Administration {
 
   /** The platform's figures. */
   stats (adminId: string): Promise<AdminStats> {
-    return this.database.call<AdminStats>('admin_stats', { p_user_id: adminId })
+    return this.database.call('admin_stats', { p_user_id: adminId })
   }
 
   /** A page of everybody's runs, or of one user's, newest first. Throws `bad_request` for a cursor that is none. */
   async runs (adminId: string, { limit, userId, status, agentId, cursor }: AdminRunFilter): Promise<{ runs: AdminRun[], nextCursor: string | null }> {
-    const { runs, next } = await this.database.call<{ runs: AdminRun[], next: string | null }>('admin_list_runs', {
+    const { runs, next } = await this.database.call('admin_list_runs', {
       p_admin_id: adminId,
       p_limit: limit,
       p_user_id: userId ?? null,
@@ -45,7 +45,7 @@ export class Administration {
 
   /** A user's balance, and a page of its ledger, newest first. Throws `user_not_found`, `bad_request`. */
   async ledger (adminId: string, userId: string, { limit, cursor }: { limit: number, cursor?: string }): Promise<Ledger> {
-    const { next, ...ledger } = await this.database.call<Omit<Ledger, 'nextCursor'> & { next: string | null }>('admin_get_ledger', {
+    const { next, ...ledger } = await this.database.call('admin_get_ledger', {
       p_admin_id: adminId, p_user_id: userId, p_limit: limit, p_after: cursor ?? null
     })
     return { ...ledger, nextCursor: next }
@@ -53,7 +53,7 @@ export class Administration {
 
   /** Gives a user credits. Throws `user_not_found`, `bad_request`, `idempotency_key_reused`. */
   grant (adminId: string, { userId, credits, reason, idempotencyKey }: Grant): Promise<Credits> {
-    return this.database.call<Credits>('admin_grant_credits', {
+    return this.database.call('admin_grant_credits', {
       p_admin_id: adminId,
       p_user_id: userId,
       p_credits: credits,
@@ -64,6 +64,6 @@ export class Administration {
 
   /** Whether balances, ledger and runs add up, with at most 100 of the problems. */
   audit (adminId: string): Promise<Audit> {
-    return this.database.call<Audit>('admin_audit_credits', { p_admin_id: adminId })
+    return this.database.call('admin_audit_credits', { p_admin_id: adminId })
   }
 }

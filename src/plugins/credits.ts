@@ -13,7 +13,7 @@ declare module 'fastify' {
 
 async function credits (app: FastifyInstance): Promise<void> {
   app.decorate('credits', {
-    of: userId => app.database.call<Credits>('get_credits', { p_user_id: userId })
+    of: userId => app.database.call('get_credits', { p_user_id: userId })
   })
 }
 

@@ -5,7 +5,6 @@ import { LEASE_SECONDS } from '../executor/run/lease.js'
 import { LocalQueue, type RunQueue } from '../executor/run/queue.js'
 import { Slots } from '../lib/slots.js'
 import type { SharedQueue } from '../redis/queue.js'
-import type { Claim } from '../redis/run-job.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -48,7 +47,7 @@ async function createShared (app: FastifyInstance, local: LocalQueue): Promise<S
     maxConcurrent: config.maxConcurrentRuns,
     maxWaiting: config.maxQueuedRuns,
     log: app.log as Logger,
-    claim: async (runId, isAgain) => database.call<Claim>('claim_run', {
+    claim: async (runId, isAgain) => database.call('claim_run', {
       p_run_id: runId,
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,

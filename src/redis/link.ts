@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from 'pino'
-import type { RedisConfig } from '../config/config.js'
+import type { RedisConfig } from '../config/backing-services.js'
 import { explainRefusal, judgeServer, UnfitRedisError } from './fitness.js'
 import { MARKER } from './keys.js'
 

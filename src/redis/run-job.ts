@@ -1,5 +1,3 @@
-import type { ClaimedRun } from '../executor/run/queue.js'
-
 /** The name of the BullMQ queue. */
 export const QUEUE_NAME = 'runs'
 
@@ -16,9 +14,3 @@ export interface RunJob {
 
 /** A run in the queue. */
 export interface QueuedRun { runId: string, userId: string }
-
-/**
- * The database's answer to a claim: the run, or why it was refused. `ended`: the run has ended. `owned`: a process owns it.
- * `busy`: its user has as many runs as the limit allows. `unable`: this process cannot execute it.
- */
-export interface Claim { claimed?: ClaimedRun, refused?: 'ended' | 'owned' | 'busy' | 'unable' }

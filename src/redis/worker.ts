@@ -1,6 +1,7 @@
 import { DelayedError, type Job, type Queue, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import type { Claim } from '#shared/database/runs.ts'
 import { ServiceError } from '#shared/errors.ts'
 import type { EventLog } from '../executor/events/event-log.js'
 import type { LocalQueue } from '../executor/run/queue.js'
@@ -8,7 +9,7 @@ import { parkedKey, PREFIX } from './keys.js'
 import type { RedisLink } from './link.js'
 import { park, PARKED_MS, promoteIfUnparked, promoteParked } from './parking.js'
 import { serveRound } from './rounds.js'
-import { type Claim, QUEUE_NAME, type RunJob } from './run-job.js'
+import { QUEUE_NAME, type RunJob } from './run-job.js'
 
 /**
  * How long a job stays locked without a renewal, and how often expired locks are looked for. The locks follow the leases,

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ClaimedDelivery } from '../database/functions/schedules.js'
 import type { Database } from '../database/port.js'
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { type Outcome, PAUSES, tryDelivery, wordsOf } from '../executor/tools/webhooks/delivery.js'
-import { isSent, makeOutputRequest, type Output } from './output.js'
+import { isSent, makeOutputRequest } from './output.js'
 import { fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
 
@@ -14,9 +15,6 @@ export interface DeliveriesOptions {
   /** Logs for the operators; never a payload, a path or a header. */
   log (message: string, fields: Record<string, unknown>): void
 }
-
-/** A result that this process has claimed, with what its prompt is made from. */
-type Claimed = Omit<Output, 'content'> & { tries: number, prompt: string | null, timezone: string | null }
 
 /** How long a claim lasts: longer than any request takes. Then another process may send the result. */
 const LEASE_SECONDS = 60
@@ -36,7 +34,7 @@ export class Deliveries {
   async look (): Promise<void> {
     const room = MAX_SENDING - this.#sending.size
     if (room <= 0 || this.#closing.signal.aborted) return
-    const claimed = await this.options.database.call<Claimed[]>('claim_deliveries', { p_lease_seconds: LEASE_SECONDS, p_limit: room })
+    const claimed = await this.options.database.call('claim_deliveries', { p_lease_seconds: LEASE_SECONDS, p_limit: room })
     for (const output of claimed) {
       // A delivery that could not be recorded is repeated when its claim expires.
       const sending = this.#send(output).catch(err => this.options.log('delivery not recorded', { firingId: output.id, err }))
@@ -52,7 +50,7 @@ export class Deliveries {
     await Promise.all(this.#sending)
   }
 
-  async #send (claimed: Claimed): Promise<void> {
+  async #send (claimed: ClaimedDelivery): Promise<void> {
     const { id, scheduleId, tries } = claimed
     // The user has changed the output action meanwhile.
     if (!isSent(claimed)) return this.#record(claimed, null)
@@ -70,7 +68,7 @@ export class Deliveries {
     this.options.log('schedule\'s result not delivered', { ...fields, reason })
   }
 
-  async #try (claimed: Claimed): Promise<Outcome> {
+  async #try (claimed: ClaimedDelivery): Promise<Outcome> {
     let request: OutboundRequest
     try {
       const at = new Date(claimed.scheduledFor)
@@ -82,7 +80,7 @@ export class Deliveries {
     return tryDelivery(this.options.outbound, () => request, this.#closing.signal)
   }
 
-  async #record ({ id, tries }: Claimed, status: string | null, error: string | null = null, seconds = 0): Promise<void> {
+  async #record ({ id, tries }: ClaimedDelivery, status: string | null, error: string | null = null, seconds = 0): Promise<void> {
     await this.options.database.call('record_delivery', { p_id: id, p_tries: tries, p_status: status, p_error: error, p_seconds: seconds })
   }
 }

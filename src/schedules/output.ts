@@ -1,3 +1,4 @@
+import type { ClaimedDelivery, OutputPlace } from '../database/functions/schedules.js'
 import { configOf, templateIn, textIn } from '../executor/tools/function-config.js'
 import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { readHeaders } from '../executor/tools/outbound/headers.js'
@@ -8,32 +9,8 @@ import { ToolError } from '../executor/tools/tool.js'
 import { makeWebhook, requestOf } from '../executor/tools/webhooks/webhook-call.js'
 import { ScheduleFault } from './timing.js'
 
-/** Where the results of a schedule go, as its user configured it. */
-export interface OutputPlace {
-  /** store, webhook or api_call; null is store. */
-  action: string | null
-  /**
-   * `output_config`, with the fields of agents' functions: {url, method, headers_json, body_template} for an api_call,
-   * {webhook_url, payload_template, secret} for a webhook; `url` and `body_template` work for both.
-   */
-  config: unknown
-}
-
-/** A result to be sent. */
-export interface Output extends OutputPlace {
-  /** The same at each try, so that a receiver recognises repetitions. */
-  id: string
-  scheduleId: string
-  runId: string
-  agentId: string
-  userId: string
-  /** The prompt, and the agent's answer. */
-  content: string
-  result: string
-  /** ISO. */
-  scheduledFor: string
-  completedAt: string
-}
+/** A result that is to be sent, with what the agent was asked as its content. */
+export interface Output extends Omit<ClaimedDelivery, 'tries' | 'prompt' | 'timezone'> { content: string }
 
 /** The default payload. */
 const PAYLOAD = `{"type":"schedule.completed","timestamp":"{{completed_at}}","data":{"schedule_id":"{{schedule_id}}",

@@ -1,18 +1,8 @@
+import type { Schedule } from '../database/functions/schedules.js'
 import { fillText } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
-import { checkOutput, type OutputPlace } from './output.js'
-import { ScheduleFault, type Timing, zoneOf } from './timing.js'
-
-/** A schedule as a user wrote it: any field may be invalid. Times are ISO. */
-export interface Schedule extends Timing, OutputPlace {
-  userId: string | null
-  agentId: string | null
-  prompt: string | null
-  /** Null where it is not planned yet, or is invalid. */
-  nextRunAt: string | null
-  /** When it was last edited, while it waits to be planned. */
-  unplannedSince: string | null
-}
+import { checkOutput } from './output.js'
+import { ScheduleFault, zoneOf } from './timing.js'
 
 const MAX_PROMPT = 100_000
 

@@ -1,14 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ServiceError } from '#shared/errors.ts'
+import type { Firing, Schedule } from '../database/functions/schedules.js'
 import type { Database } from '../database/port.js'
-import { checkSchedule, fillPrompt, type Schedule } from './schedule.js'
+import { checkSchedule, fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
 
 /** The library of cron expressions is loaded only where there are schedules. */
 const loadTimes = () => import('./times.js')
-
-/** A firing whose run has not begun yet. Times are ISO, by the database's clock. */
-export interface Firing { id: string, scheduleId: string, userId: string, agentId: string, content: string, startedAt: string, now: string }
 
 export interface SchedulerOptions {
   database: Pick<Database, 'call'>
@@ -59,7 +57,7 @@ export class Scheduler {
           left -= Date.now() - begunAt
         }
       })
-      if (next) await this.#call('plan_schedule', { p_schedule_id: schedule.id, p_cron: schedule.cron, p_timezone: schedule.timezone, p_next: next.toISOString() })
+      if (next) await this.options.database.call('plan_schedule', { p_schedule_id: schedule.id, p_cron: schedule.cron, p_timezone: schedule.timezone, p_next: next.toISOString() })
     }
   }
 
@@ -77,7 +75,7 @@ export class Scheduler {
   /** Begins the runs of firings whose process died before it did so. */
   async takeUp (): Promise<void> {
     if (this.#closing.signal.aborted) return
-    const firings = await this.#call<Firing[]>('claim_firings', { p_lease_seconds: LEASE_SECONDS, p_limit: MAX_CLAIM })
+    const firings = await this.options.database.call('claim_firings', { p_lease_seconds: LEASE_SECONDS, p_limit: MAX_CLAIM })
     await this.#inTurn(firings, firing => this.#begin(firing))
   }
 
@@ -97,7 +95,7 @@ export class Scheduler {
       return { ...times, content: fillPrompt(schedule, times.latest) }
     })
     if (!made) return
-    const firing = await this.#call<Firing | null>('fire_schedule', {
+    const firing = await this.options.database.call('fire_schedule', {
       p_schedule_id: schedule.id,
       p_due: since,
       p_for: made.latest.toISOString(),
@@ -126,10 +124,10 @@ export class Scheduler {
     if (isPassing && Date.parse(now) - Date.parse(startedAt) < GIVE_UP_MS) {
       this.options.log('schedule waits', { scheduleId, firingId: id, code })
       // While this process ends, another one may begin the run at once.
-      await this.#call('postpone_firing', { p_id: id, p_seconds: code === 'shutting_down' ? 0 : RETRY_SECONDS })
+      await this.options.database.call('postpone_firing', { p_id: id, p_seconds: code === 'shutting_down' ? 0 : RETRY_SECONDS })
     } else {
       this.options.log('schedule failed', { scheduleId, firingId: id, code, ...(isKnown ? {} : { err: error }) })
-      await this.#call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.' })
+      await this.options.database.call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.' })
     }
   }
 
@@ -139,7 +137,7 @@ export class Scheduler {
       return make()
     } catch (error) {
       if (!(error instanceof ScheduleFault)) throw error
-      const { told } = await this.#call<{ told: boolean }>('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: error.message })
+      const { told } = await this.options.database.call('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: error.message })
       if (told) this.options.log('schedule at fault', { scheduleId: schedule.id, userId: schedule.userId, reason: error.message })
     }
   }
@@ -160,10 +158,6 @@ export class Scheduler {
   }
 
   #read (ids: string[]): Promise<{ now: string, schedules: Schedule[] }> {
-    return this.#call('get_schedules', { p_ids: ids })
-  }
-
-  #call<T> (fn: string, args: Record<string, unknown>): Promise<T> {
-    return this.options.database.call<T>(fn, args)
+    return this.options.database.call('get_schedules', { p_ids: ids })
   }
 }

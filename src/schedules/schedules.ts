@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
+import type { ListedSchedules } from '../database/functions/schedules.js'
 import type { MonitoredDatabase } from '../database/monitored-database.js'
 import { pollDatabase } from '../database/poll-database.js'
 import type { Deliveries } from './deliveries.js'
 import type { Scheduler } from './scheduler.js'
 import { LocalTimer, type OnDue, type Timed, type Timer } from './timer.js'
-import type { Timing } from './timing.js'
 
 /** How often edits are looked for, and firings that other processes left behind: an edit takes this long to be seen. */
 const ROUND_MS = 5_000
@@ -16,8 +16,6 @@ const SHARE_MS = 30_000
 const MAX_SHARED = 10_000
 /** The local timer fires this much later than Redis, in case Redis does not. */
 const GRACE_MS = 5_000
-
-interface Listed { now: string, timed: Array<Timing & { nextRunAt: string }>, unplanned: string[] }
 
 export interface SchedulesOptions {
   database: MonitoredDatabase
@@ -89,8 +87,8 @@ export class Schedules {
     })
   }
 
-  #list (seconds: number | null, limit: number): Promise<Listed> {
-    return this.options.database.call<Listed>('list_schedules', { p_within_seconds: seconds, p_limit: limit })
+  #list (seconds: number | null, limit: number): Promise<ListedSchedules> {
+    return this.options.database.call('list_schedules', { p_within_seconds: seconds, p_limit: limit })
   }
 
   async #fire (ids: string[]): Promise<void> {
@@ -107,7 +105,7 @@ export class Schedules {
 }
 
 /** Times by this process's clock. @param late how many milliseconds after its time a schedule is due here. */
-function toTimed ({ now, timed }: Listed, late = 0): Timed[] {
+function toTimed ({ now, timed }: ListedSchedules, late = 0): Timed[] {
   const ahead = Date.now() - Date.parse(now)
   return timed.map(({ nextRunAt, ...timing }) => ({ ...timing, at: Date.parse(nextRunAt) + ahead + late }))
 }

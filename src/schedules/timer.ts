@@ -1,4 +1,4 @@
-import type { Timing } from './timing.js'
+import type { Timing } from '../database/functions/schedules.js'
 
 /** A schedule with its next time, in milliseconds by this process's clock. */
 export interface Timed extends Timing { at: number }

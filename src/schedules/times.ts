@@ -1,6 +1,7 @@
 import { CronDate, type CronExpression, CronExpressionParser } from 'cron-parser'
+import type { Timing } from '../database/functions/schedules.js'
 import { runBounded } from '../lib/bounded.js'
-import { MAX_CRON, ScheduleFault, shown, type Timing, zoneOf } from './timing.js'
+import { MAX_CRON, ScheduleFault, shown, zoneOf } from './timing.js'
 
 /** How long an expression may compute: the library searches decades for one that never matches. */
 const COMPUTE_MS = 1_000

@@ -1,5 +1,4 @@
-/** When a schedule is due, as its user wrote it; what is invalid is a ScheduleFault. */
-export interface Timing { id: string, cron: string | null, timezone: string | null }
+import type { Timing } from '../database/functions/schedules.js'
 
 /** A schedule is invalid, which its user has to mend; the message is for them. */
 export class ScheduleFault extends Error {}

@@ -6,7 +6,7 @@ import { buildPrograms } from '../support/build.js'
 
 const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url))
 
-t.test('every Lua script is beside the programs, which read it from there', async t => {
+t.test('every Lua script is copied beside the programs', async t => {
   const scripts = (await readdir(SOURCE, { recursive: true })).filter(path => path.endsWith('.lua'))
   t.ok(scripts.length > 0)
   const dist = await buildPrograms()

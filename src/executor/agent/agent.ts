@@ -1,5 +1,7 @@
 import type { Agent, CachedAnswer } from '#shared/agent.ts'
+import type { ModelRecord, ToolRecord } from '#shared/database/runs.ts'
 import { errors } from '#shared/errors.ts'
+import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '#shared/gateway/defaults.ts'
 import type { ModelMessage } from '#shared/messages.ts'
 import { rateOf } from '#shared/price.ts'
 import { buildMessages, lastUserText } from '#shared/prompt.ts'
@@ -12,11 +14,9 @@ import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
 import { runModelStep, type Turn } from './model-step.js'
 import type { Progress } from './progress.js'
-import { type ModelRecord, StepLog, type ToolRecord } from './step-record.js'
+import { StepLog } from './step-record.js'
 import { callTools } from './tool-step.js'
 
-const DEFAULT_TEMPERATURE = 0.7
-const DEFAULT_MAX_TOKENS = 1000
 const DEFAULT_MAX_STEPS = 16
 
 /**

@@ -1,3 +1,4 @@
+import type { ToolRecord } from '#shared/database/runs.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { RunEvent } from '#shared/schemas.ts'
@@ -6,7 +7,7 @@ import { shorten } from '../tools/result-text.js'
 import { type Tool, type ToolContext, ToolError } from '../tools/tool.js'
 import { checkArguments } from '../tools/validate-arguments.js'
 import type { AgentContext } from './agent-context.js'
-import type { StepLog, ToolRecord } from './step-record.js'
+import type { StepLog } from './step-record.js'
 
 /**
  * Executes the tool calls of a turn concurrently and emits an event for each call and each result. Calls that an earlier

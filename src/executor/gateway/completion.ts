@@ -1,11 +1,12 @@
 import { errors } from '#shared/errors.ts'
+import { errorOfFrame } from '#shared/gateway/refusals.ts'
+import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
-import { parseRetryAfter } from '#shared/refusals.ts'
-import { toStorable } from '#shared/text.ts'
+import { toStorable, withoutHalfPair } from '#shared/text.ts'
 import type { ReportedUsage } from '#shared/usage.ts'
 import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
 import { DeltaTemplate, templateFieldOf, type TextReader } from './delta-template.js'
-import { errorOfConnection, errorOfFrame, errorOfReading, errorOfResponse } from './gateway-errors.js'
+import { errorOfConnection, errorOfReading, errorOfResponse } from './gateway-errors.js'
 import type { Exchange, ResponseHandler } from './http/exchange.js'
 import type { ResponseHead } from './http/response-head.js'
 import { type DataReader, SseParser } from './sse-parser.js'
@@ -241,9 +242,4 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
 
 function lengthOf (text: unknown): number {
   return typeof text === 'string' ? text.length : 0
-}
-
-function withoutHalfPair (text: string): string {
-  const last = text.charCodeAt(text.length - 1)
-  return last >= 0xd800 && last <= 0xdbff ? text.slice(0, -1) : text
 }

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ServiceError } from '#shared/errors.ts'
-import type { Run } from '#shared/schemas.ts'
 import type { Database } from '../../database/port.js'
 import type { RunStore } from './run-store.js'
 
@@ -24,7 +23,7 @@ export function createDatabaseRunStore ({ database, keepMessages, closing }: Dat
       await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
     },
     async record (runId, attempt, { number, summary, record, credits, emitted }) {
-      const { isEnough } = await persist(() => database.call<{ isEnough: boolean }>('record_step', {
+      const { isEnough } = await persist(() => database.call('record_step', {
         p_run_id: runId,
         p_attempt: attempt,
         p_number: number,
@@ -35,7 +34,7 @@ export function createDatabaseRunStore ({ database, keepMessages, closing }: Dat
       }), closing)
       return isEnough
     },
-    finish: (runId, attempt, result) => persist(() => database.call<Run>('finish_run', {
+    finish: (runId, attempt, result) => persist(() => database.call('finish_run', {
       p_run_id: runId,
       p_attempt: attempt,
       p_status: result.status,

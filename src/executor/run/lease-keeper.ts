@@ -1,10 +1,11 @@
 import type { Logger } from 'pino'
+import type { ClaimedRun, WaitingRun } from '#shared/database/runs.ts'
 import type { Database } from '../../database/port.js'
 import type { Slots } from '../../lib/slots.js'
 import type { EventLog } from '../events/event-log.js'
 import type { Executor } from './executor.js'
 import { LEASE_SECONDS } from './lease.js'
-import type { ClaimedRun, LocalQueue } from './queue.js'
+import type { LocalQueue } from './queue.js'
 
 /** Without unfinished runs anywhere, claims are tried this seldom, once the first minutes of a deploy are over. */
 const IDLE_MS = 15_000
@@ -19,7 +20,7 @@ export interface SharedRuns {
   /** Whether it can be reached. */
   readonly isUp: boolean
   /** Puts runs back that are not in it any more. Rejects where it cannot be reached. */
-  restore (runs: Array<{ runId: string, userId: string }>): Promise<void>
+  restore (runs: WaitingRun[]): Promise<void>
   /** A run of the user has ended: another one that waits for that may begin. */
   promoteParked (userId: string): void
 }
@@ -82,7 +83,7 @@ export class LeaseKeeper {
 
   async #heartbeat (): Promise<void> {
     const { database, owner, executor } = this.options
-    const { lapsed, owned, cancel } = await database.call<{ lapsed: boolean, owned: number, cancel: string[] }>(
+    const { lapsed, owned, cancel } = await database.call(
       'heartbeat_worker', { p_owner: owner, p_lease_seconds: LEASE_SECONDS })
     for (const runId of cancel) executor.cancel(runId)
     // Another process may be claiming runs of a lapsed lease right now: reconcile until that is certainly over.
@@ -94,7 +95,7 @@ export class LeaseKeeper {
   async #reconcile (): Promise<void> {
     const { database, owner, executor } = this.options
     const before = executor.attempts
-    const owned = await database.call<Record<string, number>>('get_owned_runs', { p_owner: owner })
+    const owned = await database.call('get_owned_runs', { p_owner: owner })
     const now = executor.attempts
     // Attempts that began or ended during the call are left alone.
     for (const [runId, attempt] of now) {
@@ -120,7 +121,7 @@ export class LeaseKeeper {
     const { database, owner, slots, maxConcurrent, shared, hasPython } = this.options
     const room = Math.min(MAX_CLAIM, maxConcurrent - slots.running)
     if (room <= 0) return maxConcurrent > 0
-    const { claimed, outstanding } = await database.call<{ claimed: ClaimedRun[], outstanding: boolean }>('claim_runs', {
+    const { claimed, outstanding } = await database.call('claim_runs', {
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,
       p_limit: room,
@@ -143,7 +144,7 @@ export class LeaseKeeper {
   /** Puts runs back into the queue that wait and are not in it: released by a process that ended, or lost by Redis. */
   async #restore (shared: SharedRuns): Promise<boolean> {
     const isFull = Date.now() >= this.#nextRestore
-    const { runs, outstanding } = await this.options.database.call<{ runs: Array<{ runId: string, userId: string }>, outstanding: boolean }>(
+    const { runs, outstanding } = await this.options.database.call(
       'list_waiting_runs', { p_limit: MAX_RESTORE, p_queued: isFull })
     // If Redis goes away meanwhile, the next round finds the runs again.
     const isDone = runs.length === 0 || await shared.restore(runs).then(() => true, () => false)

@@ -1,20 +1,7 @@
-import type { Run } from '#shared/schemas.ts'
+import type { ClaimedRun } from '#shared/database/runs.ts'
 import type { Slots, SlotTicket } from '../../lib/slots.js'
-import type { AgentInput } from '../agent/agent-context.js'
-import type { StoredStep } from '../agent/step-record.js'
 import type { EventLog } from '../events/event-log.js'
 import type { Assignment, Ending } from './attempt.js'
-
-/** An unfinished run that this process has claimed, with what its next attempt continues from. */
-export interface ClaimedRun {
-  run: Run
-  userId: string
-  /** Whether the caller has asked to cancel the run. */
-  cancel: boolean
-  input: AgentInput
-  /** The steps that earlier attempts completed. */
-  steps: StoredStep[]
-}
 
 /** The permission to begin one run. */
 export interface Admission {

@@ -1,6 +1,4 @@
 import type { Logger } from 'pino'
-import type { Run, RunEvent } from '#shared/schemas.ts'
-import type { Trace } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
 import type { EventLog } from '../events/event-log.js'
 import { restore } from '../events/restore.js'
@@ -8,9 +6,6 @@ import type { Executor } from './executor.js'
 
 /** How often runs are looked up whose events Redis streams: their stream may be lost. */
 const STREAMED_MS = 5_000
-
-interface EndedRun { run: Run, trace: Trace | null }
-interface RecordedEvents { runId: string, told: Array<{ first: number, events: RunEvent[] }> }
 
 export interface RemoteReadersOptions {
   database: Pick<Database, 'call'>
@@ -47,7 +42,7 @@ export class RemoteReaders {
     const { database, events, hasRedis } = this.options
     if (!hasRedis) this.#advise(runIds[0]!)
     const cursors = Object.fromEntries(runIds.map(runId => [runId, events.last(runId) ?? 0]))
-    const runs = await database.call<RecordedEvents[]>('get_told_steps', { p_cursors: cursors })
+    const runs = await database.call('get_told_steps', { p_cursors: cursors })
     for (const { runId, told } of runs) {
       for (const step of told) events.ingest(runId, step.first, step.events)
     }
@@ -55,7 +50,7 @@ export class RemoteReaders {
 
   async #ingestEnds (runIds: string[]): Promise<void> {
     const { database, events } = this.options
-    const ended = await database.call<EndedRun[]>('get_ended_runs', { p_run_ids: runIds })
+    const ended = await database.call('get_ended_runs', { p_run_ids: runIds })
     for (const { run, trace } of ended) restore(events, run, trace)
   }
 

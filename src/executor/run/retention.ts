@@ -9,6 +9,6 @@ const BATCH = 500
 export async function eraseOldRuns (database: Pick<Database, 'call'>, days: number, isDraining: () => boolean): Promise<void> {
   let erased
   do {
-    ({ erased } = await database.call<{ erased: number }>('erase_old_runs', { p_days: days, p_limit: BATCH }))
+    ({ erased } = await database.call('erase_old_runs', { p_days: days, p_limit: BATCH }))
   } while (erased === BATCH && !isDraining())
 }

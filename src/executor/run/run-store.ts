@@ -1,7 +1,7 @@
-import type { Run, RunEvent } from '#shared/schemas.ts'
+import type { EmittedEvents, StepRecord } from '#shared/database/runs.ts'
+import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
 import type { StepSummary } from '../agent/agent-context.js'
-import type { StepRecord } from '../agent/step-record.js'
 
 /** How an attempt ended, to be settled. */
 export interface Result {
@@ -22,7 +22,7 @@ export interface RecordedStep {
   record: StepRecord
   credits: number
   /** The events since the step before, with the number of the first; readers that have only the database get them. */
-  emitted: { first: number, events: RunEvent[] }
+  emitted: EmittedEvents
 }
 
 /** What attempts write to the database. Every method throws `stale_attempt` where another process has the run. */

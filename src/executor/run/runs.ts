@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Agent, CachedAnswer } from '#shared/agent.ts'
+import type { Agent } from '#shared/agent.ts'
+import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
 import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
-import type { Rates } from '#shared/price.ts'
+import { requestText } from '#shared/request-text.ts'
 import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
-import { responseOf, type Trace } from '#shared/trace.ts'
+import { responseOf } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
 import type { EventLog } from '../events/event-log.js'
 import { follow } from '../events/follow.js'
@@ -55,8 +56,6 @@ export interface RunsOptions {
   hasPython (): Promise<boolean>
 }
 
-interface Begun { run: Run, agent: Agent, rates?: Rates, cached?: CachedAnswer | null, joined: boolean }
-
 /** Seconds after which a slot or another process should be there. */
 const RETRY_AFTER = 5
 /** How long another process may take to end a cancelled run: its heartbeat and its settlement. */
@@ -96,7 +95,7 @@ export class Runs {
 
   /** A page of a user's runs, newest first. Throws `bad_request` for a cursor that is none. */
   async list ({ userId, limit, status, agentId, cursor }: RunFilter): Promise<RunPage> {
-    const page = await this.options.database.call<{ runs: Run[], next: string | null }>('list_runs', {
+    const page = await this.options.database.call('list_runs', {
       p_user_id: userId,
       p_limit: limit,
       p_status: status ?? null,
@@ -122,7 +121,7 @@ export class Runs {
   /** Ends a run, and resolves to it once it has ended; a run that has ended already stays as it is. Throws `run_not_found`. */
   async cancel (userId: string, runId: string): Promise<Run> {
     const { database, executor, queue, isDraining } = this.options
-    let run = await database.call<Run>('cancel_run', { p_user_id: userId, p_run_id: runId })
+    let run = await database.call('cancel_run', { p_user_id: userId, p_run_id: runId })
     // An attempt under way here stops at once, one elsewhere when its owner hears of it.
     if (await executor.cancel(runId)) return this.#fetch(userId, runId)
     if (!run.finishedAt) queue.cancel(runId)
@@ -157,22 +156,22 @@ export class Runs {
   async #beginOrAdopt (request: RunRequest, { owner, waits }: Admission): Promise<Begun> {
     const { database, hasPython } = this.options
     const { userId, runId } = request
-    const ownership = {
+    const ownership: FirstOwner = {
       p_owner: owner,
       p_lease_seconds: owner ? LEASE_SECONDS : 0,
       p_waiting: waits,
       // A run that begins without an owner goes to a process that can run Python.
       p_python: owner === null || await hasPython()
     }
-    if (runId) return database.call<Begun>('adopt_run', { p_user_id: userId, p_run_id: runId, ...ownership })
-    return database.call<Begun>('begin_run', Object.assign(this.#argumentsOf(request), ownership))
+    if (runId) return database.call('adopt_run', { p_user_id: userId, p_run_id: runId, ...ownership })
+    return database.call('begin_run', Object.assign(this.#argumentsOf(request), ownership))
   }
 
-  #argumentsOf ({ userId, agentId, messages, functionResults, responseFormat, agent, idempotencyKey }: RunRequest) {
+  #argumentsOf ({ userId, agentId, messages, functionResults, responseFormat, agent, idempotencyKey }: RunRequest): Omit<BeginRun, keyof FirstOwner> {
     return {
       p_user_id: userId,
       p_agent_id: agentId,
-      p_request_hash: hash('sha256', JSON.stringify([agentId, messages, functionResults, agent, ...(responseFormat ? [responseFormat] : [])])),
+      p_request_hash: hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat })),
       p_input: { messages, functionResults, responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,
@@ -184,12 +183,12 @@ export class Runs {
   async #restoreEnded (run: Run): Promise<void> {
     const { database, events } = this.options
     if (!run.finishedAt || events.hasEnded(run.runId)) return
-    const [ended] = await database.call<Array<{ run: Run, trace: Trace | null }>>('get_ended_runs', { p_run_ids: [run.runId] })
+    const [ended] = await database.call('get_ended_runs', { p_run_ids: [run.runId] })
     if (ended) restore(events, ended.run, ended.trace)
   }
 
   #fetch (userId: string, runId: string): Promise<Run> {
-    return this.options.database.call<Run>('get_run', { p_user_id: userId, p_run_id: runId })
+    return this.options.database.call('get_run', { p_user_id: userId, p_run_id: runId })
   }
 
   /** The database has a response only at the run's end; until then it comes from the attempt here, or from Redis. */
