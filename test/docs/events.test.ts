@@ -1,6 +1,6 @@
 import t from 'tap'
+import { encodeReconnect } from '#shared/http/sse.ts'
 import { RunEvent } from '#shared/schemas.ts'
-import { encodeReconnect } from '../../src/http/sse/encode.js'
 import { readDocument, sectionOf, tableOf } from './markdown.js'
 import { documentedFields, fieldsOf } from './schema-words.js'
 
