@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const SOURCES = ['src', 'supabase/functions/_shared']
+const SOURCES = ['src', 'supabase/functions']
 const SHARED = 'supabase/functions/_shared/'
 
 /** What each source file imports: other sources by their path from the project's folder, types included, and packages. */

@@ -6,10 +6,11 @@
  */
 export const ROOMS = [
   { path: 'supabase/functions/_shared', may: [] },
+  { path: 'supabase/functions/agent-runtime', may: ['supabase/functions/_shared'] },
   { path: 'src/lib', may: [] },
   { path: 'src/shutdown.ts', may: [] },
   { path: 'src/contract', may: ['supabase/functions/_shared'] },
-  { path: 'src/config', may: [] },
+  { path: 'src/config', may: ['supabase/functions/_shared'] },
   { path: 'src/database', may: ['supabase/functions/_shared', 'src/contract', 'src/config', 'src/lib'] },
   { path: 'src/executor/events', may: ['supabase/functions/_shared', 'src/lib'] },
   { path: 'src/executor/gateway', may: ['supabase/functions/_shared', 'src/lib'] },

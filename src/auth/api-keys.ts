@@ -1,22 +1,15 @@
 import { createHash } from 'node:crypto'
-import { errors } from '#shared/errors.ts'
+import { ownerOfKey } from '#shared/http/credentials.ts'
 import type { Caller } from '../contract/caller.js'
 import type { Database } from '../database/port.js'
-
-const API_KEY = /^jeesi_[\x21-\x7e]{1,250}$/
-
-export function isApiKey (text: string): boolean {
-  return API_KEY.test(text)
-}
 
 /**
  * Finds the owner of an API key by the key's hash; the database never sees the key.
  * @throws {ServiceError} unauthorized, database_unavailable.
  */
 export async function authenticateApiKey (database: Pick<Database, 'call'>, key: string): Promise<Caller> {
-  const { userId } = await database.call('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
-  if (!userId) throw errors.unauthorized('The API key is unknown or no longer active.')
-  return { kind: 'api_key', userId, expiresAt: Infinity }
+  const owner = await database.call('authenticate_api_key', { p_key_hash: sha256(key).toString('hex') })
+  return { kind: 'api_key', userId: ownerOfKey(owner), expiresAt: Infinity }
 }
 
 export function sha256 (text: string): Buffer {

@@ -1,10 +1,9 @@
 import { errors } from '#shared/errors.ts'
+import { MAX_TOKEN_LENGTH } from '#shared/http/credentials.ts'
+import { UUID } from '#shared/uuid.ts'
 import type { Caller } from '../contract/caller.js'
 import type { PublicKeyFinder } from './jwks.js'
 
-/** As PostgreSQL takes it. */
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-const MAX_TOKEN_LENGTH = 8192
 /** How long a verified token is cached, and how many are: verifying a signature costs as much as a run's own work. */
 const CACHE_MS = 30_000
 const MAX_CACHED = 5_000

@@ -1,7 +1,6 @@
+import { DEFAULT_GATEWAY_URL } from '#shared/gateway/defaults.ts'
 import type { Environment } from './environment.js'
 import { checkHeaderValue, checkRedisUrl, checkUrl, readCertificate, withoutSlash } from './values.js'
-
-export const DEFAULT_GATEWAY_URL = 'https://ai.gateway.lovable.dev/v1'
 
 /** The database of users, agents, runs and credits. */
 export type DatabaseConfig =

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import { Ajv, type ErrorObject } from 'ajv'
+import { DEFAULT_MODEL } from '#shared/gateway/defaults.ts'
 import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
@@ -10,8 +11,6 @@ import { type PrivateHost, readList, readOrigins, readPrivateHosts, readWebhookS
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
   .compile<Environment>(Environment)
-
-export const DEFAULT_MODEL = 'google/gemini-2.5-flash'
 
 export interface Config {
   readonly port: number

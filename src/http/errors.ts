@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, ServiceError } from '#shared/errors.ts'
-import { invalid } from '../contract/validation.js'
+import { invalid } from '#shared/http/validation.ts'
 
 /** Answers a request with an error: the one place where an error becomes an HTTP response. */
 export function renderError (error: ServiceError, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -3,9 +3,10 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, ServiceError } from '#shared/errors.ts'
+import { isApiKey, readCredentials } from '#shared/http/credentials.ts'
 import { readJwtSecret } from '../auth/access-token.js'
-import { authenticateApiKey, isApiKey } from '../auth/api-keys.js'
-import { checkBackendSecret, readCredentials } from '../auth/credentials.js'
+import { authenticateApiKey } from '../auth/api-keys.js'
+import { checkBackendSecret } from '../auth/credentials.js'
 import { createPublicKeyFinder } from '../auth/jwks.js'
 import { createTokenVerifier, type TokenVerifier } from '../auth/tokens.js'
 import type { Caller } from '../contract/caller.js'
@@ -29,7 +30,7 @@ async function auth (app: FastifyInstance): Promise<void> {
   app.decorate('authenticate', authenticate)
 
   app.decorate('requireUser', (request: FastifyRequest) => counted(request, async () => {
-    request.caller = await authenticate(readCredentials(request.headers))
+    request.caller = await authenticate(readCredentials(request.headers['x-api-key'], request.headers.authorization))
   }))
   app.decorate('requireSession', async (request: FastifyRequest) => {
     await app.requireUser(request)

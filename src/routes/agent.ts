@@ -1,11 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { errors, restoreError } from '#shared/errors.ts'
-import {
-  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, type FinalEvent, IdempotencyHeaders, Run,
-  ValidatedHeaders
-} from '#shared/schemas.ts'
+import { answerOf } from '#shared/final-event.ts'
+import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, Run, ValidatedHeaders } from '#shared/schemas.ts'
 
 const response = {
   200: {
@@ -78,17 +75,6 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     request.logFields = { runId, agentId }
     return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
   }
-}
-
-function answerOf (event: FinalEvent) {
-  if (event.type === 'done') {
-    const { type, ...answer } = event
-    return answer
-  }
-  if (event.type === 'error') {
-    throw restoreError(event.code, event.error).with({ runId: event.runId })
-  }
-  throw errors.runCancelled().with({ runId: event.runId })
 }
 
 export default agent

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { DEFAULT_GATEWAY_URL } from '../../src/config/backing-services.js'
-import { type Config, ConfigError, DEFAULT_MODEL, parseConfig } from '../../src/config/config.js'
+import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '#shared/gateway/defaults.ts'
+import { type Config, ConfigError, parseConfig } from '../../src/config/config.js'
 import { Environment } from '../../src/config/environment.js'
 
 const EXAMPLE = new URL('../../.env.example', import.meta.url)

@@ -29,7 +29,7 @@ const Rates = Type.Record(Text, Type.Object({ perRun: Type.Number(), perThousand
 const Cached = Nullable(Type.Object({ response: Text, finishReason: Nullable(Text), model: Nullable(Text) }))
 const Begun = Type.Object({ run: Run, joined: Type.Literal(false), agent: Agent, rates: Rates, cached: Cached })
 const EmittedEvents = Type.Object({ first: Type.Integer(), events: Type.Array(RunEvent) })
-const DoneStep = Type.Object({
+const StoredStep = Type.Object({
   kind: Type.Literal('model'),
   step: Type.Integer(),
   content: Text,
@@ -44,7 +44,7 @@ const ClaimedRun = Type.Object({
   userId: Text,
   cancel: Type.Boolean(),
   input: Type.Object({ agent: Agent, messages: Type.Array(Type.Never()), rates: Rates, cached: Cached }),
-  steps: Type.Array(DoneStep, { minItems: 1 })
+  steps: Type.Array(StoredStep, { minItems: 1 })
 })
 const RunPage = <T extends TSchema>(run: T) => Type.Object({ runs: Type.Array(run, { minItems: 1 }), next: Nullable(Text) })
 const Timing = { id: Text, cron: Nullable(Text), timezone: Nullable(Text) }

@@ -66,13 +66,15 @@ export function findDeno (t: Test): string | undefined {
 }
 
 /** Runs Deno to its end, on files of the project alone. */
-export async function runDeno (deno: string, ...args: string[]): Promise<{ code: number, output: string }> {
+export async function runDeno (deno: string, args: string[], input = ''): Promise<{ code: number, stdout: string, stderr: string }> {
   const [command, ...rest] = args
   const child = spawn(deno, [command!, ...OFFLINE, ...rest], { cwd: FUNCTION, env: denoEnvironment() })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += chunk })
+  const texts = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('utf8').on('data', chunk => { texts[name] += chunk })
+  // What ends before it has read its input says why.
+  child.stdin.on('error', () => {}).end(input)
   const [code] = await once(child, 'close')
-  return { code, output }
+  return { code, ...texts }
 }
 
 function denoEnvironment (variables: Record<string, string> = {}): Record<string, string> {

@@ -1,27 +1,27 @@
-import type { DoneStep, StepRecord } from '#shared/database/runs.ts'
+import type { StoredStep, StepRecord } from '#shared/database/runs.ts'
 
 /**
- * The steps of a run, by their numbers: each attempt comes by the same ones in the same order, so what stands at a number
- * is what an earlier one has done there. A gateway's own names for calls would not do: some begin anew with each turn.
+ * Numbers the steps of a run and finds their records. Every attempt executes the same steps in the same order, so a number
+ * identifies a step. The ids of tool calls would not: some gateways repeat them in every turn.
  */
 export class StepLog {
-  /** Most attempts are the first. */
-  readonly #done: Map<number, DoneStep> | undefined
+  /** Undefined if there are no records, as in most attempts. */
+  readonly #stored: Map<number, StoredStep> | undefined
   #last = 0
 
-  constructor (done: readonly DoneStep[] = []) {
-    if (done.length > 0) this.#done = new Map(done.map(record => [record.step, record]))
+  constructor (stored: readonly StoredStep[] = []) {
+    if (stored.length > 0) this.#stored = new Map(stored.map(record => [record.step, record]))
   }
 
-  /** The number of the step to come. */
+  /** The number of the next step. */
   get next (): number { return this.#last + 1 }
 
-  /** What an earlier attempt has left of the step to come, where it is of this kind. */
+  /** The record of a step, the next one by default; undefined if there is none of this kind. */
   peek<Kind extends StepRecord['kind']> (kind: Kind, number = this.next): Extract<StepRecord, { kind: Kind }> | undefined {
-    const record = this.#done?.get(number)
-    return record?.kind === kind ? record as Extract<DoneStep, { kind: Kind }> : undefined
+    const record = this.#stored?.get(number)
+    return record?.kind === kind ? record as Extract<StoredStep, { kind: Kind }> : undefined
   }
 
-  /** Takes the number of the step to come. */
+  /** Advances to the next step and returns its number. */
   take (): number { return ++this.#last }
 }

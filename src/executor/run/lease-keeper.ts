@@ -22,7 +22,7 @@ export interface SharedRuns {
   /** Puts runs back that are not in it any more. Rejects where it cannot be reached. */
   restore (runs: WaitingRun[]): Promise<void>
   /** A run of the user has ended: another one that waits for that may begin. */
-  releaseParked (userId: string): void
+  promoteParked (userId: string): void
 }
 
 export interface LeaseKeeperOptions {
@@ -138,7 +138,7 @@ export class LeaseKeeper {
     const { log, queue, shared } = this.options
     const { run: { runId, attempt }, userId } = claimed
     log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    queue.takeOver(claimed).then(() => shared?.releaseParked(userId))
+    queue.launchClaimed(claimed).then(() => shared?.promoteParked(userId))
   }
 
   /** Puts runs back into the queue that wait and are not in it: released by a process that ended, or lost by Redis. */

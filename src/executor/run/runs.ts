@@ -5,10 +5,12 @@ import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
 import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
+import { requestText } from '#shared/request-text.ts'
 import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
-import { type EventLog, follow } from '../events/event-log.js'
+import type { EventLog } from '../events/event-log.js'
+import { follow } from '../events/follow.js'
 import { restore } from '../events/restore.js'
 import type { Executor } from './executor.js'
 import { LEASE_SECONDS } from './lease.js'
@@ -169,7 +171,7 @@ export class Runs {
     return {
       p_user_id: userId,
       p_agent_id: agentId,
-      p_request_hash: hash('sha256', JSON.stringify([agentId, messages, functionResults, agent, ...(responseFormat ? [responseFormat] : [])])),
+      p_request_hash: hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat })),
       p_input: { messages, functionResults, responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,

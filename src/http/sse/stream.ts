@@ -1,11 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { isFinal } from '#shared/final-event.ts'
-import { type Entry, type EventLog, follow, type Follower, frameOf, type Reader } from '../../executor/events/event-log.js'
-import { encodeReconnect, encodeSse, encodeSseChunk, SSE_DONE, SSE_PING } from './encode.js'
-
-/** A stream that was quiet for a whole beat gets a comment: two beats are less than the 15 s that are promised. */
-export const BEAT_MS = 7_000
+import { encodeReconnect, encodeSse, PING_MS, SSE_DONE, SSE_PING } from '#shared/http/sse.ts'
+import { type Entry, type EventLog, frameOf } from '../../executor/events/event-log.js'
+import { follow, type Follower, type Reader } from '../../executor/events/follow.js'
+import { encodeSseChunk } from './encode.js'
 
 /** One reader's connection: writes the frames of a run's events as the socket takes them. */
 export class SseStream implements Reader {
@@ -58,7 +57,7 @@ export class SseStream implements Reader {
   /** Pings a quiet stream, and ends one that has lasted as long as a connection may. */
   beat (now: number): void {
     if (now >= this.until) this.reconnect()
-    else if (now - this.#lastWrite >= BEAT_MS && !this.raw.writableEnded) this.#ping()
+    else if (now - this.#lastWrite >= PING_MS && !this.raw.writableEnded) this.#ping()
   }
 
   /** Ends the connection but not the run. The connection of a reader that did not take an earlier goodbye is destroyed. */

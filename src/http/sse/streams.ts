@@ -1,9 +1,9 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
+import { PING_MS, SSE_HEADERS } from '#shared/http/sse.ts'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { GOODBYE_MS } from '../../shutdown.js'
-import { SSE_HEADERS } from './encode.js'
-import { BEAT_MS, SseStream } from './stream.js'
+import { SseStream } from './stream.js'
 
 /** The open event streams, with one clock for all of them. */
 export class SseStreams {
@@ -13,7 +13,7 @@ export class SseStreams {
 
   /** @param maxMs how long one connection may last. */
   constructor (private readonly log: EventLog, private readonly maxMs: number) {
-    this.#clock = setInterval(() => this.#beat(), Math.min(BEAT_MS, maxMs / 4)).unref()
+    this.#clock = setInterval(() => this.#beat(), Math.min(PING_MS, maxMs / 4)).unref()
   }
 
   /** Answers with a run's events after `after`, until the run ends, the client leaves, or the server closes. */

@@ -1,14 +1,14 @@
 import type { RawData } from 'ws'
 import { errors, type ServiceError } from '#shared/errors.ts'
+import { compileStrict, invalid } from '#shared/http/validation.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import { SocketMessages } from '../../contract/socket-messages.js'
-import { compileMessage, invalid } from '../../contract/validation.js'
 
 /** A client's message before it is validated. */
 export interface ClientMessage { type: string, requestId?: unknown, runId?: unknown }
 
 const validators = Object.fromEntries(
-  Object.entries(SocketMessages).map(([type, schema]) => [type, compileMessage(schema)]))
+  Object.entries(SocketMessages).map(([type, schema]) => [type, compileStrict(schema)]))
 
 /** Parses a message. An error is returned and not thrown, since the message counts against the rate limit first. */
 export function read (data: RawData, isBinary: boolean): ClientMessage | null | ServiceError {

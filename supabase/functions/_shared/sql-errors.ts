@@ -36,3 +36,13 @@ export function isRefusal (code: string): boolean {
   return /^(28|3D|PGRST30)/.test(code) || ['HTTP 401', 'HTTP 403'].includes(code) ||
     /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_SELF|SELF_SIGNED_|INVALID_CA|HOSTNAME_MISMATCH)/.test(code)
 }
+
+/**
+ * The code of an error that supabase-js reports. An answer that comes from a proxy, because PostgREST is down or was not
+ * reached, has no code: a 5xx counts as a failed connection, any other status as `HTTP <status>`.
+ * @param status 0 if there was no answer at all.
+ */
+export function codeOfAnswer (code: string, status: number): string {
+  if (status === 0) return ''
+  return code || (status >= 500 ? '' : `HTTP ${status}`)
+}

@@ -17,7 +17,7 @@ import { textOf } from '../../support/helper.js'
 const MAX_ANSWER = 8 * 1024 * 1024
 const AT_ONCE = { 'retry-after': '0' }
 
-/** Runs an agent against these answers, and keeps what it tells. */
+/** Runs an agent against these replies, and collects its events. */
 async function setUp (t: Test, ...replies: Reply[]) {
   const double = await startGateway(t, inTurn(...replies))
   const gateway = new Gateway({ url: double.url, model: 'default/model', modelIsChosen: true, maxAnswer: MAX_ANSWER })
@@ -30,12 +30,12 @@ async function setUp (t: Test, ...replies: Reply[]) {
   const records: Array<{ number: number, record: StepRecord, credits: number }> = []
   const world = {
     records,
-    /** What the agent's functions can do. */
+    /** The agent's functions. */
     toolbox: EMPTY_TOOLBOX as Toolbox,
     rates: undefined as Rates | undefined,
     /** Called with each record. */
     onRecord: (_record: StepRecord) => {},
-    /** How many credits the user has. */
+    /** The user's credits. */
     balance: Infinity,
     double,
     progress,
@@ -46,7 +46,7 @@ async function setUp (t: Test, ...replies: Reply[]) {
     onEvent: () => {},
     /** Called before each pause. */
     onRetry: () => {},
-    /** What the run threw, if it did. */
+    /** Resolves with the error of the run, if any. */
     run: (agent = {}, fallbackModels: string[] = [], more: Partial<AgentInput> = {}): Promise<any> => runAgent({ agent, messages: [{ role: 'user', content: 'Hi' }], ...more }, progress, {
       gateway,
       rates: world.rates,
@@ -76,33 +76,33 @@ async function setUp (t: Test, ...replies: Reply[]) {
   return world
 }
 
-/** Says these pieces and ends before its time. */
+/** Sends these pieces and ends the response early. */
 function breakAfter (...pieces: string[]): Reply {
   return response => { openStream(response).end(pieces.map(delta).join('')) }
 }
 
 const hangUp: Reply = (response: ServerResponse) => { response.socket!.destroy() }
 
-t.test('an agent\'s settings go to the gateway, and its answer into the progress', async t => {
+t.test('an agent\'s settings are in the request, and its answer is in the progress', async t => {
   const { double, run, progress, events } = await setUp(t, say('Hello'))
   t.equal(await run({ model: 'a/model', temperature: 0, maxTokens: 5, systemPrompt: 'Be brief.' }), undefined)
   t.match(double.calls[0]!.body, { model: 'a/model', temperature: 0, max_tokens: 5 })
   t.strictSame(double.calls[0]!.body.messages, [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hi' }])
-  const { bill, model, finishReason, usage, output, response } = progress
+  const { bill, model, finishReason, usage, hasOutput, response } = progress
   t.equal(bill.credits, 1)
-  t.strictSame({ model, finishReason, usage, output, response }, {
+  t.strictSame({ model, finishReason, usage, hasOutput, response }, {
     response: 'Hello',
     model: 'test/model',
     finishReason: 'stop',
     usage: { promptTokens: USAGE.prompt_tokens, completionTokens: USAGE.completion_tokens, totalTokens: USAGE.total_tokens, estimated: false },
-    output: true
+    hasOutput: true
   })
   t.strictSame(events.slice(1), [{ seq: 2, type: 'chunk', content: 'Hello' }])
   await run()
-  t.match(double.calls[1]!.body, { model: 'default/model', temperature: 0.7, max_tokens: 1000 }, 'and the defaults for what it lacks')
+  t.match(double.calls[1]!.body, { model: 'default/model', temperature: 0.7, max_tokens: 1000 }, 'defaults replace missing settings')
 })
 
-t.test('before the first token, retries say so and take nothing back', async t => {
+t.test('retries before the first token emit retry events and no rewind', async t => {
   const { double, run, progress, events, pauses } = await setUp(t, refuse(429, 'slow down', AT_ONCE), hangUp, say('Hello'))
   t.equal(await run(), undefined)
   t.equal(double.calls.length, 3)
@@ -111,11 +111,11 @@ t.test('before the first token, retries say so and take nothing back', async t =
     { seq: 3, type: 'retry', code: 'gateway_unavailable', delayMs: pauses[1] },
     { seq: 4, type: 'chunk', content: 'Hello' }
   ])
-  t.match(progress, { response: 'Hello', usage: { totalTokens: USAGE.total_tokens, estimated: false } }, 'tries that said nothing used nothing')
+  t.match(progress, { response: 'Hello', usage: { totalTokens: USAGE.total_tokens, estimated: false } }, 'tries without output have no usage')
   t.ok(pauses[0]! >= 250 && pauses[0]! <= 500 && pauses[1]! >= 500 && pauses[1]! <= 1000, `pauses of ${pauses} ms`)
 })
 
-t.test('after the first token, a retry takes back what was said and says it anew', async t => {
+t.test('a retry after the first token rewinds the output of the failed try', async t => {
   const { run, progress, events, pauses } = await setUp(t, breakAfter('Hel'), say('Hello'))
   t.equal(await run(), undefined)
   t.strictSame(events.slice(1), [
@@ -128,7 +128,7 @@ t.test('after the first token, a retry takes back what was said and says it anew
   t.equal(textOf(events), 'Hello')
 })
 
-t.test('a rewind goes back before the first of several events, reasoning among them', async t => {
+t.test('a rewind goes back to before the first event of a try, including reasoning', async t => {
   const { run, progress, events } = await setUp(t, response => {
     openStream(response).write(frame({ choices: [{ index: 0, delta: { reasoning: 'Hm' } }] }))
     setImmediate(() => response.end(delta('Hel')))
@@ -138,49 +138,49 @@ t.test('a rewind goes back before the first of several events, reasoning among t
   t.equal(progress.response, 'Hello')
 })
 
-t.test('each retry takes back its own try', async t => {
+t.test('each rewind covers only its own try', async t => {
   const { run, events } = await setUp(t, breakAfter('Hel'), refuse(503, 'busy', AT_ONCE), breakAfter('Hell'), say('Hello'))
   t.equal(await run(), undefined)
   t.strictSame(events.slice(1).map(event => 'to' in event ? event.to : event.type), ['chunk', 1, 'retry', 'retry', 'chunk', 5, 'retry', 'chunk'])
   t.equal(textOf(events), 'Hello')
 })
 
-t.test('usage adds up over tries, and is estimated where one of them was cut', async t => {
+t.test('the usage of all tries is added, and is estimated if one of them broke off', async t => {
   const { run, progress } = await setUp(t, breakAfter('12345678'), say('Hello'))
   t.equal(await run({ systemPrompt: 'x'.repeat(40) }), undefined)
-  // 40 characters and 2 of the prompt, 8 of the answer, at 4 to a token, beside what the gateway reported of the second try.
+  // 40 + 2 characters of the prompt and 8 of the answer, at 4 per token, plus the reported usage of the second try.
   const [promptTokens, completionTokens] = [10 + 1 + USAGE.prompt_tokens, 2 + USAGE.completion_tokens]
   t.strictSame(progress.usage, { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, estimated: true })
 })
 
-t.test('after four tries the last one\'s error is the run\'s, and its text stays', async t => {
+t.test('after four tries the run fails with the error of the last one, and keeps its text', async t => {
   t.intercept(Math, 'random', { value: () => 0 })
   const { double, run, progress, events, pauses } = await setUp(t, hangUp, breakAfter('Hel'), hangUp, breakAfter('Hell'))
   t.match(await run(), { code: 'gateway_unavailable' })
   t.equal(double.calls.length, 4)
-  t.strictSame(pauses, [250, 500, 1000], 'each pause is twice the one before')
+  t.strictSame(pauses, [250, 500, 1000], 'each pause is twice the previous one')
   t.strictSame(events.slice(1).map(({ type }) => type), ['retry', 'chunk', 'rewind', 'retry', 'retry', 'chunk'])
-  t.match(progress, { response: 'Hell', output: true, finishReason: null })
+  t.match(progress, { response: 'Hell', hasOutput: true, finishReason: null })
   t.equal(textOf(events), 'Hell')
 })
 
-t.test('what a second try cannot mend is not tried again', async t => {
+t.test('an error that is not retryable is not retried', async t => {
   for (const [status, code] of [[402, 'gateway_payment_required'], [401, 'gateway_unauthorized'], [400, 'gateway_rejected']] as const) {
     const { double, run, events, progress } = await setUp(t, refuse(status), say('Hello'))
     t.match(await run(), { code })
     t.equal(double.calls.length, 1)
-    t.equal(events.length, 1, 'nothing is told')
-    t.match(progress, { response: '', output: false, usage: { totalTokens: 0 } })
+    t.equal(events.length, 1, 'no event is emitted')
+    t.match(progress, { response: '', hasOutput: false, usage: { totalTokens: 0 } })
   }
   const { double, run, events } = await setUp(t, response => {
     openStream(response).end(delta('Hel') + frame({ error: { message: 'empty', code: 402 } }) + ending())
   })
-  t.match(await run(), { code: 'gateway_payment_required' }, 'within a stream neither')
+  t.match(await run(), { code: 'gateway_payment_required' }, 'nor within a stream')
   t.equal(double.calls.length, 1)
   t.equal(textOf(events), 'Hel')
 })
 
-t.test('a model that keeps failing is followed by the next fallback model, and the events say so', async t => {
+t.test('a model that keeps failing is replaced by the next fallback model, and the retry events name it', async t => {
   const { double, run, events, progress } = await setUp(t, breakAfter('Hel'), refuse(400), refuse(404), say('Hello'))
   t.equal(await run({ model: 'a/model' }, ['b/model', 'c/model']), undefined)
   t.strictSame(double.calls.map(({ body }) => body.model), ['a/model', 'a/model', 'b/model', 'c/model'])
@@ -195,7 +195,7 @@ t.test('a model that keeps failing is followed by the next fallback model, and t
   t.equal(progress.response, 'Hello')
 })
 
-t.test('an empty account and a refused key are not asked with another model', async t => {
+t.test('an empty account and an invalid key lead to no fallback model', async t => {
   for (const status of [401, 402]) {
     const { double, run } = await setUp(t, refuse(status), say('Hello'))
     t.match(await run({}, ['b/model']), { code: status === 401 ? 'gateway_unauthorized' : 'gateway_payment_required' })
@@ -203,7 +203,7 @@ t.test('an empty account and a refused key are not asked with another model', as
   }
 })
 
-t.test('a gateway that asks for a pause gets it, unless it is longer than 20 s', async t => {
+t.test('a retry-after header determines the pause, unless it exceeds 20 s', async t => {
   const patient = await setUp(t, refuse(429, 'slow down', { 'retry-after': '20' }))
   patient.onRetry = () => patient.stop.abort()
   t.match(await patient.run(), { name: 'AbortError' })
@@ -215,30 +215,30 @@ t.test('a gateway that asks for a pause gets it, unless it is longer than 20 s',
   t.equal(hasty.double.calls.length, 1)
 })
 
-t.test('aborting ends a pause at once, with what was said already taken back', async t => {
+t.test('aborting ends a pause at once, after the rewind', async t => {
   const world = await setUp(t, breakAfter('Hel'), refuse(503, 'busy', { 'retry-after': '19' }))
   const startedAt = performance.now()
   world.onRetry = () => { if (world.pauses.length === 2) setImmediate(() => world.stop.abort()) }
   t.match(await world.run(), { name: 'AbortError' })
-  t.ok(performance.now() - startedAt < 10_000, 'long before the pause was over')
+  t.ok(performance.now() - startedAt < 10_000, 'long before the end of the pause')
   t.equal(world.double.calls.length, 2)
   t.strictSame(world.events.slice(1).map(({ type }) => type), ['chunk', 'rewind', 'retry', 'retry'])
-  t.match(world.progress, { output: true, usage: { estimated: true } }, 'what it cost is kept')
+  t.match(world.progress, { hasOutput: true, usage: { estimated: true } }, 'the usage is kept')
   t.equal(world.progress.response, '')
 })
 
-t.test('aborting while the model speaks throws the signal\'s reason, and keeps text and usage', async t => {
+t.test('aborting while the model streams throws the signal\'s reason, and keeps text and usage', async t => {
   const world = await setUp(t, response => { openStream(response).write(delta('Hell')) })
   const reason = new Error('enough')
   world.onEvent = () => world.stop.abort(reason)
   t.equal(await world.run(), reason)
-  t.match(world.progress, { response: 'Hell', output: true, finishReason: null, usage: { completionTokens: 1, estimated: true } })
+  t.match(world.progress, { response: 'Hell', hasOutput: true, finishReason: null, usage: { completionTokens: 1, estimated: true } })
   t.strictSame(world.pauses, [])
 })
 
 // --- Steps and tools ---
 
-/** A turn that asks for these tools, each with its arguments, perhaps after some words. */
+/** A turn that calls these tools, perhaps after some text. */
 function ask (calls: Array<[id: string, name: string, args: string]>, words = ''): Reply {
   return response => {
     const pieces = calls.flatMap(([id, name, args], index) => [
@@ -250,7 +250,7 @@ function ask (calls: Array<[id: string, name: string, args: string]>, words = ''
   }
 }
 
-/** A tool that does this, and knows how often it was called. */
+/** A tool that records its calls. */
 function makeTool (name: string, call: Tool['call']) {
   const tool = {
     name,
@@ -270,9 +270,9 @@ function boxOf (tools: Tool[], more: Partial<Toolbox> = {}): Toolbox {
 }
 
 const twice = () => makeTool('twice', async ({ n }) => `${2 * (n as number)}`)
-const told = (world: { events: RunEvent[] }) => world.events.map(({ type }) => type)
+const typesOf = (world: { events: RunEvent[] }) => world.events.map(({ type }) => type)
 
-t.test('tools are called as the model asks, several at once, and it goes on with what came of them', async t => {
+t.test('the tool calls of a turn are executed concurrently, and the model continues with their results', async t => {
   const world = await setUp(t, ask([['c1', 'twice', '{"n": 2}'], ['c2', 'twice', '{"n": 3}']], 'Let me see. '), say('4 and 6'))
   let waiting = 0
   const both = new Promise<void>(resolve => {
@@ -285,7 +285,7 @@ t.test('tools are called as the model asks, several at once, and it goes on with
   t.equal(await world.run(), undefined)
   t.equal(world.progress.response, 'Let me see. 4 and 6')
   t.equal(textOf(world.events), 'Let me see. 4 and 6')
-  t.same(told(world).toSorted(), ['chunk', 'chunk', 'started', 'step', 'step', 'tool_call', 'tool_call', 'tool_result', 'tool_result'])
+  t.same(typesOf(world).toSorted(), ['chunk', 'chunk', 'started', 'step', 'step', 'tool_call', 'tool_call', 'tool_result', 'tool_result'])
   t.match(world.events.filter(({ type }) => type === 'tool_call'), [{ id: 'c1', name: 'twice', arguments: { n: 2 } }, { id: 'c2' }])
   t.same(world.events.filter(({ type }) => type === 'tool_result').map(({ seq, ...event }) => event),
     [{ type: 'tool_result', id: 'c1', name: 'twice', result: '4' }, { type: 'tool_result', id: 'c2', name: 'twice', result: '6' }])
@@ -301,7 +301,7 @@ t.test('tools are called as the model asks, several at once, and it goes on with
   t.same(world.records.map(({ number, record }) => [number, record.kind]).toSorted(), [[1, 'model'], [2, 'tool'], [3, 'tool']])
 })
 
-t.test('a tool\'s failure goes back to the model and does not end the run', async t => {
+t.test('a tool\'s failure is reported to the model and does not end the run', async t => {
   const failures: Array<[string, string, string, RegExp]> = [
     ['nothing', 'twice', '{"n": 1}', /nothing there/],
     ['broken', 'broken', '{"n": 1}', /^The tool failed unexpectedly\.$/],
@@ -323,22 +323,22 @@ t.test('a tool\'s failure goes back to the model and does not end the run', asyn
     const { content } = world.double.calls[1]!.body.messages.at(-1)
     t.match(content, /^Error: /)
     t.match(content.slice('Error: '.length), problem, what)
-    if (!['nothing', 'broken'].includes(what)) t.same(tools.flatMap(({ calls }) => calls), [], 'and is not called')
+    if (!['nothing', 'broken'].includes(what)) t.same(tools.flatMap(({ calls }) => calls), [], 'no tool is called')
   }
 })
 
-t.test('in its last step the model is offered nothing more to do', async t => {
+t.test('in the last step the model is forbidden to call tools', async t => {
   const world = await setUp(t, ask([['c1', 'twice', '{"n": 1}']]), ask([['c2', 'twice', '{"n": 2}']]))
   const tool = twice()
   world.toolbox = boxOf([tool])
   t.equal(await world.run({ maxSteps: 2 }), undefined)
   t.equal(world.double.calls.length, 2)
-  t.match(world.double.calls[1]!.body, { tools: [{}], tool_choice: 'none' }, 'but told of what there was')
+  t.match(world.double.calls[1]!.body, { tools: [{}], tool_choice: 'none' }, 'the tools are still described')
   t.notOk(world.double.calls[0]!.body.tool_choice)
-  t.same(tool.calls, [{ n: 1 }], 'and what it asks for all the same is not done')
+  t.same(tool.calls, [{ n: 1 }], 'a call in spite of that is not executed')
 })
 
-t.test('what an earlier attempt has done is told again and not done again', async t => {
+t.test('recorded steps of an earlier attempt are replayed and not executed again', async t => {
   const first = await setUp(t, ask([['c1', 'twice', '{"n": 1}'], ['c2', 'stop', '{"n": 2}']], 'Well, '))
   const stopped = makeTool('stop', async () => {
     first.stop.abort(new Error('killed'))
@@ -353,17 +353,17 @@ t.test('what an earlier attempt has done is told again and not done again', asyn
   const [again, finished] = [twice(), makeTool('stop', async () => 'stopped')]
   second.toolbox = boxOf([again, finished])
   t.equal(await second.run({}, [], { steps }), undefined)
-  t.same(again.calls, [], 'one was done')
-  t.same(finished.calls, [{ n: 2 }], 'one was cut off')
-  t.equal(second.double.calls.length, 1, 'the model is not asked again for what it said')
+  t.same(again.calls, [], 'this call was recorded')
+  t.same(finished.calls, [{ n: 2 }], 'this one was interrupted')
+  t.equal(second.double.calls.length, 1, 'the recorded turn is not requested again')
   t.match(second.double.calls[0]!.body.messages.slice(-3), [{ role: 'assistant', content: 'Well, ' }, { content: '2' }, { content: 'stopped' }])
   t.equal(second.progress.response, 'Well, done')
   t.equal(textOf(second.events), 'Well, done')
   t.same(second.progress.usage, { promptTokens: 20, completionTokens: 10, totalTokens: 30, estimated: false }, 'of all attempts')
-  t.same(second.records.map(({ number, record }) => [number, record.kind]), [[1, 'model'], [3, 'tool']], 'the turn once more, for its price, and what is new')
+  t.same(second.records.map(({ number, record }) => [number, record.kind]), [[1, 'model'], [3, 'tool']], 'the turn again, to check the balance, and the new step')
 })
 
-t.test('functions that the user\'s words trigger run once before the model, which is told what they found', async t => {
+t.test('triggered functions run once, before the model, and their results are in its prompt', async t => {
   const world = await setUp(t, say('It is sunny'))
   const results = [{ functionName: 'weather', functionType: 'api_call', success: true, data: 'sunny' }]
   const seen: unknown[] = []
@@ -376,26 +376,26 @@ t.test('functions that the user\'s words trigger run once before the model, whic
   })
   t.equal(await world.run(), undefined)
   t.match(world.double.calls[0]!.body.messages[0].content, /weather \(api_call\): sunny/)
-  t.same(seen, ['Hi', ['Hi', 'It is sunny']], 'and what waits for the answer gets it')
-  t.same(told(world), ['started', 'tool_call', 'tool_result', 'chunk'])
+  t.same(seen, ['Hi', ['Hi', 'It is sunny']], 'afterAnswer receives the response')
+  t.same(typesOf(world), ['started', 'tool_call', 'tool_result', 'chunk'])
 
   const again = await setUp(t, say('It is sunny'))
   again.toolbox = boxOf([], { runTriggered: async () => { throw new Error('not again') } })
   t.equal(await again.run({}, [], { steps: world.records.map(({ number, record }) => ({ ...record, step: number })) }), undefined)
   t.match(again.double.calls[0]!.body.messages[0].content, /sunny/)
-  t.same(told(again), told(world))
+  t.same(typesOf(again), typesOf(world))
 })
 
-t.test('a function that answers takes the model\'s place, and costs what a run costs', async t => {
+t.test('the answer of a function replaces the model\'s, and costs the price of a run', async t => {
   const world = await setUp(t, say('not asked'))
   world.toolbox = boxOf([], { runTriggered: async () => ({ results: [], answer: 'We open at nine.', emitted: [] }) })
   t.equal(await world.run(), undefined)
   t.equal(world.double.calls.length, 0)
-  t.match(world.progress, { response: 'We open at nine.', finishReason: 'stop', output: true })
+  t.match(world.progress, { response: 'We open at nine.', finishReason: 'stop', hasOutput: true })
   t.equal(world.progress.bill.credits, 1)
 })
 
-t.test('a run that the balance does not allow to go on stops after the step, and keeps what it has', async t => {
+t.test('a run whose balance does not cover the next step fails after the current one, and keeps its text', async t => {
   const world = await setUp(t, ask([['c1', 'twice', '{"n": 1}']], 'So far '), say('never'))
   const tool = twice()
   world.toolbox = boxOf([tool])
@@ -404,27 +404,27 @@ t.test('a run that the balance does not allow to go on stops after the step, and
   t.match(await world.run({ maxTokens: 1000 }), { code: 'insufficient_credits', statusCode: 402 })
   t.same(tool.calls, [])
   t.equal(world.progress.response, 'So far ')
-  t.equal(world.progress.bill.credits, 3, 'a run, and 15 tokens')
-  t.same(world.records.map(({ credits }) => credits), [103], 'with the next step\'s it might have come to that')
+  t.equal(world.progress.bill.credits, 3, 'a run and 15 tokens')
+  t.same(world.records.map(({ credits }) => credits), [103], 'the maximum cost after the next step')
 })
 
-t.test('an answer that is kept is told without asking a model, and costs nothing', async t => {
+t.test('a cached answer is emitted without a model request, and costs nothing', async t => {
   const world = await setUp(t, say('not asked'))
   t.equal(await world.run({}, [], { cached: { response: 'As before', finishReason: 'stop', model: 'a/model' } }), undefined)
   t.equal(world.double.calls.length, 0)
   t.match(world.progress, { response: 'As before', finishReason: 'stop', model: 'a/model', usage: { totalTokens: 0 } })
   t.equal(world.progress.bill.credits, 0)
-  t.same(told(world), ['started', 'chunk'])
+  t.same(typesOf(world), ['started', 'chunk'])
 })
 
-t.test('a response format goes to the gateway as it is', async t => {
+t.test('a response format is passed to the gateway unchanged', async t => {
   const world = await setUp(t, say('{}'))
   const responseFormat = { type: 'json_schema' as const, json_schema: { name: 'x', schema: { type: 'object' } } }
   await world.run({}, [], { responseFormat })
   t.same(world.double.calls[0]!.body.response_format, responseFormat)
 })
 
-t.test('a gateway that names its calls anew each turn gets each of them answered by itself', async t => {
+t.test('calls with the same id in several turns are replayed and executed separately', async t => {
   const first = await setUp(t, ask([['call_0', 'twice', '{"n": 1}']]), ask([['call_0', 'twice', '{"n": 2}']]))
   let calls = 0
   first.toolbox = boxOf([makeTool('twice', async ({ n }) => {
@@ -441,7 +441,7 @@ t.test('a gateway that names its calls anew each turn gets each of them answered
   t.same(second.double.calls[0]!.body.messages.filter(({ role }: { role: string }) => role === 'tool').map(({ content }: { content: string }) => content), ['2', '4'])
 })
 
-t.test('what a model wrote badly is sent back in a form that gateways take', async t => {
+t.test('malformed tool calls are sent back in a form that gateways accept', async t => {
   const world = await setUp(t, ask([['c1', 'no such!', '{"q": "cut o'], ['c1', '', '']]), say('Well'))
   world.toolbox = boxOf([twice()])
   t.equal(await world.run(), undefined)
@@ -451,7 +451,7 @@ t.test('what a model wrote badly is sent back in a form that gateways take', asy
   t.match(answers, [{ content: /There is no tool/ }, { content: /There is no tool/ }])
 })
 
-t.test('arguments that go too deep reach no tool, and are told as the text that they are', async t => {
+t.test('arguments that are nested too deeply reach no tool, and are emitted as text', async t => {
   const deep = '{"n": '.repeat(6000) + '1' + '}'.repeat(6000)
   const world = await setUp(t, ask([['c1', 'twice', deep]]), say('Well'))
   const tool = twice()
@@ -461,7 +461,7 @@ t.test('arguments that go too deep reach no tool, and are told as the text that 
   t.match(world.events.find(({ type }) => type === 'tool_call'), { arguments: deep })
 })
 
-t.test('where one of several tools cannot be written down, the others are stopped, and nothing more is told', async t => {
+t.test('if one of several calls cannot be recorded, the others are aborted, and no result is emitted', async t => {
   const world = await setUp(t, ask([['c1', 'slow', '{"n": 1}'], ['c2', 'quick', '{"n": 1}']]))
   let stopped = 0
   world.toolbox = boxOf([
@@ -473,10 +473,10 @@ t.test('where one of several tools cannot be written down, the others are stoppe
   world.onRecord = record => { if (record.kind === 'tool') throw new Error('no database') }
   t.match(await world.run(), { message: 'no database' })
   t.equal(stopped, 1)
-  t.same(told(world).filter(type => type === 'tool_result'), [])
+  t.same(typesOf(world).filter(type => type === 'tool_result'), [])
 })
 
-t.test('an answer that does not come to an end is ended', async t => {
+t.test('an endless answer is ended at the maximum length', async t => {
   const world = await setUp(t, response => {
     openStream(response)
     const piece = delta('x'.repeat(1024 * 1024))

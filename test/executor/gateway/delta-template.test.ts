@@ -5,7 +5,7 @@ import { DeltaTemplate } from '../../../src/executor/gateway/delta-template.js'
 
 type Shape = (text: string, number: number) => string
 
-/** Frames as gateways send them. */
+/** Frames of several gateways. */
 const SHAPES: Record<string, Shape> = {
   openai: text => JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'gpt-5', service_tier: 'default', system_fingerprint: 'fp', choices: [{ index: 0, delta: { content: text }, logprobs: null, finish_reason: null }], usage: null }),
   'openai with padding that differs': (text, number) => JSON.stringify({ id: 'chatcmpl-1', choices: [{ index: 0, delta: { content: text }, finish_reason: null }], obfuscation: `x${number}` }),
@@ -29,15 +29,15 @@ function wire (data: string): Buffer {
   return Buffer.from(`data: ${data}\n\n`)
 }
 
-/** The texts that a template cuts out, and where it stops. */
-function cut (template: DeltaTemplate, bytes: Buffer): { texts: string[], at: number } {
+/** The texts that a template extracts, and where it stops. */
+function extract (template: DeltaTemplate, bytes: Buffer): { texts: string[], at: number } {
   const texts: string[] = []
-  // What stands around it in the same read is not its business.
+  // A read contains more than these frames.
   const raw = `data: ${bytes.toString('latin1')}data: {"choices"`
-  return { at: template.cut(raw, 6, 6 + bytes.length, { onText: text => { texts.push(text) } }) - 6, texts }
+  return { at: template.extract(raw, 6, 6 + bytes.length, { onText: text => { texts.push(text) } }) - 6, texts }
 }
 
-t.test('what a template cuts out is what parsing reads, whatever gateways send, and however many frames come at once', async t => {
+t.test('a template extracts the same texts as parsing, for all gateways and any number of frames per read', async t => {
   for (const [name, shape] of Object.entries(SHAPES)) {
     t.doesNotThrow(() => fc.assert(fc.property(fc.array(text, { maxLength: 20 }), fc.nat({ max: 4 }), (texts, more) => {
       const template = new DeltaTemplate()
@@ -45,7 +45,7 @@ t.test('what a template cuts out is what parsing reads, whatever gateways send, 
       const parsed = frames.map(data => JSON.parse(data).choices[0].delta.content as string)
       for (let number = 0; number < frames.length;) {
         const together = frames.slice(number, number + more + 1).map(wire)
-        const { texts, at } = cut(template, Buffer.concat(together))
+        const { texts, at } = extract(template, Buffer.concat(together))
         assert.deepEqual(texts, parsed.slice(number, number + texts.length))
         assert.equal(at, Buffer.concat(together.slice(0, texts.length)).length)
         number += texts.length
@@ -57,11 +57,11 @@ t.test('what a template cuts out is what parsing reads, whatever gateways send, 
   }
 })
 
-t.test('frames that are no text, and such as differ in anything but it, are left to be parsed', async t => {
+t.test('frames without text, and frames that differ in anything else, are left to the parser', async t => {
   const template = new DeltaTemplate()
   const openai = SHAPES.openai!
   template.learn(openai('Hello', 0), 'content', 'Hello')
-  for (const text of [' world', '', 'a "quote"', 'line\n', ' wörld 😀', '\\']) t.strictSame(cut(template, wire(openai(text, 1))).texts, [text])
+  for (const text of [' world', '', 'a "quote"', 'line\n', ' wörld 😀', '\\']) t.strictSame(extract(template, wire(openai(text, 1))).texts, [text])
   for (const data of [
     openai('Hello', 1).replace('"finish_reason":null', '"finish_reason":"stop"'),
     openai('Hello', 1).replace('gpt-5', 'gpt-6'),
@@ -71,54 +71,54 @@ t.test('frames that are no text, and such as differ in anything but it, are left
     openai('Hello', 1).slice(0, 20),
     '[DONE]',
     ''
-  ]) t.strictSame(cut(template, wire(data)), { texts: [], at: 0 }, data)
+  ]) t.strictSame(extract(template, wire(data)), { texts: [], at: 0 }, data)
   const [frame, other] = [wire(openai('Hello', 1)), wire('[DONE]')]
-  t.strictSame(cut(template, Buffer.concat([frame, frame, other, frame])), { texts: ['Hello', 'Hello'], at: 2 * frame.length })
-  t.strictSame(cut(template, frame.subarray(0, -1)), { texts: [], at: 0 }, 'half of a frame')
-  t.strictSame(cut(template, Buffer.from(`${frame}`.replaceAll('\n', '\r\n'))), { texts: [], at: 0 }, 'other ends of lines')
+  t.strictSame(extract(template, Buffer.concat([frame, frame, other, frame])), { texts: ['Hello', 'Hello'], at: 2 * frame.length })
+  t.strictSame(extract(template, frame.subarray(0, -1)), { texts: [], at: 0 }, 'an incomplete frame')
+  t.strictSame(extract(template, Buffer.from(`${frame}`.replaceAll('\n', '\r\n'))), { texts: [], at: 0 }, 'other line ends')
 })
 
-t.test('texts of several gateways are read without parsing, but for the first', async t => {
+t.test('all frames except the first are extracted for several gateways', async t => {
   for (const name of ['openai', 'gemini', 'openrouter', 'ollama, with spaces']) {
     const shape = SHAPES[name]!
     const template = new DeltaTemplate()
-    t.strictSame(cut(template, wire(shape('Hello', 0))).texts, [])
+    t.strictSame(extract(template, wire(shape('Hello', 0))).texts, [])
     template.learn(shape('Hello', 0), 'content', 'Hello')
-    t.strictSame(cut(template, wire(shape(' wörld 😀', 1))).texts, [' wörld 😀'], name)
+    t.strictSame(extract(template, wire(shape(' wörld 😀', 1))).texts, [' wörld 😀'], name)
   }
 })
 
-t.test('a model\'s thoughts are cut out as its text is, and neither is taken for the other', async t => {
+t.test('reasoning is extracted like text, and neither is mistaken for the other', async t => {
   const shape = (field: string, text: string) => JSON.stringify({ choices: [{ index: 0, delta: { [field]: text } }] })
   const template = new DeltaTemplate()
   for (const field of ['reasoning_content', 'reasoning', 'content'] as const) {
     template.learn(shape(field, 'Hm'), field, 'Hm')
     t.equal(template.field, field)
-    t.strictSame(cut(template, wire(shape(field, ' so'))).texts, [' so'])
-    t.strictSame(cut(template, wire(shape(`x${field}`, ' so'))).texts, [])
+    t.strictSame(extract(template, wire(shape(field, ' so'))).texts, [' so'])
+    t.strictSame(extract(template, wire(shape(`x${field}`, ' so'))).texts, [])
   }
 })
 
-t.test('a gateway whose frames are never alike is not learned from without end, and one that changes now and then is', async t => {
+t.test('learning stops for a gateway whose frames always differ, but not for one whose frames sometimes change', async t => {
   const template = new DeltaTemplate()
   const shape = SHAPES['a number that counts']!
   for (let number = 0; number < 20; number++) template.learn(shape('a', number), 'content', 'a')
-  t.strictSame(cut(template, wire(shape('b', 7))).texts, ['b'], 'of the eighth')
-  t.strictSame(cut(template, wire(shape('b', 19))).texts, [])
+  t.strictSame(extract(template, wire(shape('b', 7))).texts, ['b'], 'the template of the eighth frame')
+  t.strictSame(extract(template, wire(shape('b', 19))).texts, [])
   for (let number = 0; number < 20; number++) {
     const template = new DeltaTemplate()
     for (let change = 0; change <= number; change++) {
       template.learn(shape('a', change), 'content', 'a')
-      t.strictSame(cut(template, wire(shape('b', change))).texts, ['b'])
+      t.strictSame(extract(template, wire(shape('b', change))).texts, ['b'])
     }
   }
 })
 
-t.test('a text that is spelled like another field is not taken for it', async t => {
+t.test('a text that equals the value of another field is not mistaken for it', async t => {
   const shape = (model: string, text: string) => JSON.stringify({ model, choices: [{ delta: { content: text } }] })
   const template = new DeltaTemplate()
   template.learn(shape('a', 'a'), 'content', 'a')
-  t.strictSame(cut(template, wire(shape('b', 'a'))).texts, [])
+  t.strictSame(extract(template, wire(shape('b', 'a'))).texts, [])
   template.learn(shape('a', 'Hello'), 'content', 'Hello')
-  t.strictSame(cut(template, wire(shape('a', 'a'))).texts, ['a'])
+  t.strictSame(extract(template, wire(shape('a', 'a'))).texts, ['a'])
 })

@@ -11,7 +11,7 @@ import {
 
 const REQUEST: ModelRequest = { model: 'test/model', messages: [{ role: 'user', content: 'Hi' }], temperature: 0.7, maxTokens: 100 }
 
-/** What came of one call: what the sink was told, and how it ended. */
+/** The outcome of one completion: what the sink received, and how it ended. */
 interface Outcome { texts: string[], text: string, reasoning: string[], completion?: Completion, error?: any }
 
 function connect (t: Test, url: string, options: Partial<GatewayOptions> = {}) {
@@ -37,7 +37,7 @@ async function setUp (t: Test, reply?: Reply, options?: Partial<GatewayOptions>)
   return { double, ask: connect(t, double.url, options) }
 }
 
-/** Sends these bytes, each piece as an HTTP chunk of its own, which is how the service reads them. */
+/** Sends these bytes, each piece as a separate HTTP chunk. */
 function write (...pieces: Array<string | Uint8Array>): Reply {
   return response => {
     openStream(response)
@@ -51,7 +51,7 @@ function whole (body: unknown): Reply {
   return response => { response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body)) }
 }
 
-/** Breaks the connection once what was written so far has gone out. */
+/** Breaks the connection after this text was sent. */
 function breakOff (response: ServerResponse, text: string): void {
   openStream(response).write(text, () => response.socket!.destroy())
 }
@@ -59,7 +59,7 @@ function breakOff (response: ServerResponse, text: string): void {
 t.test('reading a stream', async t => {
   const { double, ask } = await setUp(t)
 
-  t.test('asks with key and parameters, and gives out text, finish reason, model and usage', async t => {
+  t.test('sends key and parameters, and returns text, finish reason, model and usage', async t => {
     t.match(await ask(), { text: 'Hello world', completion: { model: 'test/model', finishReason: 'stop', usage: USAGE } })
     const { headers, body } = double.calls[0]!
     t.match(headers, { authorization: 'Bearer a-key', 'content-type': 'application/json' })
@@ -68,13 +68,13 @@ t.test('reading a stream', async t => {
     })
   })
 
-  t.test('a character may be cut anywhere between two reads', async t => {
+  t.test('a character may be split between reads', async t => {
     const bytes = Buffer.from(delta('a€😀漢') + ending())
     double.reply = write(...[...bytes].map(byte => Buffer.of(byte)))
     t.match(await ask(), { text: 'a€😀漢', completion: { finishReason: 'stop', usage: USAGE } })
   })
 
-  t.test('no event has half of a surrogate pair', async t => {
+  t.test('no event contains half of a surrogate pair', async t => {
     const reader = new EventEmitter()
     double.reply = async response => {
       openStream(response).write(delta('a\ud83d'))
@@ -86,12 +86,12 @@ t.test('reading a stream', async t => {
     t.strictSame((await ask({}, undefined, () => { reader.emit('text') })).texts, ['a', '😀b', '😁'])
   })
 
-  t.test('a half that stays alone, and NUL, are replaced', async t => {
+  t.test('a lone surrogate and NUL are replaced', async t => {
     double.reply = write(delta('a\0b\ude00c\ud83d'), ending())
     t.equal((await ask()).text, 'a\ufffdb\ufffdc\ufffd')
   })
 
-  t.test('what arrives together is given out together', async t => {
+  t.test('text that arrives together is emitted together', async t => {
     const pieces = ['Hel', 'lo', ' world'].map(delta)
     double.reply = write(pieces.join('') + ending())
     t.strictSame((await ask()).texts, ['Hello world'], 'frames in one HTTP chunk')
@@ -99,13 +99,13 @@ t.test('reading a stream', async t => {
     t.strictSame((await ask()).texts, ['Hello world'], 'HTTP chunks in one read')
   })
 
-  t.test('what arrives is given out before more of it comes', async t => {
+  t.test('text is emitted before more of it arrives', async t => {
     const stop = new AbortController()
     double.reply = hang('Hel', 'lo')
     t.strictSame((await ask({}, stop.signal, () => stop.abort())).texts, ['Hello'])
   })
 
-  t.test('reasoning is told apart from text, under both names it has', async t => {
+  t.test('reasoning is separated from text, under both of its field names', async t => {
     const thought = (fields: object) => frame({ choices: [{ index: 0, delta: fields }] })
     double.reply = write(thought({ reasoning_content: 'Let me' }), thought({ reasoning: ' see', content: null }), delta('Yes'), ending())
     const { text, reasoning } = await ask()
@@ -113,17 +113,17 @@ t.test('reading a stream', async t => {
     t.equal(reasoning.join(''), 'Let me see')
   })
 
-  t.test('usage that never comes is left undefined', async t => {
+  t.test('usage is undefined if the gateway reports none', async t => {
     double.reply = write(delta('Hi'), frame({ choices: [{ index: 0, delta: {}, finish_reason: 'length' }], usage: null }))
     t.strictSame((await ask()).completion, { model: 'test/model', finishReason: 'length', toolCalls: [] })
   })
 
-  t.test('[DONE] ends a stream that gave no reason to finish', async t => {
+  t.test('[DONE] ends a stream without a finish reason', async t => {
     double.reply = write(delta('Hi'), ': a comment\n\n', 'data: [DONE]\n\n')
     t.match(await ask(), { text: 'Hi', completion: { finishReason: null } })
   })
 
-  t.test('an answer in one piece is as good as a stream', async t => {
+  t.test('a whole JSON document is accepted instead of a stream', async t => {
     double.reply = whole({ model: 'other/model', choices: [{ message: { content: 'Hello' }, finish_reason: 'stop' }], usage: USAGE })
     t.match(await ask(), { texts: ['Hello'], completion: { model: 'other/model', finishReason: 'stop', usage: USAGE } })
   })
@@ -133,7 +133,7 @@ t.test('a gateway that fails', async t => {
   const { double, ask } = await setUp(t)
   const unavailable = { code: 'gateway_unavailable', statusCode: 502, isRetryable: true }
 
-  t.test('a stream that ends or breaks without its end is gateway_unavailable, after what it said', async t => {
+  t.test('a stream that ends or breaks early is gateway_unavailable, after its text', async t => {
     double.reply = write(delta('Hel'), delta('lo'))
     t.match(await ask(), { text: 'Hello', completion: undefined, error: unavailable })
     double.reply = response => breakOff(response, delta('Hel') + delta('lo'))
@@ -142,7 +142,7 @@ t.test('a gateway that fails', async t => {
     t.match(await ask(), { text: '', error: unavailable })
   })
 
-  t.test('an error within a stream is told after the text before it, by its code', async t => {
+  t.test('an error within a stream is mapped by its code, and reported after the preceding text', async t => {
     for (const [error, code] of [
       [{ message: 'overloaded', code: 529 }, 'gateway_unavailable'],
       [{ message: 'slow down', code: 429 }, 'gateway_rate_limited'],
@@ -170,7 +170,7 @@ t.test('a gateway that fails', async t => {
     }
   })
 
-  t.test('a status is the error of the contract', async t => {
+  t.test('each status is mapped to an error of the contract', async t => {
     const before = double.calls.length
     const statuses: Array<[number, string, number, boolean]> = [
       [400, 'gateway_rejected', 422, false], [401, 'gateway_unauthorized', 502, false], [402, 'gateway_payment_required', 503, false],
@@ -184,10 +184,10 @@ t.test('a gateway that fails', async t => {
       t.match({ ...error, isRetryable: error.isRetryable }, { code, statusCode, isRetryable }, String(status))
       t.equal(text, '')
     }
-    t.equal(double.calls.length, before + statuses.length, 'each was asked once')
+    t.equal(double.calls.length, before + statuses.length, 'each request was sent once')
   })
 
-  t.test('a refusal says why, in whatever shape the gateway puts it', async t => {
+  t.test('a refusal contains the gateway\'s reason, in any of its formats', async t => {
     for (const body of ['{"error":{"message":"no such thing"}}', '{"error":"no such thing"}', '{"message":"no such thing"}', 'no such thing']) {
       double.reply = response => { response.writeHead(400).end(body) }
       t.match((await ask()).error.message, /refused the request: no such thing$/, body)
@@ -205,7 +205,7 @@ t.test('a gateway that fails', async t => {
     t.equal(await retryAfter(503, '0'), 0)
     const seconds = await retryAfter(429, new Date(Date.now() + 60_000).toUTCString())
     t.ok(seconds! > 55 && seconds! <= 60, `${seconds} s`)
-    t.equal(await retryAfter(429, 'Thu, 01 Jan 2015 00:00:00 GMT'), 0, 'a date gone by')
+    t.equal(await retryAfter(429, 'Thu, 01 Jan 2015 00:00:00 GMT'), 0, 'a date in the past')
     t.equal(await retryAfter(429, 'soon'), undefined)
   })
 
@@ -229,11 +229,11 @@ t.test('aborting closes the connection, and rejects with the signal\'s reason', 
   stop.abort(reason)
   t.equal((await asked).error, reason)
   await closed
-  t.equal((await ask({}, stop.signal)).error, reason, 'a signal that is aborted already asks nothing')
+  t.equal((await ask({}, stop.signal)).error, reason, 'no request is sent for an aborted signal')
   t.equal(double.calls.length, 1)
 })
 
-t.test('a parameter that a model refuses by name is put otherwise, and the model remembered', async t => {
+t.test('a parameter that a model refuses is adapted, and remembered for that model', async t => {
   /** Refuses bodies with this parameter, as OpenAI does. */
   const particular = (parameter: string): Reply => (response, call, number) => {
     const reply = parameter in call.body
@@ -250,20 +250,20 @@ t.test('a parameter that a model refuses by name is put otherwise, and the model
     const { double, ask } = await setUp(t, particular(parameter))
     t.equal((await ask()).text, 'Hello', parameter)
     t.equal((await ask()).text, 'Hello')
-    t.strictSame(double.calls.map(({ body }) => parameter in body), [true, false, false], 'refused once, then known')
+    t.strictSame(double.calls.map(({ body }) => parameter in body), [true, false, false], 'refused once, then remembered')
     check(double.calls[2]!.body)
     await ask({ model: 'another/model' })
-    t.strictSame(double.calls.slice(3).map(({ body }) => parameter in body), [true, false], 'another model is another matter')
+    t.strictSame(double.calls.slice(3).map(({ body }) => parameter in body), [true, false], 'another model learns separately')
   }
 
   const { double, ask } = await setUp(t, inTurn(refuse(400, 'Unknown field: max_tokens'), refuse(422, 'temperature is not supported'), say('Hello')))
   t.equal((await ask()).text, 'Hello', 'one after the other')
   t.match(double.calls[2]!.body, { max_completion_tokens: 100, temperature: undefined, max_tokens: undefined })
   double.reply = refuse(400, 'max_tokens and temperature are not supported')
-  t.equal((await ask()).error.code, 'gateway_rejected', 'what is not there any more is not given up again')
+  t.equal((await ask()).error.code, 'gateway_rejected', 'a parameter that was already adapted is not adapted again')
 })
 
-t.test('a refusal of what a request itself calls by such a name teaches nothing', async t => {
+t.test('a refusal of a name within the request\'s own schemas is not learned', async t => {
   const named = (name: string, properties = {}) => [{ name, description: 'x', parameters: { type: 'object', properties }, call: async () => '' }]
   const format = { type: 'json_schema', json_schema: { name: 'answer', schema: { type: 'object', properties: { temperature: { type: 'number' } } } } }
   const cases: Array<[object, string]> = [
@@ -276,7 +276,7 @@ t.test('a refusal of what a request itself calls by such a name teaches nothing'
     t.equal((await ask(request)).error.code, 'gateway_rejected', refusal)
     t.equal(double.calls.length, 1)
     double.reply = inTurn(refuse(400, refusal), refuse(400, "Unsupported parameter: 'temperature' is not supported with this model."), say('Hello'))
-    t.equal((await ask(request)).text, 'Hello', 'a plain one teaches as ever')
+    t.equal((await ask(request)).text, 'Hello', 'a plain refusal is learned')
     t.same(double.calls.map(({ body }) => 'temperature' in body), [true, true, false])
   }
 })
@@ -286,7 +286,7 @@ t.test('a gateway that lacks the default model', async t => {
     (call.body.model === 'llama3.2' ? say('Hello') : refuse(404, `model "${call.body.model}" not found`))(response, call, number)
   const models = ['default/model-embed', 'nomic-embed-text', 'whisper-1', 'llama3.2', 'qwen3']
 
-  t.test('is asked for the first chat model it lists, and from then on at once', async t => {
+  t.test('is asked for the first chat model that it lists, and later at once', async t => {
     const { double, ask } = await setUp(t, lacking)
     double.models = models
     t.equal((await ask({ model: null })).text, 'Hello')
@@ -294,7 +294,7 @@ t.test('a gateway that lacks the default model', async t => {
     t.strictSame(double.calls.map(({ body }) => body.model), ['default/model', 'llama3.2', 'llama3.2'])
   })
 
-  t.test('is not asked for another where the agent, or the operator, chose the model', async t => {
+  t.test('is not asked for another model if the agent or the operator chose one', async t => {
     for (const [request, options] of [[{ model: 'chosen' }, {}], [{ model: null }, { modelIsChosen: true }]] as const) {
       const { double, ask } = await setUp(t, lacking, options)
       double.models = models
@@ -303,7 +303,7 @@ t.test('a gateway that lacks the default model', async t => {
     }
   })
 
-  t.test('refuses, where it lists none', async t => {
+  t.test('refuses if it lists none', async t => {
     for (const none of [undefined, [], ['nomic-embed-text'], ['default/model']]) {
       const { double, ask } = await setUp(t, lacking)
       double.models = none

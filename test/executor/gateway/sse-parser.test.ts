@@ -5,7 +5,7 @@ import { SseParser } from '../../../src/executor/gateway/sse-parser.js'
 
 const MIB = 1024 * 1024
 
-/** The events of a stream that arrives in these pieces. */
+/** Parses a stream that arrives in these pieces. */
 function parse (...pieces: Array<string | Uint8Array>): string[] {
   const events: string[] = []
   const parser = new SseParser({ onData: data => { events.push(data) } })
@@ -19,7 +19,7 @@ function cutAt (bytes: Buffer, positions: number[]): Buffer[] {
   return cuts.slice(1).map((cut, index) => bytes.subarray(cuts[index], cut))
 }
 
-/** The same of a whole stream, as simple as can be. */
+/** A simple reference implementation for a whole stream. */
 function readLines (bytes: Buffer): string[] {
   const events: string[] = []
   let data: string[] = []
@@ -49,69 +49,69 @@ const streamOf = (end: fc.Arbitrary<string>) => fc.tuple(fc.boolean(), fc.array(
 const stream = streamOf(lineEnd)
 const RUNS = { numRuns: 2000 }
 
-t.test('a stream gives the same events whatever way its bytes are cut', async t => {
+t.test('the events of a stream do not depend on how its bytes are split', async t => {
   const cuts = fc.array(fc.nat(), { maxLength: 40 })
   t.doesNotThrow(() => fc.assert(fc.property(stream, cuts, (bytes, positions) =>
     assert.deepEqual(parse(...cutAt(bytes, positions)), parse(bytes))), RUNS))
 })
 
-t.test('a stream gives the same events byte by byte', async t => {
+t.test('a stream yields the same events byte by byte', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(stream, bytes =>
     assert.deepEqual(parse(...[...bytes].map(byte => Buffer.of(byte))), parse(bytes))), RUNS))
 })
 
-t.test('a stream is read line by line, whichever line ends it mixes', async t => {
+t.test('a stream is read line by line, with any mixture of line ends', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(stream, bytes => assert.deepEqual(parse(bytes), readLines(bytes))), RUNS))
 })
 
 t.test('the examples of the WHATWG standard', async t => {
   t.strictSame(parse('data: YHOO\ndata: +2\ndata: 10\n\n'), ['YHOO\n+2\n10'], 'lines of an event are joined by LF')
   t.strictSame(parse(': test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n'),
-    ['first event', 'second event', ' third event'], 'one space after the colon is no part of the value')
+    ['first event', 'second event', ' third event'], 'one space after the colon is not part of the value')
   t.strictSame(parse('data\n\ndata\ndata\n\n'), ['', '\n'], 'a field without a colon has an empty value')
   t.strictSame(parse('data:test\n\ndata: test\n\n'), ['test', 'test'])
 })
 
 t.test('the rules of the WHATWG standard', async t => {
   t.strictSame(parse('\ufeffdata: a\n\n'), ['a'], 'one leading byte order mark is ignored')
-  t.strictSame(parse('\ufeff\ufeffdata: a\n\ndata: b\n\n'), ['b'], 'a second one belongs to the name of the field')
-  t.strictSame(parse('data: \ufeffa\n\n'), ['\ufeffa'], 'and so does one within a value')
-  t.strictSame(parse('Data: a\ndatab: b\n data: c\nevent: data: d\n\n'), [], 'names are compared as they are')
+  t.strictSame(parse('\ufeff\ufeffdata: a\n\ndata: b\n\n'), ['b'], 'a second one belongs to the field name')
+  t.strictSame(parse('data: \ufeffa\n\n'), ['\ufeffa'], 'one within a value is kept')
+  t.strictSame(parse('Data: a\ndatab: b\n data: c\nevent: data: d\n\n'), [], 'field names are compared exactly')
   t.strictSame(parse('data: a:b: c\n\n'), ['a:b: c'], 'only the first colon counts')
-  t.strictSame(parse('event: x\nid: 1\nretry: 5\n\n\n\n'), [], 'an event without data is none')
+  t.strictSame(parse('event: x\nid: 1\nretry: 5\n\n\n\n'), [], 'an event without data is not dispatched')
   t.strictSame(parse('data: a\r\rdata: b\r\n\r\ndata: c\n\ndata: d\n\r\ndata: e\r\n\n'), ['a', 'b', 'c', 'd', 'e'])
   t.strictSame(parse('data: a\u2028b\u0085c\vd\n\n'), ['a\u2028b\u0085c\vd'], 'no other character ends a line')
   t.strictSame(parse(Buffer.from([...Buffer.from('data: '), 0xff, 0x61, 0xe2, 0x82, 0x0a, 0x0a])), ['\ufffda\ufffd'],
-    'bytes that are no UTF-8 become U+FFFD')
+    'invalid UTF-8 becomes U+FFFD')
 })
 
-t.test('an event is given out as soon as it is whole', async t => {
+t.test('an event is dispatched as soon as it is complete', async t => {
   const events: string[] = []
   const parser = new SseParser({ onData: data => { events.push(data) } })
-  const toldAfter = (text: string) => {
+  const eventsAfter = (text: string) => {
     parser.push(Buffer.from(text))
     return events.splice(0)
   }
-  t.strictSame(toldAfter('data: a\n'), [])
-  t.strictSame(toldAfter('\n'), ['a'])
-  t.strictSame(toldAfter('data: b\r\r'), ['b'], 'a CR is not held back for a LF that may follow')
-  t.strictSame(toldAfter('\ndata: c\n\ndata: d\n\ndata'), ['c', 'd'], 'several in one read')
-  t.strictSame(toldAfter(': e'), [])
+  t.strictSame(eventsAfter('data: a\n'), [])
+  t.strictSame(eventsAfter('\n'), ['a'])
+  t.strictSame(eventsAfter('data: b\r\r'), ['b'], 'a CR does not wait for a LF that may follow')
+  t.strictSame(eventsAfter('\ndata: c\n\ndata: d\n\ndata'), ['c', 'd'], 'several in one read')
+  t.strictSame(eventsAfter(': e'), [])
   parser.push(Buffer.alloc(0))
   parser.end()
   t.strictSame(events, ['e'])
 })
 
 t.test('at the end of the stream', async t => {
-  t.strictSame(parse('data: a\n\ndata: [DONE]\n'), ['a', '[DONE]'], 'a whole event needs no blank line')
-  t.strictSame(parse('data: a\n\ndata: [DONE]'), ['a', '[DONE]'], 'nor the end of its line')
+  t.strictSame(parse('data: a\n\ndata: [DONE]\n'), ['a', '[DONE]'], 'a complete event needs no blank line')
+  t.strictSame(parse('data: a\n\ndata: [DONE]'), ['a', '[DONE]'], 'nor a line end')
   t.strictSame(parse('data: a\n\nid: 7\n: bye'), ['a'], 'without data there is no event')
-  t.strictSame(parse('data: a\n\ndat'), ['a'], 'half a name is no field')
+  t.strictSame(parse('data: a\n\ndat'), ['a'], 'an incomplete field name is ignored')
   t.strictSame(parse(), [])
   t.strictSame(parse(Buffer.from([...Buffer.from('data: a'), 0xf0, 0x9f])), ['a\ufffd'], 'a character cut short is U+FFFD')
 })
 
-t.test('an event of 16 MiB passes, and a longer one breaks the stream', async t => {
+t.test('an event of 16 MiB is accepted, and a longer one is an error', async t => {
   const piece = Buffer.alloc(MIB, 'x')
   const sizes: number[] = []
   const parser = new SseParser({ onData: data => { sizes.push(data.length) } })
@@ -123,10 +123,10 @@ t.test('an event of 16 MiB passes, and a longer one breaks the stream', async t 
   parser.push(Buffer.from('\n\ndata:'))
   push(15)
   parser.push(Buffer.from('\ndata:'))
-  t.strictSame(sizes, [15 * MIB], 'the bound is one event\'s, not the stream\'s')
-  t.throws(() => push(1), RangeError, 'its lines count together')
+  t.strictSame(sizes, [15 * MIB], 'the limit applies to an event, not to the stream')
+  t.throws(() => push(1), RangeError, 'all lines of an event count')
   t.throws(() => {
     const other = new SseParser({ onData () {} })
     for (let i = 0; i < 17; i++) other.push(piece)
-  }, RangeError, 'a line of no field counts while it has no end')
+  }, RangeError, 'an incomplete line of any field counts')
 })

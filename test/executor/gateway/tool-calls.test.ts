@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ToolCallCollector } from '../../../src/executor/gateway/tool-calls.js'
 
-/** The calls that come of these frames' pieces. */
+/** Collects the calls from the pieces of these frames. */
 function collect (...frames: unknown[]) {
   const collector = new ToolCallCollector()
   for (const pieces of frames) collector.add(pieces)
@@ -10,7 +10,7 @@ function collect (...frames: unknown[]) {
 
 const call = (id: string, name: string, args: string) => ({ id, type: 'function', function: { name, arguments: args } })
 
-t.test('a call that comes in pieces is put together, beside others that come between', async t => {
+t.test('a call is assembled from its pieces, which may alternate with those of others', async t => {
   t.same(collect(
     [{ index: 0, id: 'a', type: 'function', function: { name: 'one', arguments: '' } }],
     [{ index: 0, function: { arguments: '{"n"' } }],
@@ -18,14 +18,14 @@ t.test('a call that comes in pieces is put together, beside others that come bet
   ), [call('a', 'one', '{"n":1}'), call('b', 'two', '{}')])
 })
 
-t.test('calls that all have the same index are told apart by their ids, and those of one frame by their place', async t => {
+t.test('calls with the same index are distinguished by their ids, and those of one frame by their position', async t => {
   const pieces = (id: string) => [{ index: 0, id, type: 'function', function: { name: id, arguments: '{}' } }]
   t.same(collect(pieces('a'), pieces('b')), [call('a', 'a', '{}'), call('b', 'b', '{}')])
   t.same(collect([{ id: 'a', function: { name: 'a', arguments: '{}' } }, { id: 'b', function: { name: 'b', arguments: '{}' } }]),
     [call('a', 'a', '{}'), call('b', 'b', '{}')])
 })
 
-t.test('a call without an id gets one, arguments that are an object become text, and what else comes with a call is kept', async t => {
+t.test('a missing id is generated, arguments that are an object become text, and unknown fields are kept', async t => {
   const [first, second] = collect([
     { index: 0, function: { name: 'one', arguments: { n: 1 } }, extra_content: { google: { thought_signature: 'x' } } },
     { index: 1, function: { name: 'two' } }
@@ -35,7 +35,7 @@ t.test('a call without an id gets one, arguments that are an object become text,
   t.not(first!.id, second!.id)
 })
 
-t.test('what is no list of calls is none, and more than anybody means are an error', async t => {
+t.test('anything but an array is ignored, and too many calls are an error', async t => {
   t.same(collect('x', null, {}, [null, 5, 'x']), [])
   t.throws(() => collect(Array.from({ length: 129 }, (_, index) => ({ index, id: `${index}` }))), /more than 128/)
 })

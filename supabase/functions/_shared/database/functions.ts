@@ -2,7 +2,8 @@ import type { Agent, CachedAnswer } from '../agent.ts'
 import type { Rates } from '../price.ts'
 import type { Run, RunError, Usage } from '../schemas.ts'
 import type { Trace } from '../trace.ts'
-import type { EndedRun, RequestInput } from './runs.ts'
+import type { EndedRun } from '../trace.ts'
+import type { RequestInput } from './runs.ts'
 
 /**
  * The SQL functions that both the service and the edge function call. A key that is optional here has a default in SQL.

@@ -2,7 +2,6 @@ import type { Agent, CachedAnswer } from '../agent.ts'
 import type { ToolCall } from '../messages.ts'
 import type { Rates } from '../price.ts'
 import type { FunctionResult, Message, ResponseFormat, Run, RunEvent, Usage } from '../schemas.ts'
-import type { Trace } from '../trace.ts'
 
 // The data of runs as the database stores and returns it.
 
@@ -20,7 +19,10 @@ export interface RunInput extends RequestInput {
   cached?: CachedAnswer | null
 }
 
-/** The outcome of a process's attempt to claim a run. */
+/**
+ * The answer to a claim: the run, or why it was refused. `ended`: the run has ended. `owned`: a process owns it. `busy`: its
+ * user has as many runs as the limit allows. `unable`: this process cannot execute it.
+ */
 export interface Claim { claimed?: ClaimedRun, refused?: 'ended' | 'owned' | 'busy' | 'unable' }
 
 /** An unfinished run with all that its next attempt needs. */
@@ -30,13 +32,10 @@ export interface ClaimedRun {
   /** Whether its user has cancelled it. */
   cancel: boolean
   input: RunInput
-  steps: DoneStep[]
+  steps: StoredStep[]
 }
 
 export interface WaitingRun { runId: string, userId: string }
-
-/** `trace` is null if the run's events were not stored, or were erased. */
-export interface EndedRun { run: Run, trace: Trace | null }
 
 /** A step as users read it in `agent_run_steps`. */
 export interface StepEntry {
@@ -77,4 +76,4 @@ export interface ToolRecord { kind: 'tool', id: string, name: string, result?: s
 export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
 
 /** A step that an earlier attempt has recorded, with its number in the run. */
-export type DoneStep = StepRecord & { step: number }
+export type StoredStep = StepRecord & { step: number }

@@ -6,9 +6,10 @@ import { type AddressInfo, connect as connectSocket, createServer, type Server, 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type ClientOptions, HttpClient } from '../../../../src/executor/gateway/http/client.js'
-import { Connection, Exchange, type ResponseHandler, SilenceTimeoutError } from '../../../../src/executor/gateway/http/connection.js'
+import { Connection } from '../../../../src/executor/gateway/http/connection.js'
+import { Exchange, type ResponseHandler, SilenceTimeoutError } from '../../../../src/executor/gateway/http/exchange.js'
 import { ReadWindow } from '../../../../src/executor/gateway/http/read-window.js'
-import type { ResponseHead } from '../../../../src/executor/gateway/http/response-parser.js'
+import type { ResponseHead } from '../../../../src/executor/gateway/http/response-head.js'
 import { leaveOut } from '../../../support/doubles/programs.js'
 
 const OK = 'HTTP/1.1 200 OK\r\n'
@@ -17,7 +18,7 @@ const CHUNKED = `${OK}transfer-encoding: chunked\r\n\r\n`
 const FOR_EVER = 600_000
 const say = (text: string) => `${OK}content-length: ${text.length}\r\n\r\n${text}`
 
-/** The other side of one connection. */
+/** The server's side of a connection. */
 class Peer {
   #text = ''
   readonly closed: Promise<unknown>
@@ -26,14 +27,14 @@ class Peer {
     this.closed = new Promise(resolve => socket.on('close', resolve))
     socket.on('error', () => {}).setEncoding('latin1').on('data', text => {
       this.#text += text
-      socket.emit('said')
+      socket.emit('received')
     })
   }
 
-  /** What was sent and is no part of a request that was taken. */
+  /** Received bytes that belong to no request returned so far. */
   get untaken (): string { return this.#text }
 
-  /** The next request that has come wholly. */
+  /** The next complete request. */
   async request (): Promise<{ head: string, body: string }> {
     for (;;) {
       const at = this.#text.indexOf('\r\n\r\n')
@@ -43,7 +44,7 @@ class Peer {
         this.#text = this.#text.slice(end)
         return request
       }
-      await once(this.socket, 'said')
+      await once(this.socket, 'received')
     }
   }
 
@@ -56,7 +57,7 @@ class Peer {
 
 interface Peers { url: string, all: Peer[], next (): Promise<Peer> }
 
-/** A server that says nothing by itself. */
+/** A server that sends only what the test tells it to. */
 async function listen (t: Test, host = '127.0.0.1'): Promise<Peers> {
   const all: Peer[] = []
   let taken = 0
@@ -90,70 +91,70 @@ function connect (t: Test, url: string, options: Partial<ClientOptions> = {}): H
   return client
 }
 
-/** What one request's handler was told. */
+/** Records the calls of a handler. */
 class Recorder implements ResponseHandler {
   head?: ResponseHead
   body = ''
-  told: string[] = []
-  turns = 0
+  calls: string[] = []
+  batches = 0
   error?: any
   #settle!: () => void
   readonly settled = new Promise<this>(resolve => { this.#settle = () => resolve(this) })
 
   constructor (private readonly react: (event: string) => void = () => {}) {}
 
-  #tell (event: string): void {
-    this.told.push(event)
+  #record (event: string): void {
+    this.calls.push(event)
     this.react(event)
   }
 
   onHead (head: ResponseHead): void {
     this.head = head
-    this.#tell('head')
+    this.#record('head')
   }
 
   onBody (bytes: Buffer, _: string, from: number, to: number): void {
     this.body += bytes.toString('latin1', from, to)
-    this.#tell('body')
+    this.#record('body')
   }
 
-  /** Not among what was told: an answer's end may come in the same turn of the event loop as what was before it, or in the next. */
-  onTurn (): boolean {
-    this.turns++
-    this.react('turn')
+  /** Not in `calls`: the end of a response may arrive in the same turn of the event loop as its last part, or in a later one. */
+  onReadsDone (): boolean {
+    this.batches++
+    this.react('reads done')
     return true
   }
 
   onEnd (): void {
     this.#settle()
-    this.#tell('end')
+    this.#record('end')
   }
 
   onError (error: Error): void {
     this.error = error
     this.#settle()
-    this.#tell('error')
+    this.#record('error')
   }
 }
 
 function ask (client: HttpClient, body = '{}', react?: (event: string) => void) {
   const recorder = new Recorder(react)
   const exchange = client.post(body, recorder)
-  return { recorder, giveUp: () => exchange.abort(), settled: recorder.settled }
+  return { recorder, abort: () => exchange.abort(), settled: recorder.settled }
 }
 
-t.test('a request has its headers, its length in bytes, and its body', async t => {
+t.test('a request has headers, its length in bytes, and a body', async t => {
   for (const host of ['127.0.0.1', '::1']) {
     const peers = await listen(t, host)
     const { settled } = ask(connect(t, peers.url), '{"text":"a€😀"}')
     const { head, body } = await (await peers.next()).answer(say('Hello'))
     t.strictSame(head.split('\r\n'), ['POST /v1/chat?a=b HTTP/1.1', `host: ${new URL(peers.url).host}`, 'connection: keep-alive', 'authorization: Bearer key', 'content-length: 19'])
     t.equal(body, '{"text":"a€😀"}')
-    t.match(await settled, { head: { status: 200 }, body: 'Hello', told: ['head', 'body', 'end'] })
+    t.match(await settled, { head: { status: 200 }, body: 'Hello', calls: ['head', 'body', 'end'] })
   }
 })
 
-t.test('what cannot stand in a header is refused, and never sent', async t => {
+t.test('invalid headers and URLs are refused', async t => {
   for (const headers of [{ authorization: 'Bearer a\r\nx-evil: 1' }, { authorization: 'Bearer a\n' }, { authorization: 'Bearer \0' }, { authorization: 'Bearer é' }, { 'a b': 'c' }]) {
     t.throws(() => connect(t, 'http://127.0.0.1/', { headers: headers as unknown as Record<string, string> }), TypeError)
   }
@@ -168,14 +169,14 @@ t.test('a connection', async t => {
   await peer.answer(say('one'))
   await first.settled
 
-  await t.test('is used again', async t => {
+  await t.test('is reused', async t => {
     const { settled } = ask(client)
     await peer.answer(`${CHUNKED}3\r\ntwo\r\n0\r\n\r\n`)
     t.match(await settled, { body: 'two', error: undefined })
     t.equal(peers.all.length, 1)
   })
 
-  await t.test('is used by what is asked where another answer ends', async t => {
+  await t.test('is reused by a request that is sent when another response ends', async t => {
     let second: ReturnType<typeof ask> | undefined
     ask(client, '1', event => { if (event === 'end') second = ask(client, '2') })
     await peer.answer(say('three'))
@@ -184,7 +185,7 @@ t.test('a connection', async t => {
     t.equal(peers.all.length, 1)
   })
 
-  await t.test('is not shared: what is asked meanwhile is asked on others, and their answers are not mixed up', async t => {
+  await t.test('is not shared: concurrent requests use other connections, and their responses are kept apart', async t => {
     const asked = Array.from({ length: 8 }, (_, index) => ask(client, String(index)))
     const others = await Promise.all(asked.slice(1).map(() => peers.next()))
     const bodies = await Promise.all([peer, ...others].map(async peer => ({ peer, body: (await peer.request()).body })))
@@ -199,7 +200,7 @@ t.test('a connection', async t => {
   })
 })
 
-t.test('an idle connection that the other side ends or resets, or says something on, is replaced unnoticed', async t => {
+t.test('an idle connection that the server closes, resets or writes to is replaced transparently', async t => {
   const ways: Array<[string, (socket: Socket) => void]> = [
     ['ends', socket => socket.destroy()],
     ['resets', socket => socket.resetAndDestroy()],
@@ -217,13 +218,13 @@ t.test('an idle connection that the other side ends or resets, or says something
     const { settled } = ask(client)
     const other = await peers.next()
     await other.answer(say('two'))
-    t.match(await settled, { body: 'two', told: ['head', 'body', 'end'] }, name)
+    t.match(await settled, { body: 'two', calls: ['head', 'body', 'end'] }, name)
     await peer.closed
-    t.equal(peer.untaken, '', 'nothing was sent on the first')
+    t.equal(peer.untaken, '', 'nothing was sent on the first connection')
   }
 })
 
-t.test('what was sent is not sent again where its connection ends', async t => {
+t.test('a request that was sent is not repeated when its connection is closed', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
   for (const end of [(socket: Socket) => socket.end(), (socket: Socket) => socket.resetAndDestroy()]) {
@@ -234,12 +235,12 @@ t.test('what was sent is not sent again where its connection ends', async t => {
     const second = ask(client)
     await peer.request()
     end(peer.socket)
-    t.match(await second.settled, { told: ['error'], error: Error })
+    t.match(await second.settled, { calls: ['error'], error: Error })
   }
   t.equal(peers.all.length, 2)
 })
 
-t.test('an answer that ends before its end is an error, after what it said', async t => {
+t.test('a truncated response is an error, after its content', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
   const cases: Array<[string, string[], string]> = [
@@ -249,22 +250,22 @@ t.test('an answer that ends before its end is an error, after what it said', asy
     [`${CHUNKED}3\r\nHel\r\n0\r\n`, ['head', 'body', 'error'], 'Hel'], [`${CHUNKED}3\r\nHel\r\nx`, ['head', 'body', 'error'], 'Hel'],
     ['SSH-2.0-OpenSSH\r\n', ['error'], ''], [`${OK}\r\nHel`, ['head', 'body', 'end'], 'Hel']
   ]
-  for (const [text, told, body] of cases) {
+  for (const [text, calls, body] of cases) {
     const { settled } = ask(client)
     const peer = await peers.next()
     await peer.request()
     peer.socket.end(text)
-    t.match(await settled, { told, body }, text)
+    t.match(await settled, { calls, body }, text)
     await peer.closed
   }
 })
 
-t.test('a connection is not used again', async t => {
+t.test('a connection is not reused', async t => {
   const cases: Array<[string, string]> = [
-    ['where the other side says so', `${OK}connection: close\r\ncontent-length: 1\r\n\r\na`],
-    ['where it speaks HTTP/1.0', 'HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\na'],
-    ['where it keeps it for no time', `${OK}keep-alive: timeout=1\r\ncontent-length: 1\r\n\r\na`],
-    ['where it says more than was asked for', `${say('a')}\r\n`]
+    ['if the server says so', `${OK}connection: close\r\ncontent-length: 1\r\n\r\na`],
+    ['after a response of HTTP/1.0', 'HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\na'],
+    ['if the server closes it at once', `${OK}keep-alive: timeout=1\r\ncontent-length: 1\r\n\r\na`],
+    ['if bytes follow the response', `${say('a')}\r\n`]
   ]
   for (const [name, text] of cases) {
     const peers = await listen(t)
@@ -272,10 +273,10 @@ t.test('a connection is not used again', async t => {
     const { settled } = ask(client)
     const peer = await peers.next()
     await peer.answer(text)
-    t.match(await settled, { body: 'a', told: ['head', 'body', 'end'] }, name)
+    t.match(await settled, { body: 'a', calls: ['head', 'body', 'end'] }, name)
     await peer.closed
   }
-  await t.test('after a while', async t => {
+  await t.test('after the idle timeout', async t => {
     const peers = await listen(t)
     const { settled } = ask(connect(t, peers.url, { idleTimeout: 20 }))
     const peer = await peers.next()
@@ -285,12 +286,12 @@ t.test('a connection is not used again', async t => {
   })
 })
 
-t.test('a refusal that comes before all was sent is an answer, and ends the connection', async t => {
+t.test('a refusal that arrives before the whole request was sent is a response, and ends the connection', async t => {
   for (const line of ['', 'connection: close\r\n']) {
     const peers = await listen(t)
     const { settled } = ask(connect(t, peers.url), 'x'.repeat(32 * 1024 * 1024))
     const peer = await peers.next()
-    await once(peer.socket, 'said')
+    await once(peer.socket, 'received')
     peer.socket.pause().write(`HTTP/1.1 413 Too Large\r\n${line}content-length: 3\r\n\r\nbig`)
     t.match(await settled, { head: { status: 413 }, body: 'big', error: undefined })
     peer.socket.resume()
@@ -298,164 +299,164 @@ t.test('a refusal that comes before all was sent is an answer, and ends the conn
   }
 })
 
-t.test('what was given up ends its connection, and is told nothing more', async t => {
+t.test('aborting closes the connection, and the handler is not called again', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
 
   await t.test('while it connects', async t => {
-    const { recorder, giveUp } = ask(client)
-    giveUp()
+    const { recorder, abort } = ask(client)
+    abort()
     const { settled } = ask(client, 'next')
     let peer = await peers.next()
-    // The first may have got through to the other side, or not.
+    // The first connection may or may not have reached the server.
     if (await Promise.race([peer.request(), peer.closed.then(() => undefined)]) === undefined) peer = await peers.next()
     peer.socket.write(`${OK}connection: close\r\ncontent-length: 0\r\n\r\n`)
     await settled
-    t.strictSame(recorder.told, [])
+    t.strictSame(recorder.calls, [])
     t.ok(peers.all.length <= 2)
   })
 
   await t.test('while it waits', async t => {
-    const { recorder, giveUp } = ask(client)
+    const { recorder, abort } = ask(client)
     const peer = await peers.next()
     await peer.request()
-    giveUp()
+    abort()
     await peer.closed
-    t.strictSame(recorder.told, [])
+    t.strictSame(recorder.calls, [])
   })
 
   await t.test('in the middle of a read', async t => {
-    for (const stage of ['head', 'body', 'turn']) {
-      let giveUp = () => {}
-      const asked = ask(client, '{}', event => { if (event === stage) giveUp() })
-      giveUp = asked.giveUp
+    for (const stage of ['head', 'body', 'reads done']) {
+      let abort = () => {}
+      const asked = ask(client, '{}', event => { if (event === stage) abort() })
+      abort = asked.abort
       const peer = await peers.next()
       await peer.answer(`${CHUNKED}1\r\na\r\n1\r\nb\r\n`)
       await peer.closed
-      t.strictSame(asked.recorder.told, { head: ['head'], body: ['head', 'body'], turn: ['head', 'body', 'body'] }[stage], stage)
+      t.strictSame(asked.recorder.calls, { head: ['head'], body: ['head', 'body'], 'reads done': ['head', 'body', 'body'] }[stage], stage)
     }
   })
 
-  await t.test('before it was sent on a connection that was used before, and after that was replaced', async t => {
+  await t.test('before the request was sent on a reused connection, and after that connection was replaced', async t => {
     const first = ask(client)
     const peer = await peers.next()
     await peer.answer(say('a'))
     await first.settled
     const unsent = ask(client)
-    unsent.giveUp()
+    unsent.abort()
     await peer.closed
     t.equal(peer.untaken, '')
-    t.strictSame(unsent.recorder.told, [])
+    t.strictSame(unsent.recorder.calls, [])
 
     const second = ask(client)
     const stale = await peers.next()
     await stale.answer(say('a'))
     await second.settled
     stale.socket.destroy()
-    const { recorder, giveUp } = ask(client)
+    const { recorder, abort } = ask(client)
     const replaced = await peers.next()
     await replaced.request()
-    giveUp()
+    abort()
     await replaced.closed
-    t.strictSame(recorder.told, [])
+    t.strictSame(recorder.calls, [])
   })
 
-  await t.test('but after its end it is another\'s connection', async t => {
-    const { settled, giveUp } = ask(client)
+  await t.test('but not after its end, when another exchange uses the connection', async t => {
+    const { settled, abort } = ask(client)
     const peer = await peers.next()
     await peer.answer(say('a'))
     await settled
     const other = ask(client)
     await peer.request()
-    giveUp()
+    abort()
     peer.socket.write(say('b'))
     t.match(await other.settled, { body: 'b', error: undefined })
   })
 })
 
-t.test('what a handler throws is its own request\'s error, and ends the connection', async t => {
+t.test('an error that a handler throws fails its own exchange, and closes the connection', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
-  for (const stage of ['head', 'body', 'turn', 'end']) {
+  for (const stage of ['head', 'body', 'reads done', 'end']) {
     const mistake = new Error(stage)
     const { settled, recorder } = ask(client, '{}', event => { if (event === stage) throw mistake })
     const peer = await peers.next()
-    await peer.answer(`${OK}connection: close\r\ncontent-length: ${stage === 'turn' ? 2 : 1}\r\n\r\na`)
+    await peer.answer(`${OK}connection: close\r\ncontent-length: ${stage === 'reads done' ? 2 : 1}\r\n\r\na`)
     await peer.closed
     t.equal((await settled).error, mistake)
-    t.equal(recorder.told.at(-1), 'error')
+    t.equal(recorder.calls.at(-1), 'error')
   }
 })
 
-t.test('what several reads bring in one turn of the event loop is told together, once', async t => {
+t.test('onReadsDone is called once for all reads of a turn of the event loop', async t => {
   const read: Connection[] = []
-  const connection = new Connection(1_000, { read: connection => { read.push(connection) }, free () {}, gone () {}, unsent () {} })
+  const connection = new Connection(1_000, { read: connection => { read.push(connection) }, idle () {}, closed () {}, unsent () {} })
   const peers = await listen(t)
   const { port, hostname } = new URL(peers.url)
   const socket = connectSocket(Number(port), hostname)
   const recorder = new Recorder()
-  connection.ask(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
+  connection.send(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
   connection.attach(socket)
   await once(socket, 'connect')
-  connection.connected(null)
+  connection.onConnected(null)
   for (const turn of [1, 2]) {
     for (const bytes of turn === 1 ? [CHUNKED, '1\r\na\r\n'] : ['1\r\nb\r\n', '1\r\nc\r\n']) connection.read(Buffer.from(bytes))
     t.strictSame(read.splice(0), [connection])
-    t.equal(recorder.turns, turn - 1)
-    t.equal(connection.endTurn(), true)
-    t.equal(recorder.turns, turn)
+    t.equal(recorder.batches, turn - 1)
+    t.equal(connection.finishReads(), true)
+    t.equal(recorder.batches, turn)
   }
   connection.read(Buffer.from('0\r\n\r\n'))
-  t.strictSame(recorder.told, ['head', 'body', 'body', 'body', 'end'])
-  t.strictSame(read, [], 'an end waits for nothing')
-  t.equal(connection.endTurn(), false)
+  t.strictSame(recorder.calls, ['head', 'body', 'body', 'body', 'end'])
+  t.strictSame(read, [], 'an end is reported at once')
+  t.equal(connection.finishReads(), false)
 })
 
-t.test('a connection by a window', async t => {
+t.test('a connection with a read window', async t => {
   const WINDOW = 500
   const pieces = async (t: Test) => {
     const peers = await listen(t)
     const client = connect(t, peers.url, { window: new ReadWindow(WINDOW, { isHigh: () => true }) })
     let wake = () => {}
-    const asked = ask(client, '{}', event => { if (event === 'turn') wake() })
+    const asked = ask(client, '{}', event => { if (event === 'reads done') wake() })
     const peer = await peers.next()
     await peer.request()
-    const told = (text: string) => new Promise<void>(resolve => {
+    const deliver = (text: string) => new Promise<void>(resolve => {
       wake = () => { if (asked.recorder.body.endsWith(text)) resolve() }
       peer.socket.write(`1\r\n${text}\r\n`)
     })
     peer.socket.write(CHUNKED)
-    await told('a')
+    await deliver('a')
     const second = performance.now()
-    await told('b')
-    return { ...asked, client, peer, told, second }
+    await deliver('b')
+    return { ...asked, client, peer, deliver, second }
   }
 
-  await t.test('is read at once at first, and then not for a while, after which all is told together', async t => {
-    const { told, second, peer, recorder, settled } = await pieces(t)
-    const turns = recorder.turns
+  await t.test('is read at once at first, and then paused, after which all is reported together', async t => {
+    const { deliver, second, peer, recorder, settled } = await pieces(t)
+    const batches = recorder.batches
     for (const text of 'cdefg') peer.socket.write(`1\r\n${text}\r\n`)
-    await told('h')
+    await deliver('h')
     const waited = performance.now() - second
     t.ok(waited >= WINDOW * 7 / 8 - 1, `${waited} ms`)
-    t.equal(recorder.turns, turns + 1)
+    t.equal(recorder.batches, batches + 1)
     peer.socket.write('0\r\n\r\n')
     await settled
     t.equal(recorder.body, 'abcdefgh')
   })
 
-  await t.test('hears of its end or break then, after what came before', async t => {
+  await t.test('reports its end or break after the pause, and after the content', async t => {
     for (const end of [(socket: Socket) => socket.end('1\r\nc\r\n'), (socket: Socket) => socket.write('1\r\nc\r\n', () => socket.resetAndDestroy())]) {
       const { peer, recorder, settled } = await pieces(t)
       end(peer.socket)
       await settled
       t.ok(recorder.error)
       t.match(recorder.body, /^abc?$/)
-      if (end.toString().includes('end')) t.equal(recorder.body, 'abc', 'of what a reset follows the kernel may give nothing out')
+      if (end.toString().includes('end')) t.equal(recorder.body, 'abc', 'the kernel may discard data that a reset follows')
     }
   })
 
-  await t.test('ends where its client is closed meanwhile, which keeps no timer', async t => {
+  await t.test('ends if its client is closed during the pause, and leaves no timer', async t => {
     const timers = () => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
     const before = timers()
     const { client, peer, settled } = await pieces(t)
@@ -466,52 +467,52 @@ t.test('a connection by a window', async t => {
     t.ok((await settled).error)
   })
 
-  await t.test('ends where it is given up meanwhile', async t => {
-    const { giveUp, peer, recorder } = await pieces(t)
-    giveUp()
+  await t.test('ends if it is aborted during the pause', async t => {
+    const { abort, peer, recorder } = await pieces(t)
+    abort()
     await peer.closed
-    t.notOk(recorder.told.includes('error'))
+    t.notOk(recorder.calls.includes('error'))
   })
 
-  await t.test('is the next request\'s own: its first words do not follow closely', async t => {
+  await t.test('starts a new window for each request', async t => {
     const peers = await listen(t)
     const client = connect(t, peers.url, { window: new ReadWindow(FOR_EVER, { isHigh: () => true }) })
     let peer: Peer | undefined
     for (let request = 0; request < 3; request++) {
       let wake = () => {}
-      const told = new Promise<void>(resolve => { wake = resolve })
-      const { settled } = ask(client, '{}', event => { if (event === 'turn') wake() })
+      const delivered = new Promise<void>(resolve => { wake = resolve })
+      const { settled } = ask(client, '{}', event => { if (event === 'reads done') wake() })
       peer ??= await peers.next()
       await peer.answer(`${CHUNKED}1\r\na\r\n`)
-      await told
+      await delivered
       peer.socket.write('0\r\n\r\n')
       t.equal((await settled).error, undefined)
     }
   })
 })
 
-t.test('where what one turn brought cannot be told of one answer, it is told of the others', async t => {
+t.test('an error of one handler in onReadsDone does not affect the others', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
   const mistake = new Error('no room')
-  const turns: string[] = []
+  const batches: string[] = []
   const asked = ['first', 'second'].map(name => ask(client, '{}', event => {
-    if (event !== 'turn') return
-    turns.push(name)
+    if (event !== 'reads done') return
+    batches.push(name)
     if (name === 'first') throw mistake
   }))
   const [one, other] = [await peers.next(), await peers.next()]
-  // Both are there when the client looks next.
+  // Both parts have arrived when the client polls its sockets next.
   await Promise.all([one.request(), other.request()])
   for (const { socket } of [one, other]) socket.write(`${CHUNKED}1\r\na\r\n`)
   t.equal((await asked[0]!.settled).error, mistake)
   other.socket.write('0\r\n\r\n')
   t.equal((await asked[1]!.settled).error, undefined)
-  t.ok(turns.includes('second'))
+  t.ok(batches.includes('second'))
 })
 
-t.test('silence', async t => {
-  await t.test('ends what waits, before its head and after', async t => {
+t.test('the silence timeout', async t => {
+  await t.test('fails an exchange, before its head and after', async t => {
     const peers = await listen(t)
     const client = connect(t, peers.url, { silenceTimeout: 20 })
     for (const text of ['', `${CHUNKED}1\r\na\r\n`]) {
@@ -523,72 +524,72 @@ t.test('silence', async t => {
     }
   })
 
-  await t.test('is as long as it is meant to be, and counts from the last that was said', async t => {
+  await t.test('has its exact length, and starts with the last read', async t => {
     const peers = await listen(t)
     const recorder = new Recorder()
-    const connection = new Connection(1_000, { read () {}, free () {}, gone () {}, unsent () {} })
+    const connection = new Connection(1_000, { read () {}, idle () {}, closed () {}, unsent () {} })
     const { port, hostname } = new URL(peers.url)
     const socket = connectSocket(Number(port), hostname)
-    connection.ask(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
+    connection.send(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
     connection.attach(socket)
     const connected = once(socket, 'connect')
     const turn = () => new Promise(resolve => { setImmediate(resolve) })
-    connection.tick(performance.now() + 10_000, 1_000)
+    connection.checkTimeouts(performance.now() + 10_000, 1_000)
     await turn()
-    t.strictSame(recorder.told, [], 'connecting has a limit of its own')
+    t.strictSame(recorder.calls, [], 'connecting has its own timeout')
     await connected
     const before = performance.now()
-    connection.connected(null)
+    connection.onConnected(null)
     const after = performance.now()
     for (const [now, bytes] of [[before + 999, CHUNKED], [after + 1_000, '']] as const) {
-      connection.tick(now, 1_000)
+      connection.checkTimeouts(now, 1_000)
       if (bytes) connection.read(Buffer.from(bytes))
       await turn()
-      t.strictSame(recorder.told, ['head'])
-      // What was read is seen by the first look, from which on is counted.
-      connection.tick(now + 1, 1_000)
+      t.strictSame(recorder.calls, ['head'])
+      // The first check after a read notices it, and the timeout starts then.
+      connection.checkTimeouts(now + 1, 1_000)
       await turn()
     }
-    connection.tick(before + 1_999, 1_000)
+    connection.checkTimeouts(before + 1_999, 1_000)
     await turn()
     t.equal(recorder.error, undefined)
-    connection.tick(after + 2_001, 1_000)
+    connection.checkTimeouts(after + 2_001, 1_000)
     connection.read(Buffer.from('1\r\na\r\n'))
     await turn()
-    t.equal(recorder.error, undefined, 'what came in the same turn is heard')
-    connection.tick(after + 2_002, 1_000)
+    t.equal(recorder.error, undefined, 'bytes of the same turn of the event loop count')
+    connection.checkTimeouts(after + 2_002, 1_000)
     connection.pause()
-    connection.tick(after + 3_002, 1_000)
+    connection.checkTimeouts(after + 3_002, 1_000)
     await turn()
-    t.equal(recorder.error, undefined, 'what is not read is not silent')
+    t.equal(recorder.error, undefined, 'a paused connection is not silent')
     connection.resume()
-    connection.tick(after + 4_001, 1_000)
+    connection.checkTimeouts(after + 4_001, 1_000)
     await turn()
     t.equal(recorder.error, undefined)
-    connection.tick(after + 4_002, 1_000)
+    connection.checkTimeouts(after + 4_002, 1_000)
     await turn()
     t.match(recorder.error, SilenceTimeoutError)
   })
 })
 
-t.test('a connection that cannot be made is an error', async t => {
+t.test('a connection that cannot be opened is an error', async t => {
   const closed = createServer()
   const port = await portOf(t, closed)
   closed.close()
   await once(closed, 'close')
-  t.match(await ask(connect(t, `http://127.0.0.1:${port}/`)).settled, { told: ['error'], error: { code: 'ECONNREFUSED' } }, 'refused')
+  t.match(await ask(connect(t, `http://127.0.0.1:${port}/`)).settled, { calls: ['error'], error: { code: 'ECONNREFUSED' } }, 'refused')
   const { url } = await listen(t)
   const silent = connect(t, url.replace('http', 'https'), { connectTimeout: 100 })
-  t.match(await ask(silent).settled, { told: ['error'], error: { name: 'ConnectTimeoutError' } }, 'a handshake that never ends')
+  t.match(await ask(silent).settled, { calls: ['error'], error: { name: 'ConnectTimeoutError' } }, 'a TLS handshake without an end')
   const peers = await listen(t)
   const { settled } = ask(connect(t, peers.url.replace('http', 'https')))
   const peer = await peers.next()
-  await once(peer.socket, 'said')
+  await once(peer.socket, 'received')
   peer.socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')
-  t.match(await settled, { told: ['error'], error: { code: /SSL|EPROTO/ } }, 'no TLS')
+  t.match(await settled, { calls: ['error'], error: { code: /SSL|EPROTO/ } }, 'no TLS')
 })
 
-t.test('closing ends all connections, and tells who waits', async t => {
+t.test('closing the client closes all connections, and fails pending exchanges', async t => {
   const peers = await listen(t)
   const client = connect(t, peers.url)
   const [idle, waiting] = [ask(client), ask(client)]
@@ -601,16 +602,16 @@ t.test('closing ends all connections, and tells who waits', async t => {
   const connecting = ask(client, '{}', () => again.push(ask(client)))
   client.close()
   await Promise.all([first.closed, second.closed])
-  for (const { settled } of [unsent, connecting, ask(client), ...again]) t.match(await settled, { told: ['error'], error: /client was closed/ })
-  const outcomes = [(await idle.settled).told.at(-1), (await waiting.settled).told.at(-1)].sort()
+  for (const { settled } of [unsent, connecting, ask(client), ...again]) t.match(await settled, { calls: ['error'], error: /client was closed/ })
+  const outcomes = [(await idle.settled).calls.at(-1), (await waiting.settled).calls.at(-1)].sort()
   t.strictSame(outcomes, ['end', 'error'])
-  const { giveUp, recorder } = ask(client)
-  giveUp()
+  const { abort, recorder } = ask(client)
+  abort()
   await ask(client).settled
-  t.strictSame(recorder.told, [])
+  t.strictSame(recorder.calls, [])
 })
 
-t.test('https, by a certificate of a CA that NODE_EXTRA_CA_CERTS names, from a process that an idle client does not keep alive', async t => {
+t.test('https works with a CA of NODE_EXTRA_CA_CERTS, and an idle client does not keep its process alive', async t => {
   const directory = t.testdir({ 'names.txt': 'subjectAltName = IP:127.0.0.1' })
   const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'cert.pem')]
   try {
@@ -627,7 +628,7 @@ t.test('https, by a certificate of a CA that NODE_EXTRA_CA_CERTS names, from a p
   }).on('secureConnection', () => connections++)
   const url = `https://127.0.0.1:${await portOf(t, server)}/`
   t.teardown(() => server.closeAllConnections())
-  t.match(await ask(connect(t, url)).settled, { told: ['error'], error: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' } }, 'nobody else trusts it')
+  t.match(await ask(connect(t, url)).settled, { calls: ['error'], error: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' } }, 'the certificate is not trusted otherwise')
   connections = 0
   const script = `
     import { HttpClient } from ${JSON.stringify(new URL('../../../../src/executor/gateway/http/client.ts', import.meta.url).href)}
@@ -636,7 +637,7 @@ t.test('https, by a certificate of a CA that NODE_EXTRA_CA_CERTS names, from a p
     const client = new HttpClient(${JSON.stringify(url)}, { headers: {}, connectTimeout: 10000, silenceTimeout: 60000, idleTimeout: 600000, window })
     const echo = body => new Promise((resolve, reject) => {
       let echoed = ''
-      client.post(body, { onHead () {}, onBody (bytes, text, from, to) { echoed += bytes.toString('latin1', from, to) }, onTurn: () => true, onEnd: () => resolve(echoed), onError: reject })
+      client.post(body, { onHead () {}, onBody (bytes, text, from, to) { echoed += bytes.toString('latin1', from, to) }, onReadsDone: () => true, onEnd: () => resolve(echoed), onError: reject })
     })
     for (const body of ['a', 'bc'.repeat(1e6), 'd']) if (await echo(body) !== body) throw new Error('it is not the same')
     process.stdout.write('done')`

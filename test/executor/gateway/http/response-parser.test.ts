@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { HttpParseError, type ResponseHead, ResponseParser } from '../../../../src/executor/gateway/http/response-parser.js'
+import { HttpParseError, type ResponseHead } from '../../../../src/executor/gateway/http/response-head.js'
+import { ResponseParser } from '../../../../src/executor/gateway/http/response-parser.js'
 
 const RUNS = { numRuns: 1000 }
 
-/** What a reader was told, and in what state the parser was left. */
+/** What a reader received, and the final state of the parser. */
 interface Read { heads: ResponseHead[], body: string, isDone: boolean, isPersistent: boolean, idleMs: number, mayEnd: boolean, error?: string }
 
-/** Reads what comes in these pieces, all in the same block of memory, as a socket's reads are. */
+/** Parses these pieces, all from the same block of memory, like the reads of a socket. */
 function read (...pieces: Buffer[]): Read {
   const heads: ResponseHead[] = []
   let body = ''
@@ -70,7 +71,7 @@ function encode (text: string, framing: Framing): [header: string, wire: string]
   return framing.how === 'length' ? [`Content-Length: ${text.length}\r\n`, text] : ['', text]
 }
 
-/** A response as it is on the wire, and what is to be read of it. */
+/** The bytes of a response, and the expected result. */
 const response = fc.record({
   interim: fc.array(fc.constantFrom('HTTP/1.1 100 Continue\r\n\r\n', 'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nx-a: early\r\n\r\n'), { maxLength: 2 }),
   status: fc.constantFrom(200, 201, 400, 413, 429, 503),
@@ -97,7 +98,7 @@ const response = fc.record({
   }
 })
 
-t.test('a response gives what it holds, whatever way its bytes are cut', async t => {
+t.test('a response is parsed correctly however its bytes are split', async t => {
   const cuts = fc.array(fc.nat(), { maxLength: 30 })
   t.doesNotThrow(() => fc.assert(fc.property(response, cuts, ({ bytes, status, headers, body, isDone, isPersistent, idleMs }, positions) => {
     const whole = read(bytes)
@@ -110,7 +111,7 @@ t.test('a response gives what it holds, whatever way its bytes are cut', async t
   }), RUNS))
 })
 
-t.test('a response that is cut off may not end, but where its end is its body\'s', async t => {
+t.test('a truncated response is incomplete, unless the connection\'s end is the body\'s end', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(response, fc.nat(), ({ bytes, isDone, body }, position) => {
     const cut = read(bytes.subarray(0, position % bytes.length))
     assert.equal(cut.error, undefined)
@@ -120,7 +121,7 @@ t.test('a response that is cut off may not end, but where its end is its body\'s
   }), RUNS))
 })
 
-t.test('whatever bytes come, they are read to the same end however they are cut, or are an HttpParseError', async t => {
+t.test('the result for malformed bytes, or their HttpParseError, does not depend on how they are split', async t => {
   const change = fc.tuple(fc.constantFrom('set', 'insert', 'drop'), fc.nat(), fc.oneof(fc.nat(255), fc.constantFrom(0, 10, 13, 32, 48, 58, 102)))
   const cuts = fc.array(fc.nat(), { maxLength: 10 })
   let failures = 0
@@ -147,7 +148,7 @@ t.test('noise is an HttpParseError', async t => {
 const OK = 'HTTP/1.1 200 OK\r\n'
 const CHUNKED = `${OK}transfer-encoding: chunked\r\n\r\n`
 
-t.test('what is no HTTP/1.1 is said to be none as soon as that can be seen', async t => {
+t.test('anything but HTTP/1.1 is refused as early as possible', async t => {
   const malformed: Array<[string, string]> = [
     ['another protocol', '220 mail.example.com ESMTP'], ['no protocol', 'AAAA'], ['TLS', '\x15\x03\x01\x00\x02\x02\x28'], ['HTTP/2', 'HTTP/2 200\r\n'],
     ['HTTP/1.2', 'HTTP/1.2 200 OK\r\n'], ['a status of two digits', 'HTTP/1.1 20 OK\r\n'], ['no status', 'HTTP/1.1 OK\r\n'], ['a status of no class', 'HTTP/1.1 600 OK\r\n'],
@@ -165,7 +166,7 @@ t.test('what is no HTTP/1.1 is said to be none as soon as that can be seen', asy
   for (const [name, text] of malformed) t.match(respond(text), { error: /./ }, name)
 })
 
-t.test('what nobody sends of that length is not kept, and what goes on is not read for ever', async t => {
+t.test('lines and heads have limits, alone and together', async t => {
   const long = (count: number) => 'x'.repeat(count)
   t.match(respond(`${OK}a: ${long(60_000)}\r\n\r\n`), { error: undefined, heads: [{ headers: { a: long(60_000) } }] })
   const endless: Array<[string, string]> = [
@@ -176,7 +177,7 @@ t.test('what nobody sends of that length is not kept, and what goes on is not re
   for (const [name, text] of endless) t.match(respond(text), { error: /too long/ }, name)
   const before = performance.now()
   t.match(respond(`${OK}a: b${' '.repeat(60_000)}c\r\n\r\n`).error, undefined)
-  t.ok(performance.now() - before < 500, 'a header of blanks takes no time')
+  t.ok(performance.now() - before < 500, 'a header of many blanks is parsed in linear time')
 })
 
 t.test('the rules of RFC 9112', async t => {
@@ -184,14 +185,14 @@ t.test('the rules of RFC 9112', async t => {
   t.match(respond('HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n'), { isDone: true, isPersistent: true, body: '' })
   t.match(respond(`${OK}content-length: 0\r\n\r\n`), { isDone: true, isPersistent: true })
   t.match(respond(`${OK}content-length: 2\r\ncontent-length: 2\r\n\r\nab`), { isDone: true, isPersistent: true, body: 'ab', heads: [{ headers: { 'content-length': '2' } }] })
-  t.match(respond(`${OK}content-length: 9\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n`), { isDone: true, isPersistent: false, body: 'a' }, 'chunks go before a length')
-  t.match(respond(`${OK}a: b\r\n  c\r\n\td\r\ncontent-length: 0\r\n\r\n`).heads[0]!.headers.a, /^b\s+c\s+d$/, 'a header may go on in the next line')
+  t.match(respond(`${OK}content-length: 9\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n`), { isDone: true, isPersistent: false, body: 'a' }, 'chunked takes precedence over a length')
+  t.match(respond(`${OK}a: b\r\n  c\r\n\td\r\ncontent-length: 0\r\n\r\n`).heads[0]!.headers.a, /^b\s+c\s+d$/, 'a header may continue on the next line')
   t.match(respond('HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n'), { isDone: true, isPersistent: false })
   t.match(respond('HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n'), { isDone: true, isPersistent: true })
   t.match(respond('HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n'), { isDone: true, isPersistent: false })
 })
 
-t.test('what follows an answer is not read, and no other answer is to follow it', async t => {
+t.test('bytes after a response are ignored, and the connection is not reused', async t => {
   for (const answer of [`${OK}content-length: 1\r\n\r\na`, `${CHUNKED}1\r\na\r\n0\r\n\r\n`]) {
     for (const more of ['\r\n', `${OK}content-length: 1\r\n\r\nb`]) {
       t.match(respond(answer + more), { heads: { length: 1 }, body: 'a', isDone: true, isPersistent: false, error: undefined })
@@ -199,16 +200,16 @@ t.test('what follows an answer is not read, and no other answer is to follow it'
   }
 })
 
-t.test('who has stopped reading is told nothing more of the same read', async t => {
-  const told: string[] = []
+t.test('after stop, nothing more of the same read is reported', async t => {
+  const calls: string[] = []
   const parser = new ResponseParser({
-    onHead () { told.push('head') },
+    onHead () { calls.push('head') },
     onBody (_, text, from, to) {
-      told.push(text.slice(from, to))
-      if (told.length === 3) parser.stop()
+      calls.push(text.slice(from, to))
+      if (calls.length === 3) parser.stop()
     }
   })
   parser.push(Buffer.from(`${CHUNKED}1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n`))
-  t.strictSame(told, ['head', 'a', 'b'])
+  t.strictSame(calls, ['head', 'a', 'b'])
   t.match(parser, { isPersistent: false })
 })
