@@ -2,7 +2,6 @@ import { DEFAULT_GATEWAY_URL } from '#shared/gateway/defaults.ts'
 import type { Environment } from './environment.js'
 import { checkHeaderValue, checkRedisUrl, checkUrl, readCertificate, withoutSlash } from './values.js'
 
-
 /** The database of users, agents, runs and credits. */
 export type DatabaseConfig =
   | { readonly kind: 'postgres', readonly url: string, readonly maxConnections: number, readonly ca?: string }

@@ -12,7 +12,6 @@ import { type PrivateHost, readList, readOrigins, readPrivateHosts, readWebhookS
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
   .compile<Environment>(Environment)
 
-
 export interface Config {
   readonly port: number
   readonly host: string

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { DOCUMENTS } from '../../scripts/build-docs.js'
 import { type Environment, GROUPS, type Reader, type Variable, VARIABLES } from '../../src/config/environment.js'
-import { readConfig } from '../../supabase/functions/agent-runtime/config.js'
+import { readConfig } from '../../supabase/functions/agent-runtime/config.ts'
 import { POSTGRES_URL } from '../support/helper.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
