@@ -10,27 +10,27 @@ import { subjects } from './subjects/index.js'
 import type { Subject, SubjectName } from './subjects/subject.js'
 
 export interface BenchOptions {
-  /** How often each figure is taken, each time of each subject in turn. */
+  /** The number of rounds; in each, every figure of every subject is measured once. */
   runs: number
   subjects: readonly SubjectName[]
   metrics: readonly MetricName[]
-  /** Whether figures are taken at twice their load, too. */
+  /** Whether figures are measured again at twice their load. */
   growth: boolean
 }
 
-type Taken = Map<MetricName, Map<SubjectName, number[]>>
+type Samples = Map<MetricName, Map<SubjectName, number[]>>
 
-interface Taking {
-  once: Taken
+interface Measurements {
+  once: Samples
   /** At twice the load. */
-  doubled: Taken
-  /** Why a figure could not be taken, the last time that it was tried. */
+  doubled: Samples
+  /** The reason of the last failure, by figure and subject. */
   failures: NonNullable<Result['gaps']>
 }
 
-/** Measures what is asked for, and tells what it is about. */
+/** Measures the chosen figures and logs its progress. */
 export async function runBench (lab: Lab, options: BenchOptions): Promise<Result> {
-  lab.say('The stand-in and the load generator by themselves …')
+  lab.log('The stand-in and the load generator without a subject …')
   const bench = await measureCapacity(lab)
   const leftOut: Result['leftOut'] = {}
   const present: Subject[] = []
@@ -40,14 +40,14 @@ export async function runBench (lab: Lab, options: BenchOptions): Promise<Result
     else present.push(subject)
   }
   const chosen = experiments.filter(({ metrics }) => metrics.some(metric => options.metrics.includes(metric)))
-  const taking: Taking = { once: new Map(), doubled: new Map(), failures: {} }
+  const taking: Measurements = { once: new Map(), doubled: new Map(), failures: {} }
   for (let run = 1; run <= options.runs; run++) {
     for (const experiment of chosen) {
-      for (const subject of present) await take(lab, experiment, subject, run, taking)
+      for (const subject of present) await measureOnce(lab, experiment, subject, run, taking)
     }
   }
   for (const experiment of options.growth ? chosen : []) {
-    for (const subject of present) await takeDouble(lab, experiment, subject, taking)
+    for (const subject of present) await measureDoubled(lab, experiment, subject, taking)
   }
   return {
     machine: readMachine(),
@@ -60,47 +60,47 @@ export async function runBench (lab: Lab, options: BenchOptions): Promise<Result
   }
 }
 
-async function take (lab: Lab, experiment: Experiment, subject: Subject, run: number, { once, failures }: Taking): Promise<void> {
-  if (run > mostRuns(experiment, subject)) return
+async function measureOnce (lab: Lab, experiment: Experiment, subject: Subject, run: number, { once, failures }: Measurements): Promise<void> {
+  if (run > maxRuns(experiment, subject)) return
   for (let n = 0; n < (experiment.times ?? 1); n++) {
-    const values = await tell(lab, `${run}`, subject, experiment, () => experiment.measure(lab, subject))
+    const values = await measureAndLog(lab, `${run}`, subject, experiment, () => experiment.measure(lab, subject))
     if (values instanceof Error) for (const metric of experiment.metrics) failures[metric] = { ...failures[metric], [subject.name]: reasonOf(values) }
-    else note(once, subject.name, values)
+    else addValues(once, subject.name, values)
   }
 }
 
-async function takeDouble (lab: Lab, experiment: Experiment, subject: Subject, { once, doubled }: Taking): Promise<void> {
+async function measureDoubled (lab: Lab, experiment: Experiment, subject: Subject, { once, doubled }: Measurements): Promise<void> {
   if (!experiment.measureDouble || !experiment.metrics.some(metric => once.get(metric)?.has(subject.name))) return
-  const values = await tell(lab, 'twice', subject, experiment, () => experiment.measureDouble!(lab, subject))
-  if (!(values instanceof Error)) note(doubled, subject.name, values)
+  const values = await measureAndLog(lab, 'twice', subject, experiment, () => experiment.measureDouble!(lab, subject))
+  if (!(values instanceof Error)) addValues(doubled, subject.name, values)
 }
 
-/** In how many runs an experiment is done with a subject. */
-function mostRuns ({ oursAlone, runsOfOthers = Infinity }: Experiment, subject: Subject): number {
+/** The number of rounds in which an experiment measures a subject. */
+function maxRuns ({ oursAlone, runsOfOthers = Infinity }: Experiment, subject: Subject): number {
   if (subject.name === 'ours') return Infinity
-  return oursAlone ? 0 : Math.min(runsOfOthers, subject.mostRuns ?? Infinity)
+  return oursAlone ? 0 : Math.min(runsOfOthers, subject.maxRuns ?? Infinity)
 }
 
-/** @returns the error where a figure of another subject's cannot be taken. @throws it where it is one of ours. */
-async function tell (lab: Lab, run: string, subject: Subject, experiment: Experiment, measure: () => Promise<Values>): Promise<Values | Error> {
+/** @returns the error if another subject's figure cannot be measured. @throws it if the subject is `ours`. */
+async function measureAndLog (lab: Lab, run: string, subject: Subject, experiment: Experiment, measure: () => Promise<Values>): Promise<Values | Error> {
   try {
     const values = await measure()
     const told = Object.entries(values).map(([metric, value]) => `${metric} ${round(value)}`).join(', ')
-    if (told) lab.say(`${run} ${subject.name}: ${told}`)
+    if (told) lab.log(`${run} ${subject.name}: ${told}`)
     return values
   } catch (error) {
     if (subject.name === 'ours') throw error
-    lab.say(`${run} ${subject.name}: no ${experiment.metrics.join(', ')}: ${(error as Error).message}`)
+    lab.log(`${run} ${subject.name}: no ${experiment.metrics.join(', ')}: ${(error as Error).message}`)
     return error as Error
   }
 }
 
-/** The first two lines: what went wrong, and the first of what a program said of it. */
+/** The first two lines of a message: the failure, and the first line of the program's output. */
 function reasonOf ({ message }: Error): string {
   return message.split('\n').slice(0, 2).join(' ').trim()
 }
 
-function note (taken: Taken, subject: SubjectName, values: Values): void {
+function addValues (taken: Samples, subject: SubjectName, values: Values): void {
   for (const [metric, value] of Object.entries(values) as Array<[MetricName, number]>) {
     const ofMetric = taken.get(metric) ?? new Map<SubjectName, number[]>()
     taken.set(metric, ofMetric.set(subject, [...ofMetric.get(subject) ?? [], value]))
@@ -109,7 +109,7 @@ function note (taken: Taken, subject: SubjectName, values: Values): void {
 
 type Summary = Required<Pick<Result, 'metrics' | 'ratios' | 'growth' | 'gaps'>>
 
-function summarizeAll ({ once, doubled, failures }: Taking, { metrics: asked }: BenchOptions): Summary {
+function summarizeAll ({ once, doubled, failures }: Measurements, { metrics: asked }: BenchOptions): Summary {
   const result: Summary = { metrics: {}, ratios: {}, growth: {}, gaps: {} }
   for (const metric of asked) {
     const values = once.get(metric) ?? new Map<SubjectName, number[]>()
@@ -127,7 +127,7 @@ function summarizeAll ({ once, doubled, failures }: Taking, { metrics: asked }: 
   return result
 }
 
-/** A stream among 5,000 over one among 1,000. */
+/** Memory per stream of 5,000 streams over that of 1,000. */
 function addMemoryGrowth ({ metrics, growth }: Pick<Result, 'metrics' | 'growth'>): void {
   const growths = Object.entries(metrics.kb_per_stream_5000 ?? {}).flatMap(([subject, { median }]) => {
     const fewer = metrics.kb_per_stream_1000?.[subject as SubjectName]?.median

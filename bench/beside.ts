@@ -17,11 +17,11 @@ const WINDOWS_QUICK = 3
 const WINDOW_MS = 3000
 
 /**
- * What a token costs this build and another one, both at once on one core and each with half of a load: what the machine
- * does besides hits both, so that a few percent can be told where figures taken in turn differ by a tenth.
+ * Compares what a token costs this build and another one. Both run at once on one core, each with half of a load, so that
+ * disturbances affect both: this resolves a few percent, while figures measured in turn differ by a tenth.
  * @param other the `dist` directory of the other build.
  */
-export async function measureBeside (lab: Lab, other: string): Promise<string> {
+export async function compareBuilds (lab: Lab, other: string): Promise<string> {
   await access(join(other, 'server.js'))
   const loads: Array<[string, Shape]> = [
     ['saturated', { ...saturatedShape(lab, 1), connections: 32 }],
@@ -32,7 +32,7 @@ export async function measureBeside (lab: Lab, other: string): Promise<string> {
   ]
   const rows = [['µs a token', 'the other', 'this one', 'ratio', 'of windows']]
   for (const [name, shape] of loads) {
-    lab.say(`${name} …`)
+    lab.log(`${name} …`)
     const start = (built?: string) => ({
       format: 'events' as const,
       start: (_: Lab, upstream: string) => startOnDatabase(lab, ({ url }) => startOurs(lab, { upstream, databaseUrl: url, built }))
@@ -50,13 +50,13 @@ async function measure (lab: Lab, subject: { format: 'events' }, servers: Server
       if (shape.quickAnswers) await answerQuickly(lab, subject, server, shape.quickAnswers)
       const load = startLoad(lab, subject, server, shape)
       loads.push(load)
-      // Both read the same files, which are written for each.
+      // Both loads read the same files: the first must have read them before the second writes them.
       await load.mark()
     }
     await delay(shape.warmMs)
     for (const server of servers) await server.settle?.()
     const windows: number[][] = []
-    while (windows.length < (lab.quick ? WINDOWS_QUICK : WINDOWS)) windows.push(await look(servers, loads))
+    while (windows.length < (lab.quick ? WINDOWS_QUICK : WINDOWS)) windows.push(await measureWindow(servers, loads))
     const [before, now] = [0, 1].map(index => summarize(windows.map(costs => costs[index]!)))
     const ratio = summarize(windows.map(([before, now]) => now! / before!))
     return [short(before!.median), short(now!.median), ratio.median.toFixed(3), `${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)}`]
@@ -65,8 +65,8 @@ async function measure (lab: Lab, subject: { format: 'events' }, servers: Server
   }
 }
 
-/** What a token cost each of them in one window. */
-async function look (servers: Server[], loads: Load[]): Promise<number[]> {
+/** The cost of a token for each server in one window, in microseconds. */
+async function measureWindow (servers: Server[], loads: Load[]): Promise<number[]> {
   const spent = () => Promise.all(servers.map(({ pid }) => cpuMs(pid)))
   await Promise.all(loads.map(load => load.mark()))
   const before = await spent()

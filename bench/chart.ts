@@ -14,7 +14,7 @@ const OURS = '#0b6e4f'
 const OTHERS = '#b8c4bb'
 const INK = '#222'
 
-/** One small chart of bars a figure that others have, too, as an SVG document. */
+/** Renders an SVG document with a bar chart for each figure that several subjects have. */
 export function renderChart (result: Result): string {
   const panels = METRIC_NAMES.flatMap(metric => {
     const bars = barsOf(result, metric)

@@ -3,14 +3,14 @@ import { round } from './stats.js'
 import { firstTokenDirect, saturatedShape } from './experiments/tokens.js'
 import { direct, perMillion, runTrial } from './trial.js'
 
-/** What the stand-in and the load generator can do by themselves: they must not be what is measured. */
+/** The limits of the stand-in and the load generator without a subject; they must not be the bottleneck. */
 export interface Capacity {
-  /** Tokens a second, both on the bench's core, one frame a chunk and eight. */
+  /** Tokens per second with both on the bench's cores, with one frame per write and with eight. */
   tokensPerSecond: number
   tokensPerSecondBurst8: number
-  /** Their processor seconds a million tokens, together. */
+  /** The processor seconds of both per million tokens. */
   cpuPerMtok: number
-  /** The time to the first token with nothing between, 500 streams at 20 ms a token. */
+  /** The time to the first token without a subject, of 500 streams at 20 ms a token. */
   firstTokenP50Ms: number
   firstTokenP99Ms: number
 }

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { runBench } from './bench.js'
-import { measureBeside } from './beside.js'
+import { compareBuilds } from './beside.js'
 import { renderChart } from './chart.js'
 import { compare, whyIncomparable } from './compare.js'
 import { openLab, type Lab, type OpenLab } from './lab.js'
@@ -30,18 +30,18 @@ const { values } = parseArgs({
   }
 })
 
-const HELP = `npm run bench -- [options]: what a token, a stream and a run cost, beside what others need for them.
-  --quick              one short look at everything, and none at twice the load; its figures are rough
-  --runs <n>           how often each figure is taken (3; quick: 1), of the slowest subjects less often
+const HELP = `npm run bench -- [options]: measures what a token, a stream and a run cost, here and in other servers.
+  --quick              short windows, and no measurements at twice the load; the figures are rough
+  --runs <n>           rounds of measurements (3; quick: 1); fewer for the slowest subjects
   --only <figures>     ${METRIC_NAMES.join(', ')}
   --subjects <names>   ${SUBJECTS.join(', ')}
-  --json <file>        writes the figures; - is standard output, with everything else on standard error
-  --svg <file>         draws them
-  --compare <file>     holds ours against an earlier --json; exit code 1 where one is worse by more than its noise
-  --replicas <1,2,4>   throughput and the cost of a token by so many processes, and nothing else
-  --beside <directory> another build of ours (a dist/) and this one at once, on one core, and nothing else
-  --profile            the hottest functions of ours under four loads, and nothing else
-  --url <postgres url> a server on which databases may be made (postgres://postgres@127.0.0.1:5432/postgres)
+  --json <file>        writes the figures; - is standard output, and everything else goes to standard error
+  --svg <file>         draws the figures
+  --compare <file>     compares ours with an earlier --json; exit code 1 if one is worse by more than the noise
+  --replicas <1,2,4>   only measures throughput and the cost of a token with these numbers of processes
+  --beside <directory> only compares another build of ours (a dist/) with this one, both at once on one core
+  --profile            only lists the hottest functions of ours under four loads
+  --url <postgres url> a server on which databases may be created (postgres://postgres@127.0.0.1:5432/postgres)
 `
 
 try {
@@ -61,16 +61,16 @@ async function main (): Promise<void> {
     growth: !values.quick
   }
   const startedAt = Date.now()
-  const opening = openLab({ url: values.url, quick: values.quick, say: line => process.stderr.write(`${line}\n`) })
+  const opening = openLab({ url: values.url, quick: values.quick, log: line => process.stderr.write(`${line}\n`) })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => { end(opening).catch(() => process.exit(1)) })
   const lab = await opening
   try {
-    if (!lab.cores) lab.say('There is one core, or no taskset: the server shares its core with the load, and figures are those of both.')
+    if (!lab.cores) lab.log('There is only one core, or no taskset: the server shares its core with the load, which affects the figures.')
     if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
-    if (values.beside) return say(await measureBeside(lab, values.beside))
+    if (values.beside) return say(await compareBuilds(lab, values.beside))
     if (values.profile) return say(await profileOurs(lab))
     await report(await runBench(lab, options), earlier, lab)
-    lab.say(`It took ${Math.ceil((Date.now() - startedAt) / 60_000)} minutes.`)
+    lab.log(`It took ${Math.ceil((Date.now() - startedAt) / 60_000)} minutes.`)
   } finally {
     killPrograms()
     await lab.close()
@@ -85,13 +85,13 @@ async function report (result: Result, earlier: Result | undefined, lab: Lab): P
   if (values.svg) await writeFile(values.svg, renderChart(result))
   if (!earlier) return
   const comparisons = compare(earlier, result)
-  lab.say(`\n${renderComparison(comparisons)}`)
+  lab.log(`\n${renderComparison(comparisons)}`)
   const reason = whyIncomparable(earlier, result)
-  if (reason) lab.say(`${reason} Nothing is judged.`)
+  if (reason) lab.log(`${reason} The figures are not compared.`)
   else if (comparisons.some(({ verdict }) => verdict === 'worse')) process.exitCode = 1
 }
 
-/** Leaves nothing behind: no process, no database. */
+/** Ends all programs and drops the databases after a signal. */
 async function end (opening: Promise<OpenLab>): Promise<never> {
   killPrograms()
   const lab = await opening
@@ -99,7 +99,7 @@ async function end (opening: Promise<OpenLab>): Promise<never> {
   process.exit(1)
 }
 
-/** What is named, or all. @throws for what there is not. */
+/** The names of a comma-separated list, or all. @throws if one is unknown. */
 function pick (list: string | undefined, known: readonly string[]): string[] {
   const names = list?.split(',') ?? [...known]
   const unknown = names.filter(name => !known.includes(name))

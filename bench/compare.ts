@@ -2,28 +2,28 @@ import { METRICS, METRIC_NAMES, type MetricName } from './metrics.js'
 import type { Result } from './result.js'
 import type { Figure } from './stats.js'
 
-/** However even a figure's runs were: the next day is another day. In parts of the figure. */
-const LEAST_NOISE = 0.05
-/** Of a figure that was taken once nobody knows how restless it is. */
+/** The least noise of a figure, as a part of it: even figures that agree today differ tomorrow. */
+const MIN_NOISE = 0.05
+/** The noise of a figure that was measured once, whose spread is unknown. */
 const NOISE_OF_ONE = 0.15
 
 export type Verdict = 'better' | 'same' | 'worse'
 
-/** A figure now beside what it was; worse or better is what is beyond the noise of both. */
+/** Compares a figure with an earlier one: better or worse only if the change exceeds the noise of both. */
 export function judge (before: Figure, now: Figure, better: 'less' | 'more'): Verdict {
   const change = (now.median - before.median) * (better === 'less' ? 1 : -1)
   if (Math.abs(change) <= noiseOf(before) + noiseOf(now)) return 'same'
   return change > 0 ? 'worse' : 'better'
 }
 
-/** Half of how far the runs lay apart, and never nothing. */
+/** Half of the spread of the runs, but at least a part of the median. */
 export function noiseOf ({ median, min, max, runs }: Figure): number {
-  return Math.max((max - min) / 2, Math.abs(median) * (runs > 1 ? LEAST_NOISE : NOISE_OF_ONE) / 2)
+  return Math.max((max - min) / 2, Math.abs(median) * (runs > 1 ? MIN_NOISE : NOISE_OF_ONE) / 2)
 }
 
 export interface Comparison { metric: MetricName, before: Figure, now: Figure, verdict: Verdict }
 
-/** Our figures beside those of an earlier result, where both have them. */
+/** Compares the figures of `ours` that two results have in common. */
 export function compare (before: Pick<Result, 'metrics'>, now: Pick<Result, 'metrics'>): Comparison[] {
   return METRIC_NAMES.flatMap(metric => {
     const [old, fresh] = [before.metrics[metric]?.ours, now.metrics[metric]?.ours]
@@ -31,7 +31,7 @@ export function compare (before: Pick<Result, 'metrics'>, now: Pick<Result, 'met
   })
 }
 
-/** Why figures of two machines cannot be held against each other; undefined where they can. */
+/** Says why two results cannot be compared; undefined if they come from equal machines. */
 export function whyIncomparable (before: Pick<Result, 'machine'>, now: Pick<Result, 'machine'>): string | undefined {
   const differences = (['cpu', 'cores', 'node'] as const).filter(key => before.machine[key] !== now.machine[key])
   if (differences.length === 0) return undefined

@@ -5,11 +5,11 @@ import { migratePostgres } from '../src/database/postgres.js'
 
 export const SECRET = 'a-secret-that-is-only-for-the-bench'
 export const AGENT = '22222222-2222-4222-8222-222222222222'
-/** Runs of one user wait for each other's balance; the users of a platform do not. */
+/** Runs of one user contend for a lock on the balance; those of several users do not. */
 const USERS = 64
 const CREDITS = 1_000_000_000
 
-/** A database for each service that is started: none finds what another left behind. */
+/** Creates a fresh database for each service that is started. */
 export interface Databases {
   /** Access tokens of users with credits. */
   tokens: string[]
@@ -21,12 +21,12 @@ export interface Database {
   url: string
   /** Executes a statement in it. */
   run (statement: string): Promise<void>
-  /** Binds the server's processes that serve this database to cores, as far as that is allowed. */
+  /** Binds the PostgreSQL processes of this database to cores, as far as that is permitted. */
   bind (cores: string): Promise<void>
   drop (): Promise<void>
 }
 
-/** @param url of a server on which databases may be made. */
+/** @param url of a server on which databases may be created. */
 export async function prepareDatabases (url: string): Promise<Databases> {
   const admin = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000 })
   await admin.connect().catch(error => { throw new Error(`The bench needs PostgreSQL at ${url} (--url names another): ${error.message}`) })
@@ -85,5 +85,5 @@ async function addUsers (url: string, users: string[]): Promise<void> {
 function bindProcess (pid: number, cores: string): void {
   try {
     execFileSync('taskset', ['-cp', cores, String(pid)], { stdio: 'ignore' })
-  } catch { /* another machine's, or another user's */ }
+  } catch { /* the process belongs to another machine or user */ }
 }

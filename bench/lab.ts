@@ -5,26 +5,26 @@ import { prepareDatabases, type Databases } from './database.js'
 import { readMachine, shareCores, type Cores } from './machine.js'
 import { compile } from './native.js'
 
-/** What all measurements share. */
+/** The environment that all measurements share. */
 export interface Lab {
-  /** For tools, requests and logs; it goes with the bench. */
+  /** For programs, requests and logs; deleted at the end. */
   directory: string
   cores?: Cores
   databases: Databases
-  /** Short windows, for a look; their figures are rough. */
+  /** Whether windows are short and figures rough. */
   quick: boolean
-  /** The largest part of their cores that the stand-in and the generator were seen to use; near 1, they are what is measured. */
+  /** The largest part of their cores that the stand-in and the generator used; near 1, they are the bottleneck. */
   busiest: number
-  /** What a figure does not say of how it came about, the latest of each kind. */
+  /** Remarks on the conditions of a figure; the latest of each kind. */
   remarks: Map<string, string>
-  /** Of whom a load was too much: `<subject> <streams>`. */
-  behind: Set<string>
-  say (line: string): void
+  /** Subjects that a load overtaxed: `<subject> <streams>`. */
+  tooSlow: Set<string>
+  log (line: string): void
 }
 
 export interface OpenLab extends Lab { close (): Promise<void> }
 
-export async function openLab (options: { url: string, quick: boolean, say: Lab['say'] }): Promise<OpenLab> {
+export async function openLab (options: { url: string, quick: boolean, log: Lab['log'] }): Promise<OpenLab> {
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
   const forget = () => rm(directory, { recursive: true, force: true })
   const databases = await prepare(directory, options.url).catch(async error => {
@@ -38,9 +38,9 @@ export async function openLab (options: { url: string, quick: boolean, say: Lab[
     databases,
     busiest: 0,
     remarks: new Map(),
-    behind: new Set(),
+    tooSlow: new Set(),
     cores: shareCores(readMachine().cores),
-    // A signal and the end may both ask for it.
+    // Called by a signal handler and at the end.
     close: () => (closing ??= close())
   }
 

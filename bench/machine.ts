@@ -14,7 +14,7 @@ export function readMachine (): Machine {
   }
 }
 
-/** The commit that is measured, with `+` where something is not committed; empty outside of git. */
+/** The measured commit, with `+` if there are uncommitted changes; empty outside a git repository. */
 export function readCommit (): string {
   try {
     const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
@@ -24,10 +24,10 @@ export function readCommit (): string {
   }
 }
 
-/** Which cores are whose: one is the server's, so that its figures do not hang on what else goes on. */
+/** The cores of the server and of all other programs, so that these do not affect the server's figures. */
 export interface Cores { server: string, bench: string }
 
-/** @returns undefined where there is but one core, or nothing to bind processes with. */
+/** @returns undefined if there is only one core, or no `taskset`. */
 export function shareCores (count: number): Cores | undefined {
   if (count < 2 || !hasProgram('taskset')) return undefined
   return { server: '0', bench: count === 2 ? '1' : `1-${count - 1}` }

@@ -1,4 +1,4 @@
-/** What is measured, in the order it is told. */
+/** The figures, in the order of the table. */
 export const METRICS = {
   cpu_per_mtok_saturated: { title: 'processor s per million tokens, saturated', better: 'less' },
   cpu_per_mtok_burst8: { title: 'the same, eight frames a write', better: 'less' },

@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url'
 import { hasProgram } from './machine.js'
 import { startProgram, type Program } from './process.js'
 
-/** No load is longer; one that hangs must not keep the bench. */
-const MOST_MS = 180_000
+/** The time limit of a load, in milliseconds. */
+const MAX_LOAD_MS = 180_000
 
 const SOURCES = fileURLToPath(new URL('native/', import.meta.url))
 
-/** Builds the stand-in and the load generator. @throws where there is no compiler. */
+/** Builds the stand-in and the load generator. @throws if there is no Linux or no compiler. */
 export function compile (directory: string): void {
   if (process.platform !== 'linux') throw new Error('The bench needs Linux: its tools use epoll, its figures /proc.')
   if (!hasProgram('cc')) throw new Error('The bench needs a C compiler for its tools: install gcc (apt-get install gcc libc6-dev).')
@@ -20,17 +20,17 @@ export function compile (directory: string): void {
   }
 }
 
-/** What the stand-in answers with: see gateway.c. */
+/** The parameters of the stand-in's answers: see gateway.c. */
 export interface Mode {
-  /** Milliseconds from one write to the next; 0: as fast as they are read. */
+  /** Milliseconds between writes; 0: as fast as they are read. */
   delayMs: number
   firstMs: number
   tokens: number
-  /** Frames in each write; each is an HTTP chunk of its own. */
+  /** Frames per write; each is a separate HTTP chunk. */
   burst: number
 }
 
-/** The question that the stand-in answers in a mode. */
+/** The prompt that selects a mode. */
 export function promptOf ({ delayMs, firstMs, tokens, burst }: Mode): string {
   return `bench d${delayMs}-f${firstMs}-t${tokens}-b${burst}`
 }
@@ -41,21 +41,21 @@ export async function startGateway (directory: string, cores?: string): Promise<
   const program = startProgram(join(directory, 'gateway'), ['0'], { cores, log: join(directory, 'gateway.log'), piped: true })
   const lines = createInterface({ input: program.child.stdout! })[Symbol.asyncIterator]()
   const { value: line } = await lines.next()
-  if (!line) throw new Error(`The stand-in did not start:\n${program.said()}`)
+  if (!line) throw new Error(`The stand-in did not start:\n${program.readOutput()}`)
   return { program, url: `http://127.0.0.1:${String(line).split(' ')[1]}` }
 }
 
-/** The events of a stream, in whose words: see load.c. */
+/** The format of a stream's events: see load.c. */
 export type Format = 'events' | 'openai' | 'ui' | 'socket'
 
 export interface LoadOptions {
   ports: number[]
   connections: number
-  /** In all; none: until it is stopped. */
+  /** The total number; undefined: until the load is stopped. */
   streams?: number
   rampMs?: number
-  /** Connections that wait for their first text while more begin; none: no bound. */
-  mostSilent?: number
+  /** The number of connections that may wait for their first text before more are opened; undefined: no limit. */
+  maxSilent?: number
   roundUs?: number
   tokens: number
   format: Format
@@ -65,20 +65,20 @@ export interface LoadOptions {
   readersPerRun?: number
 }
 
-/** What happened between two marks. */
+/** The figures since the previous mark. */
 export interface Mark {
   ms: number
-  /** Tokens of text that was right. */
+  /** Tokens of correct text. */
   tokens: number
-  /** Streams that came to their end, with all of their text. */
+  /** Streams that ended with their whole text. */
   streams: number
-  /** Requests that were answered 429 or 503, and made again a while later. */
+  /** Responses of 429 or 503; their requests are repeated later. */
   refused: number
-  /** Streams that went wrong, since the start. */
+  /** Streams that failed, since the start of the load. */
   errors: number
   open: number
-  /** Open streams that have begun to speak. */
-  speaking: number
+  /** Open streams that have received text. */
+  streaming: number
   cpuMs: number
   first: { count: number, p50Us: number, p99Us: number }
 }
@@ -100,7 +100,7 @@ export class Load {
       connections: options.connections,
       streams: options.streams ?? 0,
       'ramp-ms': options.rampMs ?? 0,
-      'most-silent': options.mostSilent ?? 0,
+      'max-silent': options.maxSilent ?? 0,
       'round-us': options.roundUs ?? 0,
       tokens: options.tokens,
       'readers-per-run': options.readersPerRun ?? 0,
@@ -109,23 +109,23 @@ export class Load {
     for (const [name, value] of Object.entries(numbers)) args.push(`--${name}`, String(value))
     this.program = startProgram(join(directory, 'load'), args, { cores, log: join(directory, 'load.log'), piped: true })
     this.#lines = createInterface({ input: this.program.child.stdout! })[Symbol.asyncIterator]()
-    // It may have ended when it is asked for a mark: that there is no answer says so.
+    // If the program has ended, the missing output reports it.
     this.program.child.stdin!.on('error', () => {})
     const timer = setTimeout(() => {
       this.#isLate = true
       this.program.child.kill('SIGKILL')
-    }, MOST_MS)
+    }, MAX_LOAD_MS)
     this.program.child.once('exit', () => clearTimeout(timer))
   }
 
-  /** What happened since the last mark. @throws where a stream went wrong. */
+  /** Reads the figures since the last mark. @throws if a stream failed. */
   async mark (): Promise<Mark> {
     const line = this.#nextLine()
     this.program.child.stdin!.write('mark\n')
     return line
   }
 
-  /** Waits for the end of a load that has one. */
+  /** Waits for the end of a load with a limited number of streams. */
   ended (): Promise<Mark> {
     return this.#nextLine()
   }
@@ -136,9 +136,9 @@ export class Load {
 
   async #nextLine (): Promise<Mark> {
     const { value } = await this.#lines.next()
-    if (this.#isLate) throw new Error(`the load did not come to its end in ${MOST_MS / 1000} s`)
+    if (this.#isLate) throw new Error(`the load did not come to its end in ${MAX_LOAD_MS / 1000} s`)
     const mark: Mark | undefined = value && JSON.parse(value)
-    if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.said()}`)
+    if (!mark || mark.errors > 0) throw new Error(`${mark?.errors ?? 'Many'} streams were not what they should be:\n${this.program.readOutput()}`)
     return mark
   }
 }

@@ -1,19 +1,19 @@
 import { readdir, readFile } from 'node:fs/promises'
 
-/** Ticks of the kernel's clock a second, which Linux has fixed for all programs. */
+/** The kernel's clock ticks per second, which Linux fixes at 100 in its user interface. */
 const TICKS_PER_SECOND = 100
 
-/** Processor milliseconds of a process and its children, all their threads, as the kernel counts them. */
+/** Processor time of a process and its descendants, user and system, in milliseconds. */
 export async function cpuMs (pid: number): Promise<number> {
   const times = await Promise.all((await tree(pid)).map(async id => {
-    // The name, which may hold anything, is in brackets.
+    // The program's name, in parentheses, may contain any character.
     const fields = (await readFile(`/proc/${id}/stat`, 'utf8')).replace(/^.*\) /s, '').split(' ')
     return Number(fields[11]) + Number(fields[12])
   }))
   return sum(times) * 1000 / TICKS_PER_SECOND
 }
 
-/** Bytes of memory that a process and its children have to themselves, their part of what they share included. */
+/** Proportional set size (PSS) of a process and its descendants, in bytes. */
 export async function memoryBytes (pid: number): Promise<number> {
   const sizes = await Promise.all((await tree(pid)).map(async id => {
     const rollup = await readFile(`/proc/${id}/smaps_rollup`, 'utf8')

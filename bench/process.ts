@@ -6,19 +6,19 @@ import { createServer, type AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { hasProgram } from './machine.js'
 
-/** Connections that the largest load has, on both sides, and some more. */
+/** File descriptors: the connections of the largest load, on both sides, and a reserve. */
 const DESCRIPTORS = 20_000
 const START_TIMEOUT = 60_000
 const STOP_TIMEOUT = 15_000
 /** Characters of a program's output that an error shows. */
-const SAID = 500
+const MAX_OUTPUT = 500
 
 const running = new Set<ChildProcess>()
 process.once('exit', killPrograms)
-/** A program goes with the bench even where that is killed. */
-const WITH_US = hasProgram('setpriv') ? ['setpriv', '--pdeathsig', 'KILL'] : []
+/** Ends a program together with the bench, even if the bench is killed. */
+const DIE_WITH_PARENT = hasProgram('setpriv') ? ['setpriv', '--pdeathsig', 'KILL'] : []
 
-/** Ends what was started and has not ended. */
+/** Kills all programs that are running. */
 export function killPrograms (): void {
   for (const child of running) child.kill('SIGKILL')
 }
@@ -26,30 +26,30 @@ export function killPrograms (): void {
 export interface Program {
   pid: number
   child: ChildProcess
-  /** Ends it, by force where it does not end by itself. */
+  /** Ends the program; it is killed if it does not end within 15 seconds. */
   stop (signal?: NodeJS.Signals): Promise<void>
-  /** What it wrote, or the first of it: what came of that is of less interest. */
-  said (): string
+  /** The beginning of its log, where the first error is. */
+  readOutput (): string
 }
 
 export interface ProgramOptions {
   env?: Record<string, string>
-  /** The cores it may run on, as `taskset -c` takes them. */
+  /** The cores it may run on, in the notation of `taskset -c`. */
   cores?: string
   cwd?: string
-  /** Where its output goes: a file, so that no reader of a pipe takes part in the load. */
+  /** The file for its output; reading a pipe would take part in the load. */
   log: string
-  /** Its standard input and output are pipes, and only its errors go to the log. */
+  /** Whether its standard input and output are pipes, and only its errors go to the log. */
   piped?: boolean
 }
 
-/** Starts a program, bound to its cores and with descriptors enough; it sees no environment but this. */
+/** Starts a program on its cores, with enough file descriptors and only this environment. */
 export function startProgram (command: string, args: string[], { env = {}, cores, cwd, log, piped }: ProgramOptions): Program {
   const file = openSync(log, 'w')
-  // `exec` all the way: the process that is started is the program itself.
+  // With `exec`, the program replaces the shell and has its process id.
   const script = `ulimit -n ${DESCRIPTORS} 2>/dev/null || ulimit -n "$(ulimit -H -n)"; exec "$@"`
   const bound = cores === undefined ? [] : ['taskset', '-c', cores]
-  const child = spawn('sh', ['-c', script, 'sh', ...WITH_US, ...bound, command, ...args], {
+  const child = spawn('sh', ['-c', script, 'sh', ...DIE_WITH_PARENT, ...bound, command, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: piped ? ['pipe', 'pipe', file] : ['ignore', file, file]
@@ -68,7 +68,7 @@ export function startProgram (command: string, args: string[], { env = {}, cores
       await once(child, 'exit')
       clearTimeout(timer)
     },
-    said: () => readFileSync(log, 'utf8').slice(0, SAID)
+    readOutput: () => readFileSync(log, 'utf8').slice(0, MAX_OUTPUT)
   }
 }
 
@@ -76,20 +76,20 @@ function hasEnded (child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
 }
 
-/** @returns milliseconds until it answers, asked every two. @throws where it does not; then it is stopped. */
+/** @returns milliseconds until `answers` is true, polled every 2 ms. @throws after 60 seconds, or if the program ends; then it is stopped. */
 export async function untilStarted (name: string, program: Program, answers: () => Promise<boolean>): Promise<number> {
   const startedAt = performance.now()
   while (!await answers()) {
     if (hasEnded(program.child) || performance.now() - startedAt > START_TIMEOUT) {
       await program.stop('SIGKILL')
-      throw new Error(`${name} did not start:\n${program.said()}`)
+      throw new Error(`${name} did not start:\n${program.readOutput()}`)
     }
     await delay(2)
   }
   return performance.now() - startedAt
 }
 
-/** Whether a GET is answered by 200, within a second. */
+/** Whether a GET request is answered with 200 within a second. */
 export function isHealthy (url: string): Promise<boolean> {
   return new Promise(resolve => {
     get(url, { agent: false, signal: AbortSignal.timeout(1000) }, response => {

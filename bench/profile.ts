@@ -11,7 +11,7 @@ import { runTrial, type Shape } from './trial.js'
 
 const HOTTEST = 15
 
-/** A CPU profile of the service under each of four loads, as its functions with the most time of their own. */
+/** Profiles the service under four loads and lists the functions with the most self time. */
 export async function profileOurs (lab: Lab): Promise<string> {
   const loads: Array<[string, Shape]> = [
     ['saturated', saturatedShape(lab, 1)],
@@ -31,11 +31,11 @@ export async function profileOurs (lab: Lab): Promise<string> {
   return sections.join('\n\n')
 }
 
-/** Lines and columns count from 0. */
+/** Lines and columns are zero-based. */
 interface CallFrame { functionName: string, url: string, lineNumber: number, columnNumber: number }
 
 interface Profile {
-  /** Microseconds, as all that follows. */
+  /** In microseconds, as all times of a profile. */
   startTime: number
   endTime: number
   nodes: Array<{ id: number, callFrame: CallFrame }>
@@ -43,7 +43,7 @@ interface Profile {
   timeDeltas: number[]
 }
 
-/** Of the end of a profile, which is the window: what went before is start and warm-up. */
+/** Reads only the last part of a profile, the window: before that come the start and the warm-up. */
 async function readHottest (directory: string, windowMs: number): Promise<string[][]> {
   const [file] = await readdir(directory)
   const { startTime, endTime, nodes, samples, timeDeltas }: Profile = JSON.parse(await readFile(join(directory, file!), 'utf8'))
@@ -62,7 +62,7 @@ async function readHottest (directory: string, windowMs: number): Promise<string
   return busy.sort(([, a], [, b]) => b - a).slice(0, HOTTEST).map(([name, time]) => [name, `${(time / total * 100).toFixed(1)} %`])
 }
 
-/** Where a function stands in the sources that the programs were made of. */
+/** Maps a function of the bundle to its place in the sources. */
 function openMaps (): (frame: CallFrame) => Promise<string> {
   const maps = new Map<string, SourceMap>()
   return async ({ url, lineNumber, columnNumber }) => {

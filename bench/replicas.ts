@@ -12,18 +12,18 @@ import type { Server } from './subjects/subject.js'
 import { renderColumns, short } from './table.js'
 import { perMillion, warmUp } from './trial.js'
 
-/** Connections to each process, so that more of them have more to do. */
+/** Connections per process. */
 const CONNECTIONS = 64
 
 /**
- * So many processes of the service beside one Postgres and one Redis, with the load spread over them. They share what
- * cores the bench leaves; beyond as many processes as there are cores, what grows is what they cost each other.
+ * Measures several processes of the service that share one Postgres, one Redis and a load. They also share the cores;
+ * with more processes than cores, the growth of the figures is what the processes cost each other.
  */
 export async function measureReplicas (lab: Lab, counts: number[]): Promise<string> {
   if (!hasProgram('redis-server')) throw new Error('Replicas need Redis: install redis-server (apt-get install redis-server).')
   const rows = [['processes', 'million tokens a second', 'processor s per million', 'processor s of Redis']]
   for (const count of counts) {
-    lab.say(`${count} …`)
+    lab.log(`${count} …`)
     rows.push(await measure(lab, count))
   }
   return renderColumns(rows)
@@ -37,7 +37,7 @@ async function measure (lab: Lab, count: number): Promise<string[]> {
   try {
     const variables = { REDIS_URL: redis.url }
     while (servers.length < count) servers.push(await startOurs(lab, { upstream: gateway.url, databaseUrl: database.url, variables, bound: false }))
-    return await look(lab, servers, redis.program)
+    return await measureWindow(lab, servers, redis.program)
   } finally {
     await Promise.all(servers.map(server => server.stop()))
     await gateway.program.stop('SIGKILL')
@@ -46,7 +46,7 @@ async function measure (lab: Lab, count: number): Promise<string[]> {
   }
 }
 
-async function look (lab: Lab, servers: Server[], redis: Program): Promise<string[]> {
+async function measureWindow (lab: Lab, servers: Server[], redis: Program): Promise<string[]> {
   const shape = saturatedShape(lab, 1)
   const load = new Load(lab.directory, {
     ...shape,
@@ -71,7 +71,7 @@ async function look (lab: Lab, servers: Server[], redis: Program): Promise<strin
   }
 }
 
-/** A Redis of the bench's own, which keeps nothing. */
+/** Starts a Redis server without persistence. */
 async function startRedis (lab: Lab): Promise<{ url: string, program: Program }> {
   const port = await findFreePort()
   const program = startProgram('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', lab.directory],

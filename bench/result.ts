@@ -7,21 +7,21 @@ import type { SubjectName } from './subjects/subject.js'
 export type Figures = Partial<Record<SubjectName, Figure>>
 type Numbers = Partial<Record<MetricName, Partial<Record<SubjectName, number>>>>
 
-/** What a run of the bench came to; the file that is committed. */
+/** The result of a bench, as it is written to a file and committed. */
 export interface Result {
   machine: Machine
   /** ISO 8601. */
   when: string
   commit: string
   metrics: Partial<Record<MetricName, Figures>>
-  /** Ours over the subject's. */
+  /** The figure of `ours` over the subject's. */
   ratios: Numbers
-  /** A figure at twice its load, over the figure. */
+  /** A figure at twice its load over the figure. */
   growth: Numbers
   /** `busiest`: the largest part of their cores that the stand-in and the generator used beside a subject. */
   bench: Capacity & { busiest: number }
   remarks: string[]
-  /** Why a subject has no figure; results of former days have it not. */
+  /** Why a subject lacks a figure; absent in old results. */
   gaps?: Partial<Record<MetricName, Partial<Record<SubjectName, string>>>>
   /** Subjects that could not be measured, with the reason. */
   leftOut: Partial<Record<SubjectName, string>>

@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 
-/** Stands before a Postgres server. */
+/** A proxy in front of a Postgres server. */
 export interface SqlProxy {
   url: string
   close (): void
 }
 
-/** @param onCall is given the text of each statement when it is executed. */
+/** @param onCall receives the text of each statement when it is executed. */
 export async function startProxy (databaseUrl: string, onCall: (statement: string) => void): Promise<SqlProxy> {
   const target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
@@ -34,8 +34,8 @@ export async function startProxy (databaseUrl: string, onCall: (statement: strin
 }
 
 /**
- * Reads a client's side of PostgreSQL's protocol: `Query` brings its text; of the extended protocol `Parse` gives a
- * text a name, `Bind` makes a portal of it, `Execute` runs that.
+ * Reads the client's messages of the PostgreSQL protocol. `Query` contains the text; in the extended protocol `Parse`
+ * names a text, `Bind` makes a portal of it, and `Execute` runs the portal.
  */
 export class StatementReader {
   #rest: Buffer = Buffer.alloc(0)
@@ -48,7 +48,7 @@ export class StatementReader {
   push (bytes: Buffer): void {
     this.#rest = Buffer.concat([this.#rest, bytes])
     for (;;) {
-      // The first message has no type.
+      // The startup message has no type byte.
       const head = this.#hasBegun ? 1 : 0
       if (this.#rest.length < head + 4) return
       const end = head + this.#rest.readInt32BE(head)

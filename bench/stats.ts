@@ -1,7 +1,7 @@
-/** What repeated measurements of one figure came to. */
+/** The summary of repeated measurements of one figure. */
 export interface Figure { median: number, min: number, max: number, runs: number }
 
-/** @param values at least one. */
+/** @param values must not be empty. */
 export function summarize (values: number[]): Figure {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -9,7 +9,7 @@ export function summarize (values: number[]): Figure {
   return { median: round(median), min: round(sorted[0]!), max: round(sorted.at(-1)!), runs: sorted.length }
 }
 
-/** Ours over each of the others. */
+/** Divides our median by that of each other subject. */
 export function ratiosOf<Name extends string> (figures: Partial<Record<Name, Figure>>, ours: Name): Partial<Record<Name, number>> {
   const own = figures[ours]
   if (!own) return {}
@@ -17,7 +17,7 @@ export function ratiosOf<Name extends string> (figures: Partial<Record<Name, Fig
   return Object.fromEntries(others.map(([name, figure]) => [name, round(own.median / figure!.median)])) as Partial<Record<Name, number>>
 }
 
-/** Four digits that mean something. */
+/** Rounds to four significant digits. */
 export function round (number: number): number {
   return Number(number.toPrecision(4))
 }

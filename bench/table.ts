@@ -4,7 +4,7 @@ import type { Result } from './result.js'
 import type { Figure } from './stats.js'
 import { SUBJECTS } from './subjects/subject.js'
 
-/** For people: a line a figure, a column a subject; how far runs lay apart, and what twice the load does to it. */
+/** Renders a table with a row per figure and a column per subject, each with its spread and its growth at twice the load. */
 export function renderTable (result: Result): string {
   const { metrics, growth, gaps = {} } = result
   const names = SUBJECTS.filter(name => METRIC_NAMES.some(metric => metrics[metric]?.[name] ?? gaps[metric]?.[name]))
@@ -16,7 +16,7 @@ export function renderTable (result: Result): string {
     ...Object.entries(result.leftOut).map(([name, reason]) => `${name} is left out: ${reason}`),
     ...METRIC_NAMES.flatMap(metric => Object.entries(gaps[metric] ?? {}).map(([name, reason]) => `${name} has no ${metric}: ${reason}`))
   ]
-  return [renderColumns([['', ...names], ...rows]), '', '± is half of what lies between the runs; ×n is the figure at twice the load over this one (of KB: 5,000 streams over 1,000).', ...notes, ...result.remarks, renderBench(result)].join('\n')
+  return [renderColumns([['', ...names], ...rows]), '', '± is half of the spread of the runs; ×n is the figure at twice the load over this one (for KB: 5,000 streams over 1,000).', ...notes, ...result.remarks, renderBench(result)].join('\n')
 }
 
 function cell (figure: Figure | undefined, growth: number | undefined): string {
@@ -28,7 +28,7 @@ function cell (figure: Figure | undefined, growth: number | undefined): string {
 function renderBench ({ bench, machine }: Result): string {
   return `The stand-in and the load generator alone, both on one core: ${short(bench.tokensPerSecond / 1e6)} million tokens a second, ` +
     `${short(bench.tokensPerSecondBurst8 / 1e6)} by eight frames a write; ${short(bench.cpuPerMtok)} processor s per million. ` +
-    `Beside a subject they used ${Math.round(bench.busiest * 100)} % of their cores at the most. ` +
+    `With a subject between them they used at most ${Math.round(bench.busiest * 100)} % of their cores. ` +
     `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}.`
 }
 
@@ -37,7 +37,7 @@ export function renderComparison (comparisons: Comparison[]): string {
   return renderColumns([['ours', 'then', 'now', ''], ...rows])
 }
 
-/** Two digits are what a figure is good for, three where it is above ten. */
+/** Rounds for display: to two significant digits, or three from ten on. */
 export function short (number: number): string {
   const digits = Math.abs(number) >= 10 ? 3 : 2
   return Math.abs(number) >= 1000 ? Math.round(number).toLocaleString('en') : String(Number(number.toPrecision(digits)))

@@ -4,47 +4,47 @@ import { Load, promptOf, startGateway, type Gateway, type LoadOptions, type Mark
 import { cpuMs } from './proc.js'
 import { post, completion, type Server, type Subject } from './subjects/subject.js'
 
-/** Beyond that the tools may be what is measured. */
-const MOST_BUSY = 0.85
+/** Above this share of their cores, the stand-in and the generator may be the bottleneck. */
+const MAX_TOOL_SHARE = 0.85
 
-/** Of the tokens that its streams bring; a server that passes on fewer is behind them, and further with every second. */
-const LEAST_PACE = 0.9
-/** Half of the backlog that Node listens with (511): beyond it the kernel resets connections, and nothing is measured. */
-export const MOST_SILENT = 250
+/** The part of a paced load's tokens below which a server is considered too slow for it. */
+const MIN_PACE = 0.9
+/** Half of Node's listen backlog (511), beyond which the kernel resets connections. */
+export const MAX_SILENT = 250
 
 const QUICK_ANSWERS = { delayMs: 0, firstMs: 0, tokens: 50, burst: 1, connections: 64 }
 const WARM_TIMEOUT = 30_000
-const WARM_LOOK_MS = 100
-/** By then nothing waits any more for what was done to the processes. */
+const WARM_POLL_MS = 100
+/** The time that processes take to settle after they were bound to other cores. */
 const SETTLED_MS = 500
 
-/** A load. */
-export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'mostSilent' | 'roundUs' | 'readersPerRun'> {
+/** The parameters of a load and its measurement. */
+export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' | 'maxSilent' | 'roundUs' | 'readersPerRun'> {
   /**
-   * Quick answers before the load: a server that has never worked keeps its first streams waiting, and where all last
-   * equally long those that begin together do so ever after.
+   * The number of quick answers before the load. A cold server delays its first streams, so that they begin together; if all
+   * streams are equally long, their successors then begin together, too.
    */
   quickAnswers?: number
-  /** Before the window, for compilers, pools and buffers to find their size. */
+  /** The warm-up before the window, for the compiler, pools and buffers. */
   warmMs: number
-  /** As many streams must have ended by then, or the window waits for them: on a busy machine time alone warms nothing. */
+  /** The number of streams that must have ended before the window begins: on a busy machine time alone is no warm-up. */
   warmStreams?: number
   windowMs: number
   overSocket?: boolean
 }
 
-/** What a window of a load showed. */
+/** The figures of one window. */
 export interface Outcome extends Mark {
-  /** Processor milliseconds of the server, of the stand-in, and of the load generator. */
+  /** Processor time of the server, the stand-in and the load generator, in milliseconds. */
   serverMs: number
   gatewayMs: number
   loadMs: number
 }
 
-type Loaded = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
+type TrialSubject = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
 
-/** Puts a subject, started for this alone, under a load, and looks at it through a window. */
-export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promise<Outcome> {
+/** Starts a subject, applies a load, and measures one window. */
+export async function runTrial (lab: Lab, subject: TrialSubject, shape: Shape): Promise<Outcome> {
   return withServer(lab, subject, async (server, gateway) => {
     if (shape.quickAnswers) await answerQuickly(lab, subject, server, shape.quickAnswers)
     const load = startLoad(lab, subject, server, shape)
@@ -54,8 +54,8 @@ export async function runTrial (lab: Lab, subject: Loaded, shape: Shape): Promis
         await server.settle()
         await delay(SETTLED_MS)
       }
-      const outcome = await look(load, server.pid, gateway.program.pid, shape.windowMs)
-      if (subject !== direct) watch(lab, subject, shape, outcome)
+      const outcome = await measureWindow(load, server.pid, gateway.program.pid, shape.windowMs)
+      if (subject !== direct) addRemarks(lab, subject, shape, outcome)
       return outcome
     } finally {
       await load.stop()
@@ -88,7 +88,7 @@ export function startLoad (lab: Lab, { format }: Pick<Subject, 'format'>, server
   }, lab.cores?.bench)
 }
 
-/** The gateway itself as a subject: what the bench can do, and the time to the first token without anything between. */
+/** The stand-in itself as a subject, to measure the limits of the bench and the time to the first token without a server between. */
 export const direct = {
   format: 'openai' as const,
   start: async (_: Lab, upstream: string): Promise<Server> => ({
@@ -100,7 +100,7 @@ export const direct = {
   })
 }
 
-/** Lets a server give so many short answers, and nothing else. */
+/** Makes a server give short answers, without measuring. */
 export async function answerQuickly (lab: Lab, subject: Pick<Subject, 'format'>, server: Server, streams: number): Promise<void> {
   const load = startLoad(lab, subject, server, { ...QUICK_ANSWERS, streams })
   await load.ended().finally(() => load.stop())
@@ -111,11 +111,11 @@ export async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): P
   const until = Date.now() + WARM_TIMEOUT
   for (let ended = 0; ended < warmStreams && Date.now() < until;) {
     ended += (await load.mark()).streams
-    await delay(WARM_LOOK_MS)
+    await delay(WARM_POLL_MS)
   }
 }
 
-async function look (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
+async function measureWindow (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
   await load.mark()
   const before = await Promise.all([cpuMs(server), cpuMs(gateway)])
   await delay(windowMs)
@@ -124,27 +124,27 @@ async function look (load: Load, server: number, gateway: number, windowMs: numb
   return { ...mark, serverMs: after[0]! - before[0]!, gatewayMs: after[1]! - before[1]!, loadMs: mark.cpuMs }
 }
 
-/** Notes what a figure hides: tools that are the bottleneck, requests that a server had no room for. */
-function watch (lab: Lab, { name = 'ours' }: Loaded, shape: Shape, { gatewayMs, loadMs, ms, refused, tokens }: Outcome): void {
+/** Remarks on what a figure does not show: tools that are the bottleneck, refused requests, a server that is too slow. */
+function addRemarks (lab: Lab, { name = 'ours' }: TrialSubject, shape: Shape, { gatewayMs, loadMs, ms, refused, tokens }: Outcome): void {
   const { connections, delayMs } = shape
-  // Two tools of one thread each, that share a core or have one each.
+  // Two single-threaded tools, which share a core or have one each.
   const share = (gatewayMs + loadMs) / ms / (lab.cores && lab.cores.bench.length > 1 ? 2 : 1)
   lab.busiest = Math.max(lab.busiest, share)
   const load = `${connections} connections${delayMs > 0 ? ` at ${delayMs} ms a token` : ''}`
   const pace = delayMs > 0 ? tokens / ms / pacedTokens(shape) : 1
   const remark = (kind: string, text: string) => lab.remarks.set(`${kind} ${name} ${load}`, text)
-  if (pace < LEAST_PACE) lab.behind.add(`${name} ${connections}`)
-  if (pace < LEAST_PACE) remark('pace', `${name} was too slow for ${load}: it passed on ${Math.round(pace * 100)} % of their tokens, and its figure is that of a full core.`)
+  if (pace < MIN_PACE) lab.tooSlow.add(`${name} ${connections}`)
+  if (pace < MIN_PACE) remark('pace', `${name} was too slow for ${load}: it passed on ${Math.round(pace * 100)} % of their tokens, and its figure is that of a full core.`)
   if (refused > 0) remark('refused', `${name} refused ${refused} requests (429 or 503) under ${load}.`)
-  if (share > MOST_BUSY) remark('busy', `The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
+  if (share > MAX_TOOL_SHARE) remark('busy', `The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
 }
 
-/** Tokens a millisecond that such streams bring. */
+/** Tokens per millisecond of a paced load. */
 function pacedTokens ({ connections, firstMs, delayMs, tokens }: Shape): number {
   return connections * tokens / (firstMs + delayMs * tokens)
 }
 
-/** Processor seconds a million tokens. */
+/** Processor seconds per million tokens, which are also microseconds per token. */
 export function perMillion (ms: number, tokens: number): number {
   return ms * 1000 / tokens
 }

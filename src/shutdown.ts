@@ -114,7 +114,7 @@ export class Shutdown {
         ended.catch(err => this.warn({ err, part }, FAILED))
         return
       }
-      const isInTime = await Promise.race([ended, delay(budgetMs, false, { signal: timeout.signal, ref: false })])
+      const isInTime = await Promise.race([ended, delay(budgetMs, false, { signal: timeout.signal })])
       if (!isInTime && budget !== 'DRAIN_SECONDS') this.warn({ part, budgetMs }, 'a part did not end within its budget')
     } catch (err) {
       this.warn({ err, part }, FAILED)

@@ -4,16 +4,16 @@ import type { Subject } from '../subjects/subject.js'
 
 export type Values = Partial<Record<MetricName, number>>
 
-/** One way of looking at a subject, which may show several figures. */
+/** A measurement of a subject that yields one or more figures. */
 export interface Experiment {
   metrics: readonly MetricName[]
-  /** It asks for what only this service has. */
+  /** Whether it measures only this service, because others lack the feature. */
   oursAlone?: boolean
-  /** How often it is done where others are done once: it is short, or its figures are restless. */
+  /** Repetitions per round, for a short experiment or one with a large spread; 1 by default. */
   times?: number
-  /** In how many runs it is done with other subjects, whose figures nobody judges: it is long. */
+  /** The maximum number of rounds for other subjects, for a long experiment. */
   runsOfOthers?: number
   measure (lab: Lab, subject: Subject): Promise<Values>
-  /** The same figures at twice the load, where that says something. */
+  /** Measures the same figures at twice the load. */
   measureDouble? (lab: Lab, subject: Subject): Promise<Values>
 }

@@ -4,10 +4,10 @@ import type { MetricName } from '../metrics.js'
 import type { Load } from '../native.js'
 import { memoryBytes } from '../proc.js'
 import type { Server, Subject } from '../subjects/subject.js'
-import { answerQuickly, MOST_SILENT, startLoad, withServer } from '../trial.js'
+import { answerQuickly, MAX_SILENT, startLoad, withServer } from '../trial.js'
 import type { Experiment } from './experiment.js'
 
-/** A token a second, for longer than all take to begin: what is measured is streams, not work. */
+/** One token per second: the memory of streams is measured, not their work. They last until all have begun. */
 const SLOW = { delayMs: 1000, firstMs: 0, tokens: 200, burst: 1 }
 const BEGIN_EACH_SECOND = 400
 const BEGIN_TIMEOUT = 120_000
@@ -24,9 +24,9 @@ function memoryOf (streams: number, metric: MetricName): Experiment {
     measure: (lab, subject) => withServer(lab, subject, async server => {
       await warmUp(lab, subject, server)
       const before = await sample(server.pid)
-      const load = startLoad(lab, subject, server, { ...SLOW, connections: streams, rampMs: streams * 1000 / BEGIN_EACH_SECOND, mostSilent: MOST_SILENT })
+      const load = startLoad(lab, subject, server, { ...SLOW, connections: streams, rampMs: streams * 1000 / BEGIN_EACH_SECOND, maxSilent: MAX_SILENT })
       try {
-        await untilAllSpeak(load, streams)
+        await untilAllStream(load, streams)
         await delay(SETTLE_MS)
         return { [metric]: (await sample(server.pid) - before) / streams / 1024 }
       } finally {
@@ -36,21 +36,21 @@ function memoryOf (streams: number, metric: MetricName): Experiment {
   }
 }
 
-/** A heap that has never worked would seem to grow by its streams. */
+/** Warms up the heap, whose initial growth would otherwise be attributed to the streams. */
 async function warmUp (lab: Lab, subject: Subject, server: Server): Promise<void> {
   await answerQuickly(lab, subject, server, lab.quick ? 1000 : 3000)
   await delay(SETTLE_MS)
 }
 
-async function untilAllSpeak (load: Load, streams: number): Promise<void> {
+async function untilAllStream (load: Load, streams: number): Promise<void> {
   const until = Date.now() + BEGIN_TIMEOUT
-  for (let speaking = 0; speaking < streams; ({ speaking } = await load.mark())) {
-    if (Date.now() > until) throw new Error(`${speaking} of ${streams} streams had begun after ${BEGIN_TIMEOUT / 1000} s`)
+  for (let streaming = 0; streaming < streams; ({ streaming } = await load.mark())) {
+    if (Date.now() > until) throw new Error(`${streaming} of ${streams} streams had begun after ${BEGIN_TIMEOUT / 1000} s`)
     await delay(200)
   }
 }
 
-/** Garbage comes and goes: the middle of several looks. */
+/** The median of several samples, because of garbage collection. */
 async function sample (pid: number): Promise<number> {
   const sizes = []
   for (let n = 0; n < SAMPLES; n++) {

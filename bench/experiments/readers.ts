@@ -5,14 +5,14 @@ import { costOfToken, pacedShape } from './tokens.js'
 const RUNS = 100
 const READERS = 10
 
-/** What a run costs when ten watch it, over what it costs when one does. */
+/** The cost of a run with ten readers over that with one. */
 export const readers: Experiment = {
   metrics: ['readers_10_over_1'],
   oursAlone: true,
   async measure (lab, subject) {
     const shape: Shape = { ...pacedShape(lab, RUNS), roundUs: 1000 }
     const one = costOfToken(await runTrial(lab, subject, shape))
-    // Every token is read ten times, and counted as often.
+    // Every token is counted ten times, once per reader.
     const ten = costOfToken(await runTrial(lab, subject, { ...shape, readersPerRun: READERS - 1 })) * READERS
     return { readers_10_over_1: ten / one }
   }

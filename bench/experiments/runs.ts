@@ -5,7 +5,7 @@ import type { Subject } from '../subjects/subject.js'
 
 const WARM_RUNS = 1000
 
-/** Answers of one token: all that is measured is what a run costs beside its tokens. */
+/** Answers of one token, to measure the cost of a run apart from its tokens. */
 export function oneTokenShape ({ quick }: Lab, connections: number): Shape {
   return { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_RUNS, windowMs: quick ? 3000 : 8000 }
 }

@@ -4,14 +4,14 @@ import { startOnDatabase, startOurs } from '../subjects/ours.js'
 import { startLoad, withServer } from '../trial.js'
 import type { Experiment } from './experiment.js'
 
-/** What keeps a process's runs, and comes by the clock however many they are. */
-const BY_THE_CLOCK = /\b(heartbeat_worker|get_owned_runs|claim_runs|release_runs|get_ended_runs|erase_old_runs|schema_version)\b/
+/** Periodic calls, whose number does not depend on the number of runs. */
+const PERIODIC = /\b(heartbeat_worker|get_owned_runs|claim_runs|release_runs|get_ended_runs|erase_old_runs|schema_version)\b/
 const RUNS = 500
-/** No more than go each by itself: of a group the calls would be counted one by one, with one for its time limit. */
+/** Few enough that calls are not grouped: a group has one more statement, for its time limit. */
 const CONNECTIONS = 4
 const SETTLE_MS = 500
 
-/** Statements that reach Postgres, counted on their way there. */
+/** Counts the statements that reach Postgres. */
 export const sql: Experiment = {
   metrics: ['sql_calls_per_run'],
   oursAlone: true,
@@ -28,7 +28,7 @@ export const sql: Experiment = {
       const load = startLoad(lab, subject, server, { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections: CONNECTIONS, streams: RUNS })
       await load.ended().finally(() => load.stop())
       await delay(SETTLE_MS)
-      return { sql_calls_per_run: calls.filter(call => !BY_THE_CLOCK.test(call)).length / RUNS }
+      return { sql_calls_per_run: calls.filter(call => !PERIODIC.test(call)).length / RUNS }
     })
   }
 }

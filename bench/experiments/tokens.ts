@@ -1,17 +1,17 @@
 import type { Lab } from '../lab.js'
 import type { MetricName } from '../metrics.js'
 import type { Subject } from '../subjects/subject.js'
-import { direct, MOST_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
+import { direct, MAX_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 
 const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
-/** Answers of each connection before the window. */
+/** Answers per connection before the window. */
 const WARM_ROUNDS = 4
 const PACED = { delayMs: 20, firstMs: 20, burst: 1 }
-/** Streams begin evenly over the time that one takes, so that later ones do, too. */
+/** The length of paced streams. They begin evenly over their duration, and therefore so do their successors. */
 const PACED_TOKENS = 300
 const PACED_TOKENS_QUICK = 150
-/** Before them, so that no cold server makes them begin in a bunch. */
+/** Quick answers before paced streams, because a cold server would make these begin together. */
 const ANSWERS_BEFORE_PACED = 500
 
 export const saturated: Experiment = costOf('cpu_per_mtok_saturated', (lab, factor) => saturatedShape(lab, 1, factor))
@@ -22,7 +22,7 @@ export const paced2000: Experiment = {
   measureDouble: (lab, subject) => doublePaced(lab, subject, 'cpu_per_mtok_paced_2000', 2000)
 }
 
-/** The load of ordinary days: its first tokens are timed, too. */
+/** A moderate load, in which first tokens are timed, too. */
 export const paced500: Experiment = {
   metrics: ['cpu_per_mtok_paced_500', 'ttft_added_p50_ms', 'ttft_added_p99_ms'],
   async measure (lab, subject) {
@@ -37,9 +37,9 @@ export const paced500: Experiment = {
   measureDouble: (lab, subject) => doublePaced(lab, subject, 'cpu_per_mtok_paced_500', 500)
 }
 
-/** Nothing, where once the load was too much: a full core is no fuller by twice of it. */
+/** Skipped if the single load was too much already: the core is full at both loads. */
 async function doublePaced (lab: Lab, subject: Subject, metric: MetricName, streams: number): Promise<Values> {
-  if (lab.behind.has(`${subject.name} ${streams}`)) return {}
+  if (lab.tooSlow.has(`${subject.name} ${streams}`)) return {}
   return { [metric]: costOfToken(await runTrial(lab, subject, pacedShape(lab, streams * 2))) }
 }
 
@@ -58,17 +58,17 @@ export function saturatedShape ({ quick }: Lab, burst: number, factor = 1): Shap
   return { ...SATURATED, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
 }
 
-/** @param connections streams at a time. Where many speak at once the generator looks every so often: none of them is timed. */
+/** @param connections concurrent streams. Above 500 the generator polls them at intervals, and first tokens are not timed. */
 export function pacedShape ({ quick }: Lab, connections: number): Shape {
   const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
   const rampMs = tokens * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
-  return { ...PACED, tokens, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, mostSilent: MOST_SILENT } }
+  return { ...PACED, tokens, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, maxSilent: MAX_SILENT } }
 }
 
 const floors = new WeakMap<Lab, Promise<Outcome['first']>>()
 
-/** The time to the first token with nothing between. */
+/** The time to the first token without a server between. */
 export function firstTokenDirect (lab: Lab): Promise<Outcome['first']> {
   const known = floors.get(lab) ?? runTrial(lab, direct, pacedShape(lab, 500)).then(({ first }) => first)
   floors.set(lab, known)

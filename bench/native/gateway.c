@@ -1,16 +1,16 @@
 /*
- * A stand-in for an OpenAI-compatible gateway that costs next to nothing: every answer is a row of buffers that were
- * made once for its mode, and one thread writes them. The mode is what the user asks for, somewhere in the request:
+ * A stand-in for an OpenAI-compatible gateway that uses very little processor time: the bytes of an answer are built
+ * once per mode, and a single thread writes them. The mode is found in the prompt, anywhere in the request:
  *
  *   bench d20-f20-t300-b1
- *     d  milliseconds from one write to the next; 0: as fast as the reader takes them
- *     f  milliseconds to the first of them
- *     t  tokens of the answer
- *     b  frames in each write
+ *     d  milliseconds between writes; 0: as fast as the reader takes them
+ *     f  milliseconds before the first write
+ *     t  tokens per answer
+ *     b  frames per write
  *
- * A frame is an HTTP chunk of its own, as providers send it; a write is one system call.
+ * Each frame is a separate HTTP chunk, as providers send it; a write is one system call.
  *
- * Usage: gateway <port>; 0 takes a free one. It prints `listening <port>`.
+ * Usage: gateway <port>; 0 chooses a free one. It prints `listening <port>`.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,7 +32,7 @@
 #define MAX_MODES 64
 #define MAX_FRAME 512
 
-/* A wheel of a second in slots of 61 us: so many tokens in one go would be a load that no gateway makes. */
+/* A timer wheel of one second in slots of 61 us. Larger slots would send many tokens at once, unlike real gateways. */
 #define SLOT_NS 61035
 #define SLOTS 16384
 
@@ -48,7 +48,7 @@ struct piece { const char *bytes; int length; };
 
 struct mode {
   int delay_ms, first_ms, tokens, burst;
-  /* The head and the writes, one after the other, and where each of them ends. */
+  /* The head and the writes in sequence, and the end of each. */
   char *bytes;
   int *ends, count, length;
   struct piece end, end_with_usage;
@@ -57,11 +57,11 @@ struct mode {
 struct connection {
   int fd, is_sending, with_usage, next, is_ready, waits_for_room;
   struct mode *mode;
-  /* What a full socket did not take. */
+  /* Bytes that did not fit into the socket's buffer. */
   struct piece rest;
   char *request;
   int length, capacity;
-  /* The place in the wheel. */
+  /* The position in the timer wheel. */
   uint64_t due;
   struct connection **slot, *before, *after;
 };
@@ -88,7 +88,7 @@ static void die(const char *what) {
   exit(1);
 }
 
-/* The pieces of an answer */
+/* Building answers */
 
 static struct piece keep(const char *bytes, int length) {
   char *copy = malloc((size_t)length);
@@ -135,7 +135,7 @@ static void add_frames(struct mode *mode, int from, int to) {
     length += sprintf(body + length, "\"}," FRAME_TAIL);
     add_piece(mode, chunk(body, length));
   }
-  /* They are one write. */
+  /* These frames are one write. */
   mode->count -= to - from - 1;
   mode->ends[mode->count - 1] = mode->length;
 }
@@ -150,7 +150,7 @@ static struct mode *find_mode(int delay_ms, int first_ms, int tokens, int burst)
   *mode = (struct mode){ .delay_ms = delay_ms, .first_ms = first_ms, .tokens = tokens, .burst = burst };
   add_piece(mode, keep(HEAD, strlen(HEAD)));
   add_piece(mode, chunk(ROLE, strlen(ROLE)));
-  /* The role comes with the head. */
+  /* The frame with the role is sent together with the head. */
   mode->ends[0] = mode->ends[1];
   mode->count = 1;
   for (int n = 0; n < tokens; n += burst) add_frames(mode, n, n + burst < tokens ? n + burst : tokens);
@@ -159,10 +159,10 @@ static struct mode *find_mode(int delay_ms, int first_ms, int tokens, int burst)
   return mode;
 }
 
-/* The wheel */
+/* The timer wheel */
 
 static void set_timer(struct connection *c, uint64_t due) {
-  /* What is late already is served in the next slot, not a turn of the wheel later. */
+  /* A connection that is already late goes into the next slot, not to the next revolution. */
   uint64_t tick = due / SLOT_NS > turned_to ? due / SLOT_NS : turned_to + 1;
   unsigned index = tick % SLOTS;
   c->due = due;
@@ -185,7 +185,7 @@ static void clear_timer(struct connection *c) {
   timers--;
 }
 
-/* Nanoseconds until the next slot that holds anything; -1: there is none. */
+/* Returns the nanoseconds until the next occupied slot, or -1. */
 static int64_t until_next(uint64_t now) {
   if (timers == 0) return -1;
   for (uint64_t tick = turned_to + 1; tick <= turned_to + SLOTS;) {
@@ -219,7 +219,7 @@ static void drop(struct connection *c) {
 
 static void read_requests(struct connection *c);
 
-/* One write; 0: the socket is full, or the connection has gone. */
+/* Writes once. Returns 0 if the socket's buffer is full or the connection is closed. */
 static int write_piece(struct connection *c, struct piece piece) {
   ssize_t written = send(c->fd, piece.bytes, (size_t)piece.length, MSG_NOSIGNAL);
   if (written == piece.length) return 1;
@@ -233,7 +233,7 @@ static int write_piece(struct connection *c, struct piece piece) {
   return 0;
 }
 
-/* Makes the next write; 0: there is no more to do for this connection now. */
+/* Makes the next write. Returns 0 if the connection has nothing more to write now. */
 static int advance(struct connection *c) {
   struct mode *mode = c->mode;
   if (c->next < mode->count) {
@@ -274,7 +274,7 @@ static void serve_due(uint64_t now) {
     struct connection *after;
     for (struct connection *c = wheel[turned_to % SLOTS]; c; c = after) {
       after = c->after;
-      /* Of a later turn of the wheel. */
+      /* Due in a later revolution of the wheel. */
       if (c->due / SLOT_NS > turned_to) continue;
       uint64_t due = c->due;
       int delay = c->mode->delay_ms;
@@ -311,7 +311,7 @@ static void answer(struct connection *c, const char *path, const char *body) {
   }
 }
 
-/* Answers a request that is there as a whole. */
+/* Answers a complete request. */
 static void read_requests(struct connection *c) {
   if (c->is_sending || c->rest.length > 0 || c->length == 0) return;
   char *end = strstr(c->request, "\r\n\r\n");

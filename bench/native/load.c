@@ -1,26 +1,26 @@
 /*
- * A load generator that reads streams and holds every one of them against the text that the stand-in says. One
- * thread, and no more work a token than finding its text and comparing it.
+ * A load generator that reads streams and compares the text of each with what the stand-in sends. It has a single
+ * thread, which only finds and compares the text of each token.
  *
- * Usage: load <options>; it runs until `quit`, or until --streams have ended.
- *   --ports 3000,3001     on 127.0.0.1; connections are spread over them in turn
- *   --connections 64      at a time
- *   --streams 0           in all; 0: no end
- *   --ramp-ms 0           over which the first connections begin
- *   --most-silent 0       of them that wait for their first text while more begin; 0: no bound
- *   --round-us 0          that pass at the least between two looks at the connections: a load generator that wakes up for
- *                         every token is more work for both sides, and times no first token
- *   --tokens 500          of each answer
+ * Usage: load <options>; it runs until `quit`, or until the number of --streams has ended.
+ *   --ports 3000,3001     on 127.0.0.1; connections are distributed over them in turn
+ *   --connections 64      concurrent connections
+ *   --streams 0           the total number; 0: no limit
+ *   --ramp-ms 0           the time over which the first connections begin
+ *   --max-silent 0        connections that may wait for their first text before more begin; 0: no limit
+ *   --round-us 0          the least time between two polls of the connections: waking up for every token is more work for
+ *                         both sides; with such a pause, first tokens are not timed exactly
+ *   --tokens 500          tokens per answer
  *   --format openai       events (ours), openai, ui (AI SDK UI messages) or socket (ours over WebSocket)
- *   --requests file       whole requests with a NUL after each, sent in turn
- *   --messages file       the same for what is sent over a WebSocket
- *   --readers file        `GET …{run}…` requests in the order of those that begin runs
- *   --readers-per-run 0   how many of them follow each run beside the one that began it
+ *   --requests file       raw requests, each followed by a NUL, sent in turn
+ *   --messages file       the same for WebSocket messages
+ *   --readers file        `GET …{run}…` requests, in the order of --requests
+ *   --readers-per-run 0   additional readers of each run
  *
- * An answer of 429 or 503 is a refusal: the stream begins anew a while later, and it is counted. Whatever else is not what
- * it should be is an error.
+ * A response of 429 or 503 is counted as a refusal, and the request is repeated after a pause. Any other deviation is an
+ * error.
  *
- * On standard input `mark` prints what happened since the last mark, as a line of JSON; `quit` ends it.
+ * On standard input, `mark` prints the figures since the last mark as a line of JSON, and `quit` ends the program.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,7 +41,7 @@
 #define MAX_HEAD 16384
 #define READ_BYTES (256 * 1024)
 #define MAX_LINE (64 * 1024 * 1024)
-#define MAX_TOLD 5
+#define MAX_REPORTED 5
 #define MAX_ERRORS 1000
 #define REFUSED_PAUSE_NS 250000000u
 
@@ -52,7 +52,7 @@ struct texts { char **items; int *lengths; int count; };
 
 struct stream {
   int fd, slot, is_reader, is_connecting;
-  /* Which of the requests it is. */
+  /* The index of its request. */
   int index;
   enum state state;
   const char *send;
@@ -60,7 +60,7 @@ struct stream {
   char *own_send;
   uint64_t began;
   int has_text, is_done, keeps_alive, has_whole_text;
-  /* Bytes of the expected text that were there. */
+  /* The number of bytes of the expected text that were received. */
   int position;
   int64_t left;
   char *part;
@@ -68,7 +68,7 @@ struct stream {
 };
 
 static struct stream *streams[MAX_FDS];
-static int epoll, ports[64], port_count, connections = 64, tokens = 500, ramp_ms, most_silent, round_us, readers_per_run;
+static int epoll, ports[64], port_count, connections = 64, tokens = 500, ramp_ms, max_silent, round_us, readers_per_run;
 static int64_t limit, started_streams, ended_streams;
 static enum format format = OPENAI;
 static struct pause { uint64_t due; int slot; } pauses[MAX_FDS];
@@ -81,7 +81,7 @@ static char input[READ_BYTES + 1];
 /* Since the last mark. */
 static uint64_t marked_at;
 static int64_t bytes, ended, refused;
-static int64_t errors, open_streams, speaking;
+static int64_t errors, open_streams, streaming;
 static uint32_t *first_us;
 static int first_count, first_capacity;
 static struct rusage used;
@@ -111,9 +111,9 @@ static void mark(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   qsort(first_us, (size_t)first_count, sizeof *first_us, by_size);
-  printf("{\"ms\":%.3f,\"tokens\":%.0f,\"streams\":%lld,\"refused\":%lld,\"errors\":%lld,\"open\":%lld,\"speaking\":%lld,\"cpuMs\":%.3f,\"first\":{\"count\":%d,\"p50Us\":%u,\"p99Us\":%u}}\n",
+  printf("{\"ms\":%.3f,\"tokens\":%.0f,\"streams\":%lld,\"refused\":%lld,\"errors\":%lld,\"open\":%lld,\"streaming\":%lld,\"cpuMs\":%.3f,\"first\":{\"count\":%d,\"p50Us\":%u,\"p99Us\":%u}}\n",
     (double)(now - marked_at) / 1e6, (double)bytes * tokens / expected_length, (long long)ended, (long long)refused, (long long)errors, (long long)open_streams,
-    (long long)speaking, ms_of(&usage) - ms_of(&used), first_count,
+    (long long)streaming, ms_of(&usage) - ms_of(&used), first_count,
     first_count ? first_us[first_count / 2] : 0, first_count ? first_us[(int)(first_count * 0.99)] : 0);
   fflush(stdout);
   marked_at = now;
@@ -121,12 +121,12 @@ static void mark(void) {
   used = usage;
 }
 
-/* The life of a stream */
+/* The lifecycle of a stream */
 
 static void begin(int slot);
 
 static void close_stream(struct stream *s) {
-  if (s->has_text) speaking--;
+  if (s->has_text) streaming--;
   open_streams--;
   streams[s->fd] = NULL;
   close(s->fd);
@@ -136,7 +136,7 @@ static void close_stream(struct stream *s) {
 }
 
 static void fail(struct stream *s, const char *what, const char *detail, int length) {
-  if (++errors <= MAX_TOLD) fprintf(stderr, "load: %s at byte %d of %d: %.*s\n", what, s->position, expected_length, length > 300 ? 300 : length, detail);
+  if (++errors <= MAX_REPORTED) fprintf(stderr, "load: %s at byte %d of %d: %.*s\n", what, s->position, expected_length, length > 300 ? 300 : length, detail);
   if (errors >= MAX_ERRORS) die("too many streams went wrong");
   int slot = s->slot, is_reader = s->is_reader;
   close_stream(s);
@@ -184,7 +184,7 @@ static void begin(int slot) {
 
 /* The next stream on the same connection. */
 static void begin_again(struct stream *s) {
-  if (s->has_text) speaking--;
+  if (s->has_text) streaming--;
   s->has_text = s->is_done = s->has_whole_text = s->position = 0;
   s->began = now_ns();
   struct texts *from = format == SOCKET ? &messages : &requests;
@@ -199,7 +199,7 @@ static void begin_again(struct stream *s) {
   send_rest(s);
 }
 
-/* The stream came to its end; 0: its connection has gone with it. */
+/* Ends a stream. Returns 0 if its connection was closed. */
 static int finish(struct stream *s) {
   if (s->position != expected_length) return fail(s, "a stream ended early", "", 0), 0;
   if (!s->is_done) return fail(s, "a stream lacks its last event", "", 0), 0;
@@ -246,7 +246,7 @@ static unsigned hex4(const char *at) {
   return (unsigned)strtoul(digits, NULL, 16);
 }
 
-/* Decodes the escape after a backslash; returns how much of the input it takes, or 0. */
+/* Decodes the escape after a backslash. Returns the length of the escape, or 0 if it is invalid. */
 static int unescape(const char *at, const char *end, char *out, int *length) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
   const char *simple = at < end ? memchr(from, *at, 8) : NULL;
@@ -258,7 +258,7 @@ static int unescape(const char *at, const char *end, char *out, int *length) {
   return *length = put_utf8(0x10000 + ((code - 0xd800) << 10) + (hex4(at + 7) - 0xdc00), out), 11;
 }
 
-/* Compares the inside of a JSON string with the text from `*position` on; 0: it is not what is expected. */
+/* Compares the inside of a JSON string with the expected text from `*position` on. Returns 0 if they differ. */
 static int compare(const char *at, const char *end, int *position) {
   int place = *position;
   while (at < end && *at != '"') {
@@ -277,7 +277,7 @@ static int compare(const char *at, const char *end, int *position) {
   return at < end;
 }
 
-/* One line of an event stream, or one message of a socket; 0: the stream has failed. */
+/* Reads a line of an event stream or a message of a socket. Returns 0 if the stream has failed. */
 static int take(struct stream *s, const char *line, int length) {
   const char *end = line + length, *key = format == UI ? "\"delta\":\"" : "\"content\":\"";
   const char *text = memmem(line, (size_t)length, key, strlen(key));
@@ -287,7 +287,7 @@ static int take(struct stream *s, const char *line, int length) {
     bytes += s->position - before;
     if (!s->has_text && s->position > 0) {
       s->has_text = 1;
-      speaking++;
+      streaming++;
       if (first_count == first_capacity) first_us = realloc(first_us, (size_t)(first_capacity = first_capacity ? first_capacity * 2 : 4096) * sizeof *first_us);
       if (!s->is_reader) first_us[first_count++] = (uint32_t)((now_ns() - s->began) / 1000);
     }
@@ -316,7 +316,7 @@ static void append(struct stream *s, const char *at, int length) {
   s->part[s->length] = 0;
 }
 
-/* Bytes of the body: lines, of which the last may be yet to end. 0: the stream has failed. */
+/* Reads lines of the body, the last of which may be incomplete. Returns 0 if the stream has failed. */
 static int read_lines(struct stream *s, const char *at, const char *end) {
   const char *newline;
   while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
@@ -340,7 +340,7 @@ static void put_frame(struct stream *s, const char *payload, int length, int opc
   frame[0] = (char)(0x80 | opcode);
   frame[1] = (char)(0x80 | (length < 126 ? length : 126));
   if (head == 8) frame[2] = (char)(length >> 8), frame[3] = (char)length;
-  /* The mask is zero: that is a mask, too. */
+  /* A mask of zero is valid. */
   memset(frame + head - 4, 0, 4);
   memcpy(frame + head, payload, (size_t)length);
   free(s->own_send);
@@ -350,7 +350,7 @@ static void put_frame(struct stream *s, const char *payload, int length, int opc
   send_rest(s);
 }
 
-/* Whole frames of a socket; what is left of the last one is kept. 0: the connection has gone. */
+/* Reads complete WebSocket frames; the rest is kept. Returns 0 if the connection is closed. */
 static int read_frames(struct stream *s, const char *at, const char *end) {
   int was_kept = s->length > 0;
   if (was_kept) {
@@ -386,7 +386,7 @@ static int read_frames(struct stream *s, const char *at, const char *end) {
   return 1;
 }
 
-/* The status, and what the body says of it. */
+/* Schedules another request after a 429 or 503; any other status is a failure. */
 static void refuse(struct stream *s, int status, const char *head) {
   const char *body = strstr(head, "\r\n\r\n");
   char detail[300];
@@ -398,7 +398,7 @@ static void refuse(struct stream *s, int status, const char *head) {
   close_stream(s);
 }
 
-/* Begins anew what was refused a while ago; returns when the next one is due, or 0. */
+/* Repeats refused requests that are due. Returns when the next one is due, or 0. */
 static uint64_t end_pauses(uint64_t now) {
   while (pause_count > 0 && pauses[pause_first].due <= now) {
     int slot = pauses[pause_first].slot;
@@ -425,7 +425,7 @@ static int begin_body(struct stream *s, char *head) {
   return readers_per_run == 0 || s->is_reader || begin_readers(s, head);
 }
 
-/* The head may come in pieces; returns where the body begins, or NULL. */
+/* Reads a head, possibly in pieces. Returns where the body begins, or NULL. */
 static const char *read_head(struct stream *s, const char *at, const char *end) {
   int before = s->length;
   append(s, at, (int)(end - at));
@@ -437,7 +437,7 @@ static const char *read_head(struct stream *s, const char *at, const char *end) 
   return begin_body(s, s->part) ? at + (head - before) : NULL;
 }
 
-/* What a read brought. */
+/* Processes the bytes of a read. */
 static void consume(struct stream *s, const char *at, const char *end) {
   while (at && at < end) {
     int64_t room = end - at;
@@ -449,7 +449,7 @@ static void consume(struct stream *s, const char *at, const char *end) {
         read_frames(s, at, end);
         return;
       case CHUNK_SIZE: {
-        /* A size may be cut in two; what there is of it is kept in `searched`. */
+        /* A chunk's size may be split between reads; the digits so far are kept in `searched`. */
         char c = *at++;
         if (c == '\n') {
           s->left = s->searched;
@@ -486,7 +486,7 @@ static void on_input(struct stream *s) {
   fail(s, got < 0 ? strerror(errno) : "the connection was closed", "", 0);
 }
 
-/* The program */
+/* Main program */
 
 static struct texts read_texts(const char *path, int as_frames) {
   FILE *file = fopen(path, "r");
@@ -524,7 +524,7 @@ static void read_options(int count, char **arguments) {
     } else if (!strcmp(name, "--connections")) connections = atoi(value);
     else if (!strcmp(name, "--streams")) limit = atoll(value);
     else if (!strcmp(name, "--ramp-ms")) ramp_ms = atoi(value);
-    else if (!strcmp(name, "--most-silent")) most_silent = atoi(value);
+    else if (!strcmp(name, "--max-silent")) max_silent = atoi(value);
     else if (!strcmp(name, "--round-us")) round_us = atoi(value);
     else if (!strcmp(name, "--tokens")) tokens = atoi(value);
     else if (!strcmp(name, "--readers-per-run")) readers_per_run = atoi(value);
@@ -539,9 +539,9 @@ static void read_options(int count, char **arguments) {
   if (readers_per_run > 0 && readers.count == 0) die("--readers are needed");
 }
 
-/* Whether the next connection has to wait for those before it. */
+/* Whether the next connection must wait for earlier ones to receive text. */
 static int is_held_back(void) {
-  return most_silent > 0 && open_streams - speaking >= most_silent;
+  return max_silent > 0 && open_streams - streaming >= max_silent;
 }
 
 static void on_command(void) {

@@ -1,7 +1,7 @@
 /*
- * What the stand-in says and the generator expects: token n of an answer, as text and as the inside of a JSON string.
- * Every eighth token is a number, so that a piece that is missing, doubled or misplaced shows at the next one. About
- * one in ten has something to escape, or to encode in more than one byte, as answers of models do.
+ * The text that the stand-in sends and the generator expects: token n of an answer, as text and as the inside of a JSON
+ * string. Every eighth token is a number, so a piece that is missing, repeated or misplaced is detected soon. About one
+ * token in ten has an escape or a character of several bytes, as in models' answers.
  */
 #ifndef BENCH_TEXT_H
 #define BENCH_TEXT_H
@@ -27,7 +27,7 @@ static const struct token SPECIAL[] = {
   { " \xf0\x9f\x9a\x80", " \\ud83d\\ude80" }
 };
 
-/* Copies token n to `out`, which has room for MAX_TOKEN bytes, and returns its length. */
+/* Copies token n to `out`, which has space for MAX_TOKEN bytes, and returns its length. */
 static int put_token(int n, int as_json, char *out) {
   if (n % 8 == 7) return sprintf(out, " %d", n);
   const char *from = WORDS[(n * 5 + n / 16) % 16];

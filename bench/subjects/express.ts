@@ -4,14 +4,14 @@ import { startScript } from './node.js'
 import { startOnDatabase } from './ours.js'
 import type { Subject } from './subject.js'
 
-/** Ours, and it looks at what others enter: a service of another kind would not have it on its tables. */
+/** Disables our trigger on `credit_usage`, which such a service would not have. */
 const OUR_TRIGGER = 'alter table credit_usage disable trigger replace_bare_deduction'
 
 export const express: Subject = {
   name: 'express',
   title: 'a service of this kind in Express, written plainly: authentication, credits in Postgres, no log and no resume',
   format: 'events',
-  mostRuns: 2,
+  maxRuns: 2,
   prepare: install,
   start: (lab, upstream) => startOnDatabase(lab, async database => {
     await database.run(OUR_TRIGGER)

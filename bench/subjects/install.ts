@@ -7,7 +7,7 @@ import type { Lab } from '../lab.js'
 const FOLDER = fileURLToPath(new URL('.', import.meta.url))
 let installed: Promise<string | undefined> | undefined
 
-/** Installs what subjects need and the service does not, once. @returns a sentence, where that fails. */
+/** Installs the subjects' own dependencies, once. @returns a sentence if that fails. */
 export function install (lab: Lab): Promise<string | undefined> {
   installed ??= installOnce(lab)
   return installed
@@ -15,7 +15,7 @@ export function install (lab: Lab): Promise<string | undefined> {
 
 async function installOnce (lab: Lab): Promise<string | undefined> {
   if (await isInstalled()) return undefined
-  lab.say('Installing Express, the AI SDK and Portkey\'s gateway into bench/subjects/node_modules …')
+  lab.log('Installing Express, the AI SDK and Portkey\'s gateway into bench/subjects/node_modules …')
   try {
     await promisify(execFile)('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: FOLDER })
     return undefined
@@ -24,7 +24,7 @@ async function installOnce (lab: Lab): Promise<string | undefined> {
   }
 }
 
-/** Whether all that is asked for is there, in the versions that are asked for. */
+/** Whether all dependencies are installed in their versions. */
 async function isInstalled (): Promise<boolean> {
   const { dependencies } = await readManifest('package.json')
   const present = await Promise.all(Object.entries(dependencies).map(async ([name, version]) =>

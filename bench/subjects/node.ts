@@ -6,11 +6,11 @@ import { completion, post, startServer, type Server, type Subject } from './subj
 
 interface ScriptOptions {
   env?: Record<string, string>
-  /** Access tokens: a request is made with each in turn. */
+  /** Access tokens, used in turn. */
   tokens?: string[]
 }
 
-/** A subject that is one file in `servers/`. */
+/** Starts a subject that is a file in `servers/`. */
 export async function startScript (
   lab: Lab, name: string, upstream: string, body: (prompt: string) => object, { env, tokens }: ScriptOptions = {}
 ): Promise<Server> {
@@ -33,7 +33,7 @@ export const pipe: Subject = {
 export const reencode: Subject = {
   name: 'reencode',
   title: 'node:http and undici, each frame parsed and encoded anew',
-  // The events without the run around them: no whole text at the end.
+  // It has no final event with the whole text.
   format: 'openai',
   start: (lab, upstream) => startScript(lab, 'reencode', upstream, completion)
 }
@@ -42,7 +42,7 @@ export const aisdk: Subject = {
   name: 'aisdk',
   title: "the AI SDK's streamText in Fastify",
   format: 'ui',
-  mostRuns: 1,
+  maxRuns: 1,
   prepare: install,
   start: (lab, upstream) => startScript(lab, 'aisdk', upstream, prompt => ({ prompt }))
 }

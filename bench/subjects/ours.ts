@@ -12,15 +12,15 @@ export interface OursOptions {
   upstream: string
   databaseUrl: string
   variables?: Record<string, string>
-  /** Where `npm run build` put it; this project's own unless said otherwise. */
+  /** The output directory of `npm run build`; this project's own by default. */
   built?: string
-  /** Options of node itself. */
+  /** Command-line options for Node. */
   nodeOptions?: string[]
-  /** False: it runs wherever there is room, and not on the server's core alone. */
+  /** False: it may run on all cores, instead of only the server's. */
   bound?: boolean
 }
 
-/** The service as it is deployed, but for the limits that would keep the load out. */
+/** Starts the service as in production, except for its limits of requests and runs. */
 export async function startOurs (lab: Lab, { upstream, databaseUrl, variables, built = BUILT, nodeOptions = [], bound }: OursOptions): Promise<Server> {
   const port = await findFreePort()
   const server = await startServer(lab, 'ours', process.execPath, [...nodeOptions, join(built, 'server.js')], {
@@ -62,7 +62,7 @@ export async function startOurs (lab: Lab, { upstream, databaseUrl, variables, b
   }
 }
 
-/** On a database of its own, which goes with it. */
+/** Starts a server with a database of its own, which is dropped when it stops. */
 export async function startOnDatabase (lab: Lab, start: (database: Database) => Promise<Server>): Promise<Server> {
   const database = await lab.databases.create()
   const server = await start(database).catch(async error => {

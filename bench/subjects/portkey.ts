@@ -9,7 +9,7 @@ export const portkey: Subject = {
   name: 'portkey',
   title: "Portkey's gateway",
   format: 'openai',
-  mostRuns: 1,
+  maxRuns: 1,
   prepare: install,
   async start (lab, upstream) {
     const port = await findFreePort()

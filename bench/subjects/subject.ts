@@ -6,43 +6,43 @@ import { isHealthy, startProgram, untilStarted, type ProgramOptions } from '../p
 export const SUBJECTS = ['ours', 'pipe', 'reencode', 'nginx', 'express', 'aisdk', 'portkey'] as const
 export type SubjectName = typeof SUBJECTS[number]
 
-/** Something that stands between a gateway and its readers. */
+/** A server between a gateway and its readers. */
 export interface Subject {
   name: SubjectName
-  /** What it is, for people. */
+  /** A description for the table. */
   title: string
   format: Format
-  /** In how many runs it is measured, where it is not in all: it is slow, and far from the others. */
-  mostRuns?: number
-  /** Gets what it needs. @returns a sentence, where it cannot be had. */
+  /** The maximum number of rounds, for a slow subject whose figures are far from the others'. */
+  maxRuns?: number
+  /** Installs what it needs. @returns a sentence if that is impossible. */
   prepare? (lab: Lab): Promise<string | undefined>
-  /** @param upstream the gateway's address, without a path. */
+  /** @param upstream the gateway's URL, without a path. */
   start (lab: Lab, upstream: string): Promise<Server>
 }
 
-/** A subject that runs. */
+/** A running subject. */
 export interface Server {
   pid: number
   port: number
-  /** Milliseconds from its start to its first answer. */
+  /** Milliseconds from its start to its first response. */
   startupMs: number
-  /** Whole requests that ask the gateway this, for the load generator. */
+  /** Raw HTTP requests with this prompt, for the load generator. */
   requests (prompt: string): Pick<LoadOptions, 'requests' | 'messages' | 'readers'>
-  /** The same over a WebSocket, where there is one. */
+  /** The same over a WebSocket, if supported. */
   socketRequests? (prompt: string): Pick<LoadOptions, 'requests' | 'messages'>
-  /** Called once the load is on. */
+  /** Called when the load has begun. */
   settle? (): Promise<void>
   stop (): Promise<void>
 }
 
 interface ServerOptions extends Pick<ProgramOptions, 'env'> {
   port: number
-  /** The path that is asked for its first answer. */
+  /** The path that is polled until it responds; `/health` by default. */
   health?: string
   bound?: boolean
 }
 
-/** Starts a subject's program, on the server's core unless told otherwise, and waits for its first answer. */
+/** Starts a subject's program, by default on the server's core, and waits for its first response. */
 export async function startServer (
   lab: Lab, name: string, command: string, args: string[], { port, env, health = '/health', bound = true }: ServerOptions
 ): Promise<Pick<Server, 'pid' | 'port' | 'startupMs' | 'stop'>> {
@@ -51,7 +51,7 @@ export async function startServer (
   return { pid: program.pid, port, startupMs, stop: () => program.stop() }
 }
 
-/** A request as it goes over the wire. */
+/** Builds a raw HTTP request. */
 export function post (path: string, headers: Record<string, string>, body: object): string {
   const json = JSON.stringify(body)
   return head('POST', path, { ...headers, 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(json)) }) + json
@@ -62,7 +62,7 @@ export function head (method: string, path: string, headers: Record<string, stri
   return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`
 }
 
-/** What an OpenAI client would ask. */
+/** The body of a chat completion request. */
 export function completion (prompt: string): object {
   return {
     model: 'google/gemini-2.5-flash',

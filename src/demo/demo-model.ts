@@ -3,12 +3,15 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
 const MODEL = 'jeesi/demo-model'
+/** In milliseconds. */
 const WORD_PAUSE = 30
+/** The part of the question that the answer repeats, in UTF-16 units. */
 const MAX_REPEATED = 200
 
 /**
- * A stand-in for an AI gateway: an OpenAI-compatible server on loopback that answers, word by word, that it is one.
- * The embedded mode uses it where no gateway is configured, through the same code as any other gateway.
+ * Starts a stand-in for an AI gateway: an OpenAI-compatible server on the loopback interface that streams a fixed text
+ * word by word. The embedded mode connects to it like to any gateway when none is configured.
+ * @returns its base URL, and a function that closes it and its connections. It does not keep the process alive.
  */
 export async function startDemoModel (): Promise<{ url: string, close: () => Promise<void> }> {
   const server = createServer((request, response) => {
@@ -24,9 +27,9 @@ export async function startDemoModel (): Promise<{ url: string, close: () => Pro
 }
 
 async function handle (request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (request.url === '/v1/models') return answer(response, 200, { object: 'list', data: [{ id: MODEL, object: 'model' }] })
+  if (request.url === '/v1/models') return sendJson(response, 200, { object: 'list', data: [{ id: MODEL, object: 'model' }] })
   if (request.method !== 'POST' || request.url !== '/v1/chat/completions') {
-    return answer(response, 404, { error: { message: 'The demo model has no such address.' } })
+    return sendJson(response, 404, { error: { message: 'The demo model has no such address.' } })
   }
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk)
@@ -34,7 +37,7 @@ async function handle (request: IncomingMessage, response: ServerResponse): Prom
   await streamWords(response, compose(messages), messages, maxTokens)
 }
 
-function answer (response: ServerResponse, status: number, body: object): void {
+function sendJson (response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
 
@@ -44,24 +47,24 @@ async function streamWords (response: ServerResponse, text: string, messages: un
   const send = (fields: object) => response.write(
     `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', model: MODEL, ...fields })}\n\n`)
   const words = text.match(/\S+\s*/g) ?? []
-  const spoken = words.slice(0, maxTokens)
-  for (const word of spoken) {
+  const sent = words.slice(0, maxTokens)
+  for (const word of sent) {
     if (response.destroyed) return
     send({ choices: [{ index: 0, delta: { content: word } }] })
     await delay(WORD_PAUSE)
   }
-  send({ choices: [{ index: 0, delta: {}, finish_reason: spoken.length < words.length ? 'length' : 'stop' }] })
+  send({ choices: [{ index: 0, delta: {}, finish_reason: sent.length < words.length ? 'length' : 'stop' }] })
   const promptTokens = Math.ceil(JSON.stringify(messages).length / 4)
   send({
     choices: [],
-    usage: { prompt_tokens: promptTokens, completion_tokens: spoken.length, total_tokens: promptTokens + spoken.length }
+    usage: { prompt_tokens: promptTokens, completion_tokens: sent.length, total_tokens: promptTokens + sent.length }
   })
   response.end('data: [DONE]\n\n')
 }
 
 function compose (messages: Array<{ role: string, content: unknown }>): string {
   const question = textOf(messages.findLast(message => message.role === 'user')?.content)
-  // Half of a surrogate pair at the end is no character.
+  // The cut may leave half of a surrogate pair at the end.
   const repeated = question.slice(0, MAX_REPEATED).replace(/[\ud800-\udbff]$/, '')
   return `You said: "${repeated}". I am the built-in demo model of jeesi-railway-backend: I understand nothing, ` +
     'but every word came to you the way a real answer does, through a run with its own credits and event log. ' +

@@ -26,7 +26,7 @@ async function leases (app: FastifyInstance): Promise<void> {
     log
   })
   const stop = pollDatabase(database, log, ROUND_MS, () => keeper.renew())
-  redis?.link.on('forgot', () => keeper.onQueueLost())
+  redis?.link.on('cleared', () => keeper.onQueueLost())
   app.shutdown.on('leases', () => keeper.release(stop))
 }
 
@@ -34,7 +34,7 @@ function sharedRuns ({ sharedQueue, redis }: FastifyInstance): SharedRuns | unde
   return sharedQueue && redis && {
     get isUp () { return redis.link.isUp },
     restore: runs => sharedQueue.restore(runs),
-    releaseParked: userId => { sharedQueue.releaseParked(userId) }
+    promoteParked: userId => { sharedQueue.promoteParked(userId) }
   }
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import type { FoundPython } from '../executor/python/detect.js'
+import type { DetectedPython } from '../executor/python/detect.js'
 import { PythonPool } from '../executor/python/pool.js'
 
 declare module 'fastify' {
@@ -25,12 +25,12 @@ async function python (app: FastifyInstance): Promise<void> {
   app.shutdown.on('python', () => pool.close())
 
   // Detected after the start, which would take longer if it shared its CPU with an interpreter.
-  app.addHook('onListen', async () => { pool.found.then(log) })
+  app.addHook('onListen', async () => { pool.detected.then(log) })
 
-  function log (found: FoundPython): void {
+  function log (found: DetectedPython): void {
     if ('path' in found) app.log.debug(found, 'agents in Python can be run')
-    else if (isChosen) app.log.warn(`agents in Python cannot be run: PYTHON_BIN: ${found.why}`)
-    else app.log.info(`agents in Python cannot be run: ${found.why}`)
+    else if (isChosen) app.log.warn(`agents in Python cannot be run: PYTHON_BIN: ${found.reason}`)
+    else app.log.info(`agents in Python cannot be run: ${found.reason}`)
   }
 }
 

@@ -4,8 +4,8 @@ import type { Logger } from 'pino'
 import { LEASE_SECONDS } from '../executor/run/lease.js'
 import { LocalQueue, type RunQueue } from '../executor/run/queue.js'
 import { Slots } from '../lib/slots.js'
-import type { SharedEventLog } from '../redis/event-log.js'
-import type { Claim, SharedQueue } from '../redis/queue.js'
+import type { SharedQueue } from '../redis/queue.js'
+import type { Claim } from '../redis/run-job.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -42,8 +42,8 @@ async function createShared (app: FastifyInstance, local: LocalQueue): Promise<S
     link: redis.link,
     connection: redis.link.openConnection(),
     local,
-    events: app.events as SharedEventLog,
-    tail: redis.streams,
+    events: app.events,
+    streams: redis.streams,
     onCancel: runId => { app.executor.cancel(runId) },
     maxConcurrent: config.maxConcurrentRuns,
     maxWaiting: config.maxQueuedRuns,

@@ -3,7 +3,7 @@ import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { readHeaders } from '../executor/tools/outbound/headers.js'
 import type { OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { firstHop } from '../executor/tools/outbound/redirect.js'
-import { fillJson, type Values } from '../executor/tools/template.js'
+import { fillJson, type TemplateValues } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
 import { makeWebhook, requestOf } from '../executor/tools/webhooks/webhook-call.js'
 import { ScheduleFault } from './timing.js'
@@ -73,14 +73,14 @@ export function makeOutputRequest (output: Output, secret?: string): OutboundReq
     }, values, fillJson(PAYLOAD, values))
 }
 
-function makeWebhookRequest (output: Output, config: Record<string, unknown>, values: Values, secret?: string): OutboundRequest {
+function makeWebhookRequest (output: Output, config: Record<string, unknown>, values: TemplateValues, secret?: string): OutboundRequest {
   const fn = { name: 'schedule', type: 'webhook', triggerKeywords: [], config }
   const { runId, agentId, userId } = output
   const call = makeWebhook(fn, values, { runId, agentId, userId, signal: AbortSignal.abort() }, `msg_${output.id}`)
   return requestOf(call, call.body(output.result), secret)
 }
 
-function valuesOf ({ content, result, agentId, scheduleId, runId, scheduledFor, completedAt }: Output): Values {
+function valuesOf ({ content, result, agentId, scheduleId, runId, scheduledFor, completedAt }: Output): TemplateValues {
   return {
     content,
     user_input: content,

@@ -149,7 +149,7 @@ t.test('no more connections than asked for wait for their first text while other
     // One is answered when as many wait as may; the last ones when there is no more to come.
     while (waiting.length >= 5 || (asked.all === 20 && waiting.length > 0)) waiting.shift()!.writeHead(200, { connection: 'close' }).end(right)
   })
-  const load = new Load(directory, { ports: [port], connections: 20, streams: 20, mostSilent: 5, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
+  const load = new Load(directory, { ports: [port], connections: 20, streams: 20, maxSilent: 5, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
   t.equal((await load.ended().finally(() => load.stop())).streams, 20)
   t.equal(asked.most, 5)
 })

@@ -3,26 +3,27 @@ import type { Cluster } from '../support/doubles/postgres-cluster.js'
 import type { RedisServer } from '../support/doubles/redis-server.js'
 import type { Replica, Service } from './replica.js'
 
-/** What a blow hits. */
+/** The process or service that a blow hits. */
 export type Target = Replica | RedisServer | Cluster
 
 export interface Targets {
   replicas: Replica[]
-  /** Only those that are the chaos's own. */
+  /** Only if started by this program, as the cluster. */
   redis?: RedisServer
   postgres?: Cluster
 }
 
+/** A fault that is injected while the service is under load. */
 interface Blow {
-  /** How often, in parts of the whole. */
+  /** Its relative frequency. */
   weight: number
-  /** Whom it can befall. */
+  /** The candidates. */
   targets (all: Targets): Target[]
-  /** Deals it, and returns when it is over. @param ms how long it lasts, where it lasts. */
-  deed (target: any, ms: number): Promise<void>
+  /** Deals the blow, and resolves when it is over. @param ms its duration, if it has one. */
+  deal (target: any, ms: number): Promise<void>
 }
 
-/** How long Redis does not answer at the most, where it is only slow. */
+/** The longest pause of a slow Redis. */
 const MAX_SLOW_MS = 3_000
 
 export const BLOWS = {
@@ -37,10 +38,10 @@ export const BLOWS = {
   freeze: onReplica(1, (replica, ms) => replica.freeze(ms)),
   cutFromRedis: onRoute('redis', 2, cut),
   muteToRedis: onRoute('redis', 2, mute),
-  forgottenByRedis: onRoute('redis', 1, forget),
+  forgottenByRedis: onRoute('redis', 1, blackhole),
   cutFromPostgres: onRoute('postgres', 2, cut),
   muteToPostgres: onRoute('postgres', 2, mute),
-  forgottenByPostgres: onRoute('postgres', 1, forget),
+  forgottenByPostgres: onRoute('postgres', 1, blackhole),
   restartRedis: onRedis(3, async (redis, ms) => {
     await redis.stop('SIGKILL')
     await delay(ms)
@@ -68,15 +69,15 @@ export const BLOWS = {
 
 export type BlowName = keyof typeof BLOWS
 
-function onReplica (weight: number, deed: (replica: Replica, ms: number) => Promise<void>): Blow {
-  return { weight, targets: ({ replicas }) => replicas, deed }
+function onReplica (weight: number, deal: (replica: Replica, ms: number) => Promise<void>): Blow {
+  return { weight, targets: ({ replicas }) => replicas, deal }
 }
 
-function onRoute (service: Service, weight: number, deed: (replica: Replica, service: Service, ms: number) => Promise<void>): Blow {
+function onRoute (service: Service, weight: number, deal: (replica: Replica, service: Service, ms: number) => Promise<void>): Blow {
   return {
     weight,
     targets: ({ replicas }) => replicas.filter(replica => replica.proxy(service)),
-    deed: (replica: Replica, ms) => deed(replica, service, ms)
+    deal: (replica: Replica, ms) => deal(replica, service, ms)
   }
 }
 
@@ -94,19 +95,19 @@ async function mute (replica: Replica, service: Service, ms: number): Promise<vo
   proxy.unmute()
 }
 
-async function forget (replica: Replica, service: Service): Promise<void> {
-  replica.proxy(service)!.forget()
+async function blackhole (replica: Replica, service: Service): Promise<void> {
+  replica.proxy(service)!.blackhole()
 }
 
-function onRedis (weight: number, deed: (redis: RedisServer, ms: number) => Promise<void>): Blow {
-  return { weight, targets: ({ redis }) => redis ? [redis] : [], deed }
+function onRedis (weight: number, deal: (redis: RedisServer, ms: number) => Promise<void>): Blow {
+  return { weight, targets: ({ redis }) => redis ? [redis] : [], deal }
 }
 
 function onPostgres (weight: number, how: 'fast' | 'immediate'): Blow {
   return {
     weight,
     targets: ({ postgres }) => postgres ? [postgres] : [],
-    async deed (cluster: Cluster, ms) {
+    async deal (cluster: Cluster, ms) {
       await cluster.stop(how)
       await delay(ms)
       await cluster.start()

@@ -4,7 +4,7 @@ import { createDataDir, createPostgres, findPostgres } from '../support/helper.j
 import { type ChaosReport, runChaos } from './chaos.js'
 import { embeddedLedger, postgresLedger } from './ledger.js'
 
-// The short form of `npm run chaos`: real processes, real kills.
+// A short version of `npm run chaos`, with real processes.
 const SHORT = { clients: 8, pause: 1500, seed: 11 }
 
 const NOTHING_WRONG: Partial<ChaosReport> = { lost: 0, doubled: 0, stuck: 0, miscounted: 0, complaints: 0, problems: [] }

@@ -14,31 +14,31 @@ export type { ChaosReport } from './judge.js'
 const SECRET = 'a-secret-that-is-only-for-chaos'
 const USER = '11111111-1111-4111-8111-111111111111'
 
-/** What lasts takes so long, shorter than a lease or longer; what is frozen for longer finds its runs taken over. */
-const MIN_LAST_MS = 500
-const MAX_LAST_MS = 9_000
-/** How often the next blow comes while one lasts. */
+/** The duration of a blow, which may be shorter or longer than a lease: after a longer one the runs were taken over. */
+const MIN_DURATION_MS = 500
+const MAX_DURATION_MS = 9_000
+/** The probability that the next blow does not wait for the end of one. */
 const OVERLAP = 0.5
-/** By then the queue has let go of the runs that have ended. */
+/** The time limit for the queue to remove the jobs of runs that have ended. */
 const EMPTY_MS = 20_000
 const EMPTY_POLL_MS = 200
 
 export interface ChaosOptions extends Omit<Targets, 'replicas'> {
-  /** Processes at a time; the embedded database admits one. */
+  /** The number of processes; the embedded database permits only one. */
   replicas: number
-  /** Half of the processes begin runs and make none, the others are workers. */
+  /** Whether half of the processes only accept runs, which the others, workers, execute. */
   tiers?: boolean
-  /** How many blows are dealt, the next often while one lasts. */
+  /** The number of blows. */
   blows: number
-  /** Milliseconds between two blows, at the most. */
+  /** The maximum time between blows, in milliseconds. */
   pause: number
-  /** Milliseconds before the first blow, in which it is measured how live readers are. */
+  /** The time before the first blow, in milliseconds, in which the delay of live readers is measured. */
   quiet?: number
-  /** Nothing but these blows. */
+  /** The blows to choose from; all by default. */
   only?: string[]
-  /** How long a blow lasts at the most, in milliseconds. */
+  /** The maximum duration of a blow, in milliseconds. */
   lasting?: number
-  /** Clients that start and read runs all the time. */
+  /** The number of clients, each of which starts and reads one run after the other. */
   clients: number
   variables: Record<string, string>
   ledger: Ledger
@@ -48,12 +48,12 @@ export interface ChaosOptions extends Omit<Targets, 'replicas'> {
   say?: (line: string) => void
 }
 
-/** Runs the service as real processes, under load, while it and what it stands on are hit at random. */
+/** Runs the service as real processes under load, injects random faults into it and its services, and checks the outcome. */
 export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
   const model = await startModel(createRandom(options.seed))
   const replicas = createReplicas(options, model)
   try {
-    return await hit(options, replicas)
+    return await runUnderLoad(options, replicas)
   } catch (error) {
     for (const replica of replicas) replica.kill()
     throw error
@@ -62,7 +62,7 @@ export async function runChaos (options: ChaosOptions): Promise<ChaosReport> {
   }
 }
 
-async function hit (options: ChaosOptions, replicas: Replica[]): Promise<ChaosReport> {
+async function runUnderLoad (options: ChaosOptions, replicas: Replica[]): Promise<ChaosReport> {
   await Promise.all(replicas.map(replica => replica.start()))
   const load = await startLoad(options, replicas)
   await delay(options.quiet ?? 0)
@@ -108,8 +108,8 @@ async function startLoad ({ clients, seed }: ChaosOptions, replicas: Replica[]):
   const token = await signAccessToken(SECRET, USER, '24h')
   const delays: Load['delays'] = { here: [], elsewhere: [] }
   const state = { isOver: false, isQuiet: true }
-  const onPiece = ({ saidAt, maker }: Stamp, replica: number) => {
-    if (state.isQuiet) delays[maker === replica ? 'here' : 'elsewhere'].push(Date.now() - saidAt)
+  const onPiece = ({ sentAt, replica: source }: Stamp, replica: number) => {
+    if (state.isQuiet) delays[source === replica ? 'here' : 'elsewhere'].push(Date.now() - sentAt)
   }
   const addresses = () => replicas
     .filter(({ options }) => options.program === 'server')
@@ -130,8 +130,8 @@ async function startLoad ({ clients, seed }: ChaosOptions, replicas: Replica[]):
   }
 }
 
-/** One blow after the other, the next often while one lasts, but never two at the same target. */
-async function dealBlows ({ blows, pause, seed, only, lasting = MAX_LAST_MS, say }: ChaosOptions, targets: Targets): Promise<Dealt[]> {
+/** Deals blows, which may overlap, but never two at the same target. */
+async function dealBlows ({ blows, pause, seed, only, lasting = MAX_DURATION_MS, say }: ChaosOptions, targets: Targets): Promise<Dealt[]> {
   const random = createRandom(seed)
   const dealt: Dealt[] = []
   const underWay = new Map<Target, Promise<void>>()
@@ -141,24 +141,24 @@ async function dealBlows ({ blows, pause, seed, only, lasting = MAX_LAST_MS, say
     await underWay.get(target)
     dealt.push({ blow, at: Date.now() })
     say?.(`${dealt.length}/${blows} ${blow}${'name' in target ? ` ${target.name}` : ''} ${ms} ms`)
-    underWay.set(target, BLOWS[blow].deed(target, ms))
+    underWay.set(target, BLOWS[blow].deal(target, ms))
     if (!overlaps) await underWay.get(target)
   }
   await Promise.all(underWay.values())
   return dealt
 }
 
-/** The same choices for the same seed, however long each blow takes. */
+/** The choices depend only on the seed, not on how long blows take. */
 function choose (random: () => number, all: Targets, lasting: number, only = Object.keys(BLOWS)) {
   const choices = Object.entries(BLOWS).flatMap(([blow, { weight, targets }]) =>
     only.includes(blow) && targets(all).length > 0 ? [[{ blow: blow as BlowName, targets: targets(all) }, weight] as const] : [])
   const { blow, targets } = pick(random, choices)
   const target = targets[Math.floor(random() * targets.length)]!
-  const ms = Math.round(MIN_LAST_MS + (lasting - MIN_LAST_MS) * random())
+  const ms = Math.round(MIN_DURATION_MS + (lasting - MIN_DURATION_MS) * random())
   return { blow, target, ms, overlaps: random() < OVERLAP }
 }
 
-/** What is left in the queue when all runs have ended, after some time to see that they have. */
+/** The jobs that are left in the queue although all runs have ended. */
 async function findJobs (redis: Redis): Promise<string[]> {
   for (const until = Date.now() + EMPTY_MS; ;) {
     const [active, ...others] = await Promise.all([

@@ -32,19 +32,19 @@ const { values } = parseArgs({
 })
 
 if (values.help) {
-  say(`npm run chaos -- [options]: hits the service and what it stands on under load, and counts what went wrong.
-  --database embedded|postgres   one process on PGlite, or two beside PostgreSQL (embedded)
-  --replicas <n>                 so many processes beside PostgreSQL and a Redis of their own, which is hit as well
-  --tiers                        of these half begin runs and make none, the others are workers
-  --url <postgres url>           a server on which a database may be made (${DEFAULT_URL});
-                                 without it --replicas makes a server of its own, which is hit as well
-  --blows <n>                    how many (100)
-  --pause <ms>                   between two, at the most (2500)
-  --quiet <ms>                   before the first, in which it is measured how live readers are (10000)
-  --clients <n>                  that start and read runs all the time (20)
-  --only <blow,…>                nothing but these: ${Object.keys(BLOWS).join(', ')}
-  --logs <directory>             where the processes' logs are kept
-  --seed <n>                     repeats a choice of blows (the clock)`)
+  say(`npm run chaos -- [options]: injects faults into the service, Redis and PostgreSQL under load, and counts what went wrong.
+  --database embedded|postgres   one process on PGlite, or two on PostgreSQL (embedded)
+  --replicas <n>                 this number of processes on PostgreSQL and a Redis that is started for them and hit as well
+  --tiers                        half of these only accept runs, the others are workers
+  --url <postgres url>           a server on which a database may be created (${DEFAULT_URL});
+                                 without it --replicas starts a server of its own, which is hit as well
+  --blows <n>                    the number of faults (100)
+  --pause <ms>                   the maximum time between two (2500)
+  --quiet <ms>                   the time before the first, in which the delay of live readers is measured (10000)
+  --clients <n>                  clients that start and read one run after the other (20)
+  --only <blow,…>                only these: ${Object.keys(BLOWS).join(', ')}
+  --logs <directory>             keeps the processes' logs there
+  --seed <n>                     repeats a sequence of blows (from the clock)`)
 } else {
   say(`seed ${values.seed}`)
   if (values.logs) await mkdir(values.logs, { recursive: true })
@@ -76,29 +76,29 @@ function onPostgres (): Promise<ChaosReport> {
   return onServer(values.url ?? DEFAULT_URL, { replicas: 2 })
 }
 
-/** Beside servers of the chaos's own, but for a PostgreSQL that was named or cannot be made. */
+/** Runs on a Redis and a PostgreSQL started for this; the latter is an existing one if `--url` names it, or none can be started. */
 async function onServices (): Promise<ChaosReport> {
   const tasks: Array<() => unknown> = []
   const test = { teardown (task: () => unknown) { tasks.unshift(task) }, comment: say }
   try {
     const redis = await startRedis(test)
     const postgres = values.url ? undefined : await createCluster(test)
-    if (!postgres) say('LEFT OUT: PostgreSQL is not hit, for it is not a server of our own')
+    if (!postgres) say('LEFT OUT: PostgreSQL is not hit, because this program did not start it')
     return await onServer(values.url ?? postgres?.url() ?? DEFAULT_URL, {
       replicas: Number(values.replicas), tiers: values.tiers, redis, postgres
-    }, { ...narrow(), REDIS_URL: redis.url })
+    }, { ...tightLimits(), REDIS_URL: redis.url })
   } finally {
     for (const task of tasks) await task()
   }
 }
 
-/** So few slots that runs have to wait, and a limit that their user meets. */
-function narrow (): Record<string, string> {
+/** Few enough slots that runs must wait, and a limit that their user reaches. */
+function tightLimits (): Record<string, string> {
   const [clients, replicas] = [Number(values.clients), Number(values.replicas)]
   return { MAX_CONCURRENT_RUNS: String(Math.ceil(0.6 * clients / replicas)), MAX_RUNS_PER_USER: String(Math.ceil(0.5 * clients)) }
 }
 
-/** On a database that is made for it. */
+/** Runs on a new database, which is kept if there are problems. */
 async function onServer (server: string, shape: Pick<ChaosOptions, 'replicas' | 'tiers' | 'redis' | 'postgres'>, variables: Record<string, string> = {}) {
   const name = `jeesi_chaos_${process.pid}`
   await query(server, `create database ${name}`)

@@ -3,9 +3,9 @@ import type { Ledger } from './ledger.js'
 import { quantile } from './random.js'
 import type { Outcome } from './reader.js'
 
-/** What cuts a run off for longer after the blow has another reason. */
-const REACH_MS = 15_000
-/** A connection may be seen to break before the blow is noted. */
+/** A connection that breaks later than this after a blow broke for another reason. */
+const ATTRIBUTION_MS = 15_000
+/** A connection may be seen to break slightly before the blow is recorded. */
 const SKEW_MS = 50
 
 export interface Quantiles { count: number, p50: number, p99: number }
@@ -16,21 +16,21 @@ export interface ChaosReport {
   runs: number
   blows: Partial<Record<BlowName, number>>
   disconnects: number
-  /** Runs that a client asked for and could not read to their end, or whose text was wrong. */
+  /** Runs that a client could not read to their end, or whose text was wrong. */
   lost: number
-  /** Runs that exist, or were charged, twice. */
+  /** Runs that exist or were charged twice. */
   doubled: number
-  /** Runs that never ended, and jobs of the queue that nobody took out. */
+  /** Runs that never ended, and jobs that are left in the queue. */
   stuck: number
-  /** Credits that are not where they belong. */
+  /** Credits by which the balance, the charges and the ledger differ, and credits that are still reserved. */
   miscounted: number
-  /** What processes wrote to standard error, and ends that were not asked for or took too long. */
+  /** Lines that processes wrote to standard error, and processes that ended unexpectedly or too late. */
   complaints: number
-  /** Milliseconds from a blow to the next event of a run that it cut off. */
+  /** Milliseconds from a blow to the next event of a run whose connection it broke. */
   gapP50: number
   gapP99: number
   gaps: Partial<Record<BlowName, Quantiles>>
-  /** Milliseconds from the model to a reader in a quiet time: beside the run's own process, and beside others. */
+  /** Milliseconds from the model to a reader before the first blow, connected to the run's own process or to another. */
   live: { here: Quantiles, elsewhere: Quantiles }
   problems: string[]
 }
@@ -39,7 +39,7 @@ export interface Evidence {
   outcomes: Outcome[]
   dealt: Dealt[]
   books: Awaited<ReturnType<Ledger['read']>>
-  /** Jobs that were left in the queue. */
+  /** Jobs that are left in the queue. */
   jobs: string[]
   complaints: string[]
   delays: { here: number[], elsewhere: number[] }
@@ -69,12 +69,12 @@ export function judge ({ outcomes, dealt, books, jobs, complaints, delays }: Evi
   }
 }
 
-/** From the last blow before a run was cut off to its next event, by blow. */
+/** Measures, by blow, the time from the last blow before a connection broke to the run's next event. */
 function findGaps (outcomes: Outcome[], dealt: Dealt[]): Map<BlowName, number[]> {
   const gaps = new Map<BlowName, number[]>()
   for (const { brokenAt, nextAt } of outcomes.flatMap(({ cuts }) => cuts)) {
     const last = dealt.findLast(({ at }) => at <= brokenAt + SKEW_MS)
-    if (!last || brokenAt - last.at > REACH_MS) continue
+    if (!last || brokenAt - last.at > ATTRIBUTION_MS) continue
     gaps.set(last.blow, [...gaps.get(last.blow) ?? [], nextAt - last.at])
   }
   return gaps

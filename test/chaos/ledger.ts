@@ -4,14 +4,14 @@ import pg from 'pg'
 
 const USER = '11111111-1111-4111-8111-111111111111'
 
-/** The books of a database, read and prepared past the service. */
+/** Accesses the credits of a database directly, without the service. */
 export interface Ledger {
   read (): Promise<Record<'granted' | 'remaining' | 'reserved' | 'charged' | 'ledger' | 'doubled' | 'unfinished', number>>
 }
 
 type Query = (sql: string) => Promise<Array<Record<string, unknown>>>
 
-/** Gives the demo user so many credits, and reads what became of them. */
+/** Gives the demo user credits, and reads how they were spent. */
 async function createLedger (granted: number, withDatabase: <T>(task: (query: Query) => Promise<T>) => Promise<T>): Promise<Ledger> {
   await withDatabase(query => query(`update public.credit_balances set credits_remaining = ${granted} where user_id = '${USER}'`))
   return {
@@ -41,7 +41,7 @@ export function postgresLedger (url: string, granted: number): Promise<Ledger> {
   })
 }
 
-/** For before and after: while a service runs, the directory is its own. */
+/** Only usable while no service runs, because a service needs the directory for itself. */
 export function embeddedLedger (dataDir: string, granted: number): Promise<Ledger> {
   return createLedger(granted, async task => {
     const pglite = await PGlite.create(join(dataDir, 'postgres'))

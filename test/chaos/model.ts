@@ -5,34 +5,34 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const STAMP = /@(\d+)\.(\d+)\//g
 
-/** When a piece was said, in milliseconds since 1970, and to which replica. */
-export interface Stamp { saidAt: number, maker: number }
+/** When a piece was sent, in milliseconds since 1970, and to which replica. */
+export interface Stamp { sentAt: number, replica: number }
 
-/** What the model says to a question, but for its stamps; any reader can tell from it whether a piece is missing or doubled. */
+/** The pieces of the answer to a question, without stamps; they are distinct, so a missing or repeated one is detected. */
 export function expected (name: string): string[] {
   const length = 40 + [...name].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7) % 160
   return Array.from({ length }, (_, n) => `${name}:${n}é `)
 }
 
-/** A text without the stamps of its pieces. */
+/** Removes the stamps of a text. */
 export function withoutStamps (text: string): string {
   return text.replace(STAMP, '')
 }
 
 export function stampsOf (text: string): Stamp[] {
-  return [...text.matchAll(STAMP)].map(([, saidAt, maker]) => ({ saidAt: Number(saidAt), maker: Number(maker) }))
+  return [...text.matchAll(STAMP)].map(([, sentAt, replica]) => ({ sentAt: Number(sentAt), replica: Number(replica) }))
 }
 
 export interface Model {
-  /** The gateway's address for a replica: what is said there bears its number. */
+  /** The gateway's URL for a replica; the stamps of its answers contain the replica's number. */
   url (replica: number): string
   close (): void
 }
 
-/** A model that says the text that belongs to the question, a piece every few milliseconds, and now and then breaks off. */
+/** A model that streams the expected text, one piece every few milliseconds, and sometimes refuses or breaks off. */
 export async function startModel (random: () => number): Promise<Model> {
   const server = createServer(async (request, response) => {
-    const maker = request.url!.split('/')[1]
+    const replica = request.url!.split('/')[1]
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
     const { messages } = JSON.parse(Buffer.concat(chunks).toString())
@@ -42,7 +42,7 @@ export async function startModel (random: () => number): Promise<Model> {
     for (const [n, piece] of expected(messages.at(-1).content).entries()) {
       if (response.destroyed) return
       if (n === breaksAt) return response.destroy()
-      const content = `@${Date.now()}.${maker}/${piece}`
+      const content = `@${Date.now()}.${replica}/${piece}`
       response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`)
       await delay(5 + 10 * random())
     }

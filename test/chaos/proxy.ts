@@ -1,15 +1,15 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
-/** One replica's way to a service: it can be cut, or swallow everything. */
+/** A TCP proxy between a replica and a service, which can break, stall or black-hole connections. */
 export class Proxy {
   #pairs = new Set<Pair>()
-  #forgotten = new Set<Pair>()
+  #blackholed = new Set<Pair>()
   #isMute = false
   #port = 0
   #server: Server
 
-  /** @param target where the way leads to. */
+  /** @param target the service. */
   constructor (private readonly target: { host: string, port: number }) {
     this.#server = createServer(client => this.#join(client))
   }
@@ -22,7 +22,7 @@ export class Proxy {
     return this.#port
   }
 
-  /** Breaks all connections; until it is opened again there are no new ones. */
+  /** Resets all connections, and refuses new ones until it is opened again. */
   async close (): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
@@ -30,23 +30,23 @@ export class Proxy {
     await closed
   }
 
-  /** Connections stay, new ones come, and nothing goes through them. */
+  /** Keeps and accepts connections, but passes nothing on. */
   mute (): void {
     this.#isMute = true
     for (const pair of this.#pairs) separate(pair)
   }
 
-  /** What was held up goes through. */
+  /** Passes on what was held back. */
   unmute (): void {
     this.#isMute = false
     for (const pair of this.#pairs) connectPair(pair)
   }
 
-  /** Connections stay and are dead for ever, as those that a router has forgotten; new ones work. */
-  forget (): void {
+  /** Keeps the present connections open without ever passing anything on, as a router that has lost its state; new ones work. */
+  blackhole (): void {
     for (const pair of this.#pairs) {
       separate(pair)
-      this.#forgotten.add(pair)
+      this.#blackholed.add(pair)
     }
     this.#pairs.clear()
   }
@@ -59,7 +59,7 @@ export class Proxy {
       socket.on('error', () => {})
       socket.on('close', () => {
         this.#pairs.delete(pair)
-        this.#forgotten.delete(pair)
+        this.#blackholed.delete(pair)
         for (const end of pair) end.destroy()
       })
     }
@@ -67,7 +67,7 @@ export class Proxy {
   }
 
   #breakAll (): void {
-    for (const [client] of [...this.#pairs, ...this.#forgotten]) client.resetAndDestroy()
+    for (const [client] of [...this.#pairs, ...this.#blackholed]) client.resetAndDestroy()
   }
 }
 

@@ -1,4 +1,4 @@
-/** Mulberry32: a sequence of numbers in [0, 1) that a seed repeats. */
+/** Mulberry32: a reproducible sequence of numbers in [0, 1). */
 export function createRandom (seed: number): () => number {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0
@@ -8,13 +8,13 @@ export function createRandom (seed: number): () => number {
   }
 }
 
-/** One of some, by their weights. */
+/** Chooses by weight. */
 export function pick<T> (random: () => number, choices: ReadonlyArray<readonly [T, number]>): T {
   let left = random() * choices.reduce((sum, [, weight]) => sum + weight, 0)
   return choices.find(([, weight]) => (left -= weight) < 0)![0]
 }
 
-/** The value below which such a share of the values is; 0 where there are none. */
+/** The value below which a share of the values lies; 0 if there are none. */
 export function quantile (values: readonly number[], share: number): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? 0
 }

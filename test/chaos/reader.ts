@@ -3,12 +3,12 @@ import { parseStream, textOf } from '../support/helper.js'
 import { expected, type Stamp, stampsOf, withoutStamps } from './model.js'
 
 const AGENT = '22222222-2222-4222-8222-222222222222'
-/** A run that has not ended by then is lost. */
-const PATIENCE_MS = 60_000
-/** A run that says nothing for longer has been interrupted, connected or not. */
+/** A run that takes longer counts as lost. */
+const RUN_TIMEOUT_MS = 60_000
+/** A longer silence counts as an interruption, even if the connection stays open. */
 const SILENCE_MS = 1_000
 
-/** Where a reader may connect to. */
+/** A server that a reader may connect to. */
 export interface Address { url: string, replica: number }
 
 export interface ReaderOptions {
@@ -16,20 +16,20 @@ export interface ReaderOptions {
   token: string
   addresses: () => Address[]
   random: () => number
-  /** Is told of each piece that was said while the reader was connected, and by whom it came. */
+  /** Receives each piece that was sent while the reader was connected, and the replica that delivered it. */
   onPiece?: (stamp: Stamp, replica: number) => void
 }
 
 export interface Outcome {
   problem?: string
   disconnects: number
-  /** When a connection broke or fell silent, and when the run's next event came. */
+  /** When a connection broke or became silent, and when the run's next event arrived. */
   cuts: Array<{ brokenAt: number, nextAt: number }>
 }
 
 type Event = ReturnType<typeof parseStream>[number]
 
-/** Starts a run and reads it to its end, wherever it goes on, as a client with a bad connection would. */
+/** Starts a run and reads it to its end across replicas, as a client with a bad connection would. */
 export async function runReader (options: ReaderOptions): Promise<Outcome> {
   const reader = new ChaosReader(options)
   try {
@@ -45,11 +45,11 @@ class ChaosReader {
   #events: Event[] = []
   #runId?: string
   #ended = false
-  /** Since when there is nothing: the connection broke, or the last event came. */
+  /** When the connection broke; undefined while events arrive. */
   #brokenAt?: number
   #lastAt?: number
   #connection = { replica: 0, since: 0 }
-  readonly #deadline = Date.now() + PATIENCE_MS
+  readonly #deadline = Date.now() + RUN_TIMEOUT_MS
   readonly #cancels: boolean
 
   constructor (private readonly options: ReaderOptions) {
@@ -58,7 +58,7 @@ class ChaosReader {
 
   async read (): Promise<void> {
     while (!this.#ended) {
-      if (Date.now() > this.#deadline) throw new Error(`not ended after ${PATIENCE_MS} ms, run ${this.#runId}, last event ${JSON.stringify(this.#events.at(-1))}`)
+      if (Date.now() > this.#deadline) throw new Error(`not ended after ${RUN_TIMEOUT_MS} ms, run ${this.#runId}, last event ${JSON.stringify(this.#events.at(-1))}`)
       try {
         await this.#connect()
       } catch {
@@ -98,7 +98,7 @@ class ChaosReader {
     await this.#take(response)
   }
 
-  /** The first request carries a key, so that whoever repeats it joins the run it began. */
+  /** The first request has an idempotency key, so that a repetition joins the run that it began. */
   #request (url: string, signal: AbortSignal): Promise<Response> {
     const authorization = `Bearer ${this.options.token}`
     if (this.#runId) {
@@ -120,7 +120,7 @@ class ChaosReader {
     }).catch(() => {})
   }
 
-  /** Takes whole frames; half of one that a broken connection leaves is forgotten. */
+  /** Reads complete frames; the rest of a broken connection is discarded. */
   async #take (response: Response): Promise<void> {
     let rest = ''
     for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
@@ -144,7 +144,7 @@ class ChaosReader {
     const now = Date.now()
     const isSilent = this.#lastAt !== undefined && now - this.#lastAt > SILENCE_MS
     const brokenAt = this.#brokenAt ?? (isSilent ? this.#lastAt : undefined)
-    // Nothing is expected of a run that waits for a slot.
+    // A run that waits for a slot is silent for a good reason.
     const waits = (this.#events.at(-1)?.type ?? 'queued') === 'queued'
     if (brokenAt !== undefined && !waits) this.outcome.cuts.push({ brokenAt, nextAt: now })
     this.#brokenAt = undefined
@@ -157,7 +157,7 @@ class ChaosReader {
     const { replica, since } = this.#connection
     for (const event of events) {
       if (event.type !== 'chunk') continue
-      for (const stamp of stampsOf(event.content)) if (stamp.saidAt > since) this.options.onPiece?.(stamp, replica)
+      for (const stamp of stampsOf(event.content)) if (stamp.sentAt > since) this.options.onPiece?.(stamp, replica)
     }
   }
 }

@@ -7,27 +7,27 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { commandOf } from '../support/process.js'
 import { Proxy } from './proxy.js'
 
-/** What a process reaches by a proxy of its own, by the variable that names it. */
+/** The services that each process reaches through its own proxy, and the variables that contain their URLs. */
 const SERVICES = { redis: 'REDIS_URL', postgres: 'SUPABASE_DB_URL' } as const
 export type Service = keyof typeof SERVICES
 const DEFAULT_PORTS = { redis: 6379, postgres: 5432 }
 
-/** A process that was told to end and is still there by then hangs: its own bound is 8.5 s. */
+/** A process that has not ended by then after SIGTERM hangs: its own time limit is 8.5 s. */
 const MAX_END_MS = 15_000
 
 export interface ReplicaOptions {
   number: number
-  /** `server`, or `worker`, which has no readers. */
+  /** A `worker` serves no readers. */
   program: 'server' | 'worker'
   variables: Record<string, string>
-  /** A directory for what it logs. */
+  /** A directory for its log. */
   logs?: string
 }
 
-/** A process of the service, again and again. */
+/** A process of the service that can be ended and started again. */
 export class Replica {
   url = ''
-  /** What it should not have done: words on standard error, an end of its own, an end that took too long. */
+  /** Misbehaviour: output on standard error, an unexpected end, an end that took too long. */
   readonly complaints: string[] = []
   #child!: ChildProcess
   #isToEnd = false
@@ -87,7 +87,7 @@ export class Replica {
     this.#log?.end()
   }
 
-  /** Ends it and what stands before its services, at once and whatever they do. */
+  /** Kills the process and closes its proxies, without waiting. */
   kill (): void {
     const child: ChildProcess | undefined = this.#child
     this.#isToEnd = true
@@ -96,7 +96,7 @@ export class Replica {
     this.#log?.end()
   }
 
-  /** Puts a proxy before each of its services. Returns their URLs. */
+  /** Starts a proxy for each of its services. Returns the variables with the proxies' URLs. */
   async #openRoutes (): Promise<Record<string, string>> {
     const routes: Record<string, string> = {}
     for (const [service, variable] of Object.entries(SERVICES) as Array<[Service, string]>) {

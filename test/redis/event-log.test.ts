@@ -8,7 +8,7 @@ import type { RunEvent } from '#shared/schemas.ts'
 import { beginning, responseOf } from '#shared/trace.ts'
 import { SharedEventLog } from '../../src/redis/event-log.js'
 import { streamKey } from '../../src/redis/keys.js'
-import { defineScripts } from '../../src/redis/scripts.js'
+import { defineScripts } from '../../src/redis/scripts/scripts.js'
 import type { StreamReader } from '../../src/redis/stream-reader.js'
 import { chunk, DONE, read, testEventLog, TestReader } from '../executor/events/event-log-contract.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
@@ -28,9 +28,9 @@ t.test('the log of a process beside Redis', async t => {
   const [here, there] = [await joinReplica(t, server), await joinReplica(t, server)]
 
   t.test('is a log like any other', async t => {
-    const { link, tail } = await joinReplica(t, server)
+    const { link, streams } = await joinReplica(t, server)
     await testEventLog(t, t => {
-      const log = new SharedEventLog(link.commands, tail, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+      const log = new SharedEventLog(link.commands, streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
       t.teardown(() => log.close())
       return log
     }, 100)
@@ -277,6 +277,20 @@ t.test('the log of a process beside Redis', async t => {
     t.equal(reader.ends, 1)
   })
 
+  t.test('keeps an ended run that does not fit until Redis has it, and evicts it then', async t => {
+    const { log } = await joinReplica(t, server, 1000)
+    const [big, next] = [randomUUID(), randomUUID()]
+    const { reader } = read(there.log, big)
+    log.open(big, 1)
+    for (const event of [...beginning(big, 'agent', 1), chunk('x'.repeat(5000)), END]) log.append(big, event)
+    t.equal(log.hasEnded(big), true)
+    await reader.until(({ ends }) => ends > 0)
+    t.strictSame(reader.seqs, [1, 2, 3])
+    log.open(next, 1)
+    log.append(next, END)
+    t.strictSame([log.last(big), log.last(next)], [undefined, 1])
+  })
+
   t.test('reads what was told of a run\'s latest attempt', async t => {
     const runId = randomUUID()
     t.strictSame(await there.log.readLatest(runId), [])
@@ -337,12 +351,12 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     check(t, await tellThrough(async say => {
       await server.stop('SIGKILL')
       say(100)
-      await until(async () => here.lines.at(-1)!, line => line.startsWith('waiting for Redis'))
+      await until(async () => here.lines.at(-1)!, line => line.startsWith('Redis is unavailable'))
       say(100)
       await server.start()
     }))
     await until(async () => here.link.isUp && there.link.isUp, up => up)
-    t.match(here.lines, [/^Redis is there$/, /^waiting for Redis: (connect ECONNREFUSED|[^;]+); until it is there each process serves its own runs$/, /^Redis is there$/])
+    t.match(here.lines, [/^Redis is connected$/, /^Redis is unavailable: (connect ECONNREFUSED|[^;]+); until it is back, each process executes its own runs$/, /^Redis is connected$/])
   })
 
   t.test('after it was full', async t => {
@@ -363,7 +377,7 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     check(t, await tellThrough(async say => {
       server.process.kill('SIGSTOP')
       say(100)
-      await until(async () => here.lines.at(-1)!, line => /^waiting for Redis: it does not answer;/.test(line))
+      await until(async () => here.lines.at(-1)!, line => /^Redis is unavailable: it does not answer;/.test(line))
       say(100)
       server.process.kill('SIGCONT')
       say(100)
@@ -400,13 +414,15 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
   t.test('no position is told in the stream of a run that is made', async t => {
     const runId = randomUUID()
     defineScripts(client)
+    const emitPosition = (emitted: number) => client.emitPosition('waiting', streamKey(runId), runId, emitted, '[{"type":"queued","runId":"%s","position":%d}]', 60)
     await client.zadd('waiting', 1, runId)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), 1)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1), 1, 'nothing is new')
+    t.equal(await emitPosition(1000), 1)
+    t.strictSame(await there.log.readLatest(runId), [{ seq: 1, event: { type: 'queued', runId, position: 1 } }])
+    t.equal(await emitPosition(1), 1, 'nothing is new')
     here.log.open(runId, 2)
     here.log.append(runId, chunk())
     await until(() => client.xrevrange(streamKey(runId), '+', '-', 'COUNT', 1), ([last]) => last?.[0] === `${firstSeq(2)}-0`)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), -1)
+    t.equal(await emitPosition(1000), -1)
   })
 
   t.test('and leaves no hole where one entry is refused and Redis would take the next', async t => {
@@ -424,7 +440,7 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
         }
       }
     })
-    const log = new SharedEventLog(refusing, here.tail, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+    const log = new SharedEventLog(refusing, here.streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
     t.teardown(() => log.close())
     const runId = randomUUID()
     const { reader } = read(there.log, runId)

@@ -65,11 +65,11 @@ t.test('a refusal is explained where an operator can mend it', async t => {
     ['Ready check failed: NOAUTH Authentication required.', /needs a password/],
     ['WRONGPASS invalid username-password pair or user is disabled.', /does not accept this user and password/],
     ['ERR invalid password', /does not accept/],
-    ['NOPERM this user has no permissions to run the \'info\' command', /does not allow this user what is needed/],
-    ['Ready check failed: NOPERM this user has no permissions', /does not allow this user what is needed/],
-    ['ERR DB index is out of range', /no database of this number/],
+    ['NOPERM this user has no permissions to run the \'info\' command', /does not grant this user the required commands and keys/],
+    ['Ready check failed: NOPERM this user has no permissions', /does not grant this user the required commands and keys/],
+    ['ERR DB index is out of range', /no database with this number/],
     ['ERR SELECT is not allowed in cluster mode', undefined],
-    ['ERR invalid DB index', /no database of this number/],
+    ['ERR invalid DB index', /no database with this number/],
     ['ERR max number of clients reached', undefined],
     ['LOADING Redis is loading the dataset in memory', undefined],
     ['Command timed out', undefined],
@@ -77,9 +77,9 @@ t.test('a refusal is explained where an operator can mend it', async t => {
   ] as const) t.match(explainRefusal(error(message)), line, message)
   for (const code of ['ECONNREFUSED', 'ENOTFOUND', 'ETIMEDOUT', 'ECONNRESET', 'EAI_AGAIN']) t.equal(explainRefusal(error(`connect ${code}`, code)), undefined, code)
   for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'CERT_HAS_EXPIRED']) t.match(explainRefusal(error('bad', code)), /REDIS_CA/, code)
-  t.match(explainRefusal(error('Hostname/IP does not match', 'ERR_TLS_CERT_ALTNAME_INVALID')), /is of another host/)
+  t.match(explainRefusal(error('Hostname/IP does not match', 'ERR_TLS_CERT_ALTNAME_INVALID')), /is for another host/)
   t.match(explainRefusal(error('write EPROTO wrong version number', 'EPROTO')), /does not speak TLS/)
-  t.match(explainRefusal(error('Unknown RESP type 72 "H". Please report this.')), /is no Redis/)
+  t.match(explainRefusal(error('Unknown RESP type 72 "H". Please report this.')), /is not a Redis server/)
 })
 
 t.test('a URL that makes no sense is a problem of the configuration', async t => {
@@ -110,7 +110,7 @@ t.test('the first contact with a Redis', async t => {
     await refuses(t, url, /^REDIS_URL: the server needs a password: redis:\/\/:<password>@<host>:<port>$/)
     await refuses(t, withPassword(':wrong-secret'), /^REDIS_URL: the server does not accept this user and password$/)
     await refuses(t, withPassword('nobody:secret'), /^REDIS_URL: the server does not accept this user and password$/)
-    t.match(await meet(t, withPassword(':secret')), { refusal: undefined, lines: [/^Redis is there$/] })
+    t.match(await meet(t, withPassword(':secret')), { refusal: undefined, lines: [/^Redis is connected$/] })
   })
 
   t.test('by a user of its own', async t => {
@@ -118,14 +118,14 @@ t.test('the first contact with a Redis', async t => {
     await client.acl('SETUSER', 'jeesi', 'on', '>se%cret', '~jeesi:*', '+@all')
     await client.acl('SETUSER', 'little', 'on', '>secret', '~other:*', '+@all')
     await client.acl('SETUSER', 'less', 'on', '>secret', '~jeesi:*', '+@read')
-    t.match(await meet(t, url.replace('//', '//jeesi:se%25cret@')), { refusal: undefined, lines: [/^Redis is there$/] })
-    await refuses(t, url.replace('//', '//little:secret@'), /^REDIS_URL: the server does not allow this user what is needed \(.+\)$/)
-    await refuses(t, url.replace('//', '//less:secret@'), /^REDIS_URL: the server does not allow this user what is needed \(.+\)$/)
+    t.match(await meet(t, url.replace('//', '//jeesi:se%25cret@')), { refusal: undefined, lines: [/^Redis is connected$/] })
+    await refuses(t, url.replace('//', '//little:secret@'), /^REDIS_URL: the server does not grant this user the required commands and keys \(.+\)$/)
+    await refuses(t, url.replace('//', '//less:secret@'), /^REDIS_URL: the server does not grant this user the required commands and keys \(.+\)$/)
   })
 
   t.test('that wants no password and gets one goes on, quietly', async t => {
     const { url } = await startRedis(t)
-    t.match(await meet(t, url.replace('//', '//:secret@')), { refusal: undefined, lines: [/^Redis is there$/] })
+    t.match(await meet(t, url.replace('//', '//:secret@')), { refusal: undefined, lines: [/^Redis is connected$/] })
   })
 
   t.test('by its older protocol, whatever opens the connection', async t => {
@@ -140,26 +140,26 @@ t.test('the first contact with a Redis', async t => {
     const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
     execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=redis', '-addext', 'subjectAltName=IP:127.0.0.1'], { stdio: 'ignore' })
     const { url, port } = await startRedis(t, ['--tls-port', '%port', '--tls-cert-file', cert, '--tls-key-file', key, '--tls-auth-clients', 'no'])
-    await refuses(t, url, /^REDIS_URL: the server's certificate was not accepted \(self-signed certificate\): name its authority by REDIS_CA$/)
+    await refuses(t, url, /^REDIS_URL: the server's certificate was not accepted \(self-signed certificate\): set REDIS_CA to its authority$/)
     const ca = await readFile(cert, 'utf8')
-    t.match(await meet(t, url, ca), { refusal: undefined, lines: [/^Redis is there$/] })
-    t.match((await meet(t, `rediss://localhost:${port}`, ca)).refusal, /is of another host/)
+    t.match(await meet(t, url, ca), { refusal: undefined, lines: [/^Redis is connected$/] })
+    t.match((await meet(t, `rediss://localhost:${port}`, ca)).refusal, /is for another host/)
     const plain = await meet(t, `redis://127.0.0.1:${port}`)
-    t.match(plain.lines, [/^waiting for Redis: .+; until it is there each process serves its own runs$/], 'what a server that wants TLS does to others is to hang up')
+    t.match(plain.lines, [/^Redis is unavailable: .+; until it is back, each process executes its own runs$/], 'what a server that wants TLS does to others is to hang up')
     const { url: other } = await startRedis(t)
     const tls = await meet(t, other.replace('redis:', 'rediss:'))
-    t.match(tls.lines, [/^waiting for Redis: it said nothing for 2 s \(does it speak TLS\?\); /])
+    t.match(tls.lines, [/^Redis is unavailable: it has not answered for 2 s \(does it speak TLS\?\); /])
   })
 
   t.test('by an IPv6 address, and by a name', async t => {
     const { port } = await startRedis(t, ['--bind', '127.0.0.1', '::1'])
-    t.match(await meet(t, `redis://[::1]:${port}`), { refusal: undefined, lines: [/^Redis is there$/] })
-    t.match(await meet(t, `redis://localhost:${port}/15`), { refusal: undefined, lines: [/^Redis is there$/] })
+    t.match(await meet(t, `redis://[::1]:${port}`), { refusal: undefined, lines: [/^Redis is connected$/] })
+    t.match(await meet(t, `redis://localhost:${port}/15`), { refusal: undefined, lines: [/^Redis is connected$/] })
   })
 
   t.test('that an operator has to mend', async t => {
     const { url, client } = await startRedis(t, ['--databases', '4'])
-    await refuses(t, `${url}/4`, /^REDIS_URL: the server has no database of this number$/)
+    await refuses(t, `${url}/4`, /^REDIS_URL: the server has no database with this number$/)
     await client.config('SET', 'maxmemory-policy', 'volatile-ttl')
     await refuses(t, url, /^REDIS_URL: the server's maxmemory-policy is volatile-ttl, .+; set it to noeviction$/)
     await client.config('SET', 'maxmemory-policy', 'noeviction')
@@ -167,7 +167,7 @@ t.test('the first contact with a Redis', async t => {
     await refuses(t, replica.url, /^REDIS_URL: the server is a read-only replica; the address of its primary is needed$/)
     const cluster = await startRedis(t, ['--cluster-enabled', 'yes'])
     await refuses(t, cluster.url, /^REDIS_URL: the server is a Redis Cluster; /)
-    await refuses(t, `${cluster.url}/1`, /^REDIS_URL: the server (is a Redis Cluster; |has no database of this number)/)
+    await refuses(t, `${cluster.url}/1`, /^REDIS_URL: the server (is a Redis Cluster; |has no database with this number)/)
   })
 
   t.test('ends the process by one line and exit code 1', async t => {
@@ -192,24 +192,24 @@ t.test('the first contact with a Redis', async t => {
     const service = await startService(t, { REDIS_URL: server.url.replace('//', '//:secret@') })
     t.match(await service.request('GET', '/ready'), { status: 200, body: { redis: 'down' } })
     t.equal((await service.execute()).text, 'Hello world')
-    t.match(linesOf(service), [/^waiting for Redis: connect ECONNREFUSED 127\.0\.0\.1:\d+; until it is there each process serves its own runs$/])
+    t.match(linesOf(service), [/^Redis is unavailable: connect ECONNREFUSED 127\.0\.0\.1:\d+; until it is back, each process executes its own runs$/])
     await server.start()
     await until(async () => linesOf(service).length, count => count > 1)
     t.match(await service.request('GET', '/ready'), { status: 200, body: { redis: 'up' } })
     t.equal((await service.execute()).text, 'Hello world')
-    t.match(linesOf(service), [/^waiting/, /^Redis is there$/])
+    t.match(linesOf(service), [/^Redis is unavailable/, /^Redis is connected$/])
     await server.stop('SIGKILL')
     await until(async () => linesOf(service).length, count => count > 2)
     t.equal((await service.execute()).text, 'Hello world')
     const since = Date.now()
     await service.app.close()
     t.ok(Date.now() - since < 5_000, 'and ends in time')
-    t.match(linesOf(service).slice(2), [/^waiting for Redis: /])
+    t.match(linesOf(service).slice(2), [/^Redis is unavailable: /])
     t.notMatch(service.logs.join(''), /secret|"stack"/)
   })
 })
 
-t.test('the first contact with what is no Redis', async t => {
+t.test('the first contact with a server that is not Redis', async t => {
   const listen = async (answer: (socket: Socket) => void): Promise<string> => {
     const sockets = new Set<Socket>()
     const server: Server = createServer(socket => {
@@ -226,18 +226,18 @@ t.test('the first contact with what is no Redis', async t => {
 
   t.test('but a web server', async t => {
     const url = await listen(socket => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))
-    await refuses(t, url, /^REDIS_URL: the server is no Redis$/)
+    await refuses(t, url, /^REDIS_URL: the server is not a Redis server$/)
   })
 
   t.test('because it never answers, is not there, or hangs up', async t => {
     const silent = await meet(t, await listen(() => {}))
-    t.match(silent.lines, [/^waiting for Redis: it said nothing for 2 s; /])
+    t.match(silent.lines, [/^Redis is unavailable: it has not answered for 2 s; /])
     const gone = await meet(t, `redis://:secret@127.0.0.1:${await findFreePort()}`)
-    t.match(gone.lines, [/^waiting for Redis: connect ECONNREFUSED /])
+    t.match(gone.lines, [/^Redis is unavailable: connect ECONNREFUSED /])
     const unknown = await meet(t, 'redis://:secret@redis.invalid')
-    t.match(unknown.lines, [/^waiting for Redis: getaddrinfo \w+ redis\.invalid; /])
+    t.match(unknown.lines, [/^Redis is unavailable: getaddrinfo \w+ redis\.invalid; /])
     const rude = await meet(t, await listen(socket => socket.destroy()))
-    t.match(rude.lines, [/^waiting for Redis: it hangs up; /])
+    t.match(rude.lines, [/^Redis is unavailable: it closes the connection; /])
     for (const { link, refusal } of [silent, gone, unknown, rude]) t.match({ refusal, isUp: link.isUp }, { refusal: undefined, isUp: false })
   })
 })

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { LocalQueue } from '../../src/executor/run/queue.js'
 import { Slots } from '../../src/lib/slots.js'
-import { type Claim, SharedQueue } from '../../src/redis/queue.js'
+import { SharedQueue } from '../../src/redis/queue.js'
+import type { Claim } from '../../src/redis/run-job.js'
 import { read } from '../executor/events/event-log-contract.js'
 import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from '../executor/run/queue-contract.js'
 import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
@@ -53,27 +54,27 @@ class Fleet {
   async join (name: string, met = () => {}): Promise<Process> {
     const replica = await joinReplica(this.t, this.server)
     met()
-    const { link, tail, log } = replica
-    const executor = this.runs.createExecutor(log, name)
-    const { launch } = executor
-    executor.launch = async (assignment, ticket) => {
+    const { link, streams, log } = replica
+    const launcher = this.runs.createLauncher(log, name)
+    const { launch } = launcher
+    launcher.launch = async (assignment, ticket) => {
       const ending = await launch(assignment, ticket)
       const book = this.books.runs.get(assignment.run.runId)!
       book.owner = undefined
       book.ended = ending === 'settled'
       return ending
     }
-    const local = new LocalQueue(name, new Slots(this.limits), executor, log, true)
+    const local = new LocalQueue(name, new Slots(this.limits), launcher, log, true)
     const queue: SharedQueue = new SharedQueue({
       link,
       connection: link.openConnection(),
-      tail,
+      streams,
       local,
       events: log,
       maxConcurrent: this.limits.maxConcurrent,
       maxWaiting: this.limits.maxWaiting,
       claim: runId => this.books.claim(runId, process),
-      onCancel: runId => { executor.cancel(runId) },
+      onCancel: runId => { launcher.cancel(runId) },
       log: { warn () {} }
     })
     const process: Process = { ...replica, queue, local, name }

@@ -266,7 +266,7 @@ t.test('Redis that fails', async t => {
     gateway.reply = say('Hello')
     t.equal((await worker.execute()).text, 'Hello')
     t.match(web.logs.filter(line => line.includes('Redis')).map(line => JSON.parse(line).message), [
-      'Redis is there', /^waiting for Redis: .+; until it is there each process serves its own runs$/, 'Redis is there'
+      'Redis is connected', /^Redis is unavailable: .+; until it is back, each process executes its own runs$/, 'Redis is connected'
     ])
   })
 

@@ -9,7 +9,7 @@ import type { RedisServer } from './doubles/redis-server.js'
 /** What a process has of Redis, without the process. */
 export interface Replica {
   link: RedisLink
-  tail: StreamReader
+  streams: StreamReader
   log: SharedEventLog
   /** What it has logged of Redis. */
   lines: string[]
@@ -20,16 +20,16 @@ export async function joinReplica (t: Pick<Test, 'teardown'>, { url }: Pick<Redi
   const lines: string[] = []
   const say = (line: unknown) => { lines.push(String(line)) }
   const link = new RedisLink({ url }, { info: say, warn: say, error: say })
-  const tail = new StreamReader(link.openConnection(), link.commands, randomUUID())
-  const log = new SharedEventLog(link.commands, tail, { maxBytes, keepMs: 60_000 })
+  const streams = new StreamReader(link.openConnection(), link.commands, randomUUID())
+  const log = new SharedEventLog(link.commands, streams, { maxBytes, keepMs: 60_000 })
   const close = () => {
     log.close()
-    tail.close()
+    streams.close()
     link.close()
   }
   t.teardown(close)
   await link.connect()
-  return { link, tail, log, lines, close }
+  return { link, streams, log, lines, close }
 }
 
 /** Asks until the answer is the wanted one, or throws after a while with the last answer. */

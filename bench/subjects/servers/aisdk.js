@@ -1,4 +1,4 @@
-// As the AI SDK's documentation has it for Fastify.
+// Follows the AI SDK's documentation for Fastify.
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { streamText } from 'ai'
 import Fastify from 'fastify'

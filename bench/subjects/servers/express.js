@@ -1,4 +1,4 @@
-// A service of this kind, written plainly: the token checked, a credit taken, each frame passed on, the use noted.
+// A simple service of this kind: it verifies the token, takes a credit, passes on each frame, and records the usage.
 import express from 'express'
 import jwt from 'jsonwebtoken'
 import pg from 'pg'
@@ -50,7 +50,7 @@ function authenticate (request, response, next) {
   next()
 }
 
-/** The frames of the gateway's answer, parsed. */
+/** Parses the frames of the gateway's response. */
 async function * readFrames (prompt, signal) {
   const answer = await fetch(`${UPSTREAM}/v1/chat/completions`, {
     method: 'POST',

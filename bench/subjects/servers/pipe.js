@@ -1,4 +1,4 @@
-// The stream as it comes: what Node needs to hand it on.
+// Passes the stream on unchanged: the least that Node needs.
 import { createServer } from 'node:http'
 import { Agent, stream } from 'undici'
 

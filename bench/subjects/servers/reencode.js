@@ -1,4 +1,4 @@
-// Each frame is parsed, and encoded anew as an event of its own: the plain way to speak another protocol.
+// Parses each frame and encodes it as an event: the simplest way to offer another protocol.
 import { createServer } from 'node:http'
 import { Agent, request as ask } from 'undici'
 

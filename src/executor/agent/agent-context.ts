@@ -5,46 +5,48 @@ import type { CancelSignal } from '../../lib/cancellation.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox } from '../tools/toolbox.js'
-import type { DoneStep, StepRecord } from './step-record.js'
+import type { StepRecord, StoredStep } from './step-record.js'
 
-/** What users read of a step. */
+/** The part of a recorded step that users can read. */
 export interface StepSummary {
   kind: 'model' | 'tool'
   name: string
   finishReason?: string | null
   usage?: Usage
   startedAt: Date
-  /** What the run has cost so far. */
+  /** The cost of the run up to this step. */
   credits?: number
 }
 
-/** What a run needs to know of the world around it. */
+/** What an agent needs from the run that executes it; `Attempt` implements it. */
 export interface AgentContext {
   readonly gateway: Pick<Gateway, 'complete'>
-  /** What the gateway takes where the agent names no model. */
+  /** The model for agents that name none. */
   readonly defaultModel: string
-  /** Tried in turn where the agent's own model keeps failing. */
+  /** Tried in order when the agent's own model keeps failing. */
   readonly fallbackModels: readonly string[]
   readonly rates: Rates | undefined
+  /** Aborted when the run is to stop. */
   readonly signal: CancelSignal
-  /** What tools are told of the run. */
+  /** Passed to every tool call. */
   readonly tool: ToolContext
-  /** What the agent's functions can do. */
+  /** Prepares the agent's functions. */
   openToolbox (agent: Agent): Promise<Toolbox>
   /**
-   * Writes down a step that has ended, so that it is never done again.
-   * @param credits what the run may cost by the end of its next step.
-   * @returns whether the user's balance allows that.
+   * Records a step that has ended, so that a later attempt replays it instead of executing it again.
+   * @param credits what the run may cost by the end of its next step; 0 by default.
+   * @returns whether the user's balance covers `credits`.
    */
   record (number: number, summary: StepSummary, record: StepRecord, credits?: number): Promise<boolean>
-  /** Waits so many milliseconds; rejects when the signal is aborted. */
+  /** Rejects when the signal is aborted. */
   wait (ms: number): Promise<unknown>
-  /** Tells the run's readers. Returns the event's number. */
+  /** Emits an event to the run's readers. Returns its number. */
   emit (event: RunEvent): number
-  /** Tells the operators. */
+  /** Logs a line for operators. */
   log (message: string, fields: Record<string, unknown>): void
 }
 
+/** Everything that determines a run's result. */
 export interface AgentInput {
   agent: Agent
   messages: Message[]
@@ -52,6 +54,6 @@ export interface AgentInput {
   responseFormat?: ResponseFormat
   rates?: Rates
   cached?: CachedAnswer | null
-  /** What earlier attempts have done. */
-  steps?: DoneStep[]
+  /** The steps that earlier attempts have recorded. */
+  steps?: StoredStep[]
 }

@@ -8,73 +8,79 @@ import type { FunctionResult } from '#shared/schemas.ts'
 import { NO_USAGE } from '#shared/usage.ts'
 import type { ModelRequest } from '../gateway/gateway.js'
 import { toSendable } from '../gateway/tool-calls.js'
+import { actsAfterAnswer } from '../tools/kinds.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
-import { modelStep, type Turn } from './model-step.js'
+import { runModelStep, type Turn } from './model-step.js'
 import type { Progress } from './progress.js'
 import { type ModelRecord, StepLog, type ToolRecord } from './step-record.js'
 import { callTools } from './tool-step.js'
 
 const DEFAULT_MAX_STEPS = 16
 
-/** Runs an agent to its end: model and tools in turn, until the model has no more to ask. Throws what ended it before. */
+/**
+ * Runs an agent: calls the model and the tools that it requests in turn, until the model requests none. What it emits goes to
+ * `context`, what it costs to `progress`; nothing is settled here (`Attempt` settles the run).
+ * @throws {ServiceError} whatever ended the run early, such as `gateway_…` or `insufficient_credits`.
+ * @throws the signal's reason when it is aborted.
+ */
 export async function runAgent (input: AgentInput, progress: Progress, context: AgentContext): Promise<void> {
   progress.model = input.agent.model ?? context.defaultModel
   const steps = new StepLog(input.steps)
-  // An answer that is kept needs nothing but what waits for it.
-  const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(({ type }) => type === 'webhook') } : input.agent
+  // A cached answer runs no function except those that act after the answer.
+  const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(actsAfterAnswer) } : input.agent
   const toolbox = await context.openToolbox(agent)
-  if (toolbox === EMPTY_TOOLBOX) return answer(input, toolbox, steps, progress, context)
+  if (toolbox === EMPTY_TOOLBOX) return produceAnswer(input, toolbox, steps, progress, context)
   try {
-    await answer(input, toolbox, steps, progress, context)
+    await produceAnswer(input, toolbox, steps, progress, context)
     await toolbox.afterAnswer(lastUserText(input.messages), progress.response)
   } finally {
-    // Nobody waits for a server that does not take its leave.
+    // Closing may wait for MCP servers, and the run does not wait for that.
     toolbox.close().catch(err => context.log('tools not closed', { err }))
   }
 }
 
-/** Ends with the call that lasts: an answer may take an hour, and what waits for it is memory. */
-async function answer (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
-  if (input.cached) return tellCached(input.cached, progress, context)
+/** Its last expression is the long call, returned without `await`: an answer may take an hour, and a suspended frame costs memory. */
+async function produceAnswer (input: AgentInput, toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext): Promise<void> {
+  if (input.cached) return emitCachedAnswer(input.cached, progress, context)
   const found = await runFunctions(input, toolbox, steps, context)
-  if (found.answer !== undefined) return answerAs(found.answer, input.agent, progress, context)
-  return converse(input, found.results, toolbox, steps, progress, context)
+  if (found.answer !== undefined) return emitFunctionAnswer(found.answer, input.agent, progress, context)
+  return runModelLoop(input, found.results, toolbox, steps, progress, context)
 }
 
-function tellCached ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
-  say(response, context)
+function emitCachedAnswer ({ response, finishReason, model }: CachedAnswer, progress: Progress, context: AgentContext): void {
+  emitText(response, context)
   progress.finishReason = finishReason
   progress.model = model
 }
 
-/** A function's answer in place of the model's costs what a run costs. */
-function answerAs (answer: string, agent: Agent, progress: Progress, context: AgentContext): void {
-  progress.use(NO_USAGE, rateOf(context.rates, agent.model ?? context.defaultModel), true)
+/** Emits the answer of a function that replaces the model's. It costs the price of a run, without tokens. */
+function emitFunctionAnswer (answer: string, agent: Agent, progress: Progress, context: AgentContext): void {
+  progress.countUsage(NO_USAGE, rateOf(context.rates, agent.model ?? context.defaultModel), true)
   progress.finishReason = 'stop'
-  say(answer, context)
+  emitText(answer, context)
 }
 
-function say (text: string, context: AgentContext): void {
+function emitText (text: string, context: AgentContext): void {
   if (text) context.emit({ type: 'chunk', content: text })
 }
 
-/** The functions that the user's words trigger, before the model is asked; once, whatever attempt does them. */
+/** Runs the functions that the last user message triggers, or replays their record. They run once per run, before the model. */
 async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: StepLog, context: AgentContext) {
-  const done = steps.peek('functions')
+  const recorded = steps.peek('functions')
   const startedAt = new Date()
-  const found = done ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(messages)) }
+  const found = recorded ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(messages)) }
   context.signal.throwIfAborted()
   if (found.emitted.length === 0 && found.results.length === 0 && found.answer === undefined) return found
   const number = steps.take()
-  if (!done) await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found)
+  if (!recorded) await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found)
   context.signal.throwIfAborted()
   for (const event of found.emitted) context.emit(event)
   return found
 }
 
-/** Asks the model, does what it asks for, and asks again with what came of it. */
-async function converse (
+/** Calls the model, executes the tools that it requests, and calls it again with their results. */
+async function runModelLoop (
   input: AgentInput, found: FunctionResult[], toolbox: Toolbox, steps: StepLog, progress: Progress, context: AgentContext
 ): Promise<void> {
   const { agent } = input
@@ -85,27 +91,30 @@ async function converse (
     temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
     maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
     tools: toolbox.tools,
-    mayNotCall: false,
+    forbidToolCalls: false,
     responseFormat: input.responseFormat
   }
   for (let turn = 1; ; turn++) {
     context.signal.throwIfAborted()
     if (toolbox.tools.length > 0) context.emit({ type: 'step', step: turn })
-    // In its last step the model has to come to an end: it is told of the tools, and not to call them.
-    const isLast = request.mayNotCall = turn >= maxSteps
-    const done = steps.peek('model')
+    // The last step must end with an answer, so it cannot call tools.
+    const isLast = request.forbidToolCalls = turn >= maxSteps
+    const recorded = steps.peek('model')
     const startedAt = Date.now()
-    const said = done ? retell(done, progress, context) : await modelStep(request, progress, context)
-    const { content, toolCalls } = said
+    const result = recorded ? replayTurn(recorded, progress, context) : await runModelStep(request, progress, context)
+    const { content, toolCalls } = result
     if (toolCalls.length === 0 || isLast) return
-    // One that was recorded is recorded again for the sake of its price: whether that can be paid may never have been heard.
-    await recordTurn(steps.take(), said, new Date(startedAt), request.maxTokens, progress, context)
+    // A replayed turn is recorded again: the earlier attempt may have ended before it learned whether the balance suffices.
+    await recordTurn(steps.take(), result, new Date(startedAt), request.maxTokens, progress, context)
     const results = await callTools(toolCalls, toolbox.tools, steps, context)
     request.messages = [...request.messages, { role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls) }, ...results.map(toMessage)]
   }
 }
 
-/** A turn after which the run goes on; not where the user's credits do not allow it to. */
+/**
+ * Records a turn that is followed by another one, and reserves credits for that one.
+ * @throws {ServiceError} `insufficient_credits` if the balance does not cover it.
+ */
 async function recordTurn (number: number, turn: Turn, startedAt: Date, maxTokens: number, progress: Progress, context: AgentContext): Promise<void> {
   const { content, toolCalls, finishReason, model, askedFor, usage } = turn
   const credits = progress.bill.creditsWith(rateOf(context.rates, askedFor), maxTokens)
@@ -115,10 +124,10 @@ async function recordTurn (number: number, turn: Turn, startedAt: Date, maxToken
   if (!isAffordable) throw errors.insufficientCredits()
 }
 
-/** A turn of an earlier attempt: what it said is said again, and what it used was used. */
-function retell (turn: ModelRecord, progress: Progress, context: AgentContext): Turn {
-  say(turn.content, context)
-  progress.use(turn.usage, rateOf(context.rates, turn.askedFor), true)
+/** Emits the text of a recorded turn again, and adds its usage. */
+function replayTurn (turn: ModelRecord, progress: Progress, context: AgentContext): Turn {
+  emitText(turn.content, context)
+  progress.countUsage(turn.usage, rateOf(context.rates, turn.askedFor), true)
   progress.model = turn.model
   progress.finishReason = turn.finishReason
   return turn

@@ -3,28 +3,28 @@ import type { Usage } from '#shared/schemas.ts'
 import { addUsage, NO_USAGE } from '#shared/usage.ts'
 import type { EventLog } from '../events/event-log.js'
 
-/** What an agent has brought forth so far; it grows while the agent runs, and holds whatever ends it. */
+/** The result of an agent so far. It grows while the agent runs, and is valid however the run ends. */
 export class Progress {
   model: string | null = null
   finishReason: string | null = null
   usage: Usage = NO_USAGE
-  /** Whether anything at all came of the run, be it text that a retry has taken back. */
-  output = false
+  /** Whether the run has produced any output, including text that a retry has rewound. */
+  hasOutput = false
   readonly bill = new Bill()
 
-  /** @param log holds what the run has said: a text that takes minutes to come is kept once. */
+  /** @param log contains the text of the run; it is not stored a second time here. */
   constructor (private readonly log: Pick<EventLog, 'textAfter'>, private readonly runId: string) {}
 
   get response (): string { return this.textAfter() }
 
-  /** The text after an event; all of it unless told otherwise. */
+  /** The text of the events after a number; all of it by default. */
   textAfter (after?: number): string { return this.log.textAfter(this.runId, after) }
 
-  /** Notes what a try of a model used, and with it what that costs. */
-  use (usage: Usage, rate: Rate, isOutput: boolean): void {
+  /** Adds the usage of one try, and its price if it produced output. */
+  countUsage (usage: Usage, rate: Rate, isOutput: boolean): void {
     this.usage = addUsage(this.usage, usage)
     if (!isOutput) return
-    this.output = true
+    this.hasOutput = true
     this.bill.add(rate, usage)
   }
 }

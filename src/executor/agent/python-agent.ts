@@ -3,23 +3,28 @@ import { rateOf } from '#shared/price.ts'
 import { lastUserText } from '#shared/prompt.ts'
 import { NO_USAGE } from '#shared/usage.ts'
 import { Throttle } from '../../lib/throttle.js'
+import { PythonError } from '../python/job.js'
 import type { PythonPool } from '../python/pool.js'
-import { PythonFailure } from '../python/worker.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
 import type { Progress } from './progress.js'
 
-/** What all of an agent's text may come to, in UTF-16 units. */
+/** The maximum length of an agent's whole text, in UTF-16 units. */
 const MAX_OUTPUT = 8 * 1024 * 1024
 const MAX_TRIES = 2
 
+/** What a Python agent needs from the run that executes it. */
 export interface PythonContext extends Pick<AgentContext, 'tool' | 'rates' | 'emit' | 'log'> {
   readonly python: Pick<PythonPool, 'run'>
 }
 
-/** Runs an agent that is code to its end. Throws what ended it before. */
+/**
+ * Runs an agent that is written in Python. It is started a second time if its worker process died.
+ * @throws {ServiceError} `python_failed` if the code failed, or cannot be run.
+ * @throws the signal's reason when it is aborted.
+ */
 export async function runPythonAgent (input: AgentInput, progress: Progress, context: PythonContext): Promise<void> {
   const { agent: { entrypoint } } = input
-  // Workers are shared in turn by user.
+  // The pool alternates between users.
   const { userId, signal } = context.tool
   if (!entrypoint) throw errors.pythonFailed('The agent is written in Python and has no entrypoint.')
   for (let tries = 1; ; tries++) {
@@ -37,78 +42,80 @@ export async function runPythonAgent (input: AgentInput, progress: Progress, con
       progress.finishReason = 'stop'
       return
     } catch (error) {
-      // The run may go on elsewhere by now: what waits to be told is told by nobody.
-      if (signal.aborted || !(error instanceof PythonFailure)) return output.drop(error)
-      if (!error.died || tries === MAX_TRIES) {
+      // The run may already continue in another process, so buffered output is not emitted.
+      if (signal.aborted || !(error instanceof PythonError)) {
+        output.discard()
+        throw error
+      }
+      if (!error.workerDied || tries === MAX_TRIES) {
         output.end()
         throw errors.pythonFailed(error.message)
       }
       context.log('retried', { code: errors.pythonFailed.code, tries, why: error.message })
-      output.takeBack()
+      output.rewind()
     }
   }
 }
 
-/** What the code is given: the agent as it is configured, and what it was asked. */
+/** The argument of the agent's code: its configuration and the request. */
 function toInput ({ agent, messages, functionResults }: AgentInput): object {
   const { executor, entrypoint, ...configuration } = agent
   return { messages, prompt: lastUserText(messages), agent: configuration, functionResults }
 }
 
-/** What one try says. The log has no end of patience for events, so they are bundled. */
+/** The output of one try. Code can write much faster than readers need it, so events are throttled. */
 class Output {
   #firstEvent?: number
   #text = ''
   #progress: { fraction?: number, message?: string } = {}
-  readonly #textPacer = new Throttle(() => this.#tellText(), 20, 1 / 10_000)
-  readonly #progressPacer = new Throttle(() => this.#tellProgress(), 250, 1 / 1_000)
+  readonly #textThrottle = new Throttle(() => this.#emitText(), 20, 1 / 10_000)
+  readonly #progressThrottle = new Throttle(() => this.#emitProgress(), 250, 1 / 1_000)
 
   constructor (private readonly run: Progress, private readonly context: PythonContext) {}
 
   text (content: string): void {
     this.#text += content
-    if (content) this.#textPacer.call()
+    if (content) this.#textThrottle.call()
   }
 
-  /** Of what comes too fast the last is told. */
+  /** A report replaces an earlier one that was not emitted yet. */
   progress (fields: { fraction?: number, message?: string }): void {
     this.#progress = { ...fields }
-    this.#progressPacer.call()
+    this.#progressThrottle.call()
   }
 
-  /** Tells what is left. */
+  /** Emits what is buffered. */
   end (): void {
-    this.#progressPacer.flush()
-    this.#textPacer.flush()
+    this.#progressThrottle.flush()
+    this.#textThrottle.flush()
   }
 
-  drop (error: unknown): never {
-    this.#textPacer.stop()
-    this.#progressPacer.stop()
-    throw error
+  /** Discards what is buffered. */
+  discard (): void {
+    this.#textThrottle.stop()
+    this.#progressThrottle.stop()
   }
 
-  /** Forgets what was said, for it comes anew. */
-  takeBack (): void {
-    this.#textPacer.stop()
-    this.#progressPacer.stop()
+  /** Tells readers to discard this try's output, and that another try follows. */
+  rewind (): void {
+    this.discard()
     if (this.#firstEvent !== undefined) this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
     this.context.emit({ type: 'retry', code: errors.pythonFailed.code, delayMs: 0 })
   }
 
-  #tellText (): void {
-    // What was to wait longer came before.
-    this.#progressPacer.flush()
+  #emitText (): void {
+    // Progress waits longer than text, but was reported earlier.
+    this.#progressThrottle.flush()
     const content = this.#text
     this.#text = ''
-    this.run.use(NO_USAGE, rateOf(this.context.rates, 'python'), true)
+    this.run.countUsage(NO_USAGE, rateOf(this.context.rates, 'python'), true)
     const seq = this.context.emit({ type: 'chunk', content })
     this.#firstEvent ??= seq
   }
 
-  /** Text that was said before is told before. */
-  #tellProgress (): void {
-    this.#textPacer.flush()
+  /** Text that was written before is emitted first. */
+  #emitProgress (): void {
+    this.#textThrottle.flush()
     const { fraction, message } = this.#progress
     this.context.emit({ type: 'progress', ...(fraction === undefined ? {} : { fraction }), ...(message === undefined ? {} : { message }) })
   }

@@ -1,52 +1,55 @@
 import type { ToolCall } from '#shared/messages.ts'
 import type { FunctionResult, RunEvent, Usage } from '#shared/schemas.ts'
 
-/** What functions found, or answered, before the model was asked; with what readers were told of it. */
+// Records are stored as JSON in the database: their fields keep their names.
+
+/** The results of the functions that ran before the model, the answer that replaces the model's if any, and the events they emitted. */
 export interface FunctionsRecord { kind: 'functions', results: FunctionResult[], answer?: string, emitted: RunEvent[] }
 
-/** A model's turn after which the run went on. */
+/** A model's turn that was followed by tool calls. */
 export interface ModelRecord {
   kind: 'model'
   content: string
   toolCalls: ToolCall[]
   finishReason: string | null
-  /** What the gateway calls the model, and by what name it was asked. */
+  /** The model's name as the gateway reports it. */
   model: string
+  /** The model's name in the request. */
   askedFor: string
   usage: Usage
 }
 
-/** What a tool brought, or why it failed, in words for the model. */
+/** A tool's result, or the sentence that tells the model why it failed. */
 export interface ToolRecord { kind: 'tool', id: string, name: string, result?: string, error?: string }
 
-/** A step that has ended, with all it takes to go on after it without doing it again. */
+/** A step that has ended, with all that a later attempt needs to replay it. */
 export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
 
-/** The same as an earlier attempt has left it, with its number in the run. */
-export type DoneStep = StepRecord & { step: number }
+/** A record as it is stored, with the step's number in the run. */
+export type StoredStep = StepRecord & { step: number }
 
 /**
- * The steps of a run, by their numbers: each attempt comes by the same ones in the same order, so what stands at a number
- * is what an earlier one has done there. A gateway's own names for calls would not do: some begin anew with each turn.
+ * Numbers the steps of a run and finds their records. Every attempt executes the same steps in the same order, so a number
+ * identifies a step. The ids of tool calls would not: some gateways repeat them in every turn.
  */
 export class StepLog {
-  /** Most attempts are the first. */
-  readonly #done: Map<number, DoneStep> | undefined
+  /** Undefined if there are no records, as in most attempts. */
+  readonly #stored: Map<number, StoredStep> | undefined
   #last = 0
 
-  constructor (done: readonly DoneStep[] = []) {
-    if (done.length > 0) this.#done = new Map(done.map(record => [record.step, record]))
+  constructor (stored: readonly StoredStep[] = []) {
+    if (stored.length > 0) this.#stored = new Map(stored.map(record => [record.step, record]))
   }
 
-  /** The number of the step to come. */
+  /** The number of the next step. */
   get next (): number { return this.#last + 1 }
 
-  /** What an earlier attempt has left of the step to come, where it is of this kind. */
+  /** The record of a step, the next one by default; undefined if there is none of this kind. */
   peek<Kind extends StepRecord['kind']> (kind: Kind, number = this.next): Extract<StepRecord, { kind: Kind }> | undefined {
-    const record = this.#done?.get(number)
-    return record?.kind === kind ? record as Extract<DoneStep, { kind: Kind }> : undefined
+    const record = this.#stored?.get(number)
+    return record?.kind === kind ? record as Extract<StoredStep, { kind: Kind }> : undefined
   }
 
-  /** Takes the number of the step to come. */
+  /** Advances to the next step and returns its number. */
   take (): number { return ++this.#last }
 }

@@ -2,17 +2,16 @@ import type { ToolCall } from '#shared/messages.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { toStorable } from '#shared/text.ts'
+import { shorten } from '../tools/result-text.js'
 import { type Tool, type ToolContext, ToolError } from '../tools/tool.js'
 import { checkArguments } from '../tools/validate-arguments.js'
 import type { AgentContext } from './agent-context.js'
 import type { StepLog, ToolRecord } from './step-record.js'
 
-/** More of a tool's answer than a model should read. */
-const MAX_RESULT = 64 * 1024
-
 /**
- * Does what a model asked for, all of it at once, and tells of each; what an earlier attempt has done is told again and
- * not done. Where one cannot go on, the others are stopped, and it ends when all of them have.
+ * Executes the tool calls of a turn concurrently and emits an event for each call and each result. Calls that an earlier
+ * attempt has recorded are replayed. If a call cannot be recorded, the others are aborted, and this rejects when all have ended.
+ * @returns the records in the order of the calls.
  */
 export async function callTools (calls: ToolCall[], tools: readonly Tool[], steps: StepLog, context: AgentContext): Promise<ToolRecord[]> {
   const stop = new AbortController()
@@ -21,7 +20,7 @@ export async function callTools (calls: ToolCall[], tools: readonly Tool[], step
   const settled = await Promise.allSettled(numbered.map(async ({ call, number }) => {
     context.emit(describeCall(call))
     const record = steps.peek('tool', number) ?? await callAndRecord(call, number, tools, tool, context)
-    // Of a run that has been stopped meanwhile nothing more is told.
+    // Nothing more is emitted after the run was stopped.
     tool.signal.throwIfAborted()
     context.emit(describeResult(record))
     return record
@@ -34,7 +33,7 @@ export async function callTools (calls: ToolCall[], tools: readonly Tool[], step
   return settled.flatMap(outcome => outcome.status === 'fulfilled' ? outcome.value : [])
 }
 
-/** Recorded before it is told: what a reader has seen is never done again. */
+/** The record precedes the event, so that a result which a reader has seen is never computed again. */
 async function callAndRecord (call: ToolCall, number: number, tools: readonly Tool[], toolContext: ToolContext, context: AgentContext): Promise<ToolRecord> {
   const { id, function: { name } } = call
   const startedAt = new Date()
@@ -44,24 +43,24 @@ async function callAndRecord (call: ToolCall, number: number, tools: readonly To
   return record
 }
 
-/** A tool's failure is the model's to deal with, and no end of the run. */
+/** Calls a tool. Its failure becomes a sentence for the model and does not end the run. */
 async function callTool ({ function: { name, arguments: json } }: ToolCall, tools: readonly Tool[], toolContext: ToolContext, context: AgentContext): Promise<Pick<ToolRecord, 'result' | 'error'>> {
   const tool = tools.find(tool => tool.name === name)
-  if (!tool) return { error: shorten(`There is no tool ${name}. There are: ${tools.map(tool => tool.name).join(', ') || 'none'}.`) }
+  if (!tool) return { error: toResult(`There is no tool ${name}. There are: ${tools.map(tool => tool.name).join(', ') || 'none'}.`) }
   try {
     const checked = checkArguments(tool, json)
-    if ('problem' in checked) return { error: shorten(checked.problem) }
-    return { result: shorten(await tool.call(checked.args, toolContext)) }
+    if ('problem' in checked) return { error: toResult(checked.problem) }
+    return { result: toResult(await tool.call(checked.args, toolContext)) }
   } catch (error) {
     toolContext.signal.throwIfAborted()
     if (!(error instanceof ToolError)) context.log('tool broke', { tool: name, err: error })
-    return { error: shorten(error instanceof ToolError ? error.message : 'The tool failed unexpectedly.') }
+    return { error: toResult(error instanceof ToolError ? error.message : 'The tool failed unexpectedly.') }
   }
 }
 
-/** As the database keeps it, so that what is told is what is told again. */
-function shorten (text: string): string {
-  return toStorable(text.length <= MAX_RESULT ? text : `${text.slice(0, MAX_RESULT)}… (cut off after ${MAX_RESULT} characters)`)
+/** The text as the database stores it, so that a later attempt emits the same. */
+function toResult (text: string): string {
+  return toStorable(shorten(text))
 }
 
 function describeCall ({ id, function: { name, arguments: json } }: ToolCall): RunEvent {
@@ -72,7 +71,7 @@ function describeResult ({ id, name, result, error }: ToolRecord): RunEvent {
   return { type: 'tool_result', id, name, ...(error === undefined ? { result } : { error }) }
 }
 
-/** As they are where they cannot be read, or go deeper than anybody could write them down. */
+/** Parses arguments for readers; text that is not JSON, or is nested too deeply, is returned as it is. */
 function parse (json: string): unknown {
   try {
     const value = JSON.parse(json || '{}')

@@ -1,59 +1,68 @@
-import { errors, ServiceError } from '#shared/errors.ts'
-import { errorOfFrame, errorOfStatus, errorText, Refusal } from '#shared/gateway/refusals.ts'
+import { errors } from '#shared/errors.ts'
+import { errorOfFrame } from '#shared/gateway/refusals.ts'
 import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { toStorable, withoutHalfPair } from '#shared/text.ts'
 import type { ReportedUsage } from '#shared/usage.ts'
 import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
-import { type DeltaField, DeltaTemplate, type TextReader } from './delta-template.js'
-import type { Exchange, ResponseHandler } from './http/connection.js'
-import type { ResponseHead } from './http/response-parser.js'
+import { DeltaTemplate, templateFieldOf, type TextReader } from './delta-template.js'
+import { errorOfConnection, errorOfReading, errorOfResponse } from './gateway-errors.js'
+import type { Exchange, ResponseHandler } from './http/exchange.js'
+import type { ResponseHead } from './http/response-head.js'
 import { type DataReader, SseParser } from './sse-parser.js'
 import { ToolCallCollector } from './tool-calls.js'
 
-/** Where a model's words go: all that was read at once. */
+/** Receives the output of a model in batches: all that was read in one turn of the event loop. */
 export interface ModelSink {
   text (content: string): void
   reasoning (content: string): void
 }
 
+/** The end of a completed answer; its text went to the sink. */
 export interface Completion {
+  /** As the gateway reports it, or as it was requested. */
   model: string
-  /** `stop`, `length`, `content_filter` … in the gateway's words; null where it did not say. */
+  /** `stop`, `length`, `content_filter` …, as the gateway reports it; null if it does not. */
   finishReason: string | null
   usage?: ReportedUsage
-  /** What the model wants to be done before it goes on. */
+  /** The tool calls that the model requests, in order; empty for a final answer. */
   toolCalls: ToolCall[]
 }
 
-/** Characters that wait for no more: an event is what a socket holds back at the least. */
-const MAX_GATHERED = 16 * 1024
+/** UTF-16 units above which buffered text is emitted within a turn of the event loop, to keep events small. */
+const MAX_BUFFERED = 16 * 1024
+/** In bytes. */
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
 
-/** Reads one answer of the gateway as it arrives. */
+/**
+ * Reads one response of the gateway, a stream of frames or a single JSON document, and passes its output to a sink while
+ * it arrives. Frames that contain only text are extracted by a template (delta-template.ts); all others are parsed.
+ * Failures become errors in gateway-errors.ts.
+ */
 export class CompletionHandler implements ResponseHandler, DataReader, TextReader, CancelListener {
   #exchange?: Pick<Exchange, 'abort'>
   #status = 0
   #retryAfter?: number
   #parser?: SseParser
   #template = new DeltaTemplate()
-  /** The body of an answer that is no stream: an error, or a completion in one piece. */
+  /** The body of a response that is not a stream: an error, or a whole completion. */
   #body: Buffer[] = []
   #bodyLength = 0
   #text = ''
   #reasoning = ''
   #sawEnd = false
   #toolCalls = new ToolCallCollector()
+  /** UTF-16 units of text and reasoning. */
   #length = 0
   #completion: Completion
-  #settled = false
+  #isFinished = false
 
   constructor (
     model: string,
     private readonly sink: ModelSink,
     private readonly signal: CancelSignal,
-    /** Characters, thoughts and tool calls included. */
+    /** In UTF-16 units; reasoning and tool calls count. */
     private readonly maxAnswer: number,
     private readonly resolve: (completion: Completion) => void,
     private readonly reject: (error: unknown) => void
@@ -62,15 +71,15 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     signal.addEventListener('abort', this, { once: true })
   }
 
-  /** The request is under way. */
-  begin (exchange: Pick<Exchange, 'abort'>): void {
+  /** Must be called with the request before its response begins: it is aborted when the completion fails. */
+  attach (exchange: Pick<Exchange, 'abort'>): void {
     this.#exchange = exchange
   }
 
-  /** The run is to stop. */
+  /** The signal was aborted. */
   handleEvent (): void {
-    if (this.#settled) return
-    this.#flushBefore()
+    if (this.#isFinished) return
+    this.#tryFlush()
     this.#fail(this.signal.reason)
   }
 
@@ -83,46 +92,44 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   }
 
   onBody (bytes: Buffer, text: string, from: number, to: number): void {
-    if (this.#settled) return
+    if (this.#isFinished) return
     if (!this.#parser) return this.#collect(bytes.subarray(from, to))
     try {
-      const start = this.#parser.isBetweenEvents ? this.#template.cut(text, from, to, this) : from
+      const start = this.#parser.isBetweenEvents ? this.#template.extract(text, from, to, this) : from
       if (start < to) this.#parser.push(bytes.subarray(start, to))
-      if (this.#text.length + this.#reasoning.length >= MAX_GATHERED) this.#flush()
+      if (this.#text.length + this.#reasoning.length >= MAX_BUFFERED) this.#flush()
     } catch (error) {
-      this.#break(error)
+      this.#failReading(error)
     }
   }
 
-  /** What one turn of the event loop brought is told together. */
-  onTurn (): boolean {
-    if (this.#settled || (this.#text === '' && this.#reasoning === '')) return false
+  /** Emits all that was read in one turn of the event loop together. */
+  onReadsDone (): boolean {
+    if (this.#isFinished || (this.#text === '' && this.#reasoning === '')) return false
     this.#flush()
     return true
   }
 
   onEnd (): void {
-    if (this.#settled) return
+    if (this.#isFinished) return
     try {
       if (this.#status !== 200) throw this.#statusError()
       if (this.#parser) this.#parser.end()
       else this.#whole(JSON.parse(Buffer.concat(this.#body).toString()))
     } catch (error) {
-      return this.#break(error)
+      return this.#failReading(error)
     }
     this.#flush(true)
     if (!this.#sawEnd) return this.#fail(errors.gatewayUnavailable())
-    this.#settle(() => this.resolve(this.#completion))
+    this.#finish(() => this.resolve(this.#completion))
   }
 
   onError (error: Error): void {
-    if (this.#settled) return
-    // What arrived before the break is given out before the break is told.
-    this.#flushBefore(true)
-    // Only the usage may have been lost.
-    if (this.#sawEnd) return this.#settle(() => this.resolve(this.#completion))
-    const timedOut = /Timeout/.test(error.name)
-    this.#fail((timedOut ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error }))
+    if (this.#isFinished) return
+    this.#tryFlush(true)
+    // The answer is complete; at most its usage was lost.
+    if (this.#sawEnd) return this.#finish(() => this.resolve(this.#completion))
+    this.#fail(errorOfConnection(error))
   }
 
   #collect (chunk: Buffer): void {
@@ -135,7 +142,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     }
   }
 
-  /** A frame that has to be parsed. */
+  /** Parses a frame that the template did not extract. */
   onData (data: string): void {
     if (data === '[DONE]') {
       this.#sawEnd = true
@@ -146,28 +153,29 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     if (frame?.error) throw errorOfFrame(frame.error)
     const choice = frame?.choices?.[0]
     this.#take(choice?.delta, choice?.finish_reason, frame)
-    const field = onlyTextOf(choice, frame)
+    const field = templateFieldOf(choice, frame)
     if (field) this.#template.learn(data, field, choice.delta[field])
   }
 
-  /** A text that the template has cut out. */
+  /** Receives the text of a frame that the template extracted. */
   onText (text: string): void {
-    this.#grow(text.length)
+    this.#addLength(text.length)
     if (this.#template.field === 'content') this.#text += text
-    else this.#think(text)
+    else this.#addReasoning(text)
   }
 
-  #think (thought: string): void {
-    // A thought that follows text is told after it.
+  #addReasoning (reasoning: string): void {
+    // A flush emits reasoning before text, so text that precedes the reasoning is flushed first.
     if (this.#text) this.#flush()
-    this.#reasoning += thought
+    this.#reasoning += reasoning
   }
 
-  #grow (length: number): void {
+  #addLength (length: number): void {
     this.#length += length
     if (this.#length + this.#toolCalls.length > this.maxAnswer) throw errors.gatewayAnswerTooLong()
   }
 
+  /** Reads a completion that came as a single JSON document. */
   #whole (completion: any): void {
     if (completion?.error) throw errorOfFrame(completion.error)
     const choice = completion?.choices?.[0]
@@ -175,11 +183,12 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     this.#sawEnd = choice !== undefined
   }
 
+  /** Takes the output of a frame, or of a whole completion. */
   #take (message: any, finishReason: unknown, { usage, model }: { usage?: ReportedUsage | null, model?: unknown }): void {
     const reasoning = message?.reasoning_content ?? message?.reasoning
     if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
-    this.#grow(lengthOf(reasoning) + lengthOf(message?.content))
-    if (typeof reasoning === 'string' && reasoning) this.#think(reasoning)
+    this.#addLength(lengthOf(reasoning) + lengthOf(message?.content))
+    if (typeof reasoning === 'string' && reasoning) this.#addReasoning(reasoning)
     if (typeof message?.content === 'string') this.#text += message.content
     if (typeof finishReason === 'string') {
       this.#completion.finishReason = finishReason
@@ -189,7 +198,10 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     if (typeof model === 'string' && model) this.#completion.model = model
   }
 
-  /** @param isLast half of a surrogate pair waits for its other half, so that every event is text by itself, unless there is none to come. */
+  /**
+   * Emits the buffered output. Unless `isLast`, half of a surrogate pair at the end waits for its other half, so that every
+   * event is valid text by itself.
+   */
   #flush (isLast = false): void {
     const reasoning = isLast ? this.#reasoning : withoutHalfPair(this.#reasoning)
     const text = isLast ? this.#text : withoutHalfPair(this.#text)
@@ -199,45 +211,35 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     if (text) this.sink.text(toStorable(text))
   }
 
-  /** Tells what can still be told of an answer that ends for another reason: that is heard of whether this succeeds or not. */
-  #flushBefore (isLast = false): void {
+  /** Emits the buffered output before a failure is reported, which must not be hidden by an error of the sink. */
+  #tryFlush (isLast = false): void {
     try {
       this.#flush(isLast)
     } catch {}
   }
 
-  /** What a gateway sends that cannot be read is the gateway's failure. */
-  #break (error: unknown): void {
-    this.#flushBefore(true)
-    this.#fail(error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error }))
+  #failReading (error: unknown): void {
+    this.#tryFlush(true)
+    this.#fail(errorOfReading(error))
   }
 
   #statusError (): Error {
-    const text = errorText(Buffer.concat(this.#body).toString())
-    return errorOfStatus(this.#status, text, this.#retryAfter)
+    return errorOfResponse(this.#status, Buffer.concat(this.#body).toString(), this.#retryAfter)
   }
 
   #fail (error: unknown): void {
-    this.#settle(() => this.reject(error))
+    this.#finish(() => this.reject(error))
     this.#exchange?.abort()
   }
 
-  #settle (how: () => void): void {
-    if (this.#settled) return
-    this.#settled = true
+  #finish (report: () => void): void {
+    if (this.#isFinished) return
+    this.#isFinished = true
     this.signal.removeEventListener('abort', this)
-    how()
+    report()
   }
 }
 
 function lengthOf (text: unknown): number {
   return typeof text === 'string' ? text.length : 0
-}
-
-/** Which text a frame says, where it says nothing else: what is like it is that and no more. */
-function onlyTextOf (choice: any, { usage }: { usage?: unknown }): DeltaField | undefined {
-  const delta = choice?.delta
-  if (!delta || delta.tool_calls || usage || typeof choice.finish_reason === 'string') return undefined
-  const said = (['content', 'reasoning_content', 'reasoning'] as const).filter(field => delta[field])
-  return said.length === 1 && typeof delta[said[0]!] === 'string' ? said[0] : undefined
 }

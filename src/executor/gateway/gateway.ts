@@ -10,56 +10,61 @@ import { ReadWindow } from './http/read-window.js'
 import { LoopLoad } from './loop-load.js'
 
 export interface GatewayOptions {
-  /** The base URL, without a slash at its end. */
+  /** The base URL, without a trailing slash. */
   url: string
   key?: string
-  /** The model of requests that name none. */
+  /** The model for requests that name none. */
   model: string
-  /** False: the operator did not choose `model`, and a gateway that lacks it may be asked for one that it has. */
+  /** False if the operator did not set `model`: if the gateway lacks it, the first model that it lists is used. */
   modelIsChosen: boolean
-  /** Characters that one answer may have; half of what a string can hold unless said otherwise. */
+  /** The maximum length of one answer, in UTF-16 units; 256 Mi by default. */
   maxAnswer?: number
-  /** For how many milliseconds what follows closely in an answer may wait while the process is busy, its end too, to be told together; 0, or not given: it does not. */
+  /** How many milliseconds output may be delayed while the process is busy, to be emitted in batches; 0 or undefined: never. */
   flushMs?: number
 }
 
-/** A tool as the model is told of it. */
+/** A tool as it is described to the model. */
 export interface ToolDescription {
   readonly name: string
   readonly description: string
-  /** JSON Schema of the arguments: of an object. */
+  /** The JSON Schema of the arguments, which are an object. */
   readonly parameters: object
 }
 
+/** One request to a model, independent of the gateway's dialect. */
 export interface ModelRequest {
   model?: string | null
   messages: ModelMessage[]
   temperature: number
   maxTokens: number
   tools?: readonly ToolDescription[]
-  /** Tools are described and not to be called: a conversation in which they were needs their descriptions. */
-  mayNotCall?: boolean
+  /** Describes the tools but forbids calling them: a conversation that contains tool calls needs the descriptions. */
+  forbidToolCalls?: boolean
   responseFormat?: ResponseFormat
 }
 
+/** In milliseconds, as the other timeouts. */
 const CONNECT_TIMEOUT = 10_000
-/** A reasoning model may think for minutes before its first token, and between two. */
+/** A reasoning model may send nothing for minutes before and between tokens. */
 const SILENCE_TIMEOUT = 300_000
-/** Servers close what is not used, the quickest of them after five seconds. */
+/** Less than the shortest common idle timeout of servers, five seconds. */
 const IDLE_TIMEOUT = 4_000
-/** What goes on beyond is a model that has lost its way, and would end the process. */
+/** Half of the maximum length of a string: an endless answer must not crash the process. */
 const MAX_ANSWER = 256 * 1024 * 1024
 
-/** An OpenAI-compatible gateway. */
+/**
+ * A client for an OpenAI-compatible gateway. A refusal that names an unsupported parameter is learned, and the request is
+ * repeated without it (`Dialects`).
+ */
 export class Gateway {
-  /** For answers, which are read as they come. */
+  /** For streamed completions. */
   readonly #client: HttpClient
-  /** For all else. */
+  /** For all other requests. */
   #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT } })
   #dialects = new Dialects()
   #discoveredModel?: string
 
-  /** @throws {TypeError} for a URL or a key that no request can have. */
+  /** @throws {TypeError} if the URL is invalid, or the key has a character that cannot be sent in a header. */
   constructor (private readonly options: GatewayOptions) {
     this.#client = new HttpClient(`${options.url}/chat/completions`, {
       headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
@@ -71,24 +76,25 @@ export class Gateway {
   }
 
   /**
-   * One streamed chat completion.
-   * @throws {ServiceError} `gateway_…` for what the gateway answers or fails to; `retryAfter` in seconds where it
-   * said so. The signal's reason, when it is aborted.
+   * Requests one chat completion and passes its output to a sink while it arrives.
+   * @throws {ServiceError} `gateway_…` for every failure of the gateway, with the sentence that the caller reads
+   * (gateway-errors.ts); `retryAfter` is in seconds.
+   * @throws the signal's reason when it is aborted.
    */
   complete (request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
       const body = this.#dialects.speak(this.#toBody(request))
-      // An answer may last for an hour: nothing of this process waits for it but what is told of it.
+      // An answer may take an hour: a promise with callbacks keeps less memory alive than a suspended async function.
       const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, error => {
-        if (error instanceof Refusal) resolve(this.#askAnew(error, body, request, sink, signal))
+        if (error instanceof Refusal) resolve(this.#repeatAdapted(error, body, request, sink, signal))
         else reject(error)
       })
-      handler.begin(this.#client.post(JSON.stringify(body), handler))
+      handler.attach(this.#client.post(JSON.stringify(body), handler))
     })
   }
 
-  /** Whether something that speaks HTTP answers at the gateway's address. */
+  /** Whether an HTTP server answers at the gateway's address within 3 seconds, with any status. */
   async isReachable (): Promise<boolean> {
     try {
       const { body } = await this.#get('/models', AbortSignal.timeout(3000))
@@ -104,7 +110,7 @@ export class Gateway {
     await this.#agent.destroy()
   }
 
-  #toBody ({ model, messages, temperature, maxTokens, tools = [], mayNotCall, responseFormat }: ModelRequest): ChatRequest {
+  #toBody ({ model, messages, temperature, maxTokens, tools = [], forbidToolCalls: mayNotCall, responseFormat }: ModelRequest): ChatRequest {
     return {
       model: model || this.#discoveredModel || this.options.model,
       messages,
@@ -118,10 +124,13 @@ export class Gateway {
     }
   }
 
-  /** In other words, or for another model, where the refusal says what to change. */
-  async #askAnew (refusal: Refusal, refused: ChatRequest, request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
-    const taught = refusal.mayBeDialect && this.#dialects.learn(refused, refusal.text)
-    if (!taught && !await this.#findModel(request, refused.model, refusal, signal)) throw refusal.toServiceError()
+  /**
+   * Repeats a refused request in the model's dialect, or with another default model.
+   * @throws {ServiceError} `gateway_rejected`, with the gateway's sentence, if the refusal suggests neither.
+   */
+  async #repeatAdapted (refusal: Refusal, refused: ChatRequest, request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
+    const hasLearned = refusal.mayBeDialect && this.#dialects.learn(refused, refusal.text)
+    if (!hasLearned && !await this.#findModel(request, refused.model, refusal, signal)) throw refusal.toServiceError()
     return this.complete(request, sink, signal)
   }
 
@@ -135,19 +144,20 @@ export class Gateway {
   }
 
   /**
-   * An agent that names no model, on a gateway that lacks our default one (Ollama, vLLM): takes the first chat model
-   * that the gateway lists. Once; an operator who wants another sets AI_MODEL.
+   * Chooses the first chat model that the gateway lists, if neither the agent nor the operator chose a model and the gateway
+   * lacks the default one (Ollama, vLLM). The choice holds until the process ends; an operator changes it by AI_MODEL.
+   * @returns whether there is a chosen model, so that repeating the request makes sense.
    */
   async #findModel (request: ModelRequest, refused: string, refusal: Refusal, signal: CancelSignal): Promise<boolean> {
-    const isOurs = !request.model && !this.options.modelIsChosen && refused === this.options.model
-    if (!isOurs || !refusal.isUnknownModel) return false
-    // Another run may have found it meanwhile.
+    const isDefault = !request.model && !this.options.modelIsChosen && refused === this.options.model
+    if (!isDefault || !refusal.isUnknownModel) return false
+    // Another run may have chosen a model meanwhile.
     if (this.#discoveredModel) return true
     try {
       const { statusCode, body } = await this.#get('/models', AbortSignal.any([toAbortSignal(signal), AbortSignal.timeout(10_000)]))
       const list = statusCode === 200 ? await body.json() as { data?: Array<{ id?: unknown }> } : (await body.dump(), {})
       const ids = (Array.isArray(list.data) ? list.data : []).map(model => model?.id)
-      // A gateway that has our model refused something else.
+      // The gateway has the default model, so it refused something else.
       if (ids.includes(this.options.model)) return false
       this.#discoveredModel ??= ids.find((id): id is string =>
         typeof id === 'string' && !/embed|whisper|tts|dall-e|moderation|rerank/i.test(id))

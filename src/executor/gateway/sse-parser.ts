@@ -1,53 +1,58 @@
 import { StringDecoder } from 'node:string_decoder'
 
+/** In UTF-16 units. */
 const MAX_EVENT_LENGTH = 16 * 1024 * 1024
 const LF = 10
 const LAST_ASCII = 127
 const BYTE_ORDER_MARK = '\ufeff'
 
-/** Who is given the `data` of each event, its lines joined by LF. */
+/** Receives the `data` of each event, its lines joined by LF. */
 export interface DataReader { onData (data: string): void }
 
 /**
- * Reads an event stream (WHATWG HTML 9.2) as its bytes arrive, wherever they are cut: lines end with LF, CR or
- * CRLF, a character may be split over reads, an event over many. Only `data` fields matter to this service.
+ * Parses an event stream (WHATWG HTML 9.2) from any sequence of reads, which may split characters, line ends and events.
+ * Lines end with LF, CR or CR LF. Fields other than `data` are ignored.
  */
 export class SseParser {
-  /** There since a read first ended within a character, or might have. */
+  /** Created when a read first ends with a byte that is not ASCII, possibly within a character. */
   #decoder: StringDecoder | undefined
+  /** The beginning of a line whose end was not read yet. */
   #rest = ''
   #data: string[] = []
   #length = 0
-  /** The last character was a CR, so that a LF now belongs to it. */
+  /** The last character was a CR: a LF that follows belongs to the same line end. */
   #afterCr = false
-  #last = LF
-  /** Nothing was read yet: a byte order mark may come, which is no part of the first line. */
+  #lastByte = LF
+  /** Nothing was read yet: a byte order mark at this position is skipped. */
   #isAtStart = true
 
   constructor (private readonly reader: DataReader) {}
 
   /** Whether the next byte begins an event. */
   get isBetweenEvents (): boolean {
-    return this.#last === LF && this.#data.length === 0 && this.#rest === ''
+    return this.#lastByte === LF && this.#data.length === 0 && this.#rest === ''
   }
 
-  /** @throws {RangeError} when a single event grows past 16 MiB. */
+  /** @throws {RangeError} if an event exceeds 16 Mi UTF-16 units. */
   push (bytes: Buffer): void {
     if (bytes.length === 0) return
-    this.#last = bytes[bytes.length - 1]!
+    this.#lastByte = bytes[bytes.length - 1]!
     this.#read(this.#decode(bytes))
   }
 
   #decode (bytes: Buffer): string {
-    if (!this.#decoder && this.#last <= LAST_ASCII) return bytes.toString()
+    if (!this.#decoder && this.#lastByte <= LAST_ASCII) return bytes.toString()
     this.#decoder ??= new StringDecoder()
     return this.#decoder.write(bytes)
   }
 
-  /** The stream ended. What lacks its blank line is given out all the same, for servers that forget it; half of a JSON fails where it is read. */
+  /**
+   * The stream has ended. An event without its final blank line is dispatched nevertheless, because some servers omit it;
+   * if the event was cut off, parsing its JSON fails.
+   */
   end (): void {
     if (this.#decoder) this.#read(this.#decoder.end())
-    if (this.#rest) this.#line(this.#rest)
+    if (this.#rest) this.#readLine(this.#rest)
     this.#rest = ''
     this.#dispatch()
   }
@@ -58,17 +63,17 @@ export class SseParser {
     this.#isAtStart = false
     const unread = this.#afterCr && text.startsWith('\n') ? text.slice(1) : text
     this.#afterCr = text.endsWith('\r')
-    // Only what is new is searched: a long line that comes in many pieces is not read over and over.
+    // Only the new text is searched, so a long line in many reads takes linear time.
     const start = unread.includes('\r') ? this.#readMixed(unread) : this.#readLines(unread)
     if (start < unread.length) this.#rest += unread.slice(start)
     this.#checkLength()
   }
 
-  /** Lines that end with LF, as nearly all do. Returns where the last one ended. */
+  /** The usual case, lines that end with LF. Returns the index after the last complete line. */
   #readLines (text: string): number {
     let start = 0
     for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', start)) {
-      this.#end(text.slice(start, end))
+      this.#endLine(text.slice(start, end))
       start = end + 1
     }
     return start
@@ -77,20 +82,19 @@ export class SseParser {
   #readMixed (text: string): number {
     let start = 0
     for (const { index, 0: terminator } of text.matchAll(/\r\n|\n|\r/g)) {
-      this.#end(text.slice(start, index))
+      this.#endLine(text.slice(start, index))
       start = index + terminator.length
     }
     return start
   }
 
-  /** The end of a line. */
-  #end (last: string): void {
+  #endLine (last: string): void {
     const line = this.#rest === '' ? last : this.#rest + last
     this.#rest = ''
-    this.#line(line)
+    this.#readLine(line)
   }
 
-  #line (line: string): void {
+  #readLine (line: string): void {
     if (line === '') return this.#dispatch()
     if (!line.startsWith('data')) return
     if (line.length > 4 && line[4] !== ':') return
@@ -101,7 +105,7 @@ export class SseParser {
   }
 
   #checkLength (): void {
-    if (this.#length + this.#rest.length > MAX_EVENT_LENGTH) throw new RangeError('an event of the stream is too long')
+    if (this.#length + this.#rest.length > MAX_EVENT_LENGTH) throw new RangeError('An event of the stream is too long.')
   }
 
   #dispatch (): void {

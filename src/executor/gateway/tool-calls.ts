@@ -1,23 +1,26 @@
 import { randomUUID } from 'node:crypto'
 import type { ToolCall } from '#shared/messages.ts'
 
-/** More calls in one turn than any model makes on purpose. */
+/** The limit for the calls of one turn, to stop a model that repeats itself. */
 const MAX_CALLS = 128
 
-/** Puts a turn's tool calls together from the pieces in which they stream. */
+/** Assembles the tool calls of a turn from their streamed pieces. */
 export class ToolCallCollector {
   #calls: ToolCall[] = []
-  /** Calls by the index that their pieces bear; most turns have none. */
+  /** Calls by the `index` of their pieces; created with the first call, because most turns have none. */
   #byIndex: Map<number, ToolCall> | undefined
   #length = 0
 
-  /** As they stream; complete when the turn is. */
+  /** The calls so far, in order. The array is always the same. */
   get calls (): ToolCall[] { return this.#calls }
 
-  /** How many characters they have come to. */
+  /** The length of all arguments so far, in UTF-16 units. */
   get length (): number { return this.#length }
 
-  /** @param pieces `delta.tool_calls` of a frame, or `message.tool_calls` of a whole answer. */
+  /**
+   * @param pieces `delta.tool_calls` of a frame, or `message.tool_calls` of a whole completion; ignored unless an array.
+   * @throws {Error} if a turn has more than 128 calls.
+   */
   add (pieces: unknown): void {
     if (!Array.isArray(pieces)) return
     pieces.forEach((piece, position) => {
@@ -30,7 +33,7 @@ export class ToolCallCollector {
     if (typeof id === 'string' && id) call.id = id
     if (typeof fn?.name === 'string') call.function.name += fn.name
     const before = call.function.arguments.length
-    // Some gateways send the arguments as the object that they are.
+    // Some gateways send the arguments as an object instead of JSON text.
     if (fn?.arguments !== undefined && fn.arguments !== null) {
       call.function.arguments += typeof fn.arguments === 'string' ? fn.arguments : JSON.stringify(fn.arguments)
     }
@@ -38,7 +41,7 @@ export class ToolCallCollector {
     Object.assign(call, more)
   }
 
-  /** Some gateways give all calls of a turn the same index: a new id is a new call. */
+  /** Some gateways give all calls of a turn the same index, so a different id begins a new call. */
   #find (index: number, id: unknown): ToolCall {
     const known = this.#byIndex?.get(index)
     const isNew = !known || (typeof id === 'string' && id !== '' && known.function.name !== '' && id !== known.id)
@@ -53,8 +56,8 @@ export class ToolCallCollector {
 }
 
 /**
- * A turn's calls as they can be sent back: each with an id of its own, a name that names take, and arguments that are a
- * JSON object, for gateways refuse a conversation with any other. What the model really wrote stays in `calls`.
+ * Returns a turn's calls in a form that gateways accept in a conversation: invalid characters of names are replaced, and
+ * arguments that are not a JSON object become `{}`. The originals are not modified.
  */
 export function toSendable (calls: readonly ToolCall[]): ToolCall[] {
   return calls.map(call => ({
@@ -63,8 +66,8 @@ export function toSendable (calls: readonly ToolCall[]): ToolCall[] {
   }))
 }
 
-/** The same calls, of which no two have one id. */
-export function withOwnIds (calls: readonly ToolCall[]): ToolCall[] {
+/** Returns copies of the calls in which repeated ids are replaced by new ones. */
+export function withUniqueIds (calls: readonly ToolCall[]): ToolCall[] {
   const taken = new Set<string>()
   return calls.map(call => {
     const id = taken.has(call.id) ? `call_${randomUUID()}` : call.id

@@ -4,7 +4,7 @@ import type { Slots } from '../../lib/slots.js'
 import type { EventLog } from '../events/event-log.js'
 import type { Executor } from './executor.js'
 import { LEASE_SECONDS } from './lease.js'
-import type { Claimed, LocalQueue } from './queue.js'
+import type { ClaimedRun, LocalQueue } from './queue.js'
 
 /** Without unfinished runs anywhere, claims are tried this seldom, once the first minutes of a deploy are over. */
 const IDLE_MS = 15_000
@@ -21,7 +21,7 @@ export interface SharedRuns {
   /** Puts runs back that are not in it any more. Rejects where it cannot be reached. */
   restore (runs: Array<{ runId: string, userId: string }>): Promise<void>
   /** A run of the user has ended: another one that waits for that may begin. */
-  releaseParked (userId: string): void
+  promoteParked (userId: string): void
 }
 
 export interface LeaseKeeperOptions {
@@ -120,7 +120,7 @@ export class LeaseKeeper {
     const { database, owner, slots, maxConcurrent, shared, hasPython } = this.options
     const room = Math.min(MAX_CLAIM, maxConcurrent - slots.running)
     if (room <= 0) return maxConcurrent > 0
-    const { claimed, outstanding } = await database.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', {
+    const { claimed, outstanding } = await database.call<{ claimed: ClaimedRun[], outstanding: boolean }>('claim_runs', {
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,
       p_limit: room,
@@ -133,11 +133,11 @@ export class LeaseKeeper {
     return outstanding
   }
 
-  #makeRun (claimed: Claimed): void {
+  #makeRun (claimed: ClaimedRun): void {
     const { log, queue, shared } = this.options
     const { run: { runId, attempt }, userId } = claimed
     log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    queue.takeOver(claimed).then(() => shared?.releaseParked(userId))
+    queue.launchClaimed(claimed).then(() => shared?.promoteParked(userId))
   }
 
   /** Puts runs back into the queue that wait and are not in it: released by a process that ended, or lost by Redis. */

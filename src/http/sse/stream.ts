@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { isFinal } from '#shared/final-event.ts'
 import { encodeReconnect, encodeSse, PING_MS, SSE_DONE, SSE_PING } from '#shared/http/sse.ts'
-import { type Entry, type EventLog, follow, type Follower, frameOf, type Reader } from '../../executor/events/event-log.js'
+import { type Entry, type EventLog, frameOf } from '../../executor/events/event-log.js'
+import { follow, type Follower, type Reader } from '../../executor/events/follow.js'
 import { encodeSseChunk } from './encode.js'
 
 /** One reader's connection: writes the frames of a run's events as the socket takes them. */

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
-import { type Bytes, type Entry, frameOf, type Reader } from '../../executor/events/event-log.js'
+import { type Bytes, type Entry, frameOf } from '../../executor/events/event-log.js'
+import type { Reader } from '../../executor/events/follow.js'
 import { answersRequest, encodeReconnect, encodeSocket, encodeSocketFor } from './encode.js'
 
 /** How many bytes a slow client may leave unread before its runs' events wait. */

@@ -1,8 +1,11 @@
+/** The types of functions that the service runs; it ignores functions of any other type. */
+export type FunctionType = 'api_call' | 'conditional' | 'data_transform' | 'webhook' | 'python' | 'mcp'
+
 /** A function of an agent: a row of `agent_functions`. */
 export interface AgentFunction {
   name: string
   description?: string | null
-  /** api_call, data_transform, conditional, webhook, python, mcp. */
+  /** A `FunctionType`; rows may hold any other text. */
   type: string
   triggerKeywords: string[]
   config: Record<string, unknown>

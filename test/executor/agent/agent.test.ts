@@ -88,14 +88,14 @@ t.test('an agent\'s settings go to the gateway, and its answer into the progress
   t.equal(await run({ model: 'a/model', temperature: 0, maxTokens: 5, systemPrompt: 'Be brief.' }), undefined)
   t.match(double.calls[0]!.body, { model: 'a/model', temperature: 0, max_tokens: 5 })
   t.strictSame(double.calls[0]!.body.messages, [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hi' }])
-  const { bill, model, finishReason, usage, output, response } = progress
+  const { bill, model, finishReason, usage, hasOutput, response } = progress
   t.equal(bill.credits, 1)
-  t.strictSame({ model, finishReason, usage, output, response }, {
+  t.strictSame({ model, finishReason, usage, hasOutput, response }, {
     response: 'Hello',
     model: 'test/model',
     finishReason: 'stop',
     usage: { promptTokens: USAGE.prompt_tokens, completionTokens: USAGE.completion_tokens, totalTokens: USAGE.total_tokens, estimated: false },
-    output: true
+    hasOutput: true
   })
   t.strictSame(events.slice(1), [{ seq: 2, type: 'chunk', content: 'Hello' }])
   await run()
@@ -160,7 +160,7 @@ t.test('after four tries the last one\'s error is the run\'s, and its text stays
   t.equal(double.calls.length, 4)
   t.strictSame(pauses, [250, 500, 1000], 'each pause is twice the one before')
   t.strictSame(events.slice(1).map(({ type }) => type), ['retry', 'chunk', 'rewind', 'retry', 'retry', 'chunk'])
-  t.match(progress, { response: 'Hell', output: true, finishReason: null })
+  t.match(progress, { response: 'Hell', hasOutput: true, finishReason: null })
   t.equal(textOf(events), 'Hell')
 })
 
@@ -170,7 +170,7 @@ t.test('what a second try cannot mend is not tried again', async t => {
     t.match(await run(), { code })
     t.equal(double.calls.length, 1)
     t.equal(events.length, 1, 'nothing is told')
-    t.match(progress, { response: '', output: false, usage: { totalTokens: 0 } })
+    t.match(progress, { response: '', hasOutput: false, usage: { totalTokens: 0 } })
   }
   const { double, run, events } = await setUp(t, response => {
     openStream(response).end(delta('Hel') + frame({ error: { message: 'empty', code: 402 } }) + ending())
@@ -223,7 +223,7 @@ t.test('aborting ends a pause at once, with what was said already taken back', a
   t.ok(performance.now() - startedAt < 10_000, 'long before the pause was over')
   t.equal(world.double.calls.length, 2)
   t.strictSame(world.events.slice(1).map(({ type }) => type), ['chunk', 'rewind', 'retry', 'retry'])
-  t.match(world.progress, { output: true, usage: { estimated: true } }, 'what it cost is kept')
+  t.match(world.progress, { hasOutput: true, usage: { estimated: true } }, 'what it cost is kept')
   t.equal(world.progress.response, '')
 })
 
@@ -232,7 +232,7 @@ t.test('aborting while the model speaks throws the signal\'s reason, and keeps t
   const reason = new Error('enough')
   world.onEvent = () => world.stop.abort(reason)
   t.equal(await world.run(), reason)
-  t.match(world.progress, { response: 'Hell', output: true, finishReason: null, usage: { completionTokens: 1, estimated: true } })
+  t.match(world.progress, { response: 'Hell', hasOutput: true, finishReason: null, usage: { completionTokens: 1, estimated: true } })
   t.strictSame(world.pauses, [])
 })
 
@@ -391,7 +391,7 @@ t.test('a function that answers takes the model\'s place, and costs what a run c
   world.toolbox = boxOf([], { runTriggered: async () => ({ results: [], answer: 'We open at nine.', emitted: [] }) })
   t.equal(await world.run(), undefined)
   t.equal(world.double.calls.length, 0)
-  t.match(world.progress, { response: 'We open at nine.', finishReason: 'stop', output: true })
+  t.match(world.progress, { response: 'We open at nine.', finishReason: 'stop', hasOutput: true })
   t.equal(world.progress.bill.credits, 1)
 })
 

@@ -5,7 +5,8 @@ import type { Test } from 'tap'
 import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { NO_USAGE } from '#shared/usage.ts'
-import { type Entry, type EventLog, follow, type Follower, type Reader } from '../../../src/executor/events/event-log.js'
+import type { Entry, EventLog } from '../../../src/executor/events/event-log.js'
+import { follow, type Follower, type Reader } from '../../../src/executor/events/follow.js'
 
 export const CANCELLED: RunEvent = { type: 'cancelled', runId: 'a', creditsUsed: 0 }
 export const FAILED: RunEvent = { type: 'error', error: 'It failed.', code: 'internal_error', runId: 'a', retryable: false }

@@ -5,7 +5,8 @@ import { firstSeq } from '#shared/event-number.ts'
 import { encodeSse } from '#shared/http/sse.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
-import { follow, frameOf } from '../../../src/executor/events/event-log.js'
+import { frameOf } from '../../../src/executor/events/event-log.js'
+import { follow } from '../../../src/executor/events/follow.js'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { toTextFrame } from '../../../src/http/bytes.js'
 import { encodeSocket } from '../../../src/http/websocket/encode.js'
@@ -124,4 +125,22 @@ t.test('what a run has said is its texts without thoughts and without what was t
     assert.equal(log.textAfter('another'), '')
     log.close()
   }), { numRuns: 1000 }))
+})
+
+t.test('a log built on this one may keep ended runs for now, and learns of each eviction', async t => {
+  const kept = new Set(['a'])
+  const evicted: string[] = []
+  const log = new MemoryEventLog({ maxBytes: 0, keepMs: MINUTE }, { mayEvict: runId => !kept.has(runId), onEvict: runId => { evicted.push(runId) } })
+  t.teardown(() => log.close())
+  for (const runId of ['a', 'b', 'c']) log.append(runId, DONE)
+  t.strictSame([evicted, log.last('a')], [['b', 'c'], 1])
+  kept.clear()
+  log.append('d', DONE)
+  t.strictSame(evicted, ['b', 'c', 'a', 'd'])
+  const { follower } = read(log, 'remote')
+  follower.stop()
+  log.append('e', chunk())
+  log.evict('e')
+  log.evict('e')
+  t.strictSame(evicted.slice(4), ['remote', 'e'], 'also without its last reader, and by request')
 })

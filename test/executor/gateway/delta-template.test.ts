@@ -34,7 +34,7 @@ function cut (template: DeltaTemplate, bytes: Buffer): { texts: string[], at: nu
   const texts: string[] = []
   // What stands around it in the same read is not its business.
   const raw = `data: ${bytes.toString('latin1')}data: {"choices"`
-  return { at: template.cut(raw, 6, 6 + bytes.length, { onText: text => { texts.push(text) } }) - 6, texts }
+  return { at: template.extract(raw, 6, 6 + bytes.length, { onText: text => { texts.push(text) } }) - 6, texts }
 }
 
 t.test('what a template cuts out is what parsing reads, whatever gateways send, and however many frames come at once', async t => {

@@ -9,8 +9,9 @@ import type { Trace } from '#shared/trace.ts'
 import { openEmbedded } from '../../../src/database/embedded.js'
 import type { Database } from '../../../src/database/port.js'
 import type { AgentInput } from '../../../src/executor/agent/agent-context.js'
-import type { DoneStep } from '../../../src/executor/agent/step-record.js'
-import { type Entry, follow, type Follower, type Reader } from '../../../src/executor/events/event-log.js'
+import type { StoredStep } from '../../../src/executor/agent/step-record.js'
+import type { Entry } from '../../../src/executor/events/event-log.js'
+import { follow, type Follower, type Reader } from '../../../src/executor/events/follow.js'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { restore } from '../../../src/executor/events/restore.js'
 import type { Completion, ModelSink } from '../../../src/executor/gateway/completion.js'
@@ -125,7 +126,7 @@ class Process {
   get openCalls (): ModelCall[] { return this.calls.filter(call => !call.over) }
 
   async claim (): Promise<void> {
-    const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: DoneStep[] }> }>(
+    const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: StoredStep[] }> }>(
       'claim_runs', { p_owner: this.owner, p_lease_seconds: 3600, p_limit: 100 })
     for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId }, this.slots.acquireOrWait(userId))
   }

@@ -4,8 +4,7 @@ import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import type { EventLog } from '../../../src/executor/events/event-log.js'
 import type { Assignment, Ending } from '../../../src/executor/run/attempt.js'
-import type { Executor } from '../../../src/executor/run/executor.js'
-import type { Claimed, RunQueue } from '../../../src/executor/run/queue.js'
+import type { ClaimedRun, RunLauncher, RunQueue } from '../../../src/executor/run/queue.js'
 import type { SlotTicket } from '../../../src/lib/slots.js'
 import { DONE, read } from '../events/event-log-contract.js'
 
@@ -46,11 +45,10 @@ export class TestRuns {
 
   get running (): string[] { return [...this.#ends.keys()].sort() }
 
-  /** What a queue asks of an executor. */
-  createExecutor (log: EventLog, maker: unknown = undefined): Executor {
-    const launch = async ({ run: { runId, attempt }, emitted: told = [] }: Assignment, ticket: SlotTicket): Promise<Ending> => {
+  createLauncher (log: EventLog, maker: unknown = undefined): RunLauncher {
+    const launch = async ({ run: { runId, attempt }, emitted = [] }: Assignment, ticket: SlotTicket): Promise<Ending> => {
       log.open(runId, attempt)
-      for (const event of told) log.append(runId, event)
+      for (const event of emitted) log.append(runId, event)
       await ticket.turn
       const name = this.nameOf(runId)
       log.append(runId, { type: 'started', runId, agentId: 'agent', attempt })
@@ -64,7 +62,7 @@ export class TestRuns {
       ticket.release()
       return ending
     }
-    return { launch, cancel: (runId: string) => { this.cancelled.push(runId) } } as unknown as Executor
+    return { launch, cancel: async runId => { this.cancelled.push(runId) } }
   }
 
   /** Ends a run that has its slot. */
@@ -95,8 +93,8 @@ export class TestRuns {
 }
 
 /** A run that somebody takes. */
-export function toClaimed (runId: string, userId: string, attempt = 1): Claimed {
-  return { run: { runId, attempt, status: 'running' }, userId, cancel: false, input: {}, steps: [] } as unknown as Claimed
+export function toClaimed (runId: string, userId: string, attempt = 1): ClaimedRun {
+  return { run: { runId, attempt, status: 'running' }, userId, cancel: false, input: {}, steps: [] } as unknown as ClaimedRun
 }
 
 /** What every queue does, as long as nothing fails. */

@@ -8,7 +8,7 @@ async function setUp (t: { teardown (end: () => void): void }, limits: Limits, h
   const log = new MemoryEventLog({ maxBytes: 1024 * 1024, keepMs: 60_000 })
   t.teardown(() => log.close())
   const runs = new TestRuns()
-  const queue = new LocalQueue('here', new Slots(limits), runs.createExecutor(log), log, hasWorkers)
+  const queue = new LocalQueue('here', new Slots(limits), runs.createLauncher(log), log, hasWorkers)
   return {
     queue,
     runs,
@@ -39,7 +39,7 @@ t.test('a run that was taken over gets its place however many wait, and ends whe
   t.equal(await enter('b1'), false)
   const local = queue as LocalQueue
   const runId = runs.idOf('c1')
-  const ended = local.takeOver({ ...toClaimed(runId, 'c', 2), cancel: true }, [{ type: 'queued', runId, position: 7 }])
+  const ended = local.launchClaimed({ ...toClaimed(runId, 'c', 2), cancel: true }, [{ type: 'queued', runId, position: 7 }])
   t.strictSame(runs.cancelled, [runId])
   runs.end('a1')
   await runs.untilLaunched(2)

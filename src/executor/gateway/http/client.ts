@@ -1,96 +1,98 @@
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
-import { Connection, type ConnectionEvents, Exchange, onRead, type ResponseHandler } from './connection.js'
+import { Connection, type ConnectionEvents, onRead } from './connection.js'
+import { Exchange, type ResponseHandler } from './exchange.js'
 import type { ReadWindow } from './read-window.js'
 
 export interface ClientOptions {
-  /** What each request has beside its host and its length. */
+  /** Sent with every request, besides `host` and `content-length`. */
   headers: Record<string, string>
-  /** Milliseconds that a connection may take to be made. */
+  /** The time limit for opening a connection, in milliseconds. */
   connectTimeout: number
-  /** Milliseconds for which the other side may say nothing while it is asked something. */
+  /** How many milliseconds the server may send nothing during an exchange. */
   silenceTimeout: number
-  /** Milliseconds for which a connection is kept that nothing is asked on; less, where the other side says so. */
+  /** How many milliseconds an idle connection is kept; the server's `keep-alive` header can shorten it. */
   idleTimeout: number
-  /** Who says when connections are left unread; undefined: all are read as soon as something comes. */
+  /** Pauses connections under load to read them in batches; undefined: every connection is read at once. */
   window?: ReadWindow
 }
 
-/** What one read of a socket may bring. */
+/** The size of the block into which all sockets read. */
 const READ_BYTES = 64 * 1024
-const SWEEP_MS = 1_000
+const TIMEOUT_CHECK_MS = 1_000
 
 /**
- * POSTs over HTTP/1.1 to one URL, whose answers are read as they come; undici connects, and speaks TLS.
+ * Sends POST requests over HTTP/1.1 to one URL and passes on their responses while they arrive. Connections and TLS are
+ * undici's.
  *
- * All sockets read into one block of memory, and what was read is handed on as it lies there. For streams of many small
- * pieces, of which each is a read, the buffers that streams and parsers would make of each are most of what it costs.
+ * All sockets read into one block of memory, and handlers receive the bytes in place. A token stream consists of many
+ * small reads, for which the buffers that streams and parsers allocate would be most of the cost.
  */
 export class HttpClient {
   readonly #connect: (target: buildConnector.Options, callback: (error: Error | null) => void) => Socket
   readonly #target: buildConnector.Options
-  /** The lines of a request before its length. */
+  /** The request line and the headers up to `content-length`. */
   readonly #head: string
   readonly #connections = new Set<Connection>()
-  /** The one that was used last is the next: the others come to an end. */
+  /** A stack: the connection that was used last is used next, and surplus ones reach their idle timeout. */
   readonly #idle: Connection[] = []
-  /** Those of which something was read in this turn of the event loop. */
+  /** The connections that were read in this turn of the event loop. */
   #read: Connection[] = []
   readonly #events: ConnectionEvents
-  #sweep: NodeJS.Timeout | undefined
+  #timeoutCheck: NodeJS.Timeout | undefined
   #isClosed = false
 
-  /** @throws {TypeError} for a URL that is none, and a header that cannot be sent. */
+  /** @throws {TypeError} if the URL is invalid, or a header has a character that cannot be sent. */
   constructor (url: string, private readonly options: ClientOptions) {
     const { protocol, host, hostname, port, pathname, search } = new URL(url)
     this.#head = `POST ${pathname}${search} HTTP/1.1\r\n${toLines({ host, connection: 'keep-alive', ...options.headers })}`
     this.#target = { protocol, host, port, hostname: hostname.replace(/^\[|\]$/g, '') }
-    // Options that undici does not know are those of net.connect and tls.connect.
+    // undici passes options that it does not know to net.connect and tls.connect.
     const onread = { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback: onRead }
     this.#connect = buildConnector({ timeout: options.connectTimeout, onread } as buildConnector.BuildOptions) as never
     this.#events = {
-      read: connection => { if (this.#read.push(connection) === 1) setImmediate(() => this.#endTurn()) },
-      free: connection => { this.#idle.push(connection) },
-      gone: connection => this.#forget(connection),
-      unsent: exchange => this.#askAnew(exchange)
+      read: connection => { if (this.#read.push(connection) === 1) setImmediate(() => this.#finishReads()) },
+      idle: connection => { this.#idle.push(connection) },
+      closed: connection => this.#remove(connection),
+      unsent: exchange => this.#sendOnNew(exchange)
     }
   }
 
   /**
-   * Asks once: what was sent and fails is not asked again.
-   * @returns what can be given up.
+   * Sends a request. It is never sent twice: a request that was sent and fails is reported to the handler.
+   * @param body JSON, or any other text.
    */
   post (body: string, handler: ResponseHandler): Pick<Exchange, 'abort'> {
     const exchange = new Exchange(`${this.#head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
     const connection = this.#takeIdle()
-    if (connection) connection.ask(exchange)
-    else this.#askAnew(exchange)
+    if (connection) connection.send(exchange)
+    else this.#sendOnNew(exchange)
     return exchange
   }
 
-  /** Ends all connections; who waits for an answer hears of it. */
+  /** Closes all connections. Exchanges that are under way, and later ones, fail. */
   close (): void {
     this.#isClosed = true
-    clearInterval(this.#sweep)
+    clearInterval(this.#timeoutCheck)
     this.options.window?.close()
     for (const connection of [...this.#connections]) connection.destroy(closedError())
   }
 
-  /** TLS hands on a record by itself, many of which one read may bring: they are told together. */
-  #endTurn (): void {
+  /** Ends the batch: one read of a TLS socket can deliver many records, each in a call of its own. */
+  #finishReads (): void {
     const read = this.#read
     this.#read = []
-    for (const connection of read) if (connection.endTurn()) this.options.window?.told(connection)
+    for (const connection of read) if (connection.finishReads()) this.options.window?.onEmit(connection)
   }
 
-  #askAnew (exchange: Exchange): void {
+  #sendOnNew (exchange: Exchange): void {
     const connection = new Connection(this.options.idleTimeout, this.#events)
-    connection.ask(exchange)
+    connection.send(exchange)
     if (this.#isClosed) return queueMicrotask(() => connection.destroy(closedError()))
     this.#connections.add(connection)
-    this.#sweep ??= this.#startSweep()
+    this.#timeoutCheck ??= this.#startTimeoutCheck()
     try {
-      connection.attach(this.#connect(this.#target, error => connection.connected(error)))
+      connection.attach(this.#connect(this.#target, error => connection.onConnected(error)))
     } catch (error) {
       queueMicrotask(() => connection.destroy(error as Error))
     }
@@ -98,40 +100,40 @@ export class HttpClient {
 
   #takeIdle (): Connection | undefined {
     for (let connection = this.#idle.pop(); connection; connection = this.#idle.pop()) {
-      if (connection.mayBeAsked) return connection
-      connection.destroy(new Error('not used'))
+      if (connection.isReusable) return connection
+      connection.destroy(new Error('The connection was idle for too long.'))
     }
     return undefined
   }
 
-  #forget (connection: Connection): void {
+  #remove (connection: Connection): void {
     this.#connections.delete(connection)
-    const place = this.#idle.indexOf(connection)
-    if (place !== -1) this.#idle.splice(place, 1)
+    const index = this.#idle.indexOf(connection)
+    if (index !== -1) this.#idle.splice(index, 1)
   }
 
-  /** One clock for all connections, not a timer each; it keeps no process alive, as no idle connection does. */
-  #startSweep (): NodeJS.Timeout {
+  /** One timer for all connections. Like idle connections, it does not keep the process alive. */
+  #startTimeoutCheck (): NodeJS.Timeout {
     const { silenceTimeout, idleTimeout } = this.options
-    return setInterval(() => this.#sweepUp(), Math.min(SWEEP_MS, silenceTimeout, idleTimeout)).unref()
+    return setInterval(() => this.#checkTimeouts(), Math.min(TIMEOUT_CHECK_MS, silenceTimeout, idleTimeout)).unref()
   }
 
-  #sweepUp (): void {
+  #checkTimeouts (): void {
     const now = performance.now()
-    for (const connection of [...this.#connections]) connection.tick(now, this.options.silenceTimeout)
+    for (const connection of [...this.#connections]) connection.checkTimeouts(now, this.options.silenceTimeout)
     if (this.#connections.size > 0) return
-    clearInterval(this.#sweep)
-    this.#sweep = undefined
+    clearInterval(this.#timeoutCheck)
+    this.#timeoutCheck = undefined
   }
 }
 
 function closedError (): Error {
-  return new Error('the client was closed')
+  return new Error('The HTTP client was closed.')
 }
 
 function toLines (headers: Record<string, string>): string {
   return Object.entries(headers).map(([name, value]) => {
-    if (!/^[!#$%&'*+.^`|~\w-]+$/.test(name) || /[^\t -~]/.test(value)) throw new TypeError(`the header ${JSON.stringify(name)} has a character that cannot be sent`)
+    if (!/^[!#$%&'*+.^`|~\w-]+$/.test(name) || /[^\t -~]/.test(value)) throw new TypeError(`The header ${JSON.stringify(name)} has a character that cannot be sent.`)
     return `${name}: ${value}\r\n`
   }).join('')
 }

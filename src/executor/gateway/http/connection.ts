@@ -1,98 +1,72 @@
 import type { Socket } from 'node:net'
-import type { Source } from './read-window.js'
-import { ResponseParser, type ResponseReader } from './response-parser.js'
+import { type Exchange, type ResponseHandler, SilenceTimeoutError } from './exchange.js'
+import type { PausableSource } from './read-window.js'
+import { ResponseParser } from './response-parser.js'
 
-/** Who hears what becomes of a request. None of these is called before `post` has returned. */
-export interface ResponseHandler extends ResponseReader {
-  /**
-   * All that one turn of the event loop brought was handed over.
-   * @returns whether it told somebody of something: what follows that closely may wait a little.
-   */
-  onTurn (): boolean
-  onEnd (): void
-  /** There is no more to come; what came before was handed over. Also: one of the others has thrown this. */
-  onError (error: Error): void
-}
-
-export class SilenceTimeoutError extends Error {
-  override name = 'SilenceTimeoutError'
-}
-
-/** One request, until its answer has ended. */
-export class Exchange {
-  connection: Connection | undefined
-
-  /** @param request it is kept until it is sent, and no longer. */
-  constructor (public request: string, readonly handler: ResponseHandler) {}
-
-  /** Nothing more is told of it. */
-  abort (): void {
-    this.connection!.giveUp(this)
-  }
-}
-
+/** What a connection reports to the client that owns it. */
 export interface ConnectionEvents {
-  /** Something of an answer was read: `endTurn` is to be called once this turn of the event loop has brought all it brings. */
+  /** A part of a response was read for the first time in this turn of the event loop: call `finishReads` at the turn's end. */
   read (connection: Connection): void
-  /** It may be asked something else. */
-  free (connection: Connection): void
-  gone (connection: Connection): void
-  /** The other side had ended the connection before this was sent on it. */
+  /** The response has ended and the connection can carry another request. */
+  idle (connection: Connection): void
+  closed (connection: Connection): void
+  /** The server closed the connection before the request was sent: it can be sent on another one. */
   unsent (exchange: Exchange): void
 }
 
-/** The connection whose socket it is. */
+/** Leads from a socket to its connection, so that sockets share their listeners instead of having closures each. */
 const owner = Symbol('connection')
 type OwnedSocket = Socket & { [owner]?: Connection }
 
-/** One connection, on which one thing is asked at a time. */
-export class Connection implements Source {
+/** One connection to the server. It carries one exchange at a time, without pipelining. */
+export class Connection implements PausableSource {
   windowEnd = 0
   #socket: OwnedSocket | undefined
   #exchange: Exchange | undefined
   #parser: ResponseParser | undefined
   #isConnected = false
-  /** Whether the exchange's request was sent: what comes before that is no answer to it. */
+  /** Whether the request was sent. Bytes that arrive before that do not belong to its response. */
   #isSent = false
+  /** On the clock of `performance.now()`, as `#seenAt`. */
   #idleUntil = Infinity
-  /** Whether this turn's end is to come. */
-  #isInTurn = false
-  /** Whether it is not read: what it has to say is not heard. */
+  /** Whether `finishReads` is still to be called in this turn of the event loop. */
+  #isReading = false
+  /** Whether the socket is paused; the silence timeout does not run then. */
   #isPaused = false
-  /** Reads are counted, and looked at by the clock: to ask it at each would cost more than the count. */
+  /** The number of reads. Silence is detected by comparing it at intervals, because reading the clock at every read costs more. */
   #reads = 0
   #seenReads = 0
   #seenAt = 0
-  #isGone = false
+  #isClosed = false
 
   constructor (private readonly idleTimeout: number, private readonly on: ConnectionEvents) {}
 
-  /** Whether the other side is likely to listen still. */
-  get mayBeAsked (): boolean {
-    return !this.#isGone && !this.#socket!.destroyed && performance.now() < this.#idleUntil
+  /** Whether the server probably still reads from an idle connection. */
+  get isReusable (): boolean {
+    return !this.#isClosed && !this.#socket!.destroyed && performance.now() < this.#idleUntil
   }
 
-  /** @param socket it is being connected; `connected` is to be called once it is. */
+  /** @param socket one that is still connecting: call `onConnected` with the outcome. */
   attach (socket: Socket): void {
     this.#socket = socket
     this.#socket[owner] = this
     socket.on('error', onError).on('end', onEnd).on('close', onClose)
   }
 
-  connected (error: Error | null): void {
+  onConnected (error: Error | null): void {
     if (error) return this.destroy(error)
     const socket = this.#socket!
-    // The connector would listen on, and keep what it needed to connect.
+    // The connector's own listener would keep its options and its callback in memory.
     for (const listener of socket.listeners('error')) if (listener !== onError) socket.off('error', listener as () => void)
     this.#isConnected = true
-    this.#send()
+    this.#write()
   }
 
   /**
-   * Sends a request once there is a connection; on one that was used before, after a look at what it has to say: the
-   * other side may have ended it by now.
+   * Sends a request as soon as the socket is connected. A reused socket is read once first, because the server may have
+   * closed it meanwhile.
    */
-  ask (exchange: Exchange): void {
+  send (exchange: Exchange): void {
     exchange.connection = this
     this.#exchange = exchange
     this.#parser = new ResponseParser(exchange.handler)
@@ -101,67 +75,73 @@ export class Connection implements Source {
     if (!this.#isConnected) return
     this.#idleUntil = Infinity
     this.#socket!.ref()
-    // Sockets are read between the two, wherever in its turn the event loop is now.
-    setImmediate(() => setImmediate(() => this.#send()))
+    // The event loop polls sockets between two immediates, whatever phase it is in now.
+    setImmediate(() => setImmediate(() => this.#write()))
   }
 
-  giveUp (exchange: Exchange): void {
+  /** Closes the connection if it still carries this exchange, without calling its handler. */
+  abort (exchange: Exchange): void {
     if (this.#exchange !== exchange) return
     this.#exchange = undefined
-    this.destroy(new Error('given up'))
+    this.destroy(new Error('The request was aborted.'))
   }
 
-  /** Who waits for an answer is told of the error, unless something else ended the connection before. */
+  /** Closes the connection. Its exchange fails with this error, or is reported as unsent. Later calls do nothing. */
   destroy (error: Error): void {
-    if (this.#isGone) return
-    this.#isGone = true
+    if (this.#isClosed) return
+    this.#isClosed = true
     const exchange = this.#exchange
     this.#parser?.stop()
     this.#exchange = this.#parser = undefined
     this.#socket?.destroy()
-    this.on.gone(this)
+    this.on.closed(this)
     if (!exchange) return
     if (this.#isConnected && !this.#isSent) this.on.unsent(exchange)
     else exchange.handler.onError(error)
   }
 
-  /** @param now of `performance.now()`. */
-  tick (now: number, silenceTimeout: number): void {
+  /**
+   * Closes the connection after too much silence or too long an idle time. The client calls it at intervals.
+   * @param now from `performance.now()`.
+   * @param silenceTimeout in milliseconds.
+   */
+  checkTimeouts (now: number, silenceTimeout: number): void {
     const exchange = this.#exchange
     if (!exchange) {
-      if (now >= this.#idleUntil) this.destroy(new Error('not used'))
+      if (now >= this.#idleUntil) this.destroy(new Error('The connection was idle for too long.'))
     } else if (this.#isSent && (this.#isPaused || this.#reads !== this.#seenReads)) {
       this.#seenReads = this.#reads
       this.#seenAt = now
     } else if (this.#isSent && now - this.#seenAt >= silenceTimeout) {
-      // Where it was this process that stood still, there is something to be read.
+      // If it was this process that hung, there are bytes to read: the sockets are polled before the immediate.
       setImmediate(() => this.#endSilence(exchange))
     }
   }
 
+  /** @param length the number of bytes that were read; they are valid only during this call. */
   read (bytes: Buffer, length = bytes.length): void {
     this.#reads++
     const exchange = this.#exchange
     const parser = this.#parser
-    if (!exchange || !parser || !this.#isSent) return this.destroy(new Error('the other side spoke unasked'))
+    if (!exchange || !parser || !this.#isSent) return this.destroy(new Error('The server sent bytes without a request.'))
     try {
       parser.push(bytes, length)
     } catch (error) {
       return this.destroy(error as Error)
     }
-    // It may have been given up meanwhile.
+    // The handler may have aborted the exchange.
     if (this.#exchange !== exchange) return
     if (parser.isDone) return this.#finish(exchange.handler, parser)
-    if (this.#isInTurn) return
-    this.#isInTurn = true
+    if (this.#isReading) return
+    this.#isReading = true
     this.on.read(this)
   }
 
-  /** Returns whether something of what was read was told. */
-  endTurn (): boolean {
-    this.#isInTurn = false
+  /** Ends a turn of the event loop in which something was read. Returns whether the handler emitted something. */
+  finishReads (): boolean {
+    this.#isReading = false
     try {
-      return this.#exchange?.handler.onTurn() ?? false
+      return this.#exchange?.handler.onReadsDone() ?? false
     } catch (error) {
       this.destroy(error as Error)
       return false
@@ -175,14 +155,14 @@ export class Connection implements Source {
 
   resume (): void {
     this.#isPaused = false
-    if (!this.#isGone) this.#socket!.resume()
+    if (!this.#isClosed) this.#socket!.resume()
   }
 
-  #send (): void {
+  #write (): void {
     const exchange = this.#exchange
-    if (this.#isGone || !exchange) return
-    // Its events may be still to come.
-    if (this.#socket!.destroyed) return this.destroy(new Error('the connection broke'))
+    if (this.#isClosed || !exchange) return
+    // The socket's events may not have been emitted yet.
+    if (this.#socket!.destroyed) return this.destroy(new Error('The connection broke.'))
     this.#isSent = true
     this.#seenReads = this.#reads
     this.#seenAt = performance.now()
@@ -190,15 +170,16 @@ export class Connection implements Source {
     exchange.request = ''
   }
 
+  /** The response has ended. The connection is free before `onEnd` is called, so that the next request can reuse it. */
   #finish (handler: ResponseHandler, parser: ResponseParser): void {
     this.#exchange = this.#parser = undefined
-    // An answer that came before all was sent is a refusal, after which the other side may not read on.
+    // A response that arrives before the whole request was sent is a refusal: the server may not read the rest.
     if (parser.isPersistent && parser.idleMs > 0 && this.#socket!.writableLength === 0) {
       this.#idleUntil = performance.now() + Math.min(this.idleTimeout, parser.idleMs)
       this.#socket!.unref()
-      this.on.free(this)
+      this.on.idle(this)
     } else {
-      this.destroy(new Error('not to be used again'))
+      this.destroy(new Error('The connection cannot be reused.'))
     }
     try {
       handler.onEnd()
@@ -207,17 +188,17 @@ export class Connection implements Source {
     }
   }
 
-  /** The other side says no more. */
-  ended (): void {
+  /** The server has closed its side of the connection. */
+  handleEnd (): void {
     const exchange = this.#exchange
     const parser = this.#parser
     if (exchange && this.#isSent && parser?.end()) this.#finish(exchange.handler, parser)
-    else this.destroy(new Error('the other side ended the connection'))
+    else this.destroy(new Error('The server closed the connection.'))
   }
 
   #endSilence (exchange: Exchange): void {
     if (this.#exchange !== exchange || this.#reads !== this.#seenReads) return
-    this.destroy(new SilenceTimeoutError('nothing came for too long'))
+    this.destroy(new SilenceTimeoutError('The server sent nothing for too long.'))
   }
 }
 
@@ -226,14 +207,14 @@ function onError (this: OwnedSocket, error: Error): void {
 }
 
 function onEnd (this: OwnedSocket): void {
-  this[owner]?.ended()
+  this[owner]?.handleEnd()
 }
 
 function onClose (this: OwnedSocket): void {
-  this[owner]?.destroy(new Error('the connection broke'))
+  this[owner]?.destroy(new Error('The connection broke.'))
 }
 
-/** Of a socket's `onread` option. */
+/** The callback of the sockets' `onread` option: returning true keeps them reading. */
 export function onRead (this: Socket, size: number, bytes: Uint8Array): boolean {
   (this as OwnedSocket)[owner]?.read(bytes as Buffer, size)
   return true

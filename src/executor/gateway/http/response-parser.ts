@@ -1,56 +1,43 @@
-/** Who is told of a response as it arrives. */
+import { allowsReuse, HttpParseError, parseHeaders, parseStatusLine, readIdleMs, type ResponseHead } from './response-head.js'
+
+/** Receives a response while it is parsed. */
 export interface ResponseReader {
   onHead (head: ResponseHead): void
   /**
-   * A part of the body.
-   * @param bytes those of a read of the socket come first; they hold until this returns, and something else after that.
-   * @param text the same as Latin-1, a character a byte.
-   * @param from where in both the part begins, and `to` where it ends.
+   * Receives a part of the body, which is never empty.
+   * @param bytes the block that the socket read into: valid only during this call.
+   * @param text the same bytes decoded as Latin-1, one character per byte.
+   * @param from the part's first index in both; `to` is the index after its last.
    */
   onBody (bytes: Buffer, text: string, from: number, to: number): void
 }
 
-export interface ResponseHead {
-  status: number
-  /** By their names in small letters; those that came twice are joined by commas. */
-  headers: Record<string, string>
-}
-
-/** What the other side sends is no HTTP/1.1. */
-export class HttpParseError extends Error {
-  override name = 'HttpParseError'
-}
-
-/** Characters of all heads of an answer, of which interim ones have one too, and its trailers. */
+/** The limit for the heads of a response, interim ones (1xx) included, and its trailers together, in bytes. */
 const MAX_HEAD = 64 * 1024
-/** Characters of a status line, and of a chunk's size with its extensions. */
+/** The limit for a status line, and for a chunk's size with its extensions, in bytes. */
 const MAX_LINE = 4096
-/** Digits of a chunk's size: beyond that it is no size that anybody sends. */
+/** The limit for the hexadecimal digits of a chunk's size: less than 4 GiB. */
 const MAX_SIZE_DIGITS = 8
 const CR = 13
 const LF = 10
 
-/** What was sent just before the other side closes arrives too late. */
-const IDLE_MARGIN_MS = 1_000
-
 const SIZE_LINE = /^([\da-f]{1,8})[ \t]*(?:;[\t -~\x80-\xff]*)?$/i
-/** What the first part of such a line looks like. */
+/** Matches an incomplete size line that may still become a valid one. */
 const SIZE_BEGINNING = /^[\da-f]{1,8}(?:[ \t;]|\r?$)/i
-const HEADER_LINE = /^([!#$%&'*+.^`|~\w-]+):([\t -~\x80-\xff]*)$/
 
 type Part = 'status' | 'headers' | 'length' | 'close' | 'size' | 'chunk' | 'chunk-end' | 'trailers' | 'done'
 
-/** Reads one response of HTTP/1.1 (RFC 9112) to a request that has a body, wherever its bytes are cut. */
+/** Parses one HTTP/1.1 response (RFC 9112) to a POST request from any sequence of reads. */
 export class ResponseParser {
   #part: Part = 'status'
-  /** What was read of a line that is not complete. */
+  /** The beginning of a line whose end was not read yet. */
   #rest = ''
-  /** Bytes of the body or the chunk that are still to come. */
+  /** The remaining bytes of the body, or of the chunk. */
   #left = 0
-  /** Characters that heads and trailers may still have. */
-  #room = MAX_HEAD
+  /** The remaining bytes that heads and trailers may have. */
+  #headBudget = MAX_HEAD
   #status = 0
-  #isCurrent = false
+  #isHttp11 = false
   #lines: string[] = []
   #isPersistent = false
   #idleMs = Infinity
@@ -58,15 +45,16 @@ export class ResponseParser {
   constructor (private readonly reader: ResponseReader) {}
 
   get isDone (): boolean { return this.#part === 'done' }
-  /** Whether the connection may be used for another request, once this is done. */
+  /** Whether the connection may carry another request after this response. */
   get isPersistent (): boolean { return this.#isPersistent }
 
-  /** For how long the other side keeps the connection open, as far as it says so: what comes later than that is lost. */
+  /** How many milliseconds the server keeps the connection open after this response; Infinity if it does not say. */
   get idleMs (): number { return this.#idleMs }
 
   /**
-   * Takes what one read of the socket brought. More than was asked for is not read: no other answer is to follow it.
-   * @param length how many of the bytes those are.
+   * Parses the bytes of one read. Bytes after the end of the response are ignored, and make the connection unusable for
+   * another request.
+   * @param length the number of bytes that were read.
    * @throws {HttpParseError}
    */
   push (bytes: Buffer, length = bytes.length): void {
@@ -81,19 +69,19 @@ export class ResponseParser {
     }
   }
 
-  /** The other side sends no more. Returns whether it may end so. */
+  /** The server closed its side of the connection. Returns whether the response is complete. */
   end (): boolean {
     if (this.#part === 'close') this.#part = 'done'
     return this.#part === 'done'
   }
 
-  /** Nobody wants the rest, be it of what is pushed this moment. */
+  /** Ignores the rest of the response, including the rest of the read that is being parsed. */
   stop (): void {
     this.#part = 'done'
     this.#isPersistent = false
   }
 
-  /** Reads something from `at` on, and returns where it ended. */
+  /** Parses one element from index `at` on, and returns the index after it. */
   #step (bytes: Buffer, text: string, at: number): number {
     switch (this.#part) {
       case 'status': return this.#readStatus(text, at)
@@ -107,64 +95,60 @@ export class ResponseParser {
 
   #readStatus (text: string, at: number): number {
     const end = text.indexOf('\n', at)
-    const line = this.#take(text, at, end, MAX_LINE)
+    const line = this.#takeLine(text, at, end, MAX_LINE)
     if (line === undefined) {
-      // What is something else may never send a LF.
-      if (!'HTTP/1.'.startsWith(this.#rest.slice(0, 7))) throw new HttpParseError('there is no status line')
+      // A server of another protocol may never send a LF.
+      if (!'HTTP/1.'.startsWith(this.#rest.slice(0, 7))) throw new HttpParseError('The status line is malformed.')
       return text.length
     }
-    const [, minor, digits] = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: |$)/.exec(line) ?? []
-    if (minor === undefined) throw new HttpParseError('there is no status line')
-    this.#spend(line)
-    this.#status = Number(digits)
-    this.#isCurrent = minor === '1'
+    const { status, isHttp11 } = parseStatusLine(line)
+    this.#spendHeadBudget(line)
+    this.#status = status
+    this.#isHttp11 = isHttp11
     this.#part = 'headers'
     return end + 1
   }
 
   #readHeader (text: string, at: number): number {
     const end = text.indexOf('\n', at)
-    const line = this.#take(text, at, end, this.#room)
+    const line = this.#takeLine(text, at, end, this.#headBudget)
     if (line === undefined) return text.length
-    this.#spend(line)
-    if (line === '') this.#begin()
+    this.#spendHeadBudget(line)
+    if (line === '') this.#endHead()
     else if (!/^[ \t]/.test(line)) this.#lines.push(line)
     else if (this.#lines.length > 0) this.#lines.push(`${this.#lines.pop()} ${line}`)
-    else throw new HttpParseError('a header is none')
+    else throw new HttpParseError('A header is malformed.')
     return end + 1
   }
 
-  /** The head is complete. */
-  #begin (): void {
+  #endHead (): void {
     const status = this.#status
-    const headers = readHeaders(this.#lines)
+    const headers = parseHeaders(this.#lines)
     this.#lines = []
-    if (status === 101) throw new HttpParseError('it speaks another protocol')
-    // What is said beforehand, and not the answer.
+    if (status === 101) throw new HttpParseError('The server switched to another protocol.')
+    // The head of an interim response; the final one follows.
     if (status < 200) {
       this.#part = 'status'
       return
     }
-    this.#frame(status, headers)
+    this.#chooseFraming(status, headers)
     this.reader.onHead({ status, headers })
   }
 
-  /** Where the body ends (RFC 9112, 6.3). */
-  #frame (status: number, headers: ResponseHead['headers']): void {
-    const { 'transfer-encoding': coding, 'content-length': length, connection = '', 'keep-alive': hint = '' } = headers
-    const options = connection.toLowerCase().split(',').map(option => option.trim())
-    this.#isPersistent = !options.includes('close') && (this.#isCurrent || options.includes('keep-alive'))
-    const seconds = /\btimeout=(\d+)/i.exec(hint)?.[1]
-    if (seconds !== undefined) this.#idleMs = Math.max(0, Number(seconds) * 1000 - IDLE_MARGIN_MS)
+  /** Determines how the body's end is found (RFC 9112, 6.3). */
+  #chooseFraming (status: number, headers: ResponseHead['headers']): void {
+    const { 'transfer-encoding': coding, 'content-length': length } = headers
+    this.#isPersistent = allowsReuse(headers, this.#isHttp11)
+    this.#idleMs = readIdleMs(headers)
     if (status === 204 || status === 304) {
       this.#part = 'done'
     } else if (coding !== undefined) {
-      if (coding.toLowerCase() !== 'chunked') throw new HttpParseError('it has another transfer coding than chunked')
-      // Both lengths together are an error, or an attack, and HTTP/1.0 has no chunks.
-      if (length !== undefined || !this.#isCurrent) this.#isPersistent = false
+      if (coding.toLowerCase() !== 'chunked') throw new HttpParseError('The transfer coding is not chunked.')
+      // Chunks beside a length are an error or an attack, and HTTP/1.0 has no chunks.
+      if (length !== undefined || !this.#isHttp11) this.#isPersistent = false
       this.#part = 'size'
     } else if (length !== undefined) {
-      if (!/^\d{1,15}$/.test(length)) throw new HttpParseError('its length is no number')
+      if (!/^\d{1,15}$/.test(length)) throw new HttpParseError('The content length is malformed.')
       this.#left = Number(length)
       this.#part = this.#left > 0 ? 'length' : 'done'
     } else {
@@ -182,10 +166,10 @@ export class ResponseParser {
     return to
   }
 
-  /** A chunk's size in hexadecimal digits, and extensions that nobody needs. */
+  /** Parses a chunk's size; its extensions are ignored. */
   #readSize (text: string, at: number): number {
     if (this.#rest !== '') return this.#readSizeLine(text, at)
-    // Nearly all come whole, and have no extensions.
+    // The usual case, parsed without allocating: the line is complete and has no extensions.
     let size = 0
     let to = at
     for (let digit = hexDigit(text.charCodeAt(to)); digit !== -1 && to - at < MAX_SIZE_DIGITS; digit = hexDigit(text.charCodeAt(++to))) {
@@ -199,9 +183,9 @@ export class ResponseParser {
 
   #readSizeLine (text: string, at: number): number {
     const end = text.indexOf('\n', at)
-    const line = this.#take(text, at, end, MAX_LINE)
+    const line = this.#takeLine(text, at, end, MAX_LINE)
     const digits = (line === undefined ? SIZE_BEGINNING.exec(this.#rest)?.[0] : SIZE_LINE.exec(line)?.[1])
-    if (digits === undefined) throw new HttpParseError('a chunk has no size')
+    if (digits === undefined) throw new HttpParseError('The size of a chunk is malformed.')
     if (line === undefined) return text.length
     this.#left = Number.parseInt(digits, 16)
     this.#part = this.#left > 0 ? 'chunk' : 'trailers'
@@ -214,7 +198,7 @@ export class ResponseParser {
       this.#part = 'size'
       return at + 2
     }
-    if (text.charCodeAt(at) !== (isHalf ? LF : CR)) throw new HttpParseError('a chunk is longer than its size')
+    if (text.charCodeAt(at) !== (isHalf ? LF : CR)) throw new HttpParseError('A chunk is longer than its size.')
     this.#rest = isHalf ? '' : '\r'
     if (isHalf) this.#part = 'size'
     return at + 1
@@ -222,57 +206,29 @@ export class ResponseParser {
 
   #readTrailer (text: string, at: number): number {
     const end = text.indexOf('\n', at)
-    const line = this.#take(text, at, end, this.#room)
+    const line = this.#takeLine(text, at, end, this.#headBudget)
     if (line === undefined) return text.length
-    this.#spend(line)
+    this.#spendHeadBudget(line)
     if (line === '') this.#part = 'done'
-    else readHeaders([line])
+    else parseHeaders([line])
     return end + 1
   }
 
-  /** A line without its end, CR and LF; undefined: it is not complete, and kept. */
-  #take (text: string, at: number, end: number, limit: number): string | undefined {
+  /** Returns a line without its CR LF; undefined if it is incomplete: then it is kept until the rest arrives. */
+  #takeLine (text: string, at: number, end: number, limit: number): string | undefined {
     const line = this.#rest + text.slice(at, end === -1 ? text.length : end)
-    if (line.length > limit) throw new HttpParseError('a head or a line is too long')
+    if (line.length > limit) throw new HttpParseError('A head or a line is too long.')
     this.#rest = end === -1 ? line : ''
     if (end === -1) return undefined
-    if (!line.endsWith('\r')) throw new HttpParseError('a line does not end as it should')
+    if (!line.endsWith('\r')) throw new HttpParseError('A line does not end with CR LF.')
     return line.slice(0, -1)
   }
 
-  /** Heads that go on and on would be read for ever. */
-  #spend (line: string): void {
-    this.#room -= line.length + 2
-    if (this.#room < 0) throw new HttpParseError('a head or a line is too long')
+  /** Limits all lines together: otherwise a server could send headers or interim heads without end. */
+  #spendHeadBudget (line: string): void {
+    this.#headBudget -= line.length + 2
+    if (this.#headBudget < 0) throw new HttpParseError('A head or a line is too long.')
   }
-}
-
-function readHeaders (lines: string[]): ResponseHead['headers'] {
-  const headers: ResponseHead['headers'] = Object.create(null)
-  for (const line of lines) {
-    const [, name, padded] = HEADER_LINE.exec(line) ?? []
-    if (name === undefined) throw new HttpParseError('a header is none')
-    const key = name.toLowerCase()
-    const value = withoutBlanks(padded!)
-    const known = headers[key]
-    // The same length twice is one length.
-    if (known === undefined) headers[key] = value
-    else if (key !== 'content-length' || known !== value) headers[key] = `${known}, ${value}`
-  }
-  return headers
-}
-
-/** Without the spaces and tabs around it. No expression: one that looks for the last of many is slow. */
-function withoutBlanks (value: string): string {
-  let from = 0
-  let to = value.length
-  while (from < to && isBlank(value.charCodeAt(from))) from++
-  while (from < to && isBlank(value.charCodeAt(to - 1))) to--
-  return value.slice(from, to)
-}
-
-function isBlank (code: number): boolean {
-  return code === 32 || code === 9
 }
 
 function hexDigit (code: number): number {

@@ -6,9 +6,10 @@ import { type AddressInfo, connect as connectSocket, createServer, type Server, 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type ClientOptions, HttpClient } from '../../../../src/executor/gateway/http/client.js'
-import { Connection, Exchange, type ResponseHandler, SilenceTimeoutError } from '../../../../src/executor/gateway/http/connection.js'
+import { Connection } from '../../../../src/executor/gateway/http/connection.js'
+import { Exchange, type ResponseHandler, SilenceTimeoutError } from '../../../../src/executor/gateway/http/exchange.js'
 import { ReadWindow } from '../../../../src/executor/gateway/http/read-window.js'
-import type { ResponseHead } from '../../../../src/executor/gateway/http/response-parser.js'
+import type { ResponseHead } from '../../../../src/executor/gateway/http/response-head.js'
 import { leaveOut } from '../../../support/doubles/programs.js'
 
 const OK = 'HTTP/1.1 200 OK\r\n'
@@ -118,7 +119,7 @@ class Recorder implements ResponseHandler {
   }
 
   /** Not among what was told: an answer's end may come in the same turn of the event loop as what was before it, or in the next. */
-  onTurn (): boolean {
+  onReadsDone (): boolean {
     this.turns++
     this.react('turn')
     return true
@@ -389,26 +390,26 @@ t.test('what a handler throws is its own request\'s error, and ends the connecti
 
 t.test('what several reads bring in one turn of the event loop is told together, once', async t => {
   const read: Connection[] = []
-  const connection = new Connection(1_000, { read: connection => { read.push(connection) }, free () {}, gone () {}, unsent () {} })
+  const connection = new Connection(1_000, { read: connection => { read.push(connection) }, idle () {}, closed () {}, unsent () {} })
   const peers = await listen(t)
   const { port, hostname } = new URL(peers.url)
   const socket = connectSocket(Number(port), hostname)
   const recorder = new Recorder()
-  connection.ask(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
+  connection.send(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
   connection.attach(socket)
   await once(socket, 'connect')
-  connection.connected(null)
+  connection.onConnected(null)
   for (const turn of [1, 2]) {
     for (const bytes of turn === 1 ? [CHUNKED, '1\r\na\r\n'] : ['1\r\nb\r\n', '1\r\nc\r\n']) connection.read(Buffer.from(bytes))
     t.strictSame(read.splice(0), [connection])
     t.equal(recorder.turns, turn - 1)
-    t.equal(connection.endTurn(), true)
+    t.equal(connection.finishReads(), true)
     t.equal(recorder.turns, turn)
   }
   connection.read(Buffer.from('0\r\n\r\n'))
   t.strictSame(recorder.told, ['head', 'body', 'body', 'body', 'end'])
   t.strictSame(read, [], 'an end waits for nothing')
-  t.equal(connection.endTurn(), false)
+  t.equal(connection.finishReads(), false)
 })
 
 t.test('a connection by a window', async t => {
@@ -526,46 +527,46 @@ t.test('silence', async t => {
   await t.test('is as long as it is meant to be, and counts from the last that was said', async t => {
     const peers = await listen(t)
     const recorder = new Recorder()
-    const connection = new Connection(1_000, { read () {}, free () {}, gone () {}, unsent () {} })
+    const connection = new Connection(1_000, { read () {}, idle () {}, closed () {}, unsent () {} })
     const { port, hostname } = new URL(peers.url)
     const socket = connectSocket(Number(port), hostname)
-    connection.ask(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
+    connection.send(new Exchange('POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n', recorder))
     connection.attach(socket)
     const connected = once(socket, 'connect')
     const turn = () => new Promise(resolve => { setImmediate(resolve) })
-    connection.tick(performance.now() + 10_000, 1_000)
+    connection.checkTimeouts(performance.now() + 10_000, 1_000)
     await turn()
     t.strictSame(recorder.told, [], 'connecting has a limit of its own')
     await connected
     const before = performance.now()
-    connection.connected(null)
+    connection.onConnected(null)
     const after = performance.now()
     for (const [now, bytes] of [[before + 999, CHUNKED], [after + 1_000, '']] as const) {
-      connection.tick(now, 1_000)
+      connection.checkTimeouts(now, 1_000)
       if (bytes) connection.read(Buffer.from(bytes))
       await turn()
       t.strictSame(recorder.told, ['head'])
       // What was read is seen by the first look, from which on is counted.
-      connection.tick(now + 1, 1_000)
+      connection.checkTimeouts(now + 1, 1_000)
       await turn()
     }
-    connection.tick(before + 1_999, 1_000)
+    connection.checkTimeouts(before + 1_999, 1_000)
     await turn()
     t.equal(recorder.error, undefined)
-    connection.tick(after + 2_001, 1_000)
+    connection.checkTimeouts(after + 2_001, 1_000)
     connection.read(Buffer.from('1\r\na\r\n'))
     await turn()
     t.equal(recorder.error, undefined, 'what came in the same turn is heard')
-    connection.tick(after + 2_002, 1_000)
+    connection.checkTimeouts(after + 2_002, 1_000)
     connection.pause()
-    connection.tick(after + 3_002, 1_000)
+    connection.checkTimeouts(after + 3_002, 1_000)
     await turn()
     t.equal(recorder.error, undefined, 'what is not read is not silent')
     connection.resume()
-    connection.tick(after + 4_001, 1_000)
+    connection.checkTimeouts(after + 4_001, 1_000)
     await turn()
     t.equal(recorder.error, undefined)
-    connection.tick(after + 4_002, 1_000)
+    connection.checkTimeouts(after + 4_002, 1_000)
     await turn()
     t.match(recorder.error, SilenceTimeoutError)
   })
@@ -636,7 +637,7 @@ t.test('https, by a certificate of a CA that NODE_EXTRA_CA_CERTS names, from a p
     const client = new HttpClient(${JSON.stringify(url)}, { headers: {}, connectTimeout: 10000, silenceTimeout: 60000, idleTimeout: 600000, window })
     const echo = body => new Promise((resolve, reject) => {
       let echoed = ''
-      client.post(body, { onHead () {}, onBody (bytes, text, from, to) { echoed += bytes.toString('latin1', from, to) }, onTurn: () => true, onEnd: () => resolve(echoed), onError: reject })
+      client.post(body, { onHead () {}, onBody (bytes, text, from, to) { echoed += bytes.toString('latin1', from, to) }, onReadsDone: () => true, onEnd: () => resolve(echoed), onError: reject })
     })
     for (const body of ['a', 'bc'.repeat(1e6), 'd']) if (await echo(body) !== body) throw new Error('it is not the same')
     process.stdout.write('done')`

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { CompletionHandler } from '../../../../src/executor/gateway/completion.js'
-import { ReadWindow, type Source } from '../../../../src/executor/gateway/http/read-window.js'
+import { ReadWindow, type PausableSource } from '../../../../src/executor/gateway/http/read-window.js'
 import { LoopLoad } from '../../../../src/executor/gateway/loop-load.js'
 import { delta, ending, frame, openStream, startGateway } from '../../../support/doubles/gateway.js'
 import { DEMO_AGENT, DEMO_KEY, parseStream, startService } from '../../../support/helper.js'
@@ -16,7 +16,7 @@ const LOOKED_AT = 600
 /** Longer than any test. */
 const FOR_EVER = 600_000
 
-class Fake implements Source {
+class Fake implements PausableSource {
   windowEnd = 0
   isPaused = false
   at = 0
@@ -43,22 +43,22 @@ class Fake implements Source {
 t.test('what comes after a pause is read on at once; what is told soon after is the last for a window', async t => {
   const window = new ReadWindow(WINDOW, BUSY)
   const source = new Fake()
-  window.told(source)
+  window.onEmit(source)
   t.notOk(source.isPaused)
   const since = performance.now()
-  window.told(source)
+  window.onEmit(source)
   t.ok(source.isPaused)
   await source.resumed()
   t.ok(source.at - since >= WINDOW * 23 / 24 - 1, `after ${source.at - since} ms`)
   source.windowEnd = performance.now() - 1
-  window.told(source)
+  window.onEmit(source)
   t.notOk(source.isPaused)
 })
 
 t.test('what waited while nothing was read follows closely; what comes some time after that does not', async t => {
   const window = new ReadWindow(WINDOW, BUSY)
-  const source = new Fake(() => { window.told(source) })
-  for (let told = 0; told < 2; told++) window.told(source)
+  const source = new Fake(() => { window.onEmit(source) })
+  for (let told = 0; told < 2; told++) window.onEmit(source)
   await source.resumed()
   t.ok(source.isPaused, 'told as soon as it was read on')
   await source.resumed()
@@ -66,7 +66,7 @@ t.test('what waited while nothing was read follows closely; what comes some time
   window.close()
   const next = new ReadWindow(WINDOW, BUSY)
   const other = new Fake()
-  for (let told = 0; told < 2; told++) next.told(other)
+  for (let told = 0; told < 2; told++) next.onEmit(other)
   t.ok(other.windowEnd > performance.now())
   await other.resumed()
   t.ok(other.windowEnd - other.at <= WINDOW / 4, 'a quarter of a window')
@@ -84,7 +84,7 @@ t.test('many wait by one timer, are read a few in a turn, in their order, and no
   }))
   const timers = countTimers()
   for (const [index, one] of all.entries()) {
-    for (let told = 0; told < 2; told++) window.told(one)
+    for (let told = 0; told < 2; told++) window.onEmit(one)
     t.ok(one.isPaused)
     if (index < 99) t.equal(countTimers(), timers + 1)
     // While those before are being read.
@@ -100,9 +100,9 @@ t.test('many wait by one timer, are read a few in a turn, in their order, and no
 t.test('one that began to wait later is read later, though nothing more comes', async t => {
   const window = new ReadWindow(LONG_WINDOW, BUSY)
   const [first, second] = [new Fake(), new Fake()]
-  for (let told = 0; told < 2; told++) window.told(first)
+  for (let told = 0; told < 2; told++) window.onEmit(first)
   await delay(LONG_WINDOW / 2)
-  for (let told = 0; told < 2; told++) window.told(second)
+  for (let told = 0; told < 2; told++) window.onEmit(second)
   await first.resumed()
   t.ok(second.isPaused)
   await second.resumed()
@@ -110,7 +110,7 @@ t.test('one that began to wait later is read later, though nothing more comes', 
 })
 
 /** One that is due at a time that stands, however long it takes to ask. */
-class Due implements Source {
+class Due implements PausableSource {
   isPaused = false
 
   constructor (private readonly due: number) {}
@@ -125,8 +125,8 @@ t.test('what is due a sixteenth of a window later is no part of the same lot, so
   const window = new ReadWindow(FOR_EVER, BUSY)
   const now = performance.now()
   const [first, next] = [new Due(now + FOR_EVER / 32), new Due(now + FOR_EVER / 16)]
-  window.told(first)
-  window.told(next)
+  window.onEmit(first)
+  window.onEmit(next)
   for (let turns = 0; first.isPaused && turns < 10; turns++) await turn()
   t.notOk(first.isPaused)
   t.ok(next.isPaused)
@@ -137,13 +137,13 @@ t.test('one that is closed keeps no timer, and reads nothing', async t => {
   const timers = countTimers()
   const window = new ReadWindow(FOR_EVER, BUSY)
   const source = new Fake()
-  for (let told = 0; told < 2; told++) window.told(source)
+  for (let told = 0; told < 2; told++) window.onEmit(source)
   t.equal(countTimers(), timers + 1)
   window.close()
   t.equal(countTimers(), timers)
   const soon = new ReadWindow(WINDOW, BUSY)
   const many = Array.from({ length: 17 }, () => new Fake())
-  for (const one of many) for (let told = 0; told < 2; told++) soon.told(one)
+  for (const one of many) for (let told = 0; told < 2; told++) soon.onEmit(one)
   await many[15]!.resumed()
   soon.close()
   await delay(WINDOW)
@@ -154,10 +154,10 @@ t.test('while the process is not busy everything is read at once, and what waite
   let isBusy = true
   const window = new ReadWindow(WINDOW, { isHigh: () => isBusy })
   const source = new Fake()
-  for (let told = 0; told < 2; told++) window.told(source)
+  for (let told = 0; told < 2; told++) window.onEmit(source)
   isBusy = false
   const other = new Fake()
-  for (let told = 0; told < 5; told++) window.told(other)
+  for (let told = 0; told < 5; told++) window.onEmit(other)
   t.notOk(other.isPaused)
   t.ok(source.isPaused)
   await source.resumed()
@@ -202,16 +202,16 @@ t.test('what one turn of the event loop brings of an answer is told together, an
     const settle = (how: string) => () => { said.push(how) }
     const handler = new CompletionHandler('a/model', sink, stop.signal, 1000, settle('done'), settle('failed'))
     handler.onHead({ status: 200, headers: { 'content-type': 'text/event-stream' } })
-    t.equal(handler.onTurn(), false, 'there is nothing to tell')
+    t.equal(handler.onReadsDone(), false, 'there is nothing to tell')
     for (const word of ['Hel', 'lo']) read(handler, delta(word))
     t.strictSame(said, [])
-    t.equal(handler.onTurn(), true)
+    t.equal(handler.onReadsDone(), true)
     for (const word of [' wor', 'ld']) read(handler, delta(word))
     read(handler, frame({ choices: [{ delta: { reasoning: 'Hm' } }] }))
     read(handler, delta('!'))
     t.strictSame(said, ['Hello', ' world'], 'only a thought after it told it before its time')
     end(handler, stop)
-    t.equal(handler.onTurn(), false)
+    t.equal(handler.onReadsDone(), false)
     return said.slice(2)
   }
   t.strictSame(told(handler => { handler.onError(new Error('broken')) }), ['(Hm)', '!', 'failed'])
@@ -227,7 +227,7 @@ t.test('an answer whose last text cannot be told is cancelled all the same', asy
   let failure: unknown
   const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, stop.signal, 1000, () => {}, error => { failure = error })
   let givenUp = 0
-  handler.begin({ abort: () => { givenUp++ } })
+  handler.attach({ abort: () => { givenUp++ } })
   handler.onHead({ status: 200, headers: {} })
   read(handler, delta('Hello'))
   stop.abort(new Error('stop'))
@@ -238,7 +238,7 @@ t.test('an answer whose last text cannot be told is cancelled all the same', asy
 t.test('an answer that breaks while nothing of it can be told ends in its failure, and in no other error', async t => {
   let failure: any
   const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, new AbortController().signal, 1000, () => {}, error => { failure = error })
-  handler.begin({ abort () {} })
+  handler.attach({ abort () {} })
   handler.onHead({ status: 200, headers: {} })
   read(handler, delta('Hello'))
   handler.onError(new Error('broken'))
@@ -251,7 +251,7 @@ t.test('a long text waits for nothing', async t => {
   handler.onHead({ status: 200, headers: {} })
   for (const length of [10_000, 10_000, 3, 16_384, 1]) read(handler, delta('x'.repeat(length)))
   t.strictSame(said, [20_000, 16_387])
-  t.equal(handler.onTurn(), true)
+  t.equal(handler.onReadsDone(), true)
   t.strictSame(said, [20_000, 16_387, 1])
 })
 

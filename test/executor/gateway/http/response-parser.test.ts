@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { HttpParseError, type ResponseHead, ResponseParser } from '../../../../src/executor/gateway/http/response-parser.js'
+import { HttpParseError, type ResponseHead } from '../../../../src/executor/gateway/http/response-head.js'
+import { ResponseParser } from '../../../../src/executor/gateway/http/response-parser.js'
 
 const RUNS = { numRuns: 1000 }
 

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { lastUserText } from '#shared/prompt.ts'
-import { occursIn, wordsIn } from '../../../src/executor/tools/function-config.js'
-import { extract, kindsIn } from '../../../src/executor/tools/functions/extract.js'
-import { runTriggered } from '../../../src/executor/tools/functions/functions.js'
-import { MAX_RESULT } from '../../../src/executor/tools/result-text.js'
-import { AGENT, createContext, fn, openOutbound, RUN, say, startServer } from '../../support/tools.js'
+import { occursIn, wordsIn } from '../../../../src/executor/tools/function-config.js'
+import { extract, kindsIn } from '../../../../src/executor/tools/functions/extract.js'
+import { runTriggered } from '../../../../src/executor/tools/functions/triggered.js'
+import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
+import { AGENT, createContext, fn, openOutbound, RUN, say, startServer } from '../../../support/tools.js'
 
 t.test('the last message of the user counts, and of one in parts its texts', async t => {
   t.equal(lastUserText([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'no' }]), 'one')
@@ -112,7 +112,7 @@ t.test('a function that fails has a failed result that says why, and the others 
 
 t.test('a long answer is cut short with a note, and one that is no text is only described', async t => {
   const server = await startServer(t, (response, { url }) => {
-    if (url === '/long') return response.end('x'.repeat(MAX_RESULT + 10))
+    if (url === '/long') return response.end('x'.repeat(MAX_RESULT_CHARACTERS + 10))
     if (url === '/latin1') return response.writeHead(200, { 'content-type': 'text/plain; charset=iso-8859-1' }).end(Buffer.from([0xfc]))
     if (url === '/odd') return response.writeHead(200, { 'content-type': 'text/plain; charset=klingon' }).end('ü')
     response.writeHead(200, { 'content-type': 'image/png' }).end(Buffer.from([1, 0, 2]))
@@ -137,7 +137,7 @@ t.test('a conditional answers by whether a keyword occurs, and the first that an
 })
 
 t.test('the answer of a conditional is whole, and what is told of it cut short', async t => {
-  const long = 'x'.repeat(MAX_RESULT + 10)
+  const long = 'x'.repeat(MAX_RESULT_CHARACTERS + 10)
   const context = createContext(t)
   const { answer, results } = await runTriggered([fn('conditional', { default_response: long })], 'go', context)
   t.equal(answer, long)

@@ -1,12 +1,12 @@
-import { createHmac } from 'node:crypto'
+import { Webhook, WebhookVerificationError } from 'standardwebhooks'
 import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
-import { makeWebhook } from '../../../src/executor/tools/webhooks/webhook-call.js'
-import { Webhooks, type WebhooksOptions } from '../../../src/executor/tools/webhooks/webhooks.js'
-import { AGENT, type Asked, createContext, fn, openOutbound, say, startServer } from '../../support/tools.js'
+import { makeWebhook } from '../../../../src/executor/tools/webhooks/webhook-call.js'
+import { Webhooks, type WebhooksOptions } from '../../../../src/executor/tools/webhooks/webhooks.js'
+import { AGENT, type Asked, createContext, failureOf, fn, openOutbound, say, startServer } from '../../../support/tools.js'
 
-const KEY = Buffer.alloc(32, 'k')
-const SECRET = `whsec_${KEY.toString('base64')}`
+const secretOf = (key: Buffer): string => `whsec_${key.toString('base64')}`
+const SECRET = secretOf(Buffer.alloc(32, 'k'))
 
 interface Opened { webhooks: Webhooks, waits: number[], logged: Array<Record<string, unknown>>, settled (count?: number): Promise<void> }
 
@@ -31,10 +31,14 @@ function callOf (t: Test, url: string, config: Record<string, unknown> = {}, fie
   return makeWebhook(fn('webhook', { webhook_url: url, ...config }, fields), { content: 'asked', agent_id: AGENT }, context)
 }
 
-/** As a receiver does it by the standard. */
-function verify ({ headers, body }: Asked, key: Buffer): boolean {
-  const signed = `${headers['webhook-id'] as string}.${headers['webhook-timestamp'] as string}.${body}`
-  return headers['webhook-signature'] === `v1,${createHmac('sha256', key).update(signed).digest('base64')}`
+/** Verifies a webhook as its receiver does, with the package of the standard. @returns its payload; undefined if it is not authentic. */
+function verify ({ headers, body }: Pick<Asked, 'headers' | 'body'>, secret: string): unknown {
+  try {
+    return new Webhook(secret).verify(body, headers as Record<string, string>)
+  } catch (error) {
+    if (error instanceof WebhookVerificationError) return undefined
+    throw error
+  }
 }
 
 t.test('a webhook is delivered once, as JSON and signed by the standard', async t => {
@@ -49,8 +53,11 @@ t.test('a webhook is delivered once, as JSON and signed by the standard', async 
   t.same(JSON.parse(asked.body), { r: 'an "answer" ü' })
   const timestamp = Number(asked.headers['webhook-timestamp'])
   t.ok(timestamp >= before && timestamp <= Date.now() / 1000, 'seconds')
-  t.ok(verify(asked, KEY))
-  t.notOk(verify(asked, Buffer.alloc(32, 'x')))
+  t.same(verify(asked, SECRET), { r: 'an "answer" ü' })
+  t.equal(verify(asked, secretOf(Buffer.alloc(32, 'x'))), undefined)
+  t.equal(verify({ ...asked, body: asked.body.replace('an', 'no') }, SECRET), undefined)
+  t.equal(verify({ ...asked, headers: { ...asked.headers, 'webhook-timestamp': `${timestamp - 1}` } }, SECRET), undefined)
+  t.equal(verify({ ...asked, headers: { ...asked.headers, 'webhook-id': 'msg_other' } }, SECRET), undefined)
   t.same(waits, [])
   t.same(logged, [{ message: 'webhook delivered', webhookId: call.id, agentId: AGENT, host: `127.0.0.1:${server.port}`, tries: 1 }])
   t.notMatch(JSON.stringify(logged), /secret-word|answer|private/)
@@ -58,8 +65,8 @@ t.test('a webhook is delivered once, as JSON and signed by the standard', async 
 
 t.test('a function\'s own secret wins over the configured one, and without either nothing is signed', async t => {
   const server = await startServer(t, say(200))
-  const configured = Buffer.alloc(24, 'c')
-  const { webhooks, settled } = open(t, { secret: `whsec_${configured.toString('base64')}` })
+  const configured = secretOf(Buffer.alloc(24, 'c'))
+  const { webhooks, settled } = open(t, { secret: configured })
   webhooks.send(callOf(t, server.url, { secret: SECRET }), 'x')
   await settled(1)
   webhooks.send(callOf(t, server.url), 'x')
@@ -67,16 +74,35 @@ t.test('a function\'s own secret wins over the configured one, and without eithe
   const plain = open(t)
   plain.webhooks.send(callOf(t, server.url, { secret: ' ' }), 'x')
   await plain.settled()
-  t.ok(verify(server.asked[0]!, KEY))
+  t.ok(verify(server.asked[0]!, SECRET))
   t.ok(verify(server.asked[1]!, configured))
   t.notOk('webhook-signature' in server.asked[2]!.headers)
   t.ok(server.asked[2]!.headers['webhook-id'])
 })
 
 t.test('the example of the standard is signed as the standard says', async t => {
-  const { webhookHeaders } = await import('../../../src/executor/tools/webhooks/signature.js')
+  const { webhookHeaders } = await import('../../../../src/executor/tools/webhooks/signature.js')
   const headers = webhookHeaders('msg_p5jXN8AQM9LWM0D4loKWxJek', 1614265330, '{"test": 2432232314}', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')
   t.equal(headers['webhook-signature'], 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=')
+})
+
+t.test('a secret has 24 to 64 bytes, and a receiver verifies what is signed with any of them', async t => {
+  const server = await startServer(t, say(200))
+  const { webhooks, settled } = open(t)
+  const sign = async (secret: string) => {
+    const count = server.asked.length + 1
+    webhooks.send(callOf(t, server.url, { secret }), 'x')
+    await settled(count)
+    return server.asked.at(-1)!
+  }
+  for (const length of [24, 25, 26, 64]) {
+    const secret = secretOf(Buffer.alloc(length, 0xfb))
+    t.ok(verify(await sign(secret), secret), `${length} bytes`)
+    t.ok(verify(await sign(secret.replace(/=+$/, '')), secret), 'without padding')
+  }
+  for (const secret of [secretOf(Buffer.alloc(23)), secretOf(Buffer.alloc(65)), Buffer.alloc(32).toString('base64'), `${SECRET}\u00fc`, 'whsec_']) {
+    t.equal(await failureOf(() => callOf(t, server.url, { secret })), 'The function\'s secret must be whsec_ and 24 to 64 bytes in base64.')
+  }
 })
 
 t.test('what fails is tried again by the schedule, with the same id and a new signature', async t => {
@@ -87,7 +113,7 @@ t.test('what fails is tried again by the schedule, with the same id and a new si
   t.same(waits, [5_000, 30_000, 300_000])
   t.equal(server.asked.length, 4)
   t.equal(new Set(server.asked.map(({ headers }) => headers['webhook-id'])).size, 1)
-  t.ok(server.asked.every(asked => verify(asked, KEY)))
+  t.ok(server.asked.every(asked => verify(asked, SECRET)))
   t.match(logged, [{ message: 'webhook delivered', tries: 4 }])
 })
 

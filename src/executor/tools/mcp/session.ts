@@ -3,9 +3,9 @@ import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/cl
 import { Deadline } from '../../../lib/deadline.js'
 import { shorten } from '../result-text.js'
 import { ToolError } from '../tool.js'
-import { BROKEN_OFF, createMcpFetch } from './mcp-fetch.js'
-import { textOfResult } from './mcp-result.js'
-import type { McpServer } from './mcp-server.js'
+import { BROKEN_OFF, createMcpFetch } from './fetch.js'
+import { textOfResult } from './result.js'
+import type { McpServer } from './server.js'
 
 const MAX_PAGES = 20
 

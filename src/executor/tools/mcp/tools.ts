@@ -6,7 +6,7 @@ import { firstHop } from '../outbound/redirect.js'
 import { shorten } from '../result-text.js'
 import type { ToolNames } from '../tool-names.js'
 import { type Tool, ToolError } from '../tool.js'
-import { connectMcp, type McpSession, type McpTool } from './mcp-session.js'
+import { connectMcp, type McpSession, type McpTool } from './session.js'
 
 /** Milliseconds for a server to say what tools it has, from the first packet on. */
 const LIST_TIMEOUT = 5000
@@ -87,6 +87,6 @@ function makeTool ({ name, description, schema }: McpTool, { fn, session }: Serv
     name: names.take(name, fn.name),
     description: shorten(description ?? name, MAX_DESCRIPTION),
     parameters: schema,
-    call: async (args, { signal }) => shorten(await session.call(name, args, signal))
+    call: (args, { signal }) => session.call(name, args, signal)
   }
 }

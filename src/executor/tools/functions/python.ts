@@ -1,10 +1,11 @@
 import type { AgentFunction } from '#shared/agent.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
+import { PythonError } from '../../python/job.js'
 import type { PythonPool } from '../../python/pool.js'
-import { PythonFailure } from '../../python/worker.js'
 import { configOf } from '../function-config.js'
+import type { FunctionKind } from '../function-kind.js'
 import { type Tool, ToolError } from '../tool.js'
-import { readParameters } from './function-tools.js'
+import { readParameters } from './parameters.js'
 
 const NO_PARAMETERS = { type: 'object', properties: {} }
 const DEFAULT_TIMEOUT = 60
@@ -12,9 +13,19 @@ const MAX_TIMEOUT = 3600
 /** What a model may be told, in UTF-16 units. */
 const MAX_OUTPUT = 1024 * 1024
 
+/** Code in Python {entrypoint, parameters, timeout_seconds}, offered to the model even without parameters. */
+export const python: FunctionKind = {
+  trigger: null,
+  call: null,
+  async open (functions, deps, { names }) {
+    const tools = functions.map(fn => pythonTool(fn, deps.python)).map(tool => ({ ...tool, name: names.take(tool.name) }))
+    return { tools, async close () {} }
+  }
+}
+
 /**
- * A function of an agent that is code in Python, at `config.entrypoint`: called as `function(args)` or
- * `function(args, context)`. What it returns or yields is text, or is told as JSON.
+ * The tool of a function in Python. It calls `config.entrypoint` as `function(args)` or `function(args, context)`; the
+ * result is the text that the function returns or yields, or its JSON.
  */
 export function pythonTool (fn: AgentFunction, pool: Pick<PythonPool, 'run'>): Tool {
   const { entrypoint, parameters, timeout_seconds: timeout } = configOf(fn)
@@ -37,7 +48,7 @@ export function pythonTool (fn: AgentFunction, pool: Pick<PythonPool, 'run'>): T
           onProgress () {}
         })
       } catch (error) {
-        if (error instanceof PythonFailure) throw new ToolError(error.message)
+        if (error instanceof PythonError) throw new ToolError(error.message)
         if (error instanceof ServiceError && error.code === errors.pythonUnavailable.code) throw new ToolError('This server cannot run Python.')
         throw error
       }

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import t from 'tap'
-import { Outbound } from '../../../src/executor/tools/outbound/outbound.js'
-import { failureOf, openOutbound, say, startServer } from '../../support/tools.js'
+import { Outbound } from '../../../../src/executor/tools/outbound/outbound.js'
+import { failureOf, openOutbound, say, startServer } from '../../../support/tools.js'
 
 const { signal } = new AbortController()
 const NOT_PUBLIC = /is not at a public address/

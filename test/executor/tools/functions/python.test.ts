@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { pino } from 'pino'
 import t from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
-import { PythonPool } from '../../../src/executor/python/pool.js'
-import { pythonTool } from '../../../src/executor/tools/functions/python-tool.js'
-import { ToolError } from '../../../src/executor/tools/tool.js'
-import { findPython } from '../../support/python.js'
+import { PythonPool } from '../../../../src/executor/python/pool.js'
+import { pythonTool } from '../../../../src/executor/tools/functions/python.js'
+import { ToolError } from '../../../../src/executor/tools/tool.js'
+import { findPython } from '../../../support/python.js'
 
 t.test('a function in Python as a tool', async t => {
   const command = await findPython(t)

@@ -1,4 +1,4 @@
-import type { McpServer } from './mcp-server.js'
+import type { McpServer } from './server.js'
 
 /** Bytes of an answer, images in it included. */
 const MAX_BYTES = 4 * 1024 * 1024

@@ -1,0 +1,24 @@
+import { errors, ServiceError } from '#shared/errors.ts'
+import { errorOfStatus, errorText, Refusal } from '#shared/gateway/refusals.ts'
+
+// Here every failure of the gateway becomes an error with the sentence that the caller reads (errors.ts in _shared holds the
+// sentences). The exception is a Refusal, which becomes one in gateway.ts if the request cannot be adapted and repeated.
+
+/**
+ * Maps a response whose status is not 200.
+ * @param body OpenAI's or Ollama's JSON, or plain text.
+ * @param retryAfter in seconds, from the `retry-after` header.
+ */
+export function errorOfResponse (status: number, body: string, retryAfter?: number): Error {
+  return errorOfStatus(status, errorText(body), retryAfter)
+}
+
+/** Maps the error of a connection that could not be opened, broke, or was silent for too long. */
+export function errorOfConnection (error: Error): ServiceError {
+  return (/Timeout/.test(error.name) ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error })
+}
+
+/** Maps what was thrown while a response was read: a parse error is the gateway's failure, a mapped error stays as it is. */
+export function errorOfReading (error: unknown): unknown {
+  return error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error })
+}
