@@ -1,9 +1,13 @@
 import { buildWorker } from './app.js'
+import { runCommand } from './cli/command.js'
 import type { Config } from './config.js'
 import { serve } from './serve.js'
 
-/** A process that makes runs which others begin, and answers probes only. */
-await serve(buildWorker, findProblems)
+await runCommand({
+  name: 'node dist/worker.js',
+  does: 'makes runs that others begin, and answers probes only (npm run worker); its variables are explained in .env.example.',
+  options: {}
+}, () => serve(buildWorker, findProblems))
 
 function findProblems ({ database, maxConcurrentRuns }: Config): string[] {
   return [

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util'
 import { readJwtSecret, signAccessToken } from '../access-token.js'
 import { loadConfig } from '../config.js'
 import { runCommand } from './command.js'
@@ -6,9 +5,13 @@ import { runCommand } from './command.js'
 const DEMO_USER = '11111111-1111-4111-8111-111111111111'
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
-/** Prints an access token to try things with, signed with the configured secret. */
-await runCommand(async () => {
-  const { values } = parseArgs({ options: { user: { type: 'string', default: DEMO_USER } } })
+await runCommand({
+  name: 'npm run token',
+  does: 'prints an access token to try things with, signed with the configured secret.',
+  options: {
+    user: { type: 'string', default: DEMO_USER, value: '<id>', does: 'whose token' }
+  }
+}, async values => {
   if (!UUID.test(values.user)) throw new Error('--user takes the id of a user, a uuid')
   const secret = await readJwtSecret(loadConfig())
   if (!secret) throw new Error('SUPABASE_JWT_SECRET is not set: there is nothing to sign a token with')
