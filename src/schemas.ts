@@ -24,7 +24,7 @@ export const Message = Type.Object({
 })
 export type Message = Static<typeof Message>
 
-export const Messages = Type.Array(Message, { minItems: 1, maxItems: 2000 })
+const Messages = Type.Array(Message, { minItems: 1, maxItems: 2000 })
 
 /** How the answer is to be formed, in the words of the OpenAI protocol; given on as it is. */
 export const ResponseFormat = Type.Object({ type: Enum('text', 'json_object', 'json_schema'), json_schema: Type.Optional(Type.Object({})) })
@@ -67,7 +67,7 @@ export const ExecuteValidatedBody = Type.Object({
 export type ExecuteValidatedBody = Static<typeof ExecuteValidatedBody>
 
 /** Printable ASCII, as header values are; a WebSocket message's key is held to the same. */
-export const IdempotencyKey = Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' })
+const IdempotencyKey = Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' })
 
 export const IdempotencyHeaders = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) })
 
@@ -91,8 +91,7 @@ export const Usage = Type.Object({
 })
 export type Usage = Static<typeof Usage>
 
-export const RunError = Type.Object({ code: Type.String(), message: Type.String() })
-export type RunError = Static<typeof RunError>
+const RunError = Type.Object({ code: Type.String(), message: Type.String() })
 
 export const Run = Type.Object({
   runId: Uuid,

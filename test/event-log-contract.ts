@@ -6,8 +6,8 @@ import { firstSeq, follow, type Entry, type EventLog, type Follower, type Reader
 import { NO_USAGE } from '../src/executor/usage.js'
 import type { RunEvent } from '../src/schemas.js'
 
-export const CANCELLED: RunEvent = { type: 'cancelled', runId: 'a', creditsUsed: 0 }
-export const FAILED: RunEvent = { type: 'error', error: 'It failed.', code: 'internal_error', runId: 'a', retryable: false }
+const CANCELLED: RunEvent = { type: 'cancelled', runId: 'a', creditsUsed: 0 }
+const FAILED: RunEvent = { type: 'error', error: 'It failed.', code: 'internal_error', runId: 'a', retryable: false }
 export const DONE: Extract<RunEvent, { type: 'done' }> = { type: 'done', response: '', executionTime: 1, runId: 'a', usage: NO_USAGE, creditsUsed: 1, finishReason: 'stop' }
 
 export function chunk (content = 'x'): RunEvent {

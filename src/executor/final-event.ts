@@ -9,7 +9,7 @@ export function finalEvent (run: Run): RunEvent {
   return { type: 'done', response, executionTime: executionTime(run), runId, usage: usage!, creditsUsed, finishReason, ...(cached && { cached }) }
 }
 
-export function errorEvent (runId: string, error: ServiceError): RunEvent {
+function errorEvent (runId: string, error: ServiceError): RunEvent {
   return { type: 'error', error: error.message, code: error.code, runId, retryable: error.isRetryable }
 }
 

@@ -7,7 +7,7 @@ import { ROOT } from '../root.js'
 import { LineCutter, MAX_LINE, parseMessage, type WorkerMessage } from './python-messages.js'
 
 /** The folder that agents' modules are in. */
-export const PYTHON_FOLDER = fileURLToPath(new URL('python/', ROOT))
+const PYTHON_FOLDER = fileURLToPath(new URL('python/', ROOT))
 
 /** How long code that was cancelled has to end by itself: half of it tidily, half of it by an exception. */
 const CANCEL_MS = 2_000

@@ -20,7 +20,7 @@ export interface Session {
 }
 
 export const SOCKET_PATH = '/ws'
-export const SUBPROTOCOL = 'jeesi'
+const SUBPROTOCOL = 'jeesi'
 
 const TICK = 1_000
 const PING = 30_000

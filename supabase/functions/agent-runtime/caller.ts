@@ -52,6 +52,6 @@ function readClaims (token: string): Record<string, unknown> | undefined {
   }
 }
 
-export function toHex (bytes: Uint8Array): string {
+function toHex (bytes: Uint8Array): string {
   return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
 }
