@@ -91,8 +91,7 @@ export const Usage = Type.Object({
 })
 export type Usage = Static<typeof Usage>
 
-export const RunError = Type.Object({ code: Type.String(), message: Type.String() })
-export type RunError = Static<typeof RunError>
+const RunError = Type.Object({ code: Type.String(), message: Type.String() })
 
 export const Run = Type.Object({
   runId: Uuid,
