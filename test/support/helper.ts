@@ -193,7 +193,7 @@ async function findTemplate (): Promise<string> {
   return path
 }
 
-const POSTGRES_URL = process.env.TEST_POSTGRES_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+export const POSTGRES_URL = process.env.TEST_POSTGRES_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres'
 
 /** Whether there is a PostgreSQL server to test on; where there is none, that is said, and in CI it is a failure. */
 export async function findPostgres (t: Test): Promise<boolean> {

@@ -91,7 +91,8 @@ export const Usage = Type.Object({
 })
 export type Usage = Static<typeof Usage>
 
-const RunError = Type.Object({ code: Type.String(), message: Type.String() })
+export const RunError = Type.Object({ code: Type.String(), message: Type.String() })
+export type RunError = Static<typeof RunError>
 
 export const Run = Type.Object({
   runId: Uuid,

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { pathOf } from './process.js'
+import { pathOf } from '../support/process.js'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const TSX = createRequire(import.meta.url).resolve('tsx/cli')
 const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
 
@@ -27,7 +27,7 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
 }
 
 /** Scripts that are commands of others. */
-const OTHERS = ['build', 'check', 'coverage', 'knip', 'test', 'test:watch']
+const OTHERS = ['build', 'check', 'coverage', 'docs', 'knip', 'picture', 'schema', 'test', 'test:watch']
 
 t.test('every command of ours', async t => {
   t.same(Object.keys(scripts).filter(name => !OTHERS.includes(name)).sort(), Object.keys(COMMANDS).sort(), 'is here')
