@@ -1,4 +1,4 @@
-/** Runs a command; what goes wrong is a line on standard error and exit code 1. */
+/** Runs a command. An error is one line on standard error, and exit code 1. */
 export async function runCommand (command: () => Promise<void>): Promise<void> {
   try {
     await command()
