@@ -3,7 +3,7 @@ import { loadConfig } from '../config/config.js'
 import type { Audit } from '../contract/schemas.js'
 import { openDatabase } from '../database/open.js'
 import type { Database } from '../database/port.js'
-import { examine } from '../database/schema-version.js'
+import { checkSchema } from '../database/schema-version.js'
 import { runCommand } from '../lib/command.js'
 
 const MAX_LINES = 1000
@@ -19,8 +19,8 @@ await runCommand({
 }, async values => {
   const { database } = await openDatabase(values.url ? byUrl(values.url) : loadConfig().database)
   try {
-    const { state, why } = await examine(database)
-    if (state !== 'up' && state !== 'read-only') throw new Error(why)
+    const { status, reason } = await checkSchema(database)
+    if (status !== 'up' && status !== 'read-only') throw new Error(reason)
     if (values.accept !== undefined) await accept(database, values.accept)
     const audit = await database.call('audit_credits', { p_limit: MAX_LINES })
     process.stdout.write(values.json ? `${JSON.stringify(audit)}\n` : describe(audit))
@@ -35,7 +35,7 @@ function byUrl (url: string): DatabaseConfig {
   return { kind: 'postgres', url, maxConnections: 1 }
 }
 
-/** What was changed past the ledger is entered in it, with a reason. */
+/** Enters changes that were made past the ledger in it, with a reason. */
 async function accept (database: Database, reason: string): Promise<void> {
   const { adjusted } = await database.call('adjust_ledger', { p_reason: reason })
   process.stderr.write(`entered in the ledger: ${adjusted} adjustments\n`)
