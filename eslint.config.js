@@ -1,4 +1,8 @@
 import neostandard from 'neostandard'
+import { FASTIFY, LIMITS, ROOMS } from './scripts/house/rooms.js'
+import { forbiddenImports } from './scripts/house/forbidden-imports.js'
+
+const SOURCES = ['src/**/*.ts', 'supabase/functions/**/*.ts']
 
 export default [
   ...neostandard({ ts: true, ignores: ['dist/', '.tap/', 'node_modules/'] }),
@@ -10,5 +14,21 @@ export default [
       // The gateway's protocol and the database have names of their own.
       camelcase: 'off'
     }
-  }
+  },
+  {
+    files: SOURCES,
+    rules: {
+      'max-lines': ['error', LIMITS.file],
+      'max-lines-per-function': ['error', { max: LIMITS.function, IIFEs: true }]
+    }
+  },
+  // Who may import from whom; a folder has its own patterns, since they are relative.
+  ...ROOMS.flatMap(room => forbiddenImports(room)).map(({ files, patterns, fastify }) => ({
+    files,
+    rules: {
+      'no-restricted-imports': ['error', {
+        patterns: [...patterns, ...(fastify ? [] : [{ regex: FASTIFY.source, message: 'This room knows nothing of Fastify.' }])]
+      }]
+    }
+  }))
 ]

@@ -7,7 +7,7 @@ export interface SlotTicket {
   /** Tells the position of a run that waits, now and as it gets better. */
   watch (onMove: OnMove): void
   /** Gives the slot or the place back. Again: nothing happens. */
-  releaseAll (): void
+  release (): void
 }
 
 export interface SlotsOptions {
@@ -166,7 +166,7 @@ class QueuedTicket implements SlotTicket {
     this.#onMove(position)
   }
 
-  releaseAll (): void {
+  release (): void {
     if (this.#left) return
     this.#left = true
     this.keeper.leave(this)

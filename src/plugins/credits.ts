@@ -5,7 +5,7 @@ import type { Credits } from '../contract/schemas.js'
 declare module 'fastify' {
   interface FastifyInstance {
     credits: {
-      /** A user's balance: what can be spent, what runs under way hold, what was spent this month. */
+      /** A user's balance: credits that can be spent, that runs under way reserve, that were spent this month. */
       of (userId: string): Promise<Credits>
     }
   }

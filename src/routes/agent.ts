@@ -19,7 +19,7 @@ const response = {
 }
 const config = { execution: true }
 
-/** Executing an agent is beginning a run and watching it; the watching may end before the run does. */
+/** Executes agents: begins a run and watches it. Watching may end before the run does. */
 const agent: FastifyPluginAsyncTypebox = async app => {
   app.post('/api/agent/execute', {
     config,
@@ -39,7 +39,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   })
 
   app.post('/api/agent/execute-validated', {
-    // Behind the edge function stand all users of the platform: its limits are theirs.
+    // All users of the platform call through the edge function: one rate limit would be shared by them.
     config: { ...config, rateLimit: false },
     onRequest: app.requireBackendSecret,
     schema: { headers: ValidatedHeaders, body: ExecuteValidatedBody, response }
@@ -72,7 +72,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     return answerOf(await app.runs.finalEvent(runId))
   }
 
-  /** The run at once, as it stands; how it goes is asked for at `/api/runs/:id`. */
+  /** Answers with the run at once; the client asks for its progress at `/api/runs/:id`. */
   function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
     const { runId, agentId } = run
     request.logFields = { runId, agentId }

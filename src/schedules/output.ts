@@ -8,26 +8,26 @@ import { ToolError } from '../executor/tools/tool.js'
 import { makeWebhook, requestOf } from '../executor/tools/webhooks/webhook-call.js'
 import { ScheduleFault } from './timing.js'
 
-/** Where the results of a schedule go, as its user says. */
+/** Where the results of a schedule go, as its user configured it. */
 export interface OutputPlace {
   /** store, webhook or api_call; null is store. */
   action: string | null
   /**
-   * `output_config`, by the names of agents' functions: {url, method, headers_json, body_template} of an api_call,
-   * {webhook_url, payload_template, secret} of a webhook; `url` and `body_template` do for both.
+   * `output_config`, with the fields of agents' functions: {url, method, headers_json, body_template} for an api_call,
+   * {webhook_url, payload_template, secret} for a webhook; `url` and `body_template` work for both.
    */
   config: unknown
 }
 
-/** A result that is to be sent. */
+/** A result to be sent. */
 export interface Output extends OutputPlace {
-  /** The same at each try; what a receiver tells repetitions by. */
+  /** The same at each try, so that a receiver recognises repetitions. */
   id: string
   scheduleId: string
   runId: string
   agentId: string
   userId: string
-  /** What the agent was asked, and what it answered. */
+  /** The prompt, and the agent's answer. */
   content: string
   result: string
   /** ISO. */
@@ -35,7 +35,7 @@ export interface Output extends OutputPlace {
   completedAt: string
 }
 
-/** What is sent where there is no template. */
+/** The default payload. */
 const PAYLOAD = `{"type":"schedule.completed","timestamp":"{{completed_at}}","data":{"schedule_id":"{{schedule_id}}",
 "agent_id":"{{agent_id}}","run_id":"{{run_id}}","scheduled_for":"{{scheduled_for}}","content":"{{content}}","response":"{{response}}"}}`
 
@@ -47,7 +47,7 @@ export function isSent ({ action }: Pick<OutputPlace, 'action'>): boolean {
   return action === 'webhook' || action === 'api_call'
 }
 
-/** Whether results could be sent there. @throws {ScheduleFault | ToolError} in words for the schedule's user. */
+/** Checks that results can be sent. @throws {ScheduleFault | ToolError} with a sentence for the schedule's user. */
 export function checkOutput ({ action, config }: OutputPlace): void {
   if (action === null || action === 'store') return
   if (!isSent({ action })) {
@@ -56,7 +56,7 @@ export function checkOutput ({ action, config }: OutputPlace): void {
   firstHop(makeOutputRequest({ ...EMPTY, action, config }))
 }
 
-/** The request that sends a result. @param secret signs webhooks that have none of their own. @throws {ToolError} */
+/** Makes the request that sends a result. @param secret signs webhooks without a secret of their own. @throws {ToolError} */
 export function makeOutputRequest (output: Output, secret?: string): OutboundRequest {
   const config = configOf(output)
   const url = textIn(config, 'url') || textIn(config, 'webhook_url')

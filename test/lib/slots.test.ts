@@ -21,7 +21,7 @@ function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) 
         return ticket !== undefined
       })
     },
-    leave: (...names: string[]) => names.forEach(name => tickets.get(name)!.releaseAll()),
+    leave: (...names: string[]) => names.forEach(name => tickets.get(name)!.release()),
     position: (name: string) => tickets.get(name)!.position,
     /** Those that have their slot, in the order they got it. */
     async running (): Promise<string[]> {
@@ -35,7 +35,7 @@ function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) 
       const order: string[] = []
       for (let next: string | undefined = running; next;) {
         const before = new Set([...tickets.keys()].filter(name => tickets.get(name)!.position === 0))
-        tickets.get(next)!.releaseAll()
+        tickets.get(next)!.release()
         tickets.delete(next)
         next = [...tickets.keys()].find(name => !before.has(name) && tickets.get(name)!.position === 0)
         if (next) order.push(next)
@@ -150,7 +150,7 @@ t.test('whatever comes and goes: never too many, nobody waits beside a free slot
     const remove = (index: number) => {
       const [gone] = present.splice(index, 1)
       if (isRunning(gone!)) everyTurn.push(gone!.ticket.turn)
-      gone!.ticket.releaseAll()
+      gone!.ticket.release()
     }
     const check = () => {
       const waiting = present.filter(one => !isRunning(one))

@@ -64,12 +64,12 @@ export class PythonPool {
       // The slot outlasts the result: it is taken until the worker is free or has exited.
       released.then(isUsable => {
         if (isUsable) this.#idle.push(worker)
-        ticket.releaseAll()
+        ticket.release()
       })
       // Not awaited, so that a failed job does not release the slot below.
       return result
     } catch (error) {
-      ticket.releaseAll()
+      ticket.release()
       throw error
     }
   }

@@ -56,7 +56,7 @@ export class LocalQueue implements RunQueue {
         isTaken = true
         this.#launch(begun, ticket)
       },
-      release: () => { if (!isTaken) ticket.releaseAll() }
+      release: () => { if (!isTaken) ticket.release() }
     }
   }
 

@@ -239,7 +239,7 @@ class World {
     },
     handOver: async pick => {
       const process = this.#process(pick)
-      await process.executor.release(1000)
+      await process.executor.releaseAll(1000)
       this.#replace(process)
       await this.database.call('release_runs', { p_owner: process.owner })
       await this.#process(pick + 1).claim()

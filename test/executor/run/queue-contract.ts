@@ -61,7 +61,7 @@ export class TestRuns {
       const ending = await ended
       if (ending === 'settled') log.append(runId, { ...DONE, runId })
       else log.evict(runId)
-      ticket.releaseAll()
+      ticket.release()
       return ending
     }
     return { launch, cancel: (runId: string) => { this.cancelled.push(runId) } } as unknown as Executor
