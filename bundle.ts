@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises'
+import { copyFile, readdir, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -8,6 +8,8 @@ const ROOT = fileURLToPath(new URL('./', import.meta.url))
 const PROGRAMS = ['process/server', 'process/worker', 'cli/audit', 'cli/demo', 'cli/migrate', 'cli/token']
 /** What looks for files beside its code, and what is optional and not installed. */
 const APART = ['@electric-sql/pglite', 'bullmq', 'ioredis', 'pg-native']
+/** Files that the programs read beside their code. */
+const COPIED = /\.lua$/
 /** For packages that are CommonJS, and what of Node they ask for. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
@@ -36,7 +38,9 @@ export async function bundle (directory: string): Promise<void> {
     metafile: true,
     logLevel: 'warning'
   })
-  const made = new Set(Object.keys(metafile.outputs).map(path => basename(path)))
+  const copied = (await readdir(join(ROOT, 'src'), { recursive: true })).filter(path => COPIED.test(path))
+  for (const path of copied) await copyFile(join(ROOT, 'src', path), join(directory, basename(path)))
+  const made = new Set([...Object.keys(metafile.outputs), ...copied].map(path => basename(path)))
   for (const name of await readdir(directory)) {
     if (!made.has(name)) await rm(join(directory, name), { recursive: true })
   }

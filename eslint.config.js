@@ -1,7 +1,12 @@
 import neostandard from 'neostandard'
+import { FASTIFY, LIMITS, ROOMS } from './scripts/house/rooms.js'
+import { forbiddenImports } from './scripts/house/forbidden-imports.js'
+
+const SOURCES = ['src/**/*.ts', 'supabase/functions/**/*.ts']
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist/', '.tap/', 'node_modules/'] }),
+  // Without JSX: package.json puts another package in the place of eslint-plugin-react, which is large.
+  ...neostandard({ ts: true, noJsx: true, ignores: ['dist/', '.tap/', 'node_modules/'] }),
   {
     rules: {
       'new-cap': ['error', { capIsNew: false }],
@@ -10,5 +15,21 @@ export default [
       // The gateway's protocol and the database have names of their own.
       camelcase: 'off'
     }
-  }
+  },
+  {
+    files: SOURCES,
+    rules: {
+      'max-lines': ['error', LIMITS.file],
+      'max-lines-per-function': ['error', { max: LIMITS.function, IIFEs: true }]
+    }
+  },
+  // Who may import from whom; a folder has its own patterns, since they are relative.
+  ...ROOMS.flatMap(room => forbiddenImports(room)).map(({ files, patterns, fastify }) => ({
+    files,
+    rules: {
+      'no-restricted-imports': ['error', {
+        patterns: [...patterns, ...(fastify ? [] : [{ regex: FASTIFY.source, message: 'This room knows nothing of Fastify.' }])]
+      }]
+    }
+  }))
 ]

@@ -2,26 +2,30 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { Config } from './config/config.js'
-import { serializerCompiler, validatorCompiler } from './contract/validation.js'
+import { serializerCompiler, validatorCompiler } from './http/compilers.js'
+import { answerClientError, answerFrameworkError } from './http/errors.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import connections from './plugins/connections.js'
 import credits from './plugins/credits.js'
 import database from './plugins/database.js'
-import errorHandler, { answerClientError, answerFrameworkError } from './plugins/error-handler.js'
+import errorHandler from './plugins/error-handler.js'
 import events from './plugins/events.js'
 import executor from './plugins/executor.js'
+import gateway from './plugins/gateway.js'
 import leases from './plugins/leases.js'
 import limits from './plugins/limits.js'
 import python from './plugins/python.js'
 import queue from './plugins/queue.js'
 import redis from './plugins/redis.js'
 import remoteReaders from './plugins/remote-readers.js'
+import requestContext from './plugins/request-context.js'
 import requestLog from './plugins/request-log.js'
 import retention from './plugins/retention.js'
 import runs from './plugins/runs.js'
 import schedules from './plugins/schedules.js'
 import security from './plugins/security.js'
+import shutdown from './plugins/shutdown.js'
 import tools from './plugins/tools.js'
 import websocket from './plugins/websocket.js'
 import adminRoutes from './routes/admin.js'
@@ -34,12 +38,12 @@ import socketRoutes from './routes/socket.js'
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
-    /** This process, as the owner of its runs. */
+    /** The id of this process, as the owner of its runs. */
     owner: string
   }
 }
 
-/** The service, ready to listen: its plugins in order, then its routes. */
+/** Builds the service, ready to listen: its plugins in the order of their dependencies, then its routes. How it ends: SHUTDOWN. */
 export async function buildApp (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
   const app = createApp(config, logger)
   await registerPlugins(app)
@@ -52,7 +56,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   return app
 }
 
-/** The same without its users: it makes runs that others begin, and answers probes. */
+/** Builds the service without its users: it makes runs that other processes begin, and answers probes. */
 export async function buildWorker (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
   const app = createApp(config, logger)
   await registerPlugins(app)
@@ -61,7 +65,9 @@ export async function buildWorker (config: Config, logger: FastifyBaseLogger): P
 }
 
 async function registerPlugins (app: FastifyInstance): Promise<void> {
+  await app.register(shutdown)
   await app.register(errorHandler)
+  await app.register(requestContext)
   await app.register(requestLog)
   await app.register(connections)
   await app.register(security)
@@ -72,6 +78,7 @@ async function registerPlugins (app: FastifyInstance): Promise<void> {
   await app.register(events)
   await app.register(python)
   await app.register(tools)
+  await app.register(gateway)
   await app.register(executor)
   await app.register(queue)
   await app.register(leases)
@@ -89,10 +96,10 @@ function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance 
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
-    // The embedded database takes seconds to make itself, and many on a machine that is busy.
+    // The embedded database takes seconds to initialise, and many more on a busy machine.
     pluginTimeout: 60_000,
     genReqId: () => crypto.randomUUID(),
-    // During a shutdown what arrives is still answered; new runs are refused by name.
+    // Requests that arrive during a shutdown are answered; new runs are refused with shutting_down.
     return503OnClosing: false,
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError

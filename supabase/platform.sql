@@ -1,6 +1,6 @@
--- What Supabase provides and a bare Postgres lacks: three roles, and the part of schema `auth` that the
--- migrations rely on. Applied by the embedded mode and by `npm run migrate`, never to a Supabase project,
--- where all of it exists. Applying it twice changes nothing.
+-- Creates what Supabase provides and a bare PostgreSQL lacks: three roles, and the part of schema `auth` that the
+-- migrations rely on. The embedded mode and `npm run migrate` apply it; in a Supabase project, where all of it exists, it
+-- changes nothing. It may be applied again.
 
 do $$
 declare
@@ -8,7 +8,7 @@ declare
 begin
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
     if not exists (select from pg_catalog.pg_roles where rolname = role_name) then
-      -- Roles are shared by all databases of a server: another migration may create this one meanwhile.
+      -- All databases of a server share its roles: another migration may create this one in the meantime.
       begin
         execute format('create role %I nologin', role_name);
       exception when duplicate_object or unique_violation then null;
@@ -20,7 +20,7 @@ begin
   end if;
 end $$;
 
--- Asked for first: on Supabase schema `auth` is another role's, and even `if not exists` is denied there.
+-- Another role owns schema `auth` on Supabase, and even `create … if not exists` is denied there: look first.
 do $$
 begin
   if to_regnamespace('auth') is null then

@@ -5,8 +5,8 @@ import type { Config } from '../config/config.js'
 import { createWhole } from '../lib/files.js'
 
 /**
- * The secret that access tokens are signed with by HS256: the configured one; in the embedded mode, where none is
- * set, one that is made at first use and kept in the data directory; else undefined.
+ * Reads the secret that signs access tokens by HS256: the configured one; in embedded mode without one, a secret that is
+ * generated at first use and kept in the data directory; otherwise undefined.
  */
 export async function readJwtSecret (config: Config): Promise<string | undefined> {
   if (config.jwtSecret || config.database.kind !== 'embedded') return config.jwtSecret
@@ -14,7 +14,7 @@ export async function readJwtSecret (config: Config): Promise<string | undefined
   const path = join(dataDir, 'jwt-secret')
   await mkdir(dataDir, { recursive: true })
   for (;;) {
-    // Of two processes that start together both use what the first has written.
+    // If two processes start together, both use the secret of the first.
     await createWhole(path, randomBytes(32).toString('hex'), 0o600)
     const secret = await readFile(path, 'utf8')
     if (secret) return secret
@@ -22,7 +22,7 @@ export async function readJwtSecret (config: Config): Promise<string | undefined
   }
 }
 
-/** An access token as Supabase's auth server would sign it for a user. */
+/** Signs an access token for a user as Supabase's auth server would. */
 export async function signAccessToken (secret: string, userId: string, lifetime = '12h'): Promise<string> {
   const { SignJWT } = await import('jose')
   return new SignJWT({ role: 'authenticated' })

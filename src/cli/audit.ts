@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
-import { type DatabaseConfig, loadConfig } from '../config/config.js'
+import type { DatabaseConfig } from '../config/backing-services.js'
+import { loadConfig } from '../config/config.js'
 import type { Audit } from '../contract/schemas.js'
 import { openDatabase } from '../database/open.js'
 import type { Database } from '../database/port.js'
@@ -21,7 +22,7 @@ await runCommand(async () => {
     const { state, why } = await examine(database)
     if (state !== 'up' && state !== 'read-only') throw new Error(why)
     if (values.accept !== undefined) await accept(database, values.accept)
-    const audit = await database.call<Audit>('audit_credits', { p_limit: MAX_LINES })
+    const audit = await database.call('audit_credits', { p_limit: MAX_LINES })
     process.stdout.write(values.json ? `${JSON.stringify(audit)}\n` : describe(audit))
     if (audit.total > 0) process.exitCode = 1
   } finally {
@@ -36,7 +37,7 @@ function byUrl (url: string): DatabaseConfig {
 
 /** What was changed past the ledger is entered in it, with a reason. */
 async function accept (database: Database, reason: string): Promise<void> {
-  const { adjusted } = await database.call<{ adjusted: number }>('adjust_ledger', { p_reason: reason })
+  const { adjusted } = await database.call('adjust_ledger', { p_reason: reason })
   process.stderr.write(`entered in the ledger: ${adjusted} adjustments\n`)
 }
 

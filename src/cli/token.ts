@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util'
+import { UUID } from '#shared/uuid.ts'
 import { readJwtSecret, signAccessToken } from '../auth/access-token.js'
 import { loadConfig } from '../config/config.js'
 import { runCommand } from './command.js'
 
 const DEMO_USER = '11111111-1111-4111-8111-111111111111'
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** Prints an access token to try things with, signed with the configured secret. */
 await runCommand(async () => {

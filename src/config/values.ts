@@ -3,24 +3,25 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
-/** Where tools may connect to although it is not public: a host name, an address or a range of them; on one port where one is named. */
+/** A host that tools may connect to although it is not public: a host name, an address or a range of addresses, on one port or on all. */
 export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }
 
-// What is wrong with a value is said in a sentence a problem, which names the variable and none of its secrets.
+// A problem is a sentence that names its variable, and never contains a secret.
+// The functions that take `problems` add theirs to it.
 
-/** What keeps a URL of Redis from being used. */
-export function judgeRedisUrl ({ hostname, pathname, username, password }: URL): string[] {
+/** The problems of a Redis URL. */
+export function checkRedisUrl ({ hostname, pathname, username, password }: URL): string[] {
   if (!hostname) return ['REDIS_URL must name a host: redis://<host>:<port>']
   if (!/^(\/\d*)?$/.test(pathname)) return ['REDIS_URL must end with nothing or the number of a database, such as /1']
   try {
     decodeURIComponent(username + password)
     return []
   } catch {
-    return ['REDIS_URL has a % in its user or password that stands for itself: write it as %25']
+    return ['REDIS_URL has a literal % in its user or password: write it as %25']
   }
 }
 
-/** Origins separated by commas, without slashes at their ends, or `*`. */
+/** Reads origins separated by commas, or `*`, and removes slashes at their ends. */
 export function readOrigins (list: string | undefined, problems: string[]): string[] {
   const origins = readList(list).map(withoutSlash)
   for (const origin of origins) {
@@ -31,7 +32,7 @@ export function readOrigins (list: string | undefined, problems: string[]): stri
   return origins
 }
 
-/** Hosts separated by commas, each as `readPrivateHost` takes it. */
+/** Reads hosts separated by commas. */
 export function readPrivateHosts (list: string | undefined, problems: string[]): PrivateHost[] {
   return readList(list).flatMap(item => {
     const host = readPrivateHost(item)
@@ -40,7 +41,7 @@ export function readPrivateHosts (list: string | undefined, problems: string[]):
   })
 }
 
-/** `name`, `10.0.0.1`, `10.0.0.0/8`, `fd00::1`, `[fd00::/8]`, each but for a bare IPv6 address with or without `:port`. */
+/** Reads `name`, `10.0.0.1`, `10.0.0.0/8`, `fd00::1` or `[fd00::/8]`, each with or without `:port`, except for a bare IPv6 address. */
 function readPrivateHost (item: string): PrivateHost | undefined {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(item) ?? []
   const place = (bracketed ?? plain ?? item).toLowerCase()
@@ -51,12 +52,12 @@ function readPrivateHost (item: string): PrivateHost | undefined {
   if (more.length > 0 || (bracketed && family !== 6)) return undefined
   if (family && bits !== undefined) return ipaddr.isValidCIDR(place) ? { host: address, bits: Number(bits), port } : undefined
   if (family) return { host: address, port }
-  // What ends in a number would be an address, and in no form that this list is read in.
+  // A name whose last label is a number would be resolved as an IPv4 address in another notation.
   const isName = bits === undefined && /^[a-z\d_](?:[a-z\d._-]*[a-z\d_])?$/.test(address) && !/(?:^|\.)(?:\d+|0x[\da-f]*)$/.test(address)
   return isName ? { host: address, port } : undefined
 }
 
-/** Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
+/** Checks a secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
 export function readWebhookSecret (secret: string | undefined, problems: string[]): string | undefined {
   const [, base64] = /^whsec_([A-Za-z\d+/]+={0,2})$/.exec(secret ?? '') ?? []
   const bytes = Buffer.from(base64 ?? '', 'base64').length
@@ -66,24 +67,24 @@ export function readWebhookSecret (secret: string | undefined, problems: string[
   return secret
 }
 
-/** What commas separate, without the blanks around it and without nothing between. */
+/** Splits at commas, trims the items and drops empty ones. */
 export function readList (list = ''): string[] {
   return list.split(',').map(item => item.trim()).filter(Boolean)
 }
 
-/** Says so where a value is no URL of one of these protocols, such as `https:`. */
+/** Checks that a value, if there is one, is a URL of one of these protocols, such as `https:`. */
 export function checkUrl (name: string, value: string | undefined, protocols: string[], problems: string[]): void {
   if (value && !(URL.canParse(value) && protocols.includes(new URL(value).protocol))) {
     problems.push(`${name} must be a URL that begins with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
   }
 }
 
-/** Says so where a value cannot stand in a header, as a key with a line break in it. */
+/** Checks that a value, if there is one, is valid in a header; a key with a line break is not. */
 export function checkHeaderValue (name: string, value: string | undefined, problems: string[]): void {
   if (value && /[^ -~]/.test(value)) problems.push(`${name} must be one line of ASCII: it is sent in a header`)
 }
 
-/** A certificate's PEM text, where the value is that, with or without its line breaks written as \\n, or names a file of it. */
+/** Reads a certificate in PEM from the value itself, whose line breaks may be written as \\n, or from the file that it names. */
 export function readCertificate (name: string, value: string | undefined, problems: string[]): string | undefined {
   if (!value) return undefined
   try {

@@ -2,9 +2,11 @@ import { access, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
+import { type SqlError, translateError } from '#shared/sql-errors.ts'
 import { lockDirectory } from './directory-lock.js'
 import { migrate, type SqlRunner } from './migrations.js'
-import { type Database, type SqlError, toQuery, translateError } from './port.js'
+import type { Database } from './port.js'
+import { type Arguments, toQuery } from './statements.js'
 
 /**
  * PostgreSQL in this process, its files in `dataDir`, migrated, and with the demo rows where it is new.
@@ -45,12 +47,12 @@ async function open (path: string): Promise<PGlite> {
 
 function databaseOf (pglite: PGlite, unlock: () => Promise<void>): Database {
   return {
-    async call<T> (fn: string, args = {}) {
+    async call (fn: string, args: Arguments = {}) {
       // PGlite computes on this thread: between two calls the event loop has its turn.
       await nextTurn()
       const { text, values } = toQuery(fn, args)
       try {
-        const { rows } = await pglite.query<{ result: T }>(text, values)
+        const { rows } = await pglite.query<{ result: any }>(text, values)
         return rows[0]!.result
       } catch (error) {
         throw translateError(error as SqlError)

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { errors, ServiceError } from '#shared/errors.ts'
-import { type Arguments, type Database, UnfitDatabaseError } from './port.js'
+import type { CallParameters, FunctionName, ResultOf } from './functions.js'
+import { type Database, UnfitDatabaseError } from './port.js'
 import { examine, type Finding } from './schema-version.js'
 
 /** How long a start waits for a database that says nothing. */
@@ -44,13 +45,13 @@ export class MonitoredDatabase implements Database {
     return (await this.#ask()).state === 'up'
   }
 
-  async call<T> (fn: string, args?: Arguments): Promise<T> {
+  async call<F extends FunctionName> (fn: F, ...args: CallParameters<F>): Promise<ResultOf<F>> {
     if (this.#isGivenUp) throw givenUp()
     if (!this.#isKnown) await this.#untilGivenUp(this.#ask())
     if (this.#last.state === 'unfit') throw errors.databaseNotMigrated().with({ cause: new Error(this.#last.why) })
     if (!this.#isKnown) throw errors.databaseUnavailable().with({ cause: new Error(this.#last.why) })
     try {
-      return await this.#untilGivenUp(this.database.call<T>(fn, args))
+      return await this.#untilGivenUp(this.database.call(fn, ...args))
     } catch (error) {
       if (error instanceof ServiceError && DOUBTFUL.has(error.code) && !this.#isGivenUp) this.#ask()
       throw error

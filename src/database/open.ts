@@ -1,4 +1,4 @@
-import type { DatabaseConfig } from '../config/config.js'
+import type { DatabaseConfig } from '../config/backing-services.js'
 import { readConnectionUrl } from './connection-url.js'
 import type { Database } from './port.js'
 import type { PostgresOptions } from './postgres.js'

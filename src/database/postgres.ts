@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { type SqlError, translateError } from '#shared/sql-errors.ts'
 import { readConnectionUrl } from './connection-url.js'
 import { FunctionCalls } from './function-calls.js'
 import { GroupCommit, GroupFailed } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
-import { type Database, type SqlError, timeoutOf, toQuery, translateError } from './port.js'
+import { type Database, timeoutOf } from './port.js'
+import { type Arguments, toQuery } from './statements.js'
 
 const CONNECT_TIMEOUT = 5_000
 const CLOSE_TIMEOUT = 1_000
@@ -61,10 +63,10 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
   let hasSessions = !isTransactionPooler
   const groups = new GroupCommit<Call>({ alone: ask, together: askTogether, fit: (first, other) => first.text === other.text })
   return {
-    async call<T> (fn: string, args = {}) {
+    async call (fn: string, args: Arguments = {}): Promise<any> {
       const call = { fn, ...toQuery(fn, args) }
       try {
-        return await (GROUPED.has(fn) && isShort(call) ? groups.ask<T>(call) : ask<T>(call))
+        return await (GROUPED.has(fn) && isShort(call) ? groups.ask(call) : ask(call))
       } catch (error) {
         throw translateError(describe(error as SqlError))
       }

@@ -1,5 +1,7 @@
 import { ServiceError } from '#shared/errors.ts'
-import { type Database, isRefusal } from './port.js'
+import { isRefusal } from '#shared/sql-errors.ts'
+import type { SchemaVersion } from './functions/administration.js'
+import type { Database } from './port.js'
 
 /** The version of supabase/migrations that this code is written for. */
 export const SCHEMA_VERSION = 4
@@ -14,9 +16,6 @@ export interface Finding {
   why?: string
 }
 
-/** `oldest`: the oldest version of this code that the schema still serves. */
-interface SchemaVersion { version?: number, oldest?: number, writable?: boolean }
-
 const MIGRATE = 'run npm run migrate -- --url <postgres url> (or supabase db push)'
 /** Refusals whose SQLSTATE, if they have one, does not tell; the last two are poolers'. */
 const REFUSALS = /^SASL|does not support SSL|no such (database|user)|password authentication failed/
@@ -24,13 +23,13 @@ const REFUSALS = /^SASL|does not support SSL|no such (database|user)|password au
 /** Asks a database for its version; never rejects. */
 export async function examine (database: Database): Promise<Finding> {
   try {
-    return judge(await database.call<SchemaVersion | null>('schema_version'))
+    return judge(await database.call('schema_version'))
   } catch (error) {
     return explain(error as Error)
   }
 }
 
-function judge (answer: SchemaVersion | null): Finding {
+function judge (answer: Partial<SchemaVersion> | null): Finding {
   const { version = 0, oldest = version, writable = true } = answer ?? {}
   const its = `the database's schema (version ${version})`
   if (version === 0) return lacksMigrations

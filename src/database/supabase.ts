@@ -1,6 +1,8 @@
 import { createClient } from '@supabase/supabase-js'
 import { WebSocket } from 'ws'
-import { type Database, isRefusal, type SqlError, timeoutOf, toStorableArguments, translateError } from './port.js'
+import { codeOfAnswer, isRefusal, type SqlError, translateError } from '#shared/sql-errors.ts'
+import { type Database, timeoutOf } from './port.js'
+import { type Arguments, toStorableArguments } from './statements.js'
 
 /** The database behind Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
 export function connectSupabase (url: string, serviceRoleKey: string): Database {
@@ -10,12 +12,12 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
     realtime: { transport: WebSocket as never }
   })
   return {
-    async call<T> (fn: string, args = {}) {
+    async call (fn: string, args: Arguments = {}): Promise<any> {
       const { data, error, status } = await client.rpc(fn, toStorableArguments(args)).abortSignal(AbortSignal.timeout(timeoutOf(fn)))
-      if (!error) return data as T
+      if (!error) return data
       if (status === 0) throw translateError(explain(error))
-      // The answer of a proxy in front of a PostgREST that is down has no SQLSTATE, and is a page.
-      const code = error.code || (status >= 500 ? '' : `HTTP ${status}`)
+      const code = codeOfAnswer(error.code, status)
+      // The answer of a proxy is a page.
       const message = /^\s*(<|$)/.test(error.message ?? '') ? `HTTP ${status}` : error.message
       throw translateError({ code, message, hint: error.hint })
     },

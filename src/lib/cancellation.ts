@@ -1,4 +1,4 @@
-/** Whether something is to stop; an AbortSignal is one. */
+/** The part of AbortSignal that this service uses; every AbortSignal implements it. */
 export interface CancelSignal {
   readonly aborted: boolean
   readonly reason: unknown
@@ -7,7 +7,7 @@ export interface CancelSignal {
   removeEventListener (type: 'abort', listener: CancelListener): void
 }
 
-/** The same for who takes nothing else. */
+/** Returns an AbortSignal for an API that accepts nothing else. */
 export function toAbortSignal (signal: CancelSignal): AbortSignal {
   return signal instanceof Cancellation ? signal.abortSignal : signal as AbortSignal
 }
@@ -15,8 +15,8 @@ export function toAbortSignal (signal: CancelSignal): AbortSignal {
 export interface CancelListener { handleEvent (): void }
 
 /**
- * Of an AbortController and its signal what every run needs, at a tenth of their kilobyte; who takes nothing but an
- * AbortSignal is given one that is made then.
+ * An AbortController and its signal in one object, with a tenth of their memory (a kilobyte). A real AbortSignal is created
+ * only when `abortSignal` is read.
  */
 export class Cancellation implements CancelSignal {
   aborted = false
@@ -24,7 +24,7 @@ export class Cancellation implements CancelSignal {
   #listeners: CancelListener[] = []
   #controller?: AbortController
 
-  /** The first reason is the one that counts. */
+  /** Cancels. Only the first call has an effect, so the first reason is kept. */
   abort (reason: unknown): void {
     if (this.aborted) return
     this.aborted = true
@@ -35,6 +35,7 @@ export class Cancellation implements CancelSignal {
     for (const listener of listeners) listener.handleEvent()
   }
 
+  /** The same cancellation as an AbortSignal; always the same object. */
   get abortSignal (): AbortSignal {
     this.#controller ??= new AbortController()
     if (this.aborted) this.#controller.abort(this.reason)
@@ -45,9 +46,9 @@ export class Cancellation implements CancelSignal {
     if (this.aborted) throw this.reason
   }
 
-  /** Each is told once, and not of what was before. */
+  /** Adds a listener, which is called at most once, and not for a cancellation in the past. */
   addEventListener (_type: 'abort', listener: CancelListener): void {
-    // A spread would leave room for sixteen more.
+    // `concat` allocates an array of the exact size; a spread would leave room for sixteen more elements.
     this.#listeners = this.#listeners.concat(listener)
   }
 

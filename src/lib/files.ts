@@ -1,8 +1,9 @@
 import { link, rm, writeFile } from 'node:fs/promises'
 
 /**
- * Creates a file with its whole content at once, so that nobody ever sees it empty or half written.
- * @returns false where there is one already, which stays as it is.
+ * Creates a file atomically: no other process ever reads it empty or half written.
+ * @returns false if the file exists already; it is left unchanged.
+ * @throws the file system's error, for example if the directory does not exist.
  */
 export async function createWhole (path: string, content: string, mode = 0o644): Promise<boolean> {
   const unfinished = `${path}.new-${process.pid}-${Math.random().toString(36).slice(2)}`

@@ -1,37 +1,37 @@
 const NOTHING: Buffer = Buffer.alloc(0)
 const FIRST_BYTES = 256
 const SLAB_BYTES = 64 * 1024
-/** UTF-8 needs no more of them for a UTF-16 unit. */
-const MAX_BYTES_A_UNIT = 3
+/** The longest UTF-8 encoding of one UTF-16 unit. */
+const MAX_BYTES_PER_UNIT = 3
 
 /**
- * A text that grows by small pieces, as UTF-8 in one block. A string for each piece would be copied and looked at by the
- * garbage collector for as long as the text is kept, which costs more than the piece itself did.
+ * A text that grows by small pieces, stored as UTF-8 in one buffer outside the heap. As strings, the pieces would be copied
+ * and traced by the garbage collector for as long as the text lives, which costs more than to produce them.
  */
 export class GrowingText {
   #bytes = NOTHING
   #used = 0
   #length = 0
-  /** The text as it is, while somebody reads it piece by piece. */
+  /** The decoded text, cached until the next microtask. */
   #whole: string | undefined
 
-  /** In UTF-16 units, as of a string. */
+  /** In UTF-16 units, like the length of a string. */
   get length (): number { return this.#length }
 
   /**
-   * @param piece well-formed: half of a surrogate pair would become U+FFFD.
-   * @returns how many bytes of memory more it takes now.
+   * @param piece must be well-formed: a lone surrogate becomes U+FFFD.
+   * @returns by how many bytes the memory of this text has grown.
    */
   append (piece: string): number {
-    const most = this.#used + piece.length * MAX_BYTES_A_UNIT
-    const grown = most > this.#bytes.length ? this.#grow(most) : 0
+    const needed = this.#used + piece.length * MAX_BYTES_PER_UNIT
+    const grown = needed > this.#bytes.length ? this.#grow(needed) : 0
     this.#used += this.#bytes.write(piece, this.#used)
     this.#length += piece.length
     this.#whole = undefined
     return grown
   }
 
-  /** The units from one place to another. */
+  /** Like `String.prototype.slice`. */
   slice (from: number, to = this.#length): string {
     return this.toString().slice(from, to)
   }
@@ -39,15 +39,15 @@ export class GrowingText {
   toString (): string {
     if (this.#whole === undefined) {
       this.#whole = this.#bytes.toString('utf8', 0, this.#used)
-      // Who reads it piece by piece does so at once.
+      // A caller that reads many slices does so synchronously.
       queueMicrotask(() => { this.#whole = undefined })
     }
     return this.#whole
   }
 
-  #grow (least: number): number {
+  #grow (minimum: number): number {
     const before = this.#bytes.length
-    const bytes = allocate(Math.max(FIRST_BYTES, this.#bytes.length * 2, least))
+    const bytes = allocate(Math.max(FIRST_BYTES, this.#bytes.length * 2, minimum))
     this.#bytes.copy(bytes, 0, 0, this.#used)
     this.#bytes = bytes
     return bytes.length - before
@@ -56,7 +56,10 @@ export class GrowingText {
 
 let slab: Buffer = NOTHING
 
-/** Short texts share slabs: those of Node.js are shared with all that is written to sockets, and one text would keep all of it. */
+/**
+ * Short texts share slabs of their own. Node.js's pool is shared with everything that is written to sockets, and one small
+ * text would keep a whole block of it alive.
+ */
 function allocate (length: number): Buffer {
   if (length > SLAB_BYTES / 16) return Buffer.allocUnsafeSlow(length)
   if (length > slab.length) slab = Buffer.allocUnsafeSlow(SLAB_BYTES)

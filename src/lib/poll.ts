@@ -1,33 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
 
-/** All that ends one after the other has to fit what the process gets to close. */
-const END_MS = 500
+/** How long `stop` waits for a round that is under way, in milliseconds. */
+const STOP_MS = 500
+
+export interface PollOptions {
+  /** From the beginning of one round to the next, in milliseconds. */
+  everyMs: number
+  task (): Promise<void>
+  /** Takes the error of a round that failed; the next round comes all the same. Must not reject. */
+  onError (error: unknown): Promise<void> | void
+  /** A round succeeded. */
+  onSuccess? (): void
+}
 
 /**
- * Does a thing that asks the database again and again, never twice at a time; a database that is away is the next
- * round's to find back.
- * @param ms from one beginning to the next.
- * @returns what ends it, and waits for a round that is under way, but not for a database that does not answer.
+ * Runs a task now and then again and again, never twice at a time: a round that is due while another is under way is
+ * left out.
+ * @returns `stop`: no further round begins; it resolves when the one under way has ended, or after 500 ms.
  */
-export function poll (app: FastifyInstance, ms: number, task: () => Promise<void>): () => Promise<void> {
-  let running = Promise.resolve()
-  let busy = false
-  let failing = false
+export function poll ({ everyMs, task, onError, onSuccess }: PollOptions): () => Promise<void> {
+  let running: Promise<unknown> = Promise.resolve()
+  let isBusy = false
   const round = () => {
-    if (busy) return
-    busy = true
-    running = task().then(() => { failing = false }, async err => {
-      // Of a database that is away the watch tells; of another trouble this does, once and not once a second.
-      if (failing || !await app.database.isUp()) return
-      app.log.warn({ err }, 'the database could not be asked: it is asked again and again')
-      failing = true
-    }).finally(() => { busy = false })
+    if (isBusy) return
+    isBusy = true
+    running = task().then(onSuccess, onError).finally(() => { isBusy = false })
   }
-  const timer = setInterval(round, ms).unref()
-  setImmediate(round)
-  return () => {
+  const timer = setInterval(round, everyMs).unref()
+  const first = setImmediate(round)
+  return async () => {
     clearInterval(timer)
-    return Promise.race([running, delay(END_MS, undefined, { ref: false })])
+    clearImmediate(first)
+    await Promise.race([running, delay(STOP_MS, undefined, { ref: false })])
   }
 }

@@ -1,174 +1,188 @@
-/** A place in the line, or a slot. */
+/** A request for a slot: it waits in the queue, has a slot, or has been released. */
 export interface SlotTicket {
-  /** Resolves when the run may go on; at once where a slot was free. */
+  /** Resolves when the ticket gets its slot; already resolved if a slot was free. */
   readonly turn: Promise<void>
-  /** 0: has its slot; 1: the next to get one … */
+  /** 0 if the ticket has a slot; otherwise its position in the queue, counted from 1. */
   readonly position: number
-  /** Tells the position of a run that waits, now and as it gets better. */
+  /**
+   * Calls `onMove` with the position of a waiting ticket, now and each time it improves. Far from its turn only every
+   * halving is reported, or a queue of a thousand would cause a million calls.
+   */
   watch (onMove: OnMove): void
-  /** Gives the slot or the place back. Again: nothing happens. */
-  releaseAll (): void
+  /** Releases the slot, or leaves the queue. Further calls do nothing. */
+  release (): void
 }
 
+type OnMove = (position: number) => void
+
 export interface SlotsOptions {
+  /** How many tickets may have a slot at a time. */
   maxConcurrent: number
+  /** How many of these may belong to one user. */
   maxPerUser: number
+  /** How many tickets may wait before `acquire` refuses. */
   maxWaiting: number
 }
 
 /**
- * Who runs when, in one process: so many runs at once, so many of them one user's. Whoever waits is served in
- * turn by user, so that a user with a hundred runs does not stand before one with a single run.
+ * A fair semaphore in one process: it limits the slots in total and per user. Freed slots go to the waiting users in turn
+ * (round robin), so that a user with a hundred waiting tickets does not delay a user with one. The tickets of one user
+ * are served in the order of their requests.
  */
 export class Slots {
   #running = 0
   #waiting = 0
+  /** In the order in which the users are served next. */
   #users = new Map<string, UserQueue>()
-  readonly #keeper: TicketOwner = { leave: place => this.#leave(place), positionOf: place => this.#order().indexOf(place) + 1 }
+  readonly #ticketOwner: TicketOwner = {
+    release: ticket => this.#release(ticket),
+    positionOf: ticket => this.#order().indexOf(ticket) + 1
+  }
 
   constructor (private readonly options: SlotsOptions) {}
 
+  /** How many tickets have a slot. */
   get running (): number { return this.#running }
+  /** How many tickets wait for a slot. */
   get waiting (): number { return this.#waiting }
 
-  /** Takes a slot or a place; undefined: too many wait. */
+  /** Requests a slot. Returns undefined if the ticket would have to wait and `maxWaiting` tickets wait already. */
   acquire (userId: string): SlotTicket | undefined {
     const isFull = this.#waiting >= this.options.maxWaiting
     return isFull && !this.#isFree(userId) ? undefined : this.acquireOrWait(userId)
   }
 
-  /** Takes a slot, or a place even in a full line: for a run that has begun before and has to go on. */
+  /** Requests a slot regardless of `maxWaiting`, for work that must not be refused. */
   acquireOrWait (userId: string): SlotTicket {
-    const line = this.#lineOf(userId)
-    const place = new QueuedTicket(userId, this.#keeper)
+    const queue = this.#queueOf(userId)
+    const ticket = new QueuedTicket(userId, this.#ticketOwner)
     if (this.#isFree(userId)) {
-      this.#admit(line, place)
+      this.#grant(queue, ticket)
     } else {
-      // Behind those who wait already, not where its user's runs happened to begin.
-      if (line.waiting.length === 0) this.#moveToEnd(userId, line)
-      line.waiting.push(place)
+      // A user who starts to wait queues up behind the users who wait already.
+      if (queue.waiting.length === 0) this.#moveToEnd(userId, queue)
+      queue.waiting.push(ticket)
       this.#waiting++
     }
-    return place
+    return ticket
   }
 
-  /** Whether a user's next run has its slot at once. Own earlier runs go first; those of others wait for their own slots, or there would be none. */
+  /**
+   * Whether a new ticket of this user gets a slot at once. The user's own waiting tickets go first. Other users' waiting
+   * tickets do not matter: while a slot is free, each of them waits for its own user's limit.
+   */
   #isFree (userId: string): boolean {
-    const line = this.#users.get(userId)
+    const queue = this.#users.get(userId)
     return this.#running < this.options.maxConcurrent &&
-      (!line || (line.waiting.length === 0 && line.running < this.options.maxPerUser))
+      (!queue || (queue.waiting.length === 0 && queue.running < this.options.maxPerUser))
   }
 
-  #lineOf (userId: string): UserQueue {
-    let line = this.#users.get(userId)
-    if (!line) {
-      line = { running: 0, waiting: [] }
-      this.#users.set(userId, line)
+  #queueOf (userId: string): UserQueue {
+    let queue = this.#users.get(userId)
+    if (!queue) {
+      queue = { running: 0, waiting: [] }
+      this.#users.set(userId, queue)
     }
-    return line
+    return queue
   }
 
-  #hasSlot (line: UserQueue): boolean {
-    return this.#running < this.options.maxConcurrent && line.running < this.options.maxPerUser
+  #hasSlot (queue: UserQueue): boolean {
+    return this.#running < this.options.maxConcurrent && queue.running < this.options.maxPerUser
   }
 
-  #admit (line: UserQueue, place: QueuedTicket): void {
+  #grant (queue: UserQueue, ticket: QueuedTicket): void {
     this.#running++
-    line.running++
-    place.admit()
+    queue.running++
+    ticket.grant()
   }
 
-  #leave (place: QueuedTicket): void {
-    const { userId } = place
-    const line = this.#lineOf(userId)
-    if (place.admitted) {
+  #release (ticket: QueuedTicket): void {
+    const { userId } = ticket
+    const queue = this.#queueOf(userId)
+    if (ticket.isGranted) {
       this.#running--
-      line.running--
+      queue.running--
     } else {
-      line.waiting.splice(line.waiting.indexOf(place), 1)
+      queue.waiting.splice(queue.waiting.indexOf(ticket), 1)
       this.#waiting--
     }
-    this.#drop(userId, line)
+    if (queue.running === 0 && queue.waiting.length === 0) this.#users.delete(userId)
     this.#advance()
   }
 
-  #drop (userId: string, line: UserQueue): void {
-    if (line.running === 0 && line.waiting.length === 0) this.#users.delete(userId)
-  }
-
+  /** Grants free slots to waiting tickets, then reports the new positions. */
   #advance (): void {
     if (this.#waiting === 0) return
-    for (const [userId, line] of [...this.#users]) {
-      if (line.waiting.length === 0 || !this.#hasSlot(line)) continue
+    for (const [userId, queue] of [...this.#users]) {
+      if (queue.waiting.length === 0 || !this.#hasSlot(queue)) continue
       this.#waiting--
-      this.#admit(line, line.waiting.shift()!)
-      this.#moveToEnd(userId, line)
+      this.#grant(queue, queue.waiting.shift()!)
+      this.#moveToEnd(userId, queue)
     }
-    this.#order().forEach((place, index) => place.moved(index + 1))
+    this.#order().forEach((ticket, index) => ticket.moved(index + 1))
   }
 
-  #moveToEnd (userId: string, line: UserQueue): void {
+  #moveToEnd (userId: string, queue: UserQueue): void {
     this.#users.delete(userId)
-    this.#users.set(userId, line)
+    this.#users.set(userId, queue)
   }
 
-  /** Those who wait in the order they will be served, as far as it is known now: round by round, one of each user. */
+  /** The waiting tickets in the order in which they would be served now: round by round, one of each user. */
   #order (): QueuedTicket[] {
-    const lines = [...this.#users.values()].map(line => line.waiting)
-    const rounds = Math.max(0, ...lines.map(line => line.length))
-    return Array.from({ length: rounds }, (_, round) => lines.flatMap(line => line[round] ?? [])).flat()
+    const queues = [...this.#users.values()].map(queue => queue.waiting)
+    const rounds = Math.max(0, ...queues.map(queue => queue.length))
+    return Array.from({ length: rounds }, (_, round) => queues.flatMap(queue => queue[round] ?? [])).flat()
   }
 }
 
-type OnMove = (position: number) => void
-
+/** Up to this position every improvement is reported. */
 const LAST_FEW = 5
 
 interface UserQueue { running: number, waiting: QueuedTicket[] }
 
-/** Whose a place is. */
-interface TicketOwner { leave (place: QueuedTicket): void, positionOf (place: QueuedTicket): number }
+/** What a ticket needs of its semaphore. */
+interface TicketOwner { release (ticket: QueuedTicket): void, positionOf (ticket: QueuedTicket): number }
 
 class QueuedTicket implements SlotTicket {
-  admitted = false
+  isGranted = false
   #turn?: Promise<void>
   #resolve?: () => void
   #onMove?: OnMove
-  #left = false
-  #told = Infinity
+  #isReleased = false
+  /** The position that was reported last. */
+  #reported = Infinity
 
-  constructor (readonly userId: string, private readonly keeper: TicketOwner) {}
+  constructor (readonly userId: string, private readonly owner: TicketOwner) {}
 
-  get position (): number { return this.admitted ? 0 : this.keeper.positionOf(this) }
+  get position (): number { return this.isGranted ? 0 : this.owner.positionOf(this) }
 
-  /** Made where it is waited for: most have their slot at once, and keep their place for as long as they run. */
+  /** Created on demand: most tickets get a slot at once, and nobody awaits theirs. */
   get turn (): Promise<void> {
-    this.#turn ??= this.admitted ? Promise.resolve() : new Promise(resolve => { this.#resolve = resolve })
+    this.#turn ??= this.isGranted ? Promise.resolve() : new Promise(resolve => { this.#resolve = resolve })
     return this.#turn
   }
 
-  admit (): void {
-    this.admitted = true
+  grant (): void {
+    this.isGranted = true
     this.#resolve?.()
   }
 
   watch (onMove: OnMove): void {
-    if (this.admitted) return
+    if (this.isGranted) return
     this.#onMove = onMove
-    this.#told = Infinity
+    this.#reported = Infinity
     this.moved(this.position)
   }
 
-  /** Far from its turn a place tells only when it has got twice as near: a thousand who wait are not told a million times. */
   moved (position: number): void {
-    if (!this.#onMove || position >= this.#told || (position > LAST_FEW && position > this.#told / 2)) return
-    this.#told = position
+    if (!this.#onMove || position >= this.#reported || (position > LAST_FEW && position > this.#reported / 2)) return
+    this.#reported = position
     this.#onMove(position)
   }
 
-  releaseAll (): void {
-    if (this.#left) return
-    this.#left = true
-    this.keeper.leave(this)
+  release (): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    this.owner.release(this)
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Lets through at once what comes seldom, and bundles what comes often. The pauses grow with the time that has passed,
- * so that what goes on for days tells little more than what goes on for hours.
+ * A throttle with a leading and a trailing call: the first call runs the task at once, calls within the interval that
+ * follows are merged into one at its end. The interval grows with the age of the throttle, which bounds the number of
+ * calls over its lifetime: it rises with the logarithm of the time, not with the time.
  */
 export class Throttle {
   readonly #startedAt = performance.now()
@@ -8,31 +9,31 @@ export class Throttle {
   #timer?: NodeJS.Timeout
 
   /**
-   * @param task tells what has come together.
-   * @param minMs the shortest pause.
-   * @param share what part of the time passed a pause may be.
+   * @param task runs at most once per interval.
+   * @param minMs the shortest interval, in milliseconds.
+   * @param share the interval as a fraction of the throttle's age, if that is longer.
    */
   constructor (private readonly task: () => void, private readonly minMs: number, private readonly share: number) {}
 
-  /** There is something to tell, now or soon. */
+  /** Runs the task now, or at the end of the current interval. */
   call (): void {
     const pause = this.#next - performance.now()
-    if (pause <= 0) this.#fire()
-    else this.#timer ??= setTimeout(() => this.#fire(), pause)
+    if (pause <= 0) this.#run()
+    else this.#timer ??= setTimeout(() => this.#run(), pause)
   }
 
-  /** Tells at once what waits to be told. */
+  /** Runs a pending task now. */
   flush (): void {
-    if (this.#timer) this.#fire()
+    if (this.#timer) this.#run()
   }
 
-  /** What waits is never told. */
+  /** Discards a pending task. */
   stop (): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
   }
 
-  #fire (): void {
+  #run (): void {
     this.stop()
     const now = performance.now()
     this.#next = now + Math.max(this.minMs, (now - this.#startedAt) * this.share)

@@ -5,7 +5,7 @@ import type { Credits } from '../contract/schemas.js'
 declare module 'fastify' {
   interface FastifyInstance {
     credits: {
-      /** A user's balance: what can be spent, what runs under way hold, what was spent this month. */
+      /** A user's balance: credits that can be spent, that runs under way reserve, that were spent this month. */
       of (userId: string): Promise<Credits>
     }
   }
@@ -13,7 +13,7 @@ declare module 'fastify' {
 
 async function credits (app: FastifyInstance): Promise<void> {
   app.decorate('credits', {
-    of: userId => app.database.call<Credits>('get_credits', { p_user_id: userId })
+    of: userId => app.database.call('get_credits', { p_user_id: userId })
   })
 }
 

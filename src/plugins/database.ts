@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import { MonitoredDatabase } from '../database/monitored-database.js'
 import { openDatabase } from '../database/open.js'
+import { DATABASE_CALLS_MS } from '../shutdown.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -10,27 +11,24 @@ declare module 'fastify' {
   }
 }
 
-/** How long calls may hold up the end; longer, as a rule, than the runs take to be handed over. */
-const GIVE_UP_MS = 5_000
-
-async function database (app: FastifyInstance): Promise<void> {
+async function databasePlugin (app: FastifyInstance): Promise<void> {
   const { log, config } = app
   const { database, description } = await openDatabase(config.database, {
-    // It may have gone while nobody was asking.
-    onBroken: () => { watch.isUp() },
+    // The connection may have broken while no call was under way.
+    onBroken: () => { monitored.isUp() },
     onTransactionPooler: () => log.info('the database is behind a transaction pooler: statements are not prepared from here on')
   })
   log.info({ database: config.database.kind }, `database: ${description}`)
-  const watch = new MonitoredDatabase(database, log as Logger)
-  app.decorate('database', watch)
-  app.addHook('preClose', async () => { setTimeout(() => watch.failPending(), GIVE_UP_MS).unref() })
-  app.addHook('onClose', () => watch.close())
+  const monitored = new MonitoredDatabase(database, log as Logger)
+  app.decorate('database', monitored)
+  app.shutdown.on('databaseCalls', () => { setTimeout(() => monitored.failPending(), DATABASE_CALLS_MS).unref() })
+  app.shutdown.on('database', () => monitored.close())
   try {
-    await watch.connect()
+    await monitored.connect()
   } catch (error) {
-    await watch.close()
+    await monitored.close()
     throw error
   }
 }
 
-export default fp(database, { name: 'database' })
+export default fp(databasePlugin, { name: 'database', dependencies: ['shutdown'] })

@@ -1,18 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
-import type { FoundPython } from '../executor/python/detect.js'
+import type { DetectedPython } from '../executor/python/detect.js'
 import { PythonPool } from '../executor/python/pool.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     python: PythonPool
-    /** `off`: there is none, and nobody has asked for one; `down`: the one that was asked for does not work. */
+    /** `off`: there is no Python and none is configured; `down`: the configured one does not work. */
     pythonState (): Promise<'up' | 'down' | 'off'>
   }
 }
 
-/** Agents and functions in Python; without a Python on the machine the service runs all else. */
+/** Agents and functions in Python; on a machine without Python the service runs everything else. */
 async function python (app: FastifyInstance): Promise<void> {
   const { command, isChosen, memoryMb, workers, searchPath } = app.config.python
   const pool = new PythonPool({ command, searchPath, memoryMb, workers, log: app.log as Logger })
@@ -22,16 +22,16 @@ async function python (app: FastifyInstance): Promise<void> {
     if (await pool.isAvailable()) return 'up'
     return isChosen ? 'down' : 'off'
   })
-  app.addHook('onClose', () => pool.close())
+  app.shutdown.on('python', () => pool.close())
 
-  // Nobody waits for it, and a start that shares its CPU with an interpreter's would take longer.
-  app.addHook('onListen', async () => { pool.found.then(tell) })
+  // Detected after the start, which would take longer if it shared its CPU with an interpreter.
+  app.addHook('onListen', async () => { pool.detected.then(log) })
 
-  function tell (found: FoundPython): void {
+  function log (found: DetectedPython): void {
     if ('path' in found) app.log.debug(found, 'agents in Python can be run')
-    else if (isChosen) app.log.warn(`agents in Python cannot be run: PYTHON_BIN: ${found.why}`)
-    else app.log.info(`agents in Python cannot be run: ${found.why}`)
+    else if (isChosen) app.log.warn(`agents in Python cannot be run: PYTHON_BIN: ${found.reason}`)
+    else app.log.info(`agents in Python cannot be run: ${found.reason}`)
   }
 }
 
-export default fp(python, { name: 'python' })
+export default fp(python, { name: 'python', dependencies: ['shutdown'] })

@@ -4,17 +4,16 @@ import type { Logger } from 'pino'
 import { LEASE_SECONDS } from '../executor/run/lease.js'
 import { LocalQueue, type RunQueue } from '../executor/run/queue.js'
 import { Slots } from '../lib/slots.js'
-import type { SharedEventLog } from '../redis/event-log.js'
-import type { Claim, SharedQueue } from '../redis/queue.js'
+import type { SharedQueue } from '../redis/queue.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Who makes how many runs here. */
+    /** How many runs this process makes at a time, by user. */
     slots: Slots
     queue: RunQueue
-    /** The queue of this process alone. */
+    /** The queue of this process. */
     localQueue: LocalQueue
-    /** The queue of all processes, where they are joined by Redis. */
+    /** The queue of all replicas, with Redis. */
     sharedQueue?: SharedQueue
   }
 }
@@ -30,7 +29,8 @@ async function queuePlugin (app: FastifyInstance): Promise<void> {
   app.decorate('localQueue', local)
   app.decorate('sharedQueue', shared)
   app.decorate('queue', queue)
-  app.addHook('preClose', () => shared?.close())
+  app.shutdown.on('queue', () => queue.stop())
+  app.shutdown.on('jobs', () => shared?.close())
 }
 
 async function createShared (app: FastifyInstance, local: LocalQueue): Promise<SharedQueue | undefined> {
@@ -41,22 +41,22 @@ async function createShared (app: FastifyInstance, local: LocalQueue): Promise<S
     link: redis.link,
     connection: redis.link.openConnection(),
     local,
-    events: app.events as SharedEventLog,
-    tail: redis.streams,
+    events: app.events,
+    streams: redis.streams,
     onCancel: runId => { app.executor.cancel(runId) },
     maxConcurrent: config.maxConcurrentRuns,
     maxWaiting: config.maxQueuedRuns,
     log: app.log as Logger,
-    claim: async (runId, isAgain) => database.call<Claim>('claim_run', {
+    claim: async (runId, isAgain) => database.call('claim_run', {
       p_run_id: runId,
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,
       p_max_per_user: config.maxRunsPerUser,
       p_python: await app.python.isAvailable(),
-      // Its readers may know positions that Redis does not know any more: no number is to be used twice.
+      // Readers may have positions that Redis has lost, and no event number is used twice.
       p_keep_first: !isAgain
     })
   })
 }
 
-export default fp(queuePlugin, { name: 'queue', dependencies: ['database', 'redis', 'events', 'python', 'executor'] })
+export default fp(queuePlugin, { name: 'queue', dependencies: ['database', 'redis', 'events', 'python', 'executor', 'shutdown'] })

@@ -6,16 +6,16 @@ import type { StreamReader } from '../redis/stream-reader.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What joins the replicas; undefined where there is no REDIS_URL. */
+    /** The connection between replicas; undefined without REDIS_URL. */
     redis?: {
       readonly link: RedisLink
-      /** Reads streams, all by one connection. */
+      /** Reads any number of streams over one connection. */
       readonly streams: StreamReader
     }
   }
 }
 
-/** Redis is loaded where it is configured. */
+/** The link to Redis, whose modules are loaded only where it is configured. */
 async function redis (app: FastifyInstance): Promise<void> {
   const { config, log, owner } = app
   app.decorate('redis', undefined)
@@ -25,7 +25,7 @@ async function redis (app: FastifyInstance): Promise<void> {
   const link = new RedisLink(config.redis, log as Logger)
   const streams = new StreamReader(link.openConnection(), link.commands, owner)
   app.redis = { link, streams }
-  app.addHook('onClose', async () => close())
+  app.shutdown.on('redis', close)
   try {
     await link.connect()
   } catch (error) {
@@ -39,4 +39,4 @@ async function redis (app: FastifyInstance): Promise<void> {
   }
 }
 
-export default fp(redis, { name: 'redis' })
+export default fp(redis, { name: 'redis', dependencies: ['shutdown'] })

@@ -1,22 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** The route executes agents: operators search its lines by [AGENT-EXECUTE]. */
-    execution?: boolean
-    /** Its requests are not worth a line: probes. */
-    quiet?: boolean
-  }
-  interface FastifyRequest {
-    /** What the request's line says beside the common: the run it began … */
-    logFields: Record<string, unknown> | null
-  }
-}
-
-/** One line a request, with its route's pattern and never its URL, in which a token may stand. */
+/** Logs one line a request, with its route's pattern and never its URL, which may hold a token. */
 async function requestLog (app: FastifyInstance): Promise<void> {
-  app.decorateRequest('logFields', null)
   app.addHook('onResponse', async (request, reply) => {
     const { config, url: route } = request.routeOptions
     if (config.quiet && reply.statusCode < 500) return
@@ -29,4 +15,4 @@ async function requestLog (app: FastifyInstance): Promise<void> {
   })
 }
 
-export default fp(requestLog, { name: 'request-log' })
+export default fp(requestLog, { name: 'request-log', dependencies: ['request-context'] })

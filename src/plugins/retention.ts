@@ -1,23 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { poll } from '../lib/poll.js'
+import { pollDatabase } from '../database/poll-database.js'
+import { eraseOldRuns } from '../executor/run/retention.js'
 
-const ERASE_MS = 60 * 60_000
-const ERASE_LIMIT = 500
+const ROUND_MS = 60 * 60_000
 
-/** What was said in runs goes after RUN_RETENTION_DAYS. */
+/** Erases what was said in runs after RUN_RETENTION_DAYS. */
 async function retention (app: FastifyInstance): Promise<void> {
-  const stop = poll(app, ERASE_MS, erase)
-  app.addHook('preClose', async () => { stop() })
-
-  async function erase (): Promise<void> {
-    let erased
-    do {
-      ({ erased } = await app.database.call<{ erased: number }>('erase_old_runs', {
-        p_days: app.config.runRetentionDays, p_limit: ERASE_LIMIT
-      }))
-    } while (erased === ERASE_LIMIT && !app.isDraining())
-  }
+  const { database, log, config, isDraining } = app
+  const stop = pollDatabase(database, log, ROUND_MS, () => eraseOldRuns(database, config.runRetentionDays, isDraining))
+  app.shutdown.on('retention', stop)
 }
 
-export default fp(retention, { name: 'retention', dependencies: ['database', 'executor'] })
+export default fp(retention, { name: 'retention', dependencies: ['database', 'shutdown'] })

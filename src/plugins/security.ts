@@ -3,17 +3,17 @@ import fastifyHelmet from '@fastify/helmet'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** What browsers are told: which origins may call, and the headers that harden an answer. */
+/** Security headers of answers, and the origins that may call from a browser (CORS). */
 async function security (app: FastifyInstance): Promise<void> {
   const { corsOrigins } = app.config
-  let hardening: ReturnType<typeof askHelmet> | undefined
+  let hardening: ReturnType<typeof helmetHeaders> | undefined
   await app.register(fastifyHelmet, { global: false })
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.headers(hardening ??= askHelmet(reply))
+    reply.headers(hardening ??= helmetHeaders(reply))
     done()
   })
   await app.register(fastifyCors, {
-    // Tokens travel in headers and never in cookies, so `*` gives no site more than its visitor has.
+    // Tokens travel in headers and never in cookies, so `*` lets no site use a visitor's session.
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
     methods: ['GET', 'POST'],
     allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id'],
@@ -23,8 +23,8 @@ async function security (app: FastifyInstance): Promise<void> {
   })
 }
 
-/** The headers that Helmet gives an answer, which are the same for all; in a response's own table each stream would hold them for as long as it lasts. */
-function askHelmet ({ helmet, raw }: FastifyReply) {
+/** Helmet's headers, which are the same for all answers. They are taken off the raw response: a stream would keep its own copy for as long as it lasts. */
+function helmetHeaders ({ helmet, raw }: FastifyReply) {
   helmet()
   const headers = raw.getHeaders()
   for (const name of raw.getHeaderNames()) raw.removeHeader(name)

@@ -7,17 +7,14 @@ import { Webhooks } from '../executor/tools/webhooks/webhooks.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** HTTP to where users say. */
+    /** HTTP to addresses that users configure. */
     outbound: Outbound
-    /** What an agent's functions can do in a run. */
+    /** Opens an agent's functions for a run. */
     openToolbox: AttemptDeps['openToolbox']
   }
 }
 
-/** What webhooks that are being sent get at the end. */
-const CLOSE_MS = 2_000
-
-/** What agents' functions reach out with: HTTP to where users say, webhooks, Python. */
+/** What agents' functions use: HTTP to addresses that users configure, webhooks, Python. */
 async function tools (app: FastifyInstance): Promise<void> {
   const { privateToolHosts: privateHosts, webhookSecret: secret } = app.config
   const outbound = new Outbound({ privateHosts })
@@ -25,10 +22,8 @@ async function tools (app: FastifyInstance): Promise<void> {
 
   app.decorate('outbound', outbound)
   app.decorate('openToolbox', (agent, context) => openToolbox({ outbound, webhooks, python: app.python }, agent, context))
-  app.addHook('onClose', async () => {
-    await webhooks.close(CLOSE_MS)
-    await outbound.close()
-  })
+  app.shutdown.on('webhooks', budgetMs => webhooks.close(budgetMs))
+  app.shutdown.on('outbound', () => outbound.close())
 }
 
-export default fp(tools, { name: 'tools', dependencies: ['python'] })
+export default fp(tools, { name: 'tools', dependencies: ['python', 'shutdown'] })

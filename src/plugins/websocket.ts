@@ -2,59 +2,43 @@ import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from '#shared/errors.ts'
-import { CLOSE, type Session, SOCKET_PATH, SUBPROTOCOL } from '../http/websocket/protocol.js'
+import { SOCKET_PATH, SUBPROTOCOL } from '../http/websocket/protocol.js'
+import { Sessions } from '../http/websocket/sessions.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Sessions that want to know how time passes, from their beginning to their socket's close. */
-    sessions: Set<Session>
+    /** The open WebSocket sessions. */
+    sessions: Sessions
   }
 }
 
-const TICK = 1_000
-const PING = 30_000
-const GOODBYE_MS = 1_000
-
 async function websocket (app: FastifyInstance): Promise<void> {
-  const sessions = new Set<Session>()
+  const sessions = new Sessions()
   app.decorate('sessions', sessions)
 
   await app.register(fastifyWebsocket, {
     options: {
       maxPayload: app.config.bodyLimit,
       perMessageDeflate: false,
-      // Only the protocol's name is answered; the other one the client offers is its token.
+      // Only the protocol's name is answered; the other one that a client offers is its token.
       handleProtocols: protocols => protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false
     },
     errorHandler (error, socket, request) {
       request.log.info({ err: error }, 'a WebSocket broke')
       socket.terminate()
     },
-    preClose (done) {
-      for (const session of sessions) session.close(CLOSE.restart, 'the server restarts')
-      setTimeout(() => { for (const client of app.websocketServer.clients) client.terminate() }, GOODBYE_MS).unref()
-      app.websocketServer.close()
-      done()
-    }
+    // The sockets end in their turn, see SHUTDOWN.
+    preClose: done => done()
+  })
+  app.shutdown.on('webSockets', () => {
+    sessions.close(() => { for (const client of app.websocketServer.clients) client.terminate() })
+    app.websocketServer.close()
   })
 
-  // An upgrade where no socket is would else be accepted, and its URL logged, in which a token may stand.
+  // An upgrade at another path would be accepted, and its URL logged, which may hold a token.
   app.addHook('onRequest', async request => {
     if (request.ws && request.routeOptions.url !== SOCKET_PATH) throw errors.notFound()
   })
-
-  // One clock for all sockets, not a timer each.
-  const ticking = setInterval(() => {
-    const now = Date.now()
-    for (const session of sessions) session.tick(now)
-  }, TICK).unref()
-  const pinging = setInterval(() => {
-    for (const session of sessions) session.ping()
-  }, PING).unref()
-  app.addHook('preClose', async () => {
-    clearInterval(ticking)
-    clearInterval(pinging)
-  })
 }
 
-export default fp(websocket, { name: 'websocket' })
+export default fp(websocket, { name: 'websocket', dependencies: ['shutdown'] })

@@ -1,11 +1,11 @@
 import { destination, type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino'
 
-/** A write a line would cost a run more than all else of its log: lines wait for so many bytes, and so many milliseconds at the most. */
+/** Lines are written together, when there are 8 KiB of them or after 50 ms: a write for each would be most of a log's cost. */
 const BATCH = { minLength: 8192, periodicFlush: 50 }
 
 /**
- * One JSON line each, with `level` as a word and the text in `message`, as Railway reads them. Requests are described
- * without their URL and headers, where tokens and keys are. What is still to be written when the process ends is written then.
+ * Creates the logger: one JSON line each, with `level` as a word and the text in `message`, as Railway reads them. Requests
+ * are logged without URL and headers, which may hold tokens. Lines that are not written yet are flushed when the process ends.
  */
 export function createLogger (level: string, stream: DestinationStream = destination({ fd: 1, sync: false, ...BATCH })): Logger {
   const options = {

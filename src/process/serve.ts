@@ -6,17 +6,15 @@ import { type Config, ConfigError, loadConfig } from '../config/config.js'
 import { DirectoryLockedError } from '../database/directory-lock.js'
 import { UnfitDatabaseError } from '../database/port.js'
 import { UnfitRedisError } from '../redis/fitness.js'
+import { CLOSE_MS } from '../shutdown.js'
 import { tuneCollector } from './collector.js'
 import { createLogger } from './logger.js'
 
-/** What the parts need to close after the runs have ended. */
-const CLOSE_SECONDS = 8
-
 /**
- * The life of a process: from its environment to its end, by a signal or by what nobody foresaw. What keeps it from
- * starting is told in a line a problem.
- * @param build makes what it serves.
- * @param check what is wrong with a configuration for this kind of process, a sentence a problem.
+ * Runs a process from its environment to its end, by a signal or an unexpected error. Whatever keeps it from starting is
+ * printed as one line a problem.
+ * @param build builds the app.
+ * @param check finds what is wrong with a configuration for this kind of process, one sentence a problem.
  */
 export async function serve (build: typeof buildApp, check: (config: Config) => string[] = () => []): Promise<void> {
   tuneCollector()
@@ -34,7 +32,7 @@ export async function serve (build: typeof buildApp, check: (config: Config) => 
 async function run (build: typeof buildApp, config: Config): Promise<void> {
   const log = createLogger(config.logLevel)
   const app = await build(config, log)
-  closeWithGrace({ delay: (config.drainSeconds + CLOSE_SECONDS) * 1000, logger: false }, async ({ signal, err }) => {
+  closeWithGrace({ delay: config.drainSeconds * 1000 + CLOSE_MS, logger: false }, async ({ signal, err }) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')
     else log.info(`${signal} received: ending`)
     await app.drain()
@@ -46,7 +44,7 @@ async function run (build: typeof buildApp, config: Config): Promise<void> {
   if (config.database.kind === 'embedded') process.stdout.write(greeting(url))
 }
 
-/** Listens on every address; where the machine knows no IPv6, on those of IPv4. */
+/** Listens on every address; on a machine without IPv6, on those of IPv4. */
 async function listen (app: FastifyInstance, { host, port }: Config): Promise<string> {
   try {
     await app.listen({ host, port })
@@ -69,7 +67,7 @@ function greeting (url: string): string {
 `
 }
 
-/** What an operator can mend is one line a problem; only what nobody foresaw shows where it happened. */
+/** Words an error for an operator: one line a problem; only an unexpected error has a stack. */
 function explain (error: unknown): string {
   if (error instanceof ConfigError) return error.problems.map(problem => `config: ${problem}`).join('\n')
   if ([DirectoryLockedError, UnfitDatabaseError, UnfitRedisError].some(kind => error instanceof kind)) return (error as Error).message

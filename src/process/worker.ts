@@ -2,7 +2,7 @@ import { buildWorker } from '../app.js'
 import type { Config } from '../config/config.js'
 import { serve } from './serve.js'
 
-/** A process that makes runs which others begin, and answers probes only. */
+/** A worker: makes runs that other processes begin, and answers probes only. */
 await serve(buildWorker, findProblems)
 
 function findProblems ({ database, maxConcurrentRuns }: Config): string[] {

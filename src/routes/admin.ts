@@ -23,7 +23,7 @@ const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })
 const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
 
-/** What admins see and do, each time noted with who it was. */
+/** Administration; the database notes every act with its admin. */
 const admin: FastifyPluginAsyncTypebox = async app => {
   app.get('/api/admin/stats', {
     onRequest: app.requireUser,

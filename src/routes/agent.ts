@@ -1,11 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { errors, restoreError } from '#shared/errors.ts'
-import {
-  errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, type FinalEvent, IdempotencyHeaders, Run,
-  ValidatedHeaders
-} from '#shared/schemas.ts'
+import { answerOf } from '#shared/final-event.ts'
+import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, Run, ValidatedHeaders } from '#shared/schemas.ts'
 
 const response = {
   200: {
@@ -19,7 +16,7 @@ const response = {
 }
 const config = { execution: true }
 
-/** Executing an agent is beginning a run and watching it; the watching may end before the run does. */
+/** Executes agents: begins a run and watches it. Watching may end before the run does. */
 const agent: FastifyPluginAsyncTypebox = async app => {
   app.post('/api/agent/execute', {
     config,
@@ -39,7 +36,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   })
 
   app.post('/api/agent/execute-validated', {
-    // Behind the edge function stand all users of the platform: its limits are theirs.
+    // All users of the platform call through the edge function: one rate limit would be shared by them.
     config: { ...config, rateLimit: false },
     onRequest: app.requireBackendSecret,
     schema: { headers: ValidatedHeaders, body: ExecuteValidatedBody, response }
@@ -72,23 +69,12 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     return answerOf(await app.runs.finalEvent(runId))
   }
 
-  /** The run at once, as it stands; how it goes is asked for at `/api/runs/:id`. */
+  /** Answers with the run at once; the client asks for its progress at `/api/runs/:id`. */
   function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
     const { runId, agentId } = run
     request.logFields = { runId, agentId }
     return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
   }
-}
-
-function answerOf (event: FinalEvent) {
-  if (event.type === 'done') {
-    const { type, ...answer } = event
-    return answer
-  }
-  if (event.type === 'error') {
-    throw restoreError(event.code, event.error).with({ runId: event.runId })
-  }
-  throw errors.runCancelled().with({ runId: event.runId })
 }
 
 export default agent

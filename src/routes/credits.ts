@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { errorAnswers } from '#shared/schemas.ts'
 import { Credits } from '../contract/schemas.js'
 
-/** What a user has. */
+/** A user's balance. */
 const credits: FastifyPluginAsyncTypebox = async app => {
   app.get('/api/credits', {
     onRequest: app.requireUser,

@@ -6,14 +6,14 @@ import { errorAnswers, ErrorBody } from '#shared/schemas.ts'
 import { version } from '../config/version.js'
 import { type Audit, Health, Readiness } from '../contract/schemas.js'
 
-/** `deep`: whether balances, ledger and runs add up, too; for admins. */
+/** `deep`: also audits balances, ledger and runs; for admins. */
 const ReadyQuery = Type.Object({ deep: Type.Integer({ minimum: 0, maximum: 1, default: 0 }) })
 const readyAnswers = { 200: Readiness, ...errorAnswers, 503: Type.Union([Readiness, ErrorBody]) }
 
-/** How long an answer of the gateway's is taken for its state, so that probes are not calls. */
+/** How long the gateway's state is cached, so that not every probe calls it. */
 const GATEWAY_STATE_MS = 10_000
 
-/** Probes: `/health` says that the process lives and asks nobody; `/ready`, that a run begun now can be expected to work. */
+/** Probes: `/health` says that the process is alive and makes no outside call; `/ready`, that a run begun now can be expected to work. */
 const health: FastifyPluginAsyncTypebox = async app => {
   const config = { quiet: true, rateLimit: false as const }
   const gatewayState = cached(GATEWAY_STATE_MS, () => app.gateway.isReachable())
@@ -42,7 +42,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
     })
   })
 
-  /** What does not add up is for somebody to look at, and no reason to take the service out of use. */
+  /** Problems in the ledger are reported and do not make the service unready. */
   async function auditFor (request: FastifyRequest): Promise<Audit | null> {
     await app.requireSession(request)
     try {

@@ -11,7 +11,7 @@ const RunQuery = Type.Object({
   cursor: Type.Optional(Uuid)
 })
 
-/** Where a reader stands: the last event it has; a browser that reconnects says so in the header. */
+/** The last event that a reader has; a browser that reconnects sends it as a header. */
 const EventsQuery = Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }) })
 const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })) })
 

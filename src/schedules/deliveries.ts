@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ClaimedDelivery } from '../database/functions/schedules.js'
 import type { Database } from '../database/port.js'
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { type Outcome, PAUSES, tryDelivery, wordsOf } from '../executor/tools/webhooks/delivery.js'
-import { isSent, makeOutputRequest, type Output } from './output.js'
+import { isSent, makeOutputRequest } from './output.js'
 import { fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
 
@@ -11,20 +12,17 @@ export interface DeliveriesOptions {
   outbound: Pick<Outbound, 'request'>
   /** Signs webhooks that have no secret of their own. */
   secret?: string
-  /** Tells the operators; never a payload, a path or a header. */
+  /** Logs for the operators; never a payload, a path or a header. */
   log (message: string, fields: Record<string, unknown>): void
 }
 
-/** A result that this process has for a while, with what its content is made from. */
-type Claimed = Omit<Output, 'content'> & { tries: number, prompt: string | null, timezone: string | null }
-
-/** Longer than any request takes; then it is another's to send. */
+/** How long a claim lasts: longer than any request takes. Then another process may send the result. */
 const LEASE_SECONDS = 60
 const MAX_SENDING = 20
 
 /**
- * Sends the results of schedules, at least once and with the same id each time. They wait in the database, so that what
- * this process does not get done another does.
+ * Sends the results of schedules, at least once and with the same id each time. Results wait in the database, so that
+ * another process sends what this one does not.
  */
 export class Deliveries {
   #sending = new Set<Promise<void>>()
@@ -32,29 +30,29 @@ export class Deliveries {
 
   constructor (private readonly options: DeliveriesOptions) {}
 
-  /** Sends what is due, as far as there is room; returns when it is on its way. */
+  /** Begins to send the results that are due, MAX_SENDING at a time. */
   async look (): Promise<void> {
     const room = MAX_SENDING - this.#sending.size
     if (room <= 0 || this.#closing.signal.aborted) return
-    const claimed = await this.options.database.call<Claimed[]>('claim_deliveries', { p_lease_seconds: LEASE_SECONDS, p_limit: room })
+    const claimed = await this.options.database.call('claim_deliveries', { p_lease_seconds: LEASE_SECONDS, p_limit: room })
     for (const output of claimed) {
-      // What cannot be recorded is sent again when its lease ends.
+      // A delivery that could not be recorded is repeated when its claim expires.
       const sending = this.#send(output).catch(err => this.options.log('delivery not recorded', { firingId: output.id, err }))
       this.#sending.add(sending)
       sending.finally(() => this.#sending.delete(sending))
     }
   }
 
-  /** What is being sent gets so many milliseconds; the rest is for others. */
+  /** Waits `ms` milliseconds for deliveries under way, then cuts them off; another process repeats them. */
   async close (ms: number): Promise<void> {
     await Promise.race([Promise.all(this.#sending), delay(ms, undefined, { ref: false })])
     this.#closing.abort()
     await Promise.all(this.#sending)
   }
 
-  async #send (claimed: Claimed): Promise<void> {
+  async #send (claimed: ClaimedDelivery): Promise<void> {
     const { id, scheduleId, tries } = claimed
-    // Its user has thought better of it meanwhile.
+    // The user has changed the output action meanwhile.
     if (!isSent(claimed)) return this.#record(claimed, null)
     const outcome = await this.#try(claimed)
     const isCutOff = this.#closing.signal.aborted && !outcome.delivered
@@ -70,7 +68,7 @@ export class Deliveries {
     this.options.log('schedule\'s result not delivered', { ...fields, reason })
   }
 
-  async #try (claimed: Claimed): Promise<Outcome> {
+  async #try (claimed: ClaimedDelivery): Promise<Outcome> {
     let request: OutboundRequest
     try {
       const at = new Date(claimed.scheduledFor)
@@ -82,7 +80,7 @@ export class Deliveries {
     return tryDelivery(this.options.outbound, () => request, this.#closing.signal)
   }
 
-  async #record ({ id, tries }: Claimed, status: string | null, error: string | null = null, seconds = 0): Promise<void> {
+  async #record ({ id, tries }: ClaimedDelivery, status: string | null, error: string | null = null, seconds = 0): Promise<void> {
     await this.options.database.call('record_delivery', { p_id: id, p_tries: tries, p_status: status, p_error: error, p_seconds: seconds })
   }
 }

@@ -1,41 +1,18 @@
+import type { ClaimedDelivery, OutputPlace } from '../database/functions/schedules.js'
 import { configOf, templateIn, textIn } from '../executor/tools/function-config.js'
 import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { readHeaders } from '../executor/tools/outbound/headers.js'
 import type { OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { firstHop } from '../executor/tools/outbound/redirect.js'
-import { fillJson, type Values } from '../executor/tools/template.js'
+import { fillJson, type TemplateValues } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
 import { makeWebhook, requestOf } from '../executor/tools/webhooks/webhook-call.js'
 import { ScheduleFault } from './timing.js'
 
-/** Where the results of a schedule go, as its user says. */
-export interface OutputPlace {
-  /** store, webhook or api_call; null is store. */
-  action: string | null
-  /**
-   * `output_config`, by the names of agents' functions: {url, method, headers_json, body_template} of an api_call,
-   * {webhook_url, payload_template, secret} of a webhook; `url` and `body_template` do for both.
-   */
-  config: unknown
-}
+/** A result that is to be sent, with what the agent was asked as its content. */
+export interface Output extends Omit<ClaimedDelivery, 'tries' | 'prompt' | 'timezone'> { content: string }
 
-/** A result that is to be sent. */
-export interface Output extends OutputPlace {
-  /** The same at each try; what a receiver tells repetitions by. */
-  id: string
-  scheduleId: string
-  runId: string
-  agentId: string
-  userId: string
-  /** What the agent was asked, and what it answered. */
-  content: string
-  result: string
-  /** ISO. */
-  scheduledFor: string
-  completedAt: string
-}
-
-/** What is sent where there is no template. */
+/** The default payload. */
 const PAYLOAD = `{"type":"schedule.completed","timestamp":"{{completed_at}}","data":{"schedule_id":"{{schedule_id}}",
 "agent_id":"{{agent_id}}","run_id":"{{run_id}}","scheduled_for":"{{scheduled_for}}","content":"{{content}}","response":"{{response}}"}}`
 
@@ -47,7 +24,7 @@ export function isSent ({ action }: Pick<OutputPlace, 'action'>): boolean {
   return action === 'webhook' || action === 'api_call'
 }
 
-/** Whether results could be sent there. @throws {ScheduleFault | ToolError} in words for the schedule's user. */
+/** Checks that results can be sent. @throws {ScheduleFault | ToolError} with a sentence for the schedule's user. */
 export function checkOutput ({ action, config }: OutputPlace): void {
   if (action === null || action === 'store') return
   if (!isSent({ action })) {
@@ -56,7 +33,7 @@ export function checkOutput ({ action, config }: OutputPlace): void {
   firstHop(makeOutputRequest({ ...EMPTY, action, config }))
 }
 
-/** The request that sends a result. @param secret signs webhooks that have none of their own. @throws {ToolError} */
+/** Makes the request that sends a result. @param secret signs webhooks without a secret of their own. @throws {ToolError} */
 export function makeOutputRequest (output: Output, secret?: string): OutboundRequest {
   const config = configOf(output)
   const url = textIn(config, 'url') || textIn(config, 'webhook_url')
@@ -73,14 +50,14 @@ export function makeOutputRequest (output: Output, secret?: string): OutboundReq
     }, values, fillJson(PAYLOAD, values))
 }
 
-function makeWebhookRequest (output: Output, config: Record<string, unknown>, values: Values, secret?: string): OutboundRequest {
+function makeWebhookRequest (output: Output, config: Record<string, unknown>, values: TemplateValues, secret?: string): OutboundRequest {
   const fn = { name: 'schedule', type: 'webhook', triggerKeywords: [], config }
   const { runId, agentId, userId } = output
   const call = makeWebhook(fn, values, { runId, agentId, userId, signal: AbortSignal.abort() }, `msg_${output.id}`)
   return requestOf(call, call.body(output.result), secret)
 }
 
-function valuesOf ({ content, result, agentId, scheduleId, runId, scheduledFor, completedAt }: Output): Values {
+function valuesOf ({ content, result, agentId, scheduleId, runId, scheduledFor, completedAt }: Output): TemplateValues {
   return {
     content,
     user_input: content,

@@ -1,22 +1,12 @@
+import type { Schedule } from '../database/functions/schedules.js'
 import { fillText } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
-import { checkOutput, type OutputPlace } from './output.js'
-import { ScheduleFault, type Timing, zoneOf } from './timing.js'
-
-/** A schedule as users write it: nothing in it has to make sense. Times are ISO. */
-export interface Schedule extends Timing, OutputPlace {
-  userId: string | null
-  agentId: string | null
-  prompt: string | null
-  /** Null: it is not planned yet, or there is something wrong with it. */
-  nextRunAt: string | null
-  /** Since when it waits to be planned. */
-  unplannedSince: string | null
-}
+import { checkOutput } from './output.js'
+import { ScheduleFault, zoneOf } from './timing.js'
 
 const MAX_PROMPT = 100_000
 
-/** Whether all but its times makes sense. @throws {ScheduleFault} */
+/** Checks everything but its times. @throws {ScheduleFault} */
 export function checkSchedule (schedule: Schedule): void {
   if (!schedule.userId) throw new ScheduleFault('The schedule has no user.')
   if (!schedule.agentId) throw new ScheduleFault('The schedule has no agent.')
@@ -30,14 +20,14 @@ export function checkSchedule (schedule: Schedule): void {
 }
 
 /**
- * What the agent is asked: the prompt with {{date}} (2026-03-29), {{time}} (08:30), {{datetime}}, {{weekday}}, all in the
+ * Fills the prompt of a firing: it may name {{date}} (2026-03-29), {{time}} (08:30), {{datetime}}, {{weekday}}, all in the
  * schedule's time zone, {{timezone}}, {{scheduled_for}} (ISO, UTC), {{schedule_id}} and {{agent_id}}.
- * @param at the time that it is due.
+ * @param at when the schedule is due.
  * @throws {ScheduleFault}
  */
 export function fillPrompt (schedule: Pick<Schedule, 'id' | 'agentId' | 'prompt' | 'timezone'>, at: Date): string {
   const timeZone = zoneOf(schedule)
-  // Swedish is ISO 8601, but for a T.
+  // The Swedish format is ISO 8601 without the T.
   const datetime = new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'short' }).format(at)
   const [date, time] = datetime.split(' ')
   const weekday = new Intl.DateTimeFormat('en-US', { timeZone, weekday: 'long' }).format(at)

@@ -1,39 +1,37 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ServiceError } from '#shared/errors.ts'
+import type { Firing, Schedule } from '../database/functions/schedules.js'
 import type { Database } from '../database/port.js'
-import { checkSchedule, fillPrompt, type Schedule } from './schedule.js'
+import { checkSchedule, fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
 
-/** The library for cron expressions is loaded where there are schedules. */
+/** The library of cron expressions is loaded only where there are schedules. */
 const loadTimes = () => import('./times.js')
-
-/** A firing whose run has not begun yet. Times are ISO, by the database's clock. */
-export interface Firing { id: string, scheduleId: string, userId: string, agentId: string, content: string, startedAt: string, now: string }
 
 export interface SchedulerOptions {
   database: Pick<Database, 'call'>
-  /** Begins a run; repeated with the same key it joins the one that has begun. Rejects with a ServiceError. */
+  /** Begins a run; the same key joins the run that it has begun before. Rejects with a ServiceError. */
   begin (request: { userId: string, agentId: string, messages: Array<{ role: 'user', content: string }>, idempotencyKey: string }): Promise<unknown>
-  /** Tells the operators; never a prompt. */
+  /** Logs for the operators; never a prompt. */
   log (message: string, fields: Record<string, unknown>): void
 }
 
-/** How long a firing stays with a process between its row and its run, which takes milliseconds. */
+/** How long a process owns a firing whose run has not begun yet, which takes milliseconds. */
 const LEASE_SECONDS = 30
-/** What cannot begin now (a full queue, a database that is away) is tried again after so many seconds, and for how long. */
+/** How often a run that cannot begin now (full queue, database away) is retried, and for how long. */
 const RETRY_SECONDS = 10
 const GIVE_UP_MS = 15 * 60_000
-/** Whoever wakes us by another clock than the database's may come so much too early. */
+/** How early a timer may fire whose clock differs from the database's. */
 const EARLY_MS = 2_000
-/** Firings that begin at the same time: each takes two calls of the database. */
+/** How many firings begin at the same time; each takes two database calls. */
 const MAX_BEGINNING = 8
 const MAX_CLAIM = 50
-/** What may be computed of schedules at a stretch; the rest is for the next time. */
+/** How long one round may compute times; the rest waits for the next round. */
 const PLAN_MS = 250
 
 /**
- * What is to be done about schedules, when it is to be done. The truth is the database: any number of processes may do
- * the same at the same time, and one of them has done it.
+ * Plans and fires schedules. The database decides: any number of processes may fire the same schedule at the same time,
+ * and only one of them creates the firing.
  */
 export class Scheduler {
   #closing = new AbortController()
@@ -41,7 +39,7 @@ export class Scheduler {
 
   constructor (private readonly options: SchedulerOptions) {}
 
-  /** Computes when new and edited schedules are due next. */
+  /** Computes the next times of new and edited schedules. */
   async plan (ids: string[]): Promise<void> {
     const { schedules } = await this.#read(ids)
     const { nextTime } = await loadTimes()
@@ -59,11 +57,11 @@ export class Scheduler {
           left -= Date.now() - begunAt
         }
       })
-      if (next) await this.#call('plan_schedule', { p_schedule_id: schedule.id, p_cron: schedule.cron, p_timezone: schedule.timezone, p_next: next.toISOString() })
+      if (next) await this.options.database.call('plan_schedule', { p_schedule_id: schedule.id, p_cron: schedule.cron, p_timezone: schedule.timezone, p_next: next.toISOString() })
     }
   }
 
-  /** Fires those of these schedules that are due; returns when their runs have begun. */
+  /** Fires those of the schedules that are due. Resolves when their runs have begun. */
   async fire (ids: string[]): Promise<void> {
     const { now, schedules } = await this.#read(ids)
     const waits = schedules
@@ -74,14 +72,14 @@ export class Scheduler {
     await this.#inTurn(waits, ({ schedule }) => this.#fire(schedule, new Date(Date.parse(now) + longest)))
   }
 
-  /** Begins the runs of firings whose process died before it could. */
+  /** Begins the runs of firings whose process died before it did so. */
   async takeUp (): Promise<void> {
     if (this.#closing.signal.aborted) return
-    const firings = await this.#call<Firing[]>('claim_firings', { p_lease_seconds: LEASE_SECONDS, p_limit: MAX_CLAIM })
+    const firings = await this.options.database.call('claim_firings', { p_lease_seconds: LEASE_SECONDS, p_limit: MAX_CLAIM })
     await this.#inTurn(firings, firing => this.#begin(firing))
   }
 
-  /** Fires nothing more; what is beginning may end. */
+  /** Fires nothing more, and waits for firings that are beginning. */
   async close (): Promise<void> {
     this.#closing.abort()
     await Promise.allSettled(this.#beginning)
@@ -97,7 +95,7 @@ export class Scheduler {
       return { ...times, content: fillPrompt(schedule, times.latest) }
     })
     if (!made) return
-    const firing = await this.#call<Firing | null>('fire_schedule', {
+    const firing = await this.options.database.call('fire_schedule', {
       p_schedule_id: schedule.id,
       p_due: since,
       p_for: made.latest.toISOString(),
@@ -108,43 +106,43 @@ export class Scheduler {
     if (firing) await this.#begin(firing)
   }
 
-  /** From here on the run takes care of itself: it and the firing's row are bound to each other in the database. */
+  /** Begins a firing's run; the database links the two by the idempotency key. */
   async #begin (firing: Firing): Promise<void> {
     const { id, scheduleId, userId, agentId, content } = firing
     try {
       await this.options.begin({ userId, agentId, messages: [{ role: 'user', content }], idempotencyKey: `schedule:${id}` })
       this.options.log('schedule fired', { scheduleId, firingId: id, agentId, userId })
     } catch (error) {
-      await this.#endure(firing, error)
+      await this.#handleFailure(firing, error)
     }
   }
 
-  async #endure ({ id, scheduleId, startedAt, now }: Firing, error: unknown): Promise<void> {
+  async #handleFailure ({ id, scheduleId, startedAt, now }: Firing, error: unknown): Promise<void> {
     const isKnown = error instanceof ServiceError
     const isPassing = isKnown && (error.statusCode === 503 || error.statusCode === 429)
     const code = isKnown ? error.code : 'internal_error'
     if (isPassing && Date.parse(now) - Date.parse(startedAt) < GIVE_UP_MS) {
       this.options.log('schedule waits', { scheduleId, firingId: id, code })
-      // A process that ends leaves it to the others at once.
-      await this.#call('postpone_firing', { p_id: id, p_seconds: code === 'shutting_down' ? 0 : RETRY_SECONDS })
+      // While this process ends, another one may begin the run at once.
+      await this.options.database.call('postpone_firing', { p_id: id, p_seconds: code === 'shutting_down' ? 0 : RETRY_SECONDS })
     } else {
       this.options.log('schedule failed', { scheduleId, firingId: id, code, ...(isKnown ? {} : { err: error }) })
-      await this.#call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.' })
+      await this.options.database.call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.' })
     }
   }
 
-  /** What it makes of a schedule; of one that is at fault that is told, and it is undefined. */
+  /** Computes something of a schedule. An invalid schedule is marked as faulty, and the result is undefined. */
   async #attempt<T> (schedule: Schedule, since: string, make: () => T): Promise<T | undefined> {
     try {
       return make()
     } catch (error) {
       if (!(error instanceof ScheduleFault)) throw error
-      const { told } = await this.#call<{ told: boolean }>('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: error.message })
+      const { told } = await this.options.database.call('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: error.message })
       if (told) this.options.log('schedule at fault', { scheduleId: schedule.id, userId: schedule.userId, reason: error.message })
     }
   }
 
-  /** A few at a time, those that fail beside the others; rejects with the first failure when all have had their turn. */
+  /** Handles items a few at a time. A failure does not stop the others; the first one is thrown at the end. */
   async #inTurn<T> (items: T[], act: (item: T) => Promise<void>): Promise<void> {
     const queue = [...items]
     const failures: unknown[] = []
@@ -160,10 +158,6 @@ export class Scheduler {
   }
 
   #read (ids: string[]): Promise<{ now: string, schedules: Schedule[] }> {
-    return this.#call('get_schedules', { p_ids: ids })
-  }
-
-  #call<T> (fn: string, args: Record<string, unknown>): Promise<T> {
-    return this.options.database.call<T>(fn, args)
+    return this.options.database.call('get_schedules', { p_ids: ids })
   }
 }

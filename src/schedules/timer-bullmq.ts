@@ -7,22 +7,22 @@ import { patternOf } from './times.js'
 import { zoneOf } from './timing.js'
 
 const QUEUE = 'schedules'
-/** Schedules that are due at the same moment: each takes some calls of the database. */
+/** How many schedules that are due at the same moment are fired at a time. */
 const CONCURRENCY = 8
-/** A job scheduler that should have come this long ago has lost its job. */
+/** A job scheduler whose next time is this long past has lost its job. */
 const LOST_MS = 60_000
-/** Redis that does not answer is not waited for at the end. */
+/** How long closing waits for Redis. */
 const CLOSE_MS = 2_000
-/** How long a worker rests whose Redis has failed. */
+/** How long a worker pauses after Redis has failed. */
 const RETRY_MS = 1_000
 
 interface Due { scheduleId: string }
 
 /**
- * Schedules as job schedulers of BullMQ: all processes share them, and each time that one is due one process hears of it.
- * What Redis has forgotten is there again when it is kept again.
- * @param commands a connection on which what Redis does not take fails.
- * @param connection another that waits for Redis. Whoever opened them closes them.
+ * A timer on BullMQ's job schedulers, which all processes share: one of them is called when a schedule is due. Job
+ * schedulers that Redis has lost are created again by the next `keep`.
+ * @param commands a connection on which commands fail while Redis is away.
+ * @param connection a connection that waits for Redis. The caller closes both.
  */
 export async function openBullTimer (commands: Redis, connection: Redis, onDue: OnDue): Promise<Timer> {
   const shared = { prefix: PREFIX, skipVersionCheck: true }
@@ -30,7 +30,7 @@ export async function openBullTimer (commands: Redis, connection: Redis, onDue: 
   const worker = new Worker<Due>(QUEUE, ({ data }) => onDue([data.scheduleId]), {
     ...shared, connection, concurrency: CONCURRENCY, runRetryDelay: RETRY_MS
   })
-  // That Redis is away is told by who watches over it.
+  // The RedisLink reports a Redis that is away.
   queue.on('error', () => {})
   worker.on('error', () => {})
   let keeping: Promise<void> | undefined
@@ -40,14 +40,14 @@ export async function openBullTimer (commands: Redis, connection: Redis, onDue: 
       return keeping
     },
     async close () {
-      // A worker that waits for its jobs' last words to Redis would wait for as long as that is away.
+      // A worker that closes in order waits for Redis, for as long as that is away.
       const closed = Promise.allSettled([worker.close(commands.status !== 'ready'), queue.close()])
       await Promise.race([closed, delay(CLOSE_MS, undefined, { ref: false })])
     }
   }
 }
 
-/** Brings the job schedulers in line with the schedules; any number of processes may do so at the same time. */
+/** Makes the job schedulers equal to the schedules; any number of processes may do so at the same time. */
 async function keepAll (queue: Queue<Due>, timed: Timed[]): Promise<void> {
   const there = new Map((await queue.getJobSchedulers()).map(scheduler => [scheduler.key, scheduler]))
   for (const schedule of timed) {

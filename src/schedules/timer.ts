@@ -1,29 +1,29 @@
-import type { Timing } from './timing.js'
+import type { Timing } from '../database/functions/schedules.js'
 
-/** A schedule, and when it is due next: milliseconds by this process's clock. */
+/** A schedule with its next time, in milliseconds by this process's clock. */
 export interface Timed extends Timing { at: number }
 
-/** Hears of schedules that are due, maybe more than once, and maybe in other processes too. */
+/** Called with schedules that are due, possibly more than once, and possibly in other processes too. */
 export type OnDue = (ids: string[]) => Promise<void>
 
-/** Says when schedules are due. */
+/** Calls back when schedules are due. */
 export interface Timer {
-  /** From here on these schedules are timed, and no others. Rejects where that could not be said. */
+  /** Times these schedules and no others from now on. Rejects where that failed. */
   keep (timed: Timed[]): Promise<void>
-  /** Says nothing more. */
+  /** Calls back no more. */
   close (): Promise<void>
 }
 
-/** The longest that a timer of Node's can be set to. */
+/** The longest timeout that Node takes. */
 const MAX_TIMEOUT = 2 ** 31 - 1
 
-/** One timer of this process for all schedules. */
+/** A timer of this process alone. */
 export class LocalTimer implements Timer {
   #timed: Timed[] = []
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  /** @param onDue may reject: whoever is still due is kept again. */
+  /** @param onDue may reject: a schedule that is still due is timed again by the next `keep`. */
   constructor (private readonly onDue: OnDue) {}
 
   async keep (timed: Timed[]): Promise<void> {

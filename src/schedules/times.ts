@@ -1,15 +1,16 @@
 import { CronDate, type CronExpression, CronExpressionParser } from 'cron-parser'
+import type { Timing } from '../database/functions/schedules.js'
 import { runBounded } from '../lib/bounded.js'
-import { MAX_CRON, ScheduleFault, shown, type Timing, zoneOf } from './timing.js'
+import { MAX_CRON, ScheduleFault, shown, zoneOf } from './timing.js'
 
-/** Of what an expression may take to compute: one that never comes to a time is searched for it over decades. */
+/** How long an expression may compute: the library searches decades for one that never matches. */
 const COMPUTE_MS = 1_000
-/** Clocks are put back by an hour at the most, somewhere on the hour of a night. */
+/** How far before a moment to start: clocks go back by an hour at most. */
 const AMBIGUOUS_MS = 3 * 60 * 60_000
 
 /**
- * The first time after a moment. A time that does not exist, since clocks are put forward, is the same so much later; one
- * that exists twice is the first of the two, unless every hour is meant.
+ * The first time after a moment. A time that does not exist because clocks go forward moves forward with them; of a time
+ * that exists twice the first one counts, unless the expression means every hour.
  * @throws {ScheduleFault}
  */
 export function nextTime (timing: Timing, after: Date): Date {
@@ -22,7 +23,7 @@ export function nextTime (timing: Timing, after: Date): Date {
 }
 
 /**
- * The latest time from `due` to `now`, and the first one after it: of times that were missed only that counts.
+ * The latest time from `due` to `now`, and the first one after `now`: times that were missed in between are left out.
  * @throws {ScheduleFault}
  */
 export function catchUp (timing: Timing, due: Date, now: Date): { latest: Date, next: Date } {
@@ -30,7 +31,7 @@ export function catchUp (timing: Timing, due: Date, now: Date): { latest: Date, 
   return { latest: latest > due && latest <= now ? latest : due, next: nextTime(timing, now) }
 }
 
-/** The same expression for those who do not know the schedule: nothing in it depends on its id. @throws {ScheduleFault} */
+/** The expression for BullMQ, with the values that `H` stands for in this schedule. @throws {ScheduleFault} */
 export function patternOf (timing: Timing): string {
   return parse(timing, new Date()).stringify(true)
 }
@@ -42,11 +43,11 @@ function latestTime (timing: Timing, now: Date): Date {
     const times = parse(timing, start)
     for (let time = times.next().toDate(); time <= now; time = times.next().toDate()) latest = time
   }
-  // One millisecond on, for it looks before the moment that it is given.
+  // `prev` looks strictly before its moment.
   return latest ?? parse(timing, new Date(start.getTime() + 1)).prev().toDate()
 }
 
-/** In an hour that exists twice the library takes each for the first: seen from before it, it tells them apart. */
+/** The library takes both passes of an hour that exists twice for the first, unless it starts before them. */
 function startBefore (timing: Timing, moment: Date): Date {
   const zone = zoneOf(timing)
   const before = new Date(moment.getTime() - AMBIGUOUS_MS)
@@ -54,7 +55,7 @@ function startBefore (timing: Timing, moment: Date): Date {
   return isPlain ? moment : before
 }
 
-/** Five fields or an alias; a sixth for seconds where it is one of them, so that no schedule is due twice a minute. */
+/** Parses five fields or an alias; a sixth field, for seconds, may have one value, so that no schedule is due twice a minute. */
 function parse (timing: Timing, currentDate: Date): CronExpression {
   const cron = timing.cron?.trim() ?? ''
   const tz = zoneOf(timing)
@@ -65,7 +66,7 @@ function parse (timing: Timing, currentDate: Date): CronExpression {
   }
   let expression
   try {
-    // What is spread by `H` stands where it stood, for the same schedule.
+    // `H` has the same value each time for one schedule.
     expression = CronExpressionParser.parse(cron, { currentDate, tz, hashSeed: timing.id })
   } catch (error) {
     throw new ScheduleFault(`The cron expression ${shown(cron)} is not valid: ${(error as Error).message}.`)
@@ -77,7 +78,7 @@ function parse (timing: Timing, currentDate: Date): CronExpression {
 }
 
 function compute<T> (timing: Timing, job: () => T): T {
-  // Before what is bounded: it says more.
+  // Parsed first, since its errors say more than a timeout.
   parse(timing, new Date())
   try {
     return runBounded(job, COMPUTE_MS)

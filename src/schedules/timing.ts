@@ -1,12 +1,11 @@
-/** When a schedule is due, as its user says it; what is no such thing is a ScheduleFault. */
-export interface Timing { id: string, cron: string | null, timezone: string | null }
+import type { Timing } from '../database/functions/schedules.js'
 
-/** There is something wrong with a schedule, that its user has to mend; the sentence is for them. */
+/** A schedule is invalid, which its user has to mend; the message is for them. */
 export class ScheduleFault extends Error {}
 
 export const MAX_CRON = 200
 
-/** Null, blank and `UTC` are one. @throws {ScheduleFault} */
+/** The time zone; null and blank are UTC. @throws {ScheduleFault} */
 export function zoneOf ({ timezone }: Pick<Timing, 'timezone'>): string {
   const zone = timezone?.trim() || 'UTC'
   try {
@@ -16,7 +15,7 @@ export function zoneOf ({ timezone }: Pick<Timing, 'timezone'>): string {
   }
 }
 
-/** What a user wrote, for a sentence to them. */
+/** Quotes what a user wrote, for a message to them. */
 export function shown (text: string): string {
   return JSON.stringify(text.slice(0, MAX_CRON))
 }

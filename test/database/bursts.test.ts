@@ -131,13 +131,13 @@ async function openPlace (t: Test, direct: string, url: string): Promise<Place> 
 }
 
 function begin (database: Database, userId: string, more: object = {}): Promise<Begun> {
-  return database.call<Begun>('begin_run', {
+  return database.call('begin_run', {
     p_user_id: userId, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, p_owner: null, p_lease_seconds: 60, p_idempotency_key: null, ...more
   })
 }
 
 function finish (database: Database, { runId, attempt }: Run, response: string): Promise<Run> {
-  return database.call<Run>('finish_run', {
+  return database.call('finish_run', {
     p_run_id: runId, p_attempt: attempt, p_status: 'succeeded', p_response: response, p_finish_reason: 'stop', p_usage: USAGE, p_credits: 1, p_model: 'a/model', p_error: null
   })
 }
@@ -150,6 +150,6 @@ function outcomeOf (call: Promise<unknown>): Promise<string> {
 async function isSound (t: Test, database: Database): Promise<void> {
   let audit: Audit | undefined
   // A connection that was ended while it was idle is found out by who uses it.
-  while (!audit) audit = await database.call<Audit>('audit_credits', { p_limit: 10 }).catch(() => undefined)
+  while (!audit) audit = await database.call('audit_credits', { p_limit: 10 }).catch(() => undefined)
   t.strictSame(audit.problems, [])
 }

@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import type { Run } from '#shared/schemas.ts'
+import type { ResultOf } from '../../src/database/functions.js'
 import type { Database } from '../../src/database/port.js'
+import { untyped } from '../support/database.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
 import { testLedger } from './ledger-contract.js'
 import { testReplicas } from './replicas-contract.js'
@@ -24,16 +26,11 @@ const DEMO_KEY_HASH = '8f7aa60aebb30ce3d7db97400e7eb1a4dd1db9fc14d06d0af03c24279
 const OWNER = randomUUID()
 const USAGE = { promptTokens: 3, completionTokens: 2, totalTokens: 5, estimated: false }
 
-interface Begun { run: Run, agent: Record<string, unknown> | null, joined: boolean }
-interface Claimed { run: Run, userId: string, input: object }
-interface Balance { creditsRemaining: number, creditsReserved: number, creditsUsedThisMonth: number, planType: string }
-interface Page { runs: Run[], next: string | null }
-
 /** What every driver of the port has to do, on a database with the demo rows and TEST_FUNCTIONS. */
 export async function testDatabase (t: Test, db: Database): Promise<void> {
-  const sql = <Row>(text: string) => db.call<Row[]>('test_sql', { p_sql: text })
+  const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })
   const begin = (userId: string, more: object = {}) =>
-    db.call<Begun>('begin_run', {
+    db.call('begin_run', {
       p_user_id: userId,
       p_agent_id: DEMO_AGENT,
       p_request_hash: 'hash',
@@ -42,7 +39,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
       p_lease_seconds: 60,
       ...more
     })
-  const finish = ({ runId, attempt }: Pick<Run, 'runId' | 'attempt'>, more: object = {}) => db.call<Run>('finish_run', {
+  const finish = ({ runId, attempt }: Pick<Run, 'runId' | 'attempt'>, more: object = {}) => db.call('finish_run', {
     p_run_id: runId,
     p_attempt: attempt,
     p_status: 'succeeded',
@@ -54,7 +51,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     p_error: null,
     ...more
   })
-  const balance = (userId: string) => db.call<Balance>('get_credits', { p_user_id: userId })
+  const balance = (userId: string) => db.call('get_credits', { p_user_id: userId })
   const deduct = (userId: string, credits: number | null) =>
     sql(`select 'deducted' as void from public.deduct_credits('${userId}', ${credits})`)
   const ledger = (userId: string) => sql<{ credits_used: number, run_id: string, agent_id: string, metadata: object }>(
@@ -62,7 +59,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   async function createUser (credits: number): Promise<string> {
     const id = randomUUID()
     await sql(`insert into auth.users (id) values ('${id}') returning id`)
-    await sql(`insert into public.credit_balances (user_id, credits_remaining) values ('${id}', ${credits}) returning id`)
+    await sql(`insert into public.credit_balances (user_id, credits_remaining, plan_type) values ('${id}', ${credits}, 'free') returning id`)
     return id
   }
   const insufficient = { name: 'Error', code: 'insufficient_credits', statusCode: 402, message: /not enough credits/ }
@@ -123,7 +120,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     t.match(run, { status: 'queued', startedAt: null })
     const stale = { code: 'stale_attempt', statusCode: 409 }
     await t.rejects(db.call('start_run', { p_run_id: run.runId, p_attempt: 2 }), stale)
-    const started = await db.call<Run>('start_run', { p_run_id: run.runId, p_attempt: 1 })
+    const started = await db.call('start_run', { p_run_id: run.runId, p_attempt: 1 })
     t.match(started, { runId: run.runId, status: 'running', startedAt: String })
     t.same(await db.call('start_run', { p_run_id: run.runId, p_attempt: 1 }), started, 'repeated, it answers the same')
     await finish(run)
@@ -190,11 +187,11 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
       runs.push(run)
     }
     await finish(runs[3]!)
-    const list = (more: object) => db.call<Page>('list_runs', { p_user_id: user, p_limit: 2, ...more })
+    const list = (more: object) => db.call('list_runs', { p_user_id: user, p_limit: 2, ...more })
     const seen: string[] = []
     let after = {}
     for (const size of [2, 2, 2, 1]) {
-      const page: Page = await list(after)
+      const page: ResultOf<'list_runs'> = await list(after)
       t.equal(page.runs.length, size)
       seen.push(...page.runs.map(({ runId }) => runId))
       t.equal(page.next === null, seen.length === 7)
@@ -212,7 +209,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     const [one, other] = [randomUUID(), randomUUID()]
     const heartbeat = (owner: string, seconds = 60) => db.call('heartbeat_worker', { p_owner: owner, p_lease_seconds: seconds })
     const owned = (owner: string) => db.call('get_owned_runs', { p_owner: owner })
-    const claim = (owner: string) => db.call<{ claimed: Claimed[], outstanding: boolean }>('claim_runs', { p_owner: owner, p_lease_seconds: 60, p_limit: 10 })
+    const claim = (owner: string) => db.call('claim_runs', { p_owner: owner, p_lease_seconds: 60, p_limit: 10 })
     const user = await createUser(1)
     const input = { messages: [{ role: 'user', content: 'Hi' }] }
     const { run } = await begin(user, { p_owner: one, p_lease_seconds: 0, p_input: input })
@@ -239,7 +236,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     const owner = randomUUID()
     const user = await createUser(1)
     const { run } = await begin(user, { p_owner: owner })
-    const claim = () => db.call<{ claimed: Claimed[] }>('claim_runs', { p_owner: owner, p_lease_seconds: 60, p_limit: 10, p_max_crashes: 2 })
+    const claim = () => db.call('claim_runs', { p_owner: owner, p_lease_seconds: 60, p_limit: 10, p_max_crashes: 2 })
     for (const [crashed, attempts] of [[false, 1], [false, 1], [true, 1], [true, 0]] as const) {
       await db.call('release_runs', { p_owner: owner, p_crashed: crashed })
       t.equal((await claim()).claimed.length, attempts)
@@ -251,7 +248,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   t.test('cancel_run tells the owner; a run that nobody has it ends itself; a finished one it leaves', async t => {
     const owner = randomUUID()
     const user = await createUser(2)
-    const cancel = (runId: string, userId = user) => db.call<Run>('cancel_run', { p_user_id: userId, p_run_id: runId })
+    const cancel = (runId: string, userId = user) => db.call('cancel_run', { p_user_id: userId, p_run_id: runId })
     const { run } = await begin(user, { p_owner: owner })
     await t.rejects(cancel(run.runId, DEMO_USER), { code: 'run_not_found' })
     t.match(await cancel(run.runId), { status: 'running' })
@@ -306,8 +303,8 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
 
   t.test('a function that is not there, or takes other arguments, means that the database is not migrated', async t => {
     const notMigrated = { code: 'database_not_migrated', statusCode: 503 }
-    await t.rejects(db.call('no_such_function'), notMigrated)
-    await t.rejects(db.call('get_credits', { p_user: DEMO_USER }), notMigrated)
+    await t.rejects(untyped(db)('no_such_function'), notMigrated)
+    await t.rejects(untyped(db)('get_credits', { p_user: DEMO_USER }), notMigrated)
   })
 
   t.test('what is wrong with a call itself is an internal error that tells callers nothing', async t => {
@@ -318,16 +315,16 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   t.test('NUL and halves of surrogate pairs are stored as U+FFFD, in text and in jsonb, in keys too', async t => {
     const text = 'a\0b\ud800c\udc00d😀'
     const clean = 'a\ufffdb\ufffdc\ufffdd😀'
-    const echo = await db.call('test_echo', { p_text: text, p_json: [text, { [text]: text, list: [text] }] })
+    const echo = await untyped(db)('test_echo', { p_text: text, p_json: [text, { [text]: text, list: [text] }] })
     t.same(echo, { text: clean, json: [clean, { [clean]: clean, list: [clean] }], isNull: false })
     t.equal((await finish((await begin(DEMO_USER)).run, { p_response: text })).response, clean)
   })
 
   t.test('arrays and objects pass as jsonb, null as null, and what is left out takes its default', async t => {
     const values = [[], {}, [1, 'two', null, [3], { four: 4.5 }], { list: [], none: null, no: false, quote: '"\\\'' }]
-    for (const json of values) t.same(await db.call('test_echo', { p_text: null, p_json: json }), { text: null, json, isNull: false })
-    t.same(await db.call('test_echo', { p_text: '[1]', p_json: null }), { text: '[1]', json: null, isNull: true })
-    t.same(await db.call('test_echo'), { text: 'unset', json: 'unset', isNull: false })
+    for (const json of values) t.same(await untyped(db)('test_echo', { p_text: null, p_json: json }), { text: null, json, isNull: false })
+    t.same(await untyped(db)('test_echo', { p_text: '[1]', p_json: null }), { text: '[1]', json: null, isNull: true })
+    t.same(await untyped(db)('test_echo'), { text: 'unset', json: 'unset', isNull: false })
   })
 
   t.test('of 200 runs begun at once on a balance of 100 exactly 100 begin', async t => {
@@ -369,8 +366,8 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
           } else if (step.does === 'record') {
             const run = [...runs.values()][step.which % runs.size]
             if (!run) continue
-            await db.call('record_step', { p_run_id: run.runId, p_attempt: step.attempt, p_number: 1, p_step: { kind: 'model' }, p_record: {}, p_credits: step.credits })
-            runs.set(run.runId, await db.call<Run>('get_run', { p_user_id: user, p_run_id: run.runId }))
+            await untyped(db)('record_step', { p_run_id: run.runId, p_attempt: step.attempt, p_number: 1, p_step: { kind: 'model' }, p_record: {}, p_credits: step.credits })
+            runs.set(run.runId, await db.call('get_run', { p_user_id: user, p_run_id: run.runId }))
           } else {
             await deduct(user, step.credits)
             deducted += step.credits

@@ -1,24 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import type { Run } from '#shared/schemas.ts'
-import type { Audit } from '../../src/contract/schemas.js'
 import type { Database } from '../../src/database/port.js'
+import { untyped } from '../support/database.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
-
-interface Begun { run: Run, agent: Record<string, unknown> | null, joined: boolean }
-interface Page { entries: Array<{ id: string, creditsUsed: number, operationType: string, metadata: object }>, credits: object, next: string | null }
 
 /** What every driver has to do for administration, the audit and the edge function, on the database of the contract suite. */
 export async function testLedger (t: Test, db: Database): Promise<void> {
-  const sql = <Row>(text: string) => db.call<Row[]>('test_sql', { p_sql: text })
-  const audit = (limit = 1000) => db.call<Audit>('audit_credits', { p_limit: limit })
+  const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })
+  const audit = (limit = 1000) => db.call('audit_credits', { p_limit: limit })
   const problemsOf = async (userId: string) => (await audit()).problems.filter(problem => problem.userId === userId)
   const balance = (userId: string) => db.call('get_credits', { p_user_id: userId })
-  const begin = (userId: string, more: object = {}) => db.call<Begun>('begin_run', {
+  const begin = (userId: string, more: object = {}) => db.call('begin_run', {
     p_user_id: userId, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, p_owner: null, p_lease_seconds: 60, ...more
   })
-  const finish = ({ runId, attempt }: Pick<Run, 'runId' | 'attempt'>, credits = 1) => db.call<Run>('finish_run', {
-    p_run_id: runId, p_attempt: attempt, p_status: 'succeeded', p_response: 'Hi', p_finish_reason: 'stop', p_usage: { totalTokens: 2 }, p_credits: credits, p_model: 'm', p_error: null
+  const finish = ({ runId, attempt }: Pick<Run, 'runId' | 'attempt'>, credits = 1) => db.call('finish_run', {
+    p_run_id: runId, p_attempt: attempt, p_status: 'succeeded', p_response: 'Hi', p_finish_reason: 'stop', p_usage: { totalTokens: 2 } as never, p_credits: credits, p_model: 'm', p_error: null
   })
   async function createUser (credits: number): Promise<string> {
     const id = randomUUID()
@@ -104,7 +101,7 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
   t.test('an admin pages through a user\'s ledger and through everybody\'s runs, each page noted', async t => {
     const user = await createUser(5)
     for (let n = 0; n < 3; n++) await finish((await begin(user)).run)
-    const ledger = (more: object) => db.call<Page>('admin_get_ledger', { p_admin_id: DEMO_USER, p_user_id: user, p_limit: 2, ...more })
+    const ledger = (more: object) => db.call('admin_get_ledger', { p_admin_id: DEMO_USER, p_user_id: user, p_limit: 2, ...more })
     const first = await ledger({})
     const second = await ledger({ p_after: first.next })
     t.match(first.credits, { creditsRemaining: 2 })
@@ -113,7 +110,7 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
     await t.rejects(ledger({ p_after: randomUUID() }), { code: 'bad_request' })
     await t.rejects(ledger({ p_user_id: randomUUID() }), { code: 'user_not_found' })
     await t.rejects(ledger({ p_admin_id: user }), { code: 'forbidden' })
-    const runs = (more: object) => db.call<{ runs: Array<Run & { userId: string }>, next: string | null }>('admin_list_runs', { p_admin_id: DEMO_USER, p_limit: 2, ...more })
+    const runs = (more: object) => db.call('admin_list_runs', { p_admin_id: DEMO_USER, p_limit: 2, ...more })
     const everybodys = await runs({})
     t.match(everybodys.runs, [{ userId: user }, { userId: user }], 'newest first')
     t.equal((await runs({ p_after: everybodys.next })).runs.length, 2)
@@ -136,7 +133,7 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
     const user = await createUser(2)
     const { run } = await begin(user, { p_waiting: true })
     t.match(run, { status: 'queued', creditsReserved: 1 })
-    const adopt = (more: object = {}) => db.call<Begun>('adopt_run', { p_user_id: user, p_run_id: run.runId, p_owner: randomUUID(), p_lease_seconds: 60, ...more })
+    const adopt = (more: object = {}) => db.call('adopt_run', { p_user_id: user, p_run_id: run.runId, p_owner: randomUUID(), p_lease_seconds: 60, ...more })
     await t.rejects(adopt({ p_user_id: DEMO_USER }), { code: 'run_not_found', statusCode: 404 })
     const both = await Promise.all([adopt(), adopt()])
     t.same(both.map(({ joined }) => joined).toSorted(), [false, true], 'of two one has it')

@@ -45,11 +45,13 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
   t.test('a migration that fails leaves nothing behind, and can be applied once it is mended', async t => {
     const sql = await open(t)
     const files = await listMigrations()
-    const broken = files.find(file => file.includes('runs_and_credits'))!
-    const failing: SqlRunner = { ...sql, run: script => sql.run(isOf(broken, script) ? `${script}; select 1 / 0` : script) }
-    await t.rejects(migrate(failing), /division by zero/)
+    const breakAt = (broken: string): SqlRunner => ({ ...sql, run: script => sql.run(isOf(broken, script) ? `${script}; select 1 / 0` : script) })
+    const [baseline, mending] = ['baseline', 'mend_live_project'].map(name => files.find(file => file.includes(name))!)
+    await t.rejects(migrate(breakAt(baseline!)), /division by zero/)
     t.same(await sql.query("select to_regclass('public.agent_runs') as t, to_regproc('public.begin_run') as f", []), [{ t: null, f: null }])
-    t.same(await migrate(sql), files.slice(files.indexOf(broken)))
+    await t.rejects(migrate(breakAt(mending!)), /division by zero/)
+    t.same(await sql.query('select version from supabase_migrations.schema_migrations', []), [{ version: baseline!.split('_')[0] }])
+    t.same(await migrate(sql), files.slice(files.indexOf(mending!)), 'what came before it stays')
   })
 
   t.test('pasted into an SQL editor file by file, and again, they come to the same', async t => {

@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap'
+import { translateError } from '#shared/sql-errors.ts'
 import { MonitoredDatabase } from '../../src/database/monitored-database.js'
-import { type Database, translateError, UnfitDatabaseError } from '../../src/database/port.js'
+import { UnfitDatabaseError } from '../../src/database/port.js'
 import { SCHEMA_VERSION } from '../../src/database/schema-version.js'
 
 const FITS = { version: SCHEMA_VERSION, oldest: 1, writable: true }
+const OWNER = { p_owner: 'owner' }
 const AWAY = translateError({ code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' })
 
 /** A watch over a database that answers as the test says. */
@@ -18,16 +20,16 @@ function watchOver (t: Test, first: unknown) {
     answer: first,
     asked: 0,
     calls: [] as string[],
-    async call<T> (fn: string) {
+    async call (fn: string, _args?: object): Promise<any> {
       if (fn === 'schema_version') database.asked++
       else database.calls.push(fn)
       await new Promise(resolve => setImmediate(resolve))
       if (database.answer instanceof Error) throw database.answer
-      return await database.answer as T
+      return await database.answer
     },
     async close () {}
   }
-  const watch = new MonitoredDatabase(database as Database, { info: told('info'), warn: told('warn'), error: told('error') } as never)
+  const watch = new MonitoredDatabase(database, { info: told('info'), warn: told('warn'), error: told('error') } as never)
   // What waits keeps no process alive, and here there is nothing else.
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => {
@@ -40,7 +42,7 @@ function watchOver (t: Test, first: unknown) {
 t.test('a database that fits is not spoken of, nor asked for without need', async t => {
   const { watch, database, log } = watchOver(t, FITS)
   await watch.connect()
-  await watch.call('begin_run')
+  await watch.call('get_owned_runs', OWNER)
   t.same(log, [])
   t.equal(database.asked, 1)
 })
@@ -81,16 +83,16 @@ t.test('a newer schema that still serves is used, and mentioned', async t => {
 t.test('a database that is away at the start is waited for, and used once it is known to fit', async t => {
   const { watch, database, log, nextLine } = watchOver(t, AWAY)
   await watch.connect()
-  await t.rejects(watch.call('begin_run'), { code: 'database_unavailable', cause: { message: 'connect ECONNREFUSED' } })
+  await t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_unavailable', cause: { message: 'connect ECONNREFUSED' } })
   database.answer = null
   const unfit = nextLine()
   await unfit
-  await t.rejects(watch.call('begin_run'), { code: 'database_not_migrated' })
+  await t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_not_migrated' })
   t.same(database.calls, [], 'before that nothing is asked of it')
   database.answer = FITS
   await nextLine()
-  await watch.call('begin_run')
-  t.same(database.calls, ['begin_run'])
+  await watch.call('get_owned_runs', OWNER)
+  t.same(database.calls, ['get_owned_runs'])
   t.match(log, [/^warn: waiting for the database: connect ECONNREFUSED$/, /^error: the database lacks the migrations/, /^info: the database is there$/])
   t.equal(log.length, 3)
 })
@@ -109,10 +111,10 @@ t.test('one that goes is told of once, and once when it is back', async t => {
   await watch.connect()
   database.answer = AWAY
   const gone = nextLine()
-  await Promise.all([1, 2, 3].map(() => t.rejects(watch.call('begin_run'), { code: 'database_unavailable' })))
+  await Promise.all([1, 2, 3].map(() => t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_unavailable' })))
   await gone
   t.equal(await watch.isUp(), false)
-  await t.rejects(watch.call('begin_run'))
+  await t.rejects(watch.call('get_owned_runs', OWNER))
   database.answer = { ...FITS, writable: false }
   await nextLine()
   t.equal(await watch.isUp(), false, 'who cannot write cannot run')
@@ -132,7 +134,7 @@ t.test('one that refuses a call and is there is not spoken of', async t => {
       return FITS
     }
   })
-  await t.rejects(watch.call('begin_run'), { code: 'database_unavailable' })
+  await t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_unavailable' })
   t.equal(await watch.isUp(), true)
   t.same([log, refusing.asked], [[], 1])
 })

@@ -2,6 +2,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations } from '../../src/database/migrations.js'
 import { connectPostgres, migratePostgres } from '../../src/database/postgres.js'
+import { untyped } from '../support/database.js'
 import { startPgbouncer } from '../support/doubles/pgbouncer.js'
 import { createPostgres, findPostgres } from '../support/helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
@@ -37,7 +38,7 @@ t.test('the database by a pooler', async t => {
     const database = connectPostgres({ url: url.href, onBroken: error => t.error(error), onTransactionPooler: () => t.fail('it is none') })
     t.teardown(() => database.close())
     await testDatabase(t, database)
-    await t.resolves(Promise.all(Array.from({ length: 50 }, () => database.call('test_sql', { p_sql: 'select 1' }))))
+    await t.resolves(Promise.all(Array.from({ length: 50 }, () => untyped(database)('test_sql', { p_sql: 'select 1' }))))
   })
 
   t.test('in transaction mode, which shows itself: every call is answered, and it is said once', async t => {
@@ -46,7 +47,7 @@ t.test('the database by a pooler', async t => {
     let told = 0
     const database = connectPostgres({ url: url.href, onTransactionPooler: () => { told++ } })
     t.teardown(() => database.close())
-    const echo = async (text: string) => (await database.call<{ text: string }>('test_echo', { p_text: text })).text
+    const echo = async (text: string) => (await untyped(database)<{ text: string }>('test_echo', { p_text: text })).text
     const texts = Array.from({ length: 200 }, (_, index) => `text ${index}`)
     t.same(await Promise.all(texts.map(echo)), texts)
     t.equal(told, 1)

@@ -1,9 +1,10 @@
 import { EventEmitter, once } from 'node:events'
 import pg from 'pg'
 import t from 'tap'
+import { translateError } from '#shared/sql-errors.ts'
 import { FunctionCalls } from '../../src/database/function-calls.js'
-import { translateError } from '../../src/database/port.js'
 import { connectPostgres } from '../../src/database/postgres.js'
+import { untyped } from '../support/database.js'
 import { createPostgres, DEMO_USER, findPostgres } from '../support/helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
@@ -28,7 +29,7 @@ t.test('the database by a pool of connections', async t => {
     const broken = once(idle, 'broken')
     await endConnections(client)
     t.match(await broken, [{ code: '57P01' }], 'an idle one is only reported')
-    const refused = t.rejects(database.call('test_sql', { p_sql: 'select pg_sleep(60)' }), UNAVAILABLE)
+    const refused = t.rejects(untyped(database)('test_sql', { p_sql: 'select pg_sleep(60)' }), UNAVAILABLE)
     while (await endConnections(client) === 0);
     await refused
     t.same(await database.call('schema_version'), { version: 4, oldest: 1, writable: true })
@@ -37,7 +38,7 @@ t.test('the database by a pool of connections', async t => {
   t.test('statements are prepared once a connection', async t => {
     const database = connectPostgres({ url, maxConnections: 1 })
     t.teardown(() => database.close())
-    const prepared = () => database.call<unknown[]>('test_sql', {
+    const prepared = () => untyped(database)<unknown[]>('test_sql', {
       p_sql: 'select name from pg_prepared_statements where statement like \'%test_sql%\''
     })
     t.match(await prepared(), [{ name: /^jeesi_\w{16}$/ }])
@@ -47,11 +48,11 @@ t.test('the database by a pool of connections', async t => {
   t.test('an error that is an answer keeps its connection', async t => {
     const database = connectPostgres({ url, maxConnections: 1 })
     t.teardown(() => database.close())
-    const pid = async () => (await database.call<Array<{ pid: number }>>('test_sql', { p_sql: 'select pg_backend_pid() as pid' }))[0]!.pid
+    const pid = async () => (await untyped(database)<Array<{ pid: number }>>('test_sql', { p_sql: 'select pg_backend_pid() as pid' }))[0]!.pid
     const before = await pid()
     await t.rejects(database.call('get_run', { p_user_id: DEMO_USER, p_run_id: DEMO_USER }), { code: 'run_not_found' })
-    await t.rejects(database.call('test_sql', { p_sql: 'select 1 / 0' }), { code: 'internal_error' })
-    await t.rejects(database.call('end_forsaken_runs', { p_user_id: DEMO_USER }), { code: 'internal_error' }, 'what it returns is no jsonb')
+    await t.rejects(untyped(database)('test_sql', { p_sql: 'select 1 / 0' }), { code: 'internal_error' })
+    await t.rejects(untyped(database)('end_forsaken_runs', { p_user_id: DEMO_USER }), { code: 'internal_error' }, 'what it returns is no jsonb')
     t.equal(await pid(), before)
   })
 
@@ -73,9 +74,9 @@ t.test('the database by a pool of connections', async t => {
   t.test('a pool that is exhausted refuses in time, and holds up no sign of life', async t => {
     const database = connectPostgres({ url, maxConnections: 2 })
     t.teardown(() => database.close())
-    const sleeping = [1, 2].map(() => database.call('test_sql', { p_sql: 'select pg_sleep(7)' }))
+    const sleeping = [1, 2].map(() => untyped(database)('test_sql', { p_sql: 'select pg_sleep(7)' }))
     const since = performance.now()
-    const refused = t.rejects(database.call('test_echo'), { ...UNAVAILABLE, cause: { message: 'no connection came free in time' } })
+    const refused = t.rejects(untyped(database)('test_echo'), { ...UNAVAILABLE, cause: { message: 'no connection came free in time' } })
     await database.call('heartbeat_worker', { p_owner: DEMO_USER, p_lease_seconds: 6 })
     await database.call('claim_runs', { p_owner: DEMO_USER, p_lease_seconds: 6, p_limit: 1 })
     await database.call('schema_version')
@@ -83,7 +84,7 @@ t.test('the database by a pool of connections', async t => {
     await refused
     t.ok(performance.now() - since < 6000)
     await Promise.all(sleeping)
-    t.match(await database.call('test_echo'), { text: 'unset' })
+    t.match(await untyped(database)('test_echo'), { text: 'unset' })
   })
 
   t.test('a connection that dies at the very moment it is made ends nothing but its call', async t => {
@@ -91,7 +92,7 @@ t.test('the database by a pool of connections', async t => {
     t.teardown(() => database.close())
     for (let round = 0; round < 20; round++) {
       const end = { code: undefined as string | undefined }
-      database.call('test_sql', { p_sql: 'select pg_sleep(60)' }).catch(({ code }) => { end.code = code })
+      untyped(database)('test_sql', { p_sql: 'select pg_sleep(60)' }).catch(({ code }) => { end.code = code })
       while (!end.code) await endConnections(client)
       t.equal(end.code, 'database_unavailable')
     }

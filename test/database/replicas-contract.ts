@@ -2,20 +2,19 @@ import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import type { Run } from '#shared/schemas.ts'
 import type { Database } from '../../src/database/port.js'
-
-interface Claim { claimed?: { run: Run }, refused?: string }
+import { untyped } from '../support/database.js'
 
 /** What every driver has to do where runs begin without an owner, on the database of the contract suite. */
 export async function testReplicas (t: Test, db: Database): Promise<void> {
-  const sql = <Row>(text: string) => db.call<Row[]>('test_sql', { p_sql: text })
+  const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })
   const age = (runId: string, set: string) => sql(`update public.agent_runs set ${set} where id = '${runId}' returning id`)
-  const claim = (runId: string, more: object = {}) => db.call<Claim>('claim_run', {
+  const claim = (runId: string, more: object = {}) => db.call('claim_run', {
     p_run_id: runId, p_owner: randomUUID(), p_lease_seconds: 60, p_max_per_user: 10, ...more
   })
-  const claimAny = async (more: object) => (await db.call<{ claimed: Array<{ run: Run }> }>('claim_runs', {
+  const claimAny = async (more: object) => (await db.call('claim_runs', {
     p_owner: randomUUID(), p_lease_seconds: 60, p_limit: 100, ...more
   })).claimed.map(({ run: { runId, attempt } }) => ({ runId, attempt }))
-  const waiting = async (queued: boolean) => (await db.call<{ runs: Array<{ runId: string }> }>('list_waiting_runs', {
+  const waiting = async (queued: boolean) => (await db.call('list_waiting_runs', {
     p_limit: 100, p_queued: queued
   })).runs.map(({ runId }) => runId)
 
@@ -30,7 +29,7 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     return { user, runIds }
   }
   async function begin (user: string, agentId: string): Promise<Run> {
-    return (await db.call<{ run: Run }>('begin_run', {
+    return (await db.call('begin_run', {
       p_user_id: user, p_agent_id: agentId, p_request_hash: 'hash', p_input: { messages: [] }, p_owner: null, p_lease_seconds: 0, p_waiting: true
     })).run
   }
@@ -41,7 +40,7 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     t.same(await claim(runId!), { refused: 'owned' })
     await age(runId!, 'lease_until = now() - interval \'1 second\'')
     t.match(await claim(runId!), { claimed: { run: { attempt: 2 } } }, 'and after a death another\'s, at the next')
-    await db.call('finish_run', { p_run_id: runId, p_attempt: 2, p_status: 'succeeded', p_response: '', p_finish_reason: null, p_usage: null, p_credits: 1, p_model: null, p_error: null })
+    await db.call('finish_run', { p_run_id: runId!, p_attempt: 2, p_status: 'succeeded', p_response: '', p_finish_reason: null, p_usage: null, p_credits: 1, p_model: null, p_error: null })
     t.same(await claim(runId!), { refused: 'ended' })
     t.same(await claim(randomUUID()), { refused: 'ended' })
   })
@@ -84,10 +83,10 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
   t.test('what finished steps have told is for readers who know less of it, be it a part', async t => {
     const { runIds: [runId] } = await createRuns(1)
     await claim(runId!)
-    const told = { first: 1, events: ['a', 'b', 'c'].map(content => ({ type: 'chunk', content })) }
-    await db.call('record_step', { p_run_id: runId, p_attempt: 1, p_number: 1, p_record: {}, p_step: { kind: 'model', name: 'm', startedAt: '2026-01-01T00:00:00.000Z' }, p_told: told })
+    const told = { first: 1, events: ['a', 'b', 'c'].map(content => ({ type: 'chunk' as const, content })) }
+    await db.call('record_step', { p_run_id: runId!, p_attempt: 1, p_number: 1, p_record: {} as never, p_step: { kind: 'model', name: 'm', startedAt: '2026-01-01T00:00:00.000Z' }, p_told: told })
     for (const [cursor, expected] of [[0, 1], [2, 1], [3, 0]] as const) {
-      const runs = await db.call<Array<{ told: object[] }>>('get_told_steps', { p_cursors: { [runId!]: cursor } })
+      const runs = await db.call('get_told_steps', { p_cursors: { [runId!]: cursor } })
       t.equal(runs.length, expected, `after ${cursor}`)
       if (expected) t.same(runs[0]!.told, [told])
     }

@@ -8,7 +8,7 @@ const MESSAGES = [{ role: 'user', content: 'Hi' }]
 const WHOLE = { ...HEAVY, messages: MESSAGES, stream: false }
 
 t.test('an agent that is heavy runs at the backend', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const project = await startProject(t)
   const service = await startBackend(t, project, { PYTHON_BIN: '/nonexistent/python' })
@@ -33,7 +33,7 @@ t.test('an agent that is heavy runs at the backend', async t => {
 
   t.test('with the secret and the body of the contract, and its stream comes through to the character', async t => {
     const spent = await watchBalance()
-    await project.query('update public.agents set knowledge_base = $1, temperature = 0.25, max_tokens = 77, ai_model = $2 where id = $3',
+    await project.query('update public.agents set knowledge_base = $1, temperature = 0.3, max_tokens = 77, ai_model = $2 where id = $3',
       [JSON.stringify(['One.', { content: 'Two.' }]), 'vendor/model-x', DEMO_AGENT])
     const told = await edge.execute(HEAVY)
     t.equal(told.text, 'Hello world')
@@ -48,7 +48,7 @@ t.test('an agent that is heavy runs at the backend', async t => {
         name: 'Demo agent',
         system_prompt: 'You are the demo agent of the jeesi platform. Answer briefly and kindly.',
         ai_model: 'vendor/model-x',
-        temperature: 0.25,
+        temperature: 0.3,
         max_tokens: 77,
         knowledge_base: ['One.', { content: 'Two.' }]
       },
@@ -59,7 +59,7 @@ t.test('an agent that is heavy runs at the backend', async t => {
     const own = await readStream(await fetch(`${service.url}/api/runs/${runId}/events`, { headers: await bearer() }))
     t.equal(told.raw, own.raw)
     t.match(told.events.at(-1), { type: 'done', creditsUsed: 1 })
-    t.match(gateway.calls.at(-1)!.body, { model: 'vendor/model-x', temperature: 0.25, max_tokens: 77 })
+    t.match(gateway.calls.at(-1)!.body, { model: 'vendor/model-x', temperature: 0.3, max_tokens: 77 })
     t.match(gateway.calls.at(-1)!.body.messages[0].content, /- One\.\n- Two\./)
     t.same(await spent(), ONCE)
     await project.query('update public.agents set knowledge_base = null, temperature = null, max_tokens = null, ai_model = null where id = $1', [DEMO_AGENT])

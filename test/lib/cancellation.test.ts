@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Cancellation, toAbortSignal } from '../../src/lib/cancellation.js'
 
-t.test('the first reason is the one that counts, and each listener is told once', async t => {
+t.test('the first reason is kept, and each listener is called once', async t => {
   const cancellation = new Cancellation()
   const heard: unknown[] = []
   const listener = { handleEvent () { heard.push(cancellation.reason) } }
@@ -17,7 +17,7 @@ t.test('the first reason is the one that counts, and each listener is told once'
   t.throws(() => cancellation.throwIfAborted())
 })
 
-t.test('a listener may add and remove others while it is told', async t => {
+t.test('a listener may add and remove others while it is called', async t => {
   const cancellation = new Cancellation()
   const heard: string[] = []
   const second = { handleEvent () { heard.push('second') } }
@@ -33,7 +33,7 @@ t.test('a listener may add and remove others while it is told', async t => {
   t.strictSame(heard, ['first', 'second'])
 })
 
-t.test('an AbortSignal of it is aborted with it, whether it was asked for before or after', async t => {
+t.test('its AbortSignal is aborted with it, whether it was created before or after', async t => {
   const cancellation = new Cancellation()
   const before = toAbortSignal(cancellation)
   t.equal(before.aborted, false)
@@ -43,10 +43,10 @@ t.test('an AbortSignal of it is aborted with it, whether it was asked for before
   const late = new Cancellation()
   late.abort('too late')
   t.strictSame([toAbortSignal(late).aborted, toAbortSignal(late).reason], [true, 'too late'])
-  t.equal(toAbortSignal(late), toAbortSignal(late), 'it is one')
+  t.equal(toAbortSignal(late), toAbortSignal(late), 'it is always the same object')
 })
 
-t.test('an AbortSignal is taken as it is', async t => {
+t.test('an AbortSignal is returned as it is', async t => {
   const { signal } = new AbortController()
   t.equal(toAbortSignal(signal), signal)
 })

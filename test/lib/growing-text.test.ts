@@ -5,7 +5,7 @@ import { GrowingText } from '../../src/lib/growing-text.js'
 
 const piece = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', 'é', '語', '😀') }), fc.string({ minLength: 200, maxLength: 400 }))
 
-t.test('a text that grows is the string that its pieces make, at every moment', async t => {
+t.test('a growing text equals the concatenation of its pieces at every moment', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(fc.array(piece), fc.nat(), fc.nat(), (pieces, from, to) => {
     const text = new GrowingText()
     let string = ''
@@ -20,7 +20,7 @@ t.test('a text that grows is the string that its pieces make, at every moment', 
   }), { numRuns: 500 }))
 })
 
-t.test('it takes little more memory than its bytes', async t => {
+t.test('its memory is at most twice its bytes', async t => {
   const text = new GrowingText()
   let size = 0
   for (let i = 0; i < 10_000; i++) size += text.append(' word')

@@ -3,39 +3,39 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Slots, type SlotTicket } from '../../src/lib/slots.js'
 
-/** A queue whose tickets have names: the user's letter and a number. */
+/** Slots whose tickets have names: the user's letter and a number. */
 function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) {
-  const queue = new Slots({ maxConcurrent, maxPerUser, maxWaiting })
+  const slots = new Slots({ maxConcurrent, maxPerUser, maxWaiting })
   const tickets = new Map<string, SlotTicket>()
-  /** What each ticket was told of its position. */
-  const told: Record<string, number[]> = {}
+  /** The positions that each ticket has reported. */
+  const reported: Record<string, number[]> = {}
   return {
-    queue,
-    told,
+    slots,
+    reported,
     enter (...names: string[]): boolean[] {
       return names.map(name => {
-        told[name] = []
-        const ticket = queue.acquire(name[0]!)
-        ticket?.watch(position => { told[name]!.push(position) })
+        reported[name] = []
+        const ticket = slots.acquire(name[0]!)
+        ticket?.watch(position => { reported[name]!.push(position) })
         if (ticket) tickets.set(name, ticket)
         return ticket !== undefined
       })
     },
-    leave: (...names: string[]) => names.forEach(name => tickets.get(name)!.releaseAll()),
+    leave: (...names: string[]) => names.forEach(name => tickets.get(name)!.release()),
     position: (name: string) => tickets.get(name)!.position,
-    /** Those that have their slot, in the order they got it. */
+    /** The names of the tickets that have a slot. */
     async running (): Promise<string[]> {
       const names: string[] = []
       for (const [name, { turn }] of tickets) turn.then(() => { names.push(name) })
       await new Promise(resolve => setImmediate(resolve))
       return names.sort()
     },
-    /** Ends what runs, one after the other, and returns who came next each time. */
+    /** Releases the running tickets one after the other; returns which ticket got each slot. */
     drain (running: string): string[] {
       const order: string[] = []
       for (let next: string | undefined = running; next;) {
         const before = new Set([...tickets.keys()].filter(name => tickets.get(name)!.position === 0))
-        tickets.get(next)!.releaseAll()
+        tickets.get(next)!.release()
         tickets.delete(next)
         next = [...tickets.keys()].find(name => !before.has(name) && tickets.get(name)!.position === 0)
         if (next) order.push(next)
@@ -45,36 +45,36 @@ function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) 
   }
 }
 
-t.test('so many run at once, and the others wait for their turn', async t => {
-  const { queue, enter, leave, running } = setUp({ maxConcurrent: 2 })
+t.test('no more than maxConcurrent tickets have a slot; the others wait', async t => {
+  const { slots, enter, leave, running } = setUp({ maxConcurrent: 2 })
   enter('a1', 'b1', 'c1', 'd1')
   t.strictSame(await running(), ['a1', 'b1'])
-  t.strictSame([queue.running, queue.waiting], [2, 2])
+  t.strictSame([slots.running, slots.waiting], [2, 2])
   leave('a1')
   t.strictSame(await running(), ['a1', 'b1', 'c1'])
-  t.strictSame([queue.running, queue.waiting], [2, 1])
+  t.strictSame([slots.running, slots.waiting], [2, 1])
   leave('b1', 'c1', 'd1')
-  t.strictSame([queue.running, queue.waiting], [0, 0])
+  t.strictSame([slots.running, slots.waiting], [0, 0])
 })
 
-t.test('so many of them are one user\'s, and others pass by who waits for that', async t => {
+t.test('no more than maxPerUser slots belong to one user, and other users overtake the rest', async t => {
   const { enter, leave, running, position } = setUp({ maxConcurrent: 3, maxPerUser: 1 })
   enter('a1', 'a2', 'a3', 'b1')
   t.strictSame(await running(), ['a1', 'b1'])
   t.strictSame([position('a2'), position('a3')], [1, 2])
   leave('b1')
-  t.strictSame(await running(), ['a1', 'b1'], 'another\'s slot is none for them')
+  t.strictSame(await running(), ['a1', 'b1'], 'the limit of a user holds although a slot is free')
   leave('a1')
   t.strictSame(await running(), ['a1', 'a2', 'b1'])
 })
 
-t.test('who waits is served in turn by user', async t => {
+t.test('waiting users are served in turn', async t => {
   const { enter, drain } = setUp({ maxConcurrent: 1 })
   enter('x1', 'a1', 'a2', 'a3', 'a4', 'b1', 'b2', 'c1')
   t.strictSame(drain('x1'), ['a1', 'b1', 'c1', 'a2', 'b2', 'a3', 'a4'])
 })
 
-t.test('a user who comes late is not behind all runs of one who came early', async t => {
+t.test('a user who comes late does not wait for all tickets of one who came early', async t => {
   const { enter, leave, position, drain } = setUp({ maxConcurrent: 1 })
   enter('x1', 'a1', 'a2', 'a3', 'a4')
   leave('x1')
@@ -83,7 +83,7 @@ t.test('a user who comes late is not behind all runs of one who came early', asy
   t.ok(drain('a1').indexOf('b1') <= 1)
 })
 
-t.test('the next in line is the one that was told so', async t => {
+t.test('tickets are served in the order of their positions', async t => {
   const { enter, position, drain } = setUp({ maxConcurrent: 1 })
   const names = ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']
   enter('x1', ...names)
@@ -91,58 +91,58 @@ t.test('the next in line is the one that was told so', async t => {
   t.strictSame(drain('x1'), expected)
 })
 
-t.test('who waits is told its position, now and whenever it gets better', async t => {
-  const { enter, leave, told } = setUp({ maxConcurrent: 1 })
+t.test('a waiting ticket reports its position, now and whenever it improves', async t => {
+  const { enter, leave, reported } = setUp({ maxConcurrent: 1 })
   enter('a1', 'b1', 'c1', 'd1')
-  t.strictSame(told, { a1: [], b1: [1], c1: [2], d1: [3] })
+  t.strictSame(reported, { a1: [], b1: [1], c1: [2], d1: [3] })
   leave('c1')
-  t.strictSame(told, { a1: [], b1: [1], c1: [2], d1: [3, 2] }, 'one before it that gives up')
+  t.strictSame(reported, { a1: [], b1: [1], c1: [2], d1: [3, 2] }, 'a ticket ahead has left the queue')
   leave('a1')
-  t.strictSame(told, { a1: [], b1: [1], c1: [2], d1: [3, 2, 1] }, 'and one that gets its slot')
+  t.strictSame(reported, { a1: [], b1: [1], c1: [2], d1: [3, 2, 1] }, 'a ticket ahead has got a slot')
   enter('e1')
-  t.strictSame(told.d1, [3, 2, 1], 'what does not change is not told')
+  t.strictSame(reported.d1, [3, 2, 1], 'an unchanged position is not reported')
 })
 
-t.test('far from its turn a run is told only when it is twice as near', async t => {
-  const { enter, drain, told } = setUp({ maxConcurrent: 1 })
+t.test('far from its turn a ticket reports only when its position has halved', async t => {
+  const { enter, drain, reported } = setUp({ maxConcurrent: 1 })
   enter('x1', ...Array.from({ length: 40 }, (_, index) => `a${index + 1}`))
   drain('x1')
-  t.strictSame(told.a40, [40, 20, 10, 5, 4, 3, 2, 1])
+  t.strictSame(reported.a40, [40, 20, 10, 5, 4, 3, 2, 1])
 })
 
-t.test('a queue that is full takes nobody, until there is room', async t => {
-  const { queue, enter, leave, running } = setUp({ maxConcurrent: 1, maxWaiting: 1 })
+t.test('a full queue refuses tickets until there is room', async t => {
+  const { slots, enter, leave, running } = setUp({ maxConcurrent: 1, maxWaiting: 1 })
   t.strictSame(enter('a1', 'b1', 'c1', 'a2'), [true, true, false, false])
-  t.strictSame([queue.running, queue.waiting], [1, 1])
+  t.strictSame([slots.running, slots.waiting], [1, 1])
   leave('b1')
   t.strictSame(enter('c2'), [true])
   leave('a1')
   t.strictSame(await running(), ['a1', 'c2'])
   const none = setUp({ maxConcurrent: 1, maxWaiting: 0 })
-  t.strictSame(none.enter('a1', 'b1'), [true, false], 'a free slot needs no place to wait')
+  t.strictSame(none.enter('a1', 'b1'), [true, false], 'a free slot is granted although nobody may wait')
 })
 
-t.test('leaving again is harmless', async t => {
-  const { queue, enter, leave, running } = setUp({ maxConcurrent: 1 })
+t.test('to release a ticket again does nothing', async t => {
+  const { slots, enter, leave, running } = setUp({ maxConcurrent: 1 })
   enter('a1', 'a2', 'b1', 'c1')
   leave('a1', 'a1', 'a1')
-  t.equal(queue.running, 1)
+  t.equal(slots.running, 1)
   leave('c1', 'c1')
-  t.equal(queue.waiting, 1)
-  t.equal((await running()).length, 2, 'one has run, one runs')
+  t.equal(slots.waiting, 1)
+  t.equal((await running()).length, 2, 'one was released, one has its slot')
   leave('a2', 'b1', 'a2', 'b1', 'c1', 'a1')
-  t.strictSame([queue.running, queue.waiting], [0, 0])
+  t.strictSame([slots.running, slots.waiting], [0, 0])
 })
 
-t.test('whatever comes and goes: never too many, nobody waits beside a free slot, all get their turn', async t => {
+t.test('in any history the limits hold, no ticket waits while it could have a slot, and every ticket gets its turn', async t => {
   const limits = fc.record({ maxConcurrent: fc.integer({ min: 1, max: 4 }), maxPerUser: fc.integer({ min: 1, max: 3 }), maxWaiting: fc.nat(8) })
   const steps = fc.array(fc.oneof(
     { weight: 3, arbitrary: fc.record({ enter: fc.constantFrom('a', 'b', 'c', 'd') }) },
     { weight: 2, arbitrary: fc.record({ leave: fc.nat() }) }
   ), { maxLength: 80 })
   await t.resolves(fc.assert(fc.asyncProperty(limits, steps, async (limits, steps) => {
-    const queue = new Slots(limits)
-    const present: Array<{ user: string, ticket: SlotTicket, told: number[] }> = []
+    const slots = new Slots(limits)
+    const present: Array<{ user: string, ticket: SlotTicket, reported: number[] }> = []
     const everyTurn: Array<Promise<void>> = []
     const isRunning = ({ ticket }: { ticket: SlotTicket }) => ticket.position === 0
     const runningOf = (user: string) => present.filter(one => one.user === user && isRunning(one)).length
@@ -150,36 +150,36 @@ t.test('whatever comes and goes: never too many, nobody waits beside a free slot
     const remove = (index: number) => {
       const [gone] = present.splice(index, 1)
       if (isRunning(gone!)) everyTurn.push(gone!.ticket.turn)
-      gone!.ticket.releaseAll()
+      gone!.ticket.release()
     }
     const check = () => {
       const waiting = present.filter(one => !isRunning(one))
-      assert.equal(queue.running, present.length - waiting.length)
-      assert.equal(queue.waiting, waiting.length)
-      assert.ok(queue.running <= limits.maxConcurrent && waiting.length <= limits.maxWaiting)
+      assert.equal(slots.running, present.length - waiting.length)
+      assert.equal(slots.waiting, waiting.length)
+      assert.ok(slots.running <= limits.maxConcurrent && waiting.length <= limits.maxWaiting)
       for (const { user } of present) assert.ok(runningOf(user) <= limits.maxPerUser)
-      for (const { user } of waiting) assert.ok(!hasSlot(user), 'nobody waits beside a free slot')
+      for (const { user } of waiting) assert.ok(!hasSlot(user), 'no ticket waits while it could have a slot')
       assert.deepEqual(waiting.map(({ ticket }) => ticket.position).sort(), waiting.map((_, index) => index + 1))
-      for (const { told } of waiting) assert.ok(told.length > 0 && told.every((position, index) => index === 0 || position < told[index - 1]!))
+      for (const { reported } of waiting) assert.ok(reported.length > 0 && reported.every((position, index) => index === 0 || position < reported[index - 1]!))
     }
     for (const step of steps) {
       if ('leave' in step) {
         if (present.length > 0) remove(step.leave % present.length)
       } else {
-        const told: number[] = []
+        const reported: number[] = []
         const free = hasSlot(step.enter)
-        const room = queue.waiting < limits.maxWaiting
-        const ticket = queue.acquire(step.enter)
-        ticket?.watch(position => { told.push(position) })
-        assert.equal(ticket !== undefined, free || room, 'who finds a slot or a place is taken, and nobody else')
-        if (ticket) present.push({ user: step.enter, ticket, told })
+        const room = slots.waiting < limits.maxWaiting
+        const ticket = slots.acquire(step.enter)
+        ticket?.watch(position => { reported.push(position) })
+        assert.equal(ticket !== undefined, free || room, 'a ticket is refused only without a free slot and without room in the queue')
+        if (ticket) present.push({ user: step.enter, ticket, reported })
         if (ticket) assert.equal(ticket.position === 0, free)
       }
       check()
     }
     while (present.length > 0) {
       const index = present.findIndex(isRunning)
-      assert.notEqual(index, -1, 'somebody runs as long as anybody is there')
+      assert.notEqual(index, -1, 'some ticket has a slot as long as there is any')
       remove(index)
       check()
     }

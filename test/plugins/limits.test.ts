@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { clientAddress } from '../../src/plugins/limits.js'
+import { clientAddress } from '../../src/http/client-address.js'
 import { delta, ending, type GatewayDouble, openStream, say } from '../support/doubles/gateway.js'
 import {
   type Answer, BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, readStream, type Service, startService,

@@ -8,7 +8,7 @@ import type { RunEvent } from '#shared/schemas.ts'
 import { beginning, responseOf } from '#shared/trace.ts'
 import { SharedEventLog } from '../../src/redis/event-log.js'
 import { streamKey } from '../../src/redis/keys.js'
-import { defineScripts } from '../../src/redis/scripts.js'
+import { defineScripts } from '../../src/redis/scripts/scripts.js'
 import type { StreamReader } from '../../src/redis/stream-reader.js'
 import { chunk, DONE, read, testEventLog, TestReader } from '../executor/events/event-log-contract.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
@@ -21,46 +21,46 @@ function textOfReader ({ seqs, events }: TestReader): string {
   return textOf(events.map((event, index) => ({ ...event, seq: seqs[index]! })))
 }
 
-t.test('the log of a process beside Redis', async t => {
+t.test('the log of a process with Redis', async t => {
   if (!await findRedis(t)) return
   const server = await startRedis(t)
   const { client } = server
   const [here, there] = [await joinReplica(t, server), await joinReplica(t, server)]
 
-  t.test('is a log like any other', async t => {
-    const { link, tail } = await joinReplica(t, server)
+  t.test('fulfils the contract of an event log', async t => {
+    const { link, streams } = await joinReplica(t, server)
     await testEventLog(t, t => {
-      const log = new SharedEventLog(link.commands, tail, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+      const log = new SharedEventLog(link.commands, streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
       t.teardown(() => log.close())
       return log
     }, 100)
   })
 
-  t.test('tells readers elsewhere every event, to the number and letter, from any cursor, and the end once', async t => {
+  t.test('delivers every event to readers at other processes, unchanged, from any cursor, and the end once', async t => {
     const runId = randomUUID()
     const early = read(there.log, runId).reader
     here.log.open(runId, 1)
-    const told: RunEvent[] = [...beginning(runId, 'agent', 1), chunk('Grüße \u2028 "and"\n'), chunk('🚀'), { type: 'tool_call', id: '1', name: 'f', arguments: { a: [1, null] } } as RunEvent]
-    for (const event of told) here.log.append(runId, event)
-    await early.until(({ seqs }) => seqs.length === told.length)
+    const backlog: RunEvent[] = [...beginning(runId, 'agent', 1), chunk('Grüße \u2028 "and"\n'), chunk('🚀'), { type: 'tool_call', id: '1', name: 'f', arguments: { a: [1, null] } } as RunEvent]
+    for (const event of backlog) here.log.append(runId, event)
+    await early.until(({ seqs }) => seqs.length === backlog.length)
     const late = [0, 1, 3].map(after => read(there.log, runId, after).reader)
     const live = [chunk('more'), END]
     for (const event of live) here.log.append(runId, event)
     await Promise.all([early, ...late].map(reader => reader.until(({ ends }) => ends > 0)))
-    t.strictSame(early.events, [...told, ...live])
+    t.strictSame(early.events, [...backlog, ...live])
     t.strictSame(early.seqs, [1, 2, 3, 4, 5, 6])
     t.strictSame(late.map(({ seqs }) => seqs[0]), [1, 2, 4])
     t.strictSame(late.map(({ events }) => events.length), [6, 5, 3])
-    t.match(read(there.log, runId, 6).reader, { ends: 1, seqs: [] }, 'who has had the end')
+    t.match(read(there.log, runId, 6).reader, { ends: 1, seqs: [] }, 'a reader that has read the end')
     const { log } = await joinReplica(t, server)
     const latest = read(log, runId, 2).reader
     await latest.until(({ ends }) => ends > 0)
-    t.strictSame(latest.seqs, [3, 4, 5, 6], 'and who comes after it, elsewhere')
+    t.strictSame(latest.seqs, [3, 4, 5, 6], 'a reader that comes after the end, at another process')
     t.equal([early, ...late, latest].every(({ ends }) => ends === 1), true)
     t.strictSame([there.log.remoteRuns(), log.remoteRuns()], [[], []])
   })
 
-  t.test('tells everybody the same, whoever comes and goes, and however often a run begins again', async t => {
+  t.test('delivers the same to all readers in any history of readers and attempts', async t => {
     const operation = fc.oneof(
       { weight: 5, arbitrary: fc.record({ kind: fc.constant('append' as const), text: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 6 }) }) },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('join' as const), again: fc.nat() }) },
@@ -84,7 +84,7 @@ t.test('the log of a process beside Redis', async t => {
       const readers: TestReader[] = []
       const present: Array<ReturnType<typeof read>> = []
       const join = (seen: TestReader = new TestReader()) => {
-        // It resumes at the log of the process that does not make the run, as far as it has come.
+        // The reader resumes at the process that does not execute the run, after the last event it has read.
         const { reader, follower } = read(other.log, runId, seen.seqs.at(-1) ?? 0)
         reader.seqs.push(...seen.seqs)
         reader.events.push(...seen.events)
@@ -103,7 +103,7 @@ t.test('the log of a process beside Redis', async t => {
           readers.push(gone!.reader)
         }
         if (operation.kind === 'attempt') {
-          // Those at the log where it is made from here on are told by that; all go on at the other.
+          // The process that had the readers executes the next attempt: all readers move to the other one.
           for (const { reader, follower } of present.splice(0)) {
             follower.stop()
             readers.push(reader)
@@ -122,7 +122,7 @@ t.test('the log of a process beside Redis', async t => {
     }), { numRuns: 60 }))
   })
 
-  t.test('brings what is told in one go in few entries, none of them far beyond 64 KB', async t => {
+  t.test('packs events that are appended together into few entries of 64 KB at the most', async t => {
     const runId = randomUUID()
     const { reader } = read(there.log, runId)
     here.log.open(runId, 1)
@@ -133,10 +133,10 @@ t.test('the log of a process beside Redis', async t => {
     t.strictSame(reader.events.slice(0, 3000), events)
     const sizes = (await client.xrange(streamKey(runId), '-', '+')).map(([, [, value]]) => value!.length)
     t.ok(sizes.length > 5 && sizes.length < 15, String(sizes))
-    t.strictSame(sizes.filter(size => size > 70_000).length, 1, 'but for an event that is longer by itself')
+    t.strictSame(sizes.filter(size => size > 70_000).length, 1, 'except for a single event that is larger')
   })
 
-  t.test('writes many runs\' events by few commands, and reads them by one connection', async t => {
+  t.test('writes the events of many runs with few commands, and reads them over one connection', async t => {
     const runIds = Array.from({ length: 50 }, () => randomUUID())
     const blocked = async () => String(await client.client('LIST')).split('\n').filter(line => /flags=b/.test(line)).length
     await until(blocked, count => count === 2)
@@ -145,14 +145,14 @@ t.test('the log of a process beside Redis', async t => {
     for (const runId of runIds) here.log.open(runId, 1)
     for (let index = 0; index < 20; index++) for (const runId of runIds) here.log.append(runId, chunk(String(index)))
     await Promise.all(readers.map(reader => reader.until(({ seqs }) => seqs.length === 20)))
-    t.ok(await countCalls(client, 'xadd') < 4 * runIds.length, 'not one for each event')
+    t.ok(await countCalls(client, 'xadd') < 4 * runIds.length, 'not one per event')
     t.ok(await countCalls(client, 'expire') <= runIds.length)
-    t.equal(await until(blocked, count => count === 2), 2, 'one blocking connection each')
+    t.equal(await until(blocked, count => count === 2), 2, 'one blocking connection per process')
     for (const runId of runIds) here.log.append(runId, END)
     await Promise.all(readers.map(reader => reader.until(({ ends }) => ends > 0)))
   })
 
-  t.test('lets streams live for as long as they are told, and a little longer', async t => {
+  t.test('renews the expiry of a stream, and shortens it when the run ends', async t => {
     const runId = randomUUID()
     const { reader } = read(there.log, runId)
     here.log.open(runId, 1)
@@ -165,7 +165,7 @@ t.test('the log of a process beside Redis', async t => {
     t.ok(await until(() => client.ttl(streamKey(runId)), seconds => seconds <= 600) > 500)
   })
 
-  t.test('keeps no more of an attempt than the next one needs', async t => {
+  t.test('removes the events of an earlier attempt from the stream', async t => {
     const runId = randomUUID()
     here.log.open(runId, 1)
     for (let index = 0; index < 5; index++) here.log.append(runId, chunk())
@@ -177,7 +177,7 @@ t.test('the log of a process beside Redis', async t => {
     t.strictSame(await here.log.readLatest(runId), [{ seq: firstSeq(2), event: chunk('2') }])
   })
 
-  t.test('lets nobody speak for an attempt that another has followed', async t => {
+  t.test('refuses events of an attempt once a later one has written', async t => {
     const runId = randomUUID()
     const third = await joinReplica(t, server)
     const { reader } = read(third.log, runId)
@@ -187,9 +187,9 @@ t.test('the log of a process beside Redis', async t => {
     there.log.open(runId, 2)
     for (const event of [...beginning(runId, 'agent', 2), chunk('two ')]) there.log.append(runId, event)
     await reader.until(({ contents }) => contents.length === 2)
-    here.log.append(runId, chunk('nobody hears this '))
+    here.log.append(runId, chunk('never delivered '))
     here.log.append(runId, DONE)
-    // What is told after it arrives after it.
+    // Events of another run that were appended later arrive later.
     const after = randomUUID()
     here.log.append(after, chunk())
     await read(third.log, after).reader.until(({ seqs }) => seqs.length === 1)
@@ -201,7 +201,7 @@ t.test('the log of a process beside Redis', async t => {
     t.ok(ids.every(id => id >= firstSeq(2)))
   })
 
-  t.test('writes nothing of an attempt under the numbers of another, not even where an answer comes late', async t => {
+  t.test('writes no events under the numbers of another attempt, even if an answer of Redis comes late', async t => {
     const runId = randomUUID()
     here.log.open(runId, 1)
     for (let index = 0; index < 5; index++) here.log.append(runId, chunk('one'))
@@ -217,7 +217,7 @@ t.test('the log of a process beside Redis', async t => {
     t.strictSame(reader.contents.slice(0, -1), reader.contents.slice(0, -1).map(() => 'one'))
   })
 
-  t.test('goes on where Redis had taken what it did not confirm', async t => {
+  t.test('continues after entries that Redis has accepted without an answer', async t => {
     const runId = randomUUID()
     const { reader } = read(there.log, runId)
     const events = [chunk('1'), chunk('2'), chunk('3')]
@@ -235,7 +235,7 @@ t.test('the log of a process beside Redis', async t => {
     t.ok(await until(() => client.ttl(streamKey(runId)), seconds => seconds > 0))
   })
 
-  t.test('lets a stream expire whose only word was taken and not confirmed', async t => {
+  t.test('lets a stream expire whose only entry was accepted without an answer', async t => {
     const runId = randomUUID()
     await client.xadd(streamKey(runId), '1-0', 'e', JSON.stringify([END]))
     here.log.open(runId, 1)
@@ -243,7 +243,7 @@ t.test('the log of a process beside Redis', async t => {
     t.ok(await until(() => client.ttl(streamKey(runId)), seconds => seconds > 0))
   })
 
-  t.test('repeats no event that Redis has twice', async t => {
+  t.test('delivers events once that are in the stream twice', async t => {
     const runId = randomUUID()
     await client.xadd(streamKey(runId), '2-0', 'e', JSON.stringify([chunk('1'), chunk('2')]))
     await client.xadd(streamKey(runId), '3-0', 'e', JSON.stringify([chunk('1'), chunk('2'), chunk('3')]))
@@ -254,7 +254,7 @@ t.test('the log of a process beside Redis', async t => {
     t.strictSame((await there.log.readLatest(runId)).map(({ seq }) => seq), [1, 2, 3, 4])
   })
 
-  t.test('does not take a stream without its beginning for the whole', async t => {
+  t.test('ignores a stream without its beginning', async t => {
     const runId = randomUUID()
     here.log.open(runId, 1)
     const near = read(there.log, runId).reader
@@ -271,32 +271,46 @@ t.test('the log of a process beside Redis', async t => {
     const other = randomUUID()
     here.log.append(other, chunk())
     await read(log, other).reader.until(({ seqs }) => seqs.length === 1)
-    t.strictSame([reader.seqs, log.remoteRuns().includes(runId)], [[], true], 'the database tells the end')
+    t.strictSame([reader.seqs, log.remoteRuns().includes(runId)], [[], true], 'the end comes from the database')
     t.strictSame(await log.readLatest(runId), [])
     log.ingest(runId, 1, [chunk('1'), chunk('2'), chunk('3'), END])
     t.equal(reader.ends, 1)
   })
 
-  t.test('reads what was told of a run\'s latest attempt', async t => {
+  t.test('keeps an ended run that does not fit until Redis has it, and evicts it then', async t => {
+    const { log } = await joinReplica(t, server, 1000)
+    const [big, next] = [randomUUID(), randomUUID()]
+    const { reader } = read(there.log, big)
+    log.open(big, 1)
+    for (const event of [...beginning(big, 'agent', 1), chunk('x'.repeat(5000)), END]) log.append(big, event)
+    t.equal(log.hasEnded(big), true)
+    await reader.until(({ ends }) => ends > 0)
+    t.strictSame(reader.seqs, [1, 2, 3])
+    log.open(next, 1)
+    log.append(next, END)
+    t.strictSame([log.last(big), log.last(next)], [undefined, 1])
+  })
+
+  t.test('reads the events of a run\'s latest attempt', async t => {
     const runId = randomUUID()
     t.strictSame(await there.log.readLatest(runId), [])
     here.log.open(runId, 1)
     here.log.append(runId, { type: 'queued', runId, position: 2 })
     here.log.append(runId, { type: 'queued', runId, position: 1 })
-    const told = await until(() => there.log.readLatest(runId), events => events.length === 2)
-    t.strictSame(told, [{ seq: 1, event: { type: 'queued', runId, position: 2 } }, { seq: 2, event: { type: 'queued', runId, position: 1 } }])
-    t.equal(responseOf(told), '')
+    const events = await until(() => there.log.readLatest(runId), events => events.length === 2)
+    t.strictSame(events, [{ seq: 1, event: { type: 'queued', runId, position: 2 } }, { seq: 2, event: { type: 'queued', runId, position: 1 } }])
+    t.equal(responseOf(events), '')
   })
 })
 
-t.test('what Redis loses, or does not take, is told all the same', async t => {
+t.test('events that Redis loses or refuses are delivered all the same', async t => {
   if (!await findRedis(t)) return
   const server = await startRedis(t)
   const { client } = server
   const [here, there] = [await joinReplica(t, server), await joinReplica(t, server)]
 
-  /** Tells a run to a reader elsewhere, with something that happens in its middle. */
-  async function tellThrough (happening: (say: (count: number) => void) => Promise<void>): Promise<{ reader: TestReader, late: TestReader, contents: string[] }> {
+  /** Follows a run from another process while something happens in the middle of the run. */
+  async function followThrough (happening: (say: (count: number) => void) => Promise<void>): Promise<{ reader: TestReader, late: TestReader, contents: string[] }> {
     const runId = randomUUID()
     const contents: string[] = []
     const say = (count: number) => {
@@ -320,33 +334,33 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     return { reader, late, contents }
   }
 
-  function check (t: { strictSame (one: unknown, other: unknown): void }, { reader, late, contents }: Awaited<ReturnType<typeof tellThrough>>): void {
+  function check (t: { strictSame (one: unknown, other: unknown): void }, { reader, late, contents }: Awaited<ReturnType<typeof followThrough>>): void {
     t.strictSame(reader.contents, contents)
     t.strictSame(reader.seqs, Array.from({ length: contents.length + 1 }, (_, index) => index + 1))
     t.strictSame([late.contents, late.seqs], [reader.contents, reader.seqs])
   }
 
   t.test('after FLUSHALL', async t => {
-    check(t, await tellThrough(async say => {
+    check(t, await followThrough(async say => {
       await client.flushall()
       say(100)
     }))
   })
 
-  t.test('after a Redis that was killed is back, and empty', async t => {
-    check(t, await tellThrough(async say => {
+  t.test('after Redis was killed and is back without its data', async t => {
+    check(t, await followThrough(async say => {
       await server.stop('SIGKILL')
       say(100)
-      await until(async () => here.lines.at(-1)!, line => line.startsWith('waiting for Redis'))
+      await until(async () => here.lines.at(-1)!, line => line.startsWith('Redis is unavailable'))
       say(100)
       await server.start()
     }))
     await until(async () => here.link.isUp && there.link.isUp, up => up)
-    t.match(here.lines, [/^Redis is there$/, /^waiting for Redis: (connect ECONNREFUSED|[^;]+); until it is there each process serves its own runs$/, /^Redis is there$/])
+    t.match(here.lines, [/^Redis is connected$/, /^Redis is unavailable: (connect ECONNREFUSED|[^;]+); until it is back, each process executes its own runs$/, /^Redis is connected$/])
   })
 
   t.test('after it was full', async t => {
-    check(t, await tellThrough(async say => {
+    check(t, await followThrough(async say => {
       await client.set('a big one', 'x'.repeat(8 * 1024 * 1024))
       await client.config('SET', 'maxmemory', '2mb')
       say(100)
@@ -359,11 +373,11 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     await until(async () => here.link.isUp && there.link.isUp, up => up)
   })
 
-  t.test('after it did not answer for longer than a command may take', async t => {
-    check(t, await tellThrough(async say => {
+  t.test('after it has not answered for longer than a command may take', async t => {
+    check(t, await followThrough(async say => {
       server.process.kill('SIGSTOP')
       say(100)
-      await until(async () => here.lines.at(-1)!, line => /^waiting for Redis: it does not answer;/.test(line))
+      await until(async () => here.lines.at(-1)!, line => /^Redis is unavailable: it does not answer;/.test(line))
       say(100)
       server.process.kill('SIGCONT')
       say(100)
@@ -371,14 +385,14 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     await until(async () => here.link.isUp && there.link.isUp, up => up)
   })
 
-  t.test('after a while in which it was slow', async t => {
-    check(t, await tellThrough(async say => {
+  t.test('after it was slow', async t => {
+    check(t, await followThrough(async say => {
       await client.client('PAUSE', 700)
       say(100)
     }))
   })
 
-  t.test('after a Redis came back as it was some time ago', async t => {
+  t.test('after Redis was restored from an earlier state', async t => {
     const runId = randomUUID()
     const key = streamKey(runId)
     here.log.open(runId, 1)
@@ -397,19 +411,21 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
     t.strictSame(reader.contents, ['before ', 'lost ', 'after'])
   })
 
-  t.test('no position is told in the stream of a run that is made', async t => {
+  t.test('and no position is emitted into the stream of a run that is executed', async t => {
     const runId = randomUUID()
     defineScripts(client)
+    const emitPosition = (emitted: number) => client.emitPosition('waiting', streamKey(runId), runId, emitted, '[{"type":"queued","runId":"%s","position":%d}]', 60)
     await client.zadd('waiting', 1, runId)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), 1)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1), 1, 'nothing is new')
+    t.equal(await emitPosition(1000), 1)
+    t.strictSame(await there.log.readLatest(runId), [{ seq: 1, event: { type: 'queued', runId, position: 1 } }])
+    t.equal(await emitPosition(1), 1, 'the position has not improved')
     here.log.open(runId, 2)
     here.log.append(runId, chunk())
     await until(() => client.xrevrange(streamKey(runId), '+', '-', 'COUNT', 1), ([last]) => last?.[0] === `${firstSeq(2)}-0`)
-    t.equal(await client.tellPosition('waiting', streamKey(runId), runId, 1000), -1)
+    t.equal(await emitPosition(1000), -1)
   })
 
-  t.test('and leaves no hole where one entry is refused and Redis would take the next', async t => {
+  t.test('and there is no gap if Redis refuses one entry and would accept the next', async t => {
     let refusals = 0
     const refusing = Object.create(here.link.commands, {
       pipeline: {
@@ -424,7 +440,7 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
         }
       }
     })
-    const log = new SharedEventLog(refusing, here.tail, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+    const log = new SharedEventLog(refusing, here.streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
     t.teardown(() => log.close())
     const runId = randomUUID()
     const { reader } = read(there.log, runId)
@@ -437,11 +453,11 @@ t.test('what Redis loses, or does not take, is told all the same', async t => {
   })
 })
 
-t.test('a Redis that goes away again while it is looked at is not asked without pause', async t => {
+t.test('a Redis that goes away again during the check of a stream is retried after a pause', async t => {
   const asked: number[] = []
   let twice = () => {}
   const isAskedTwice = new Promise<void>(resolve => { twice = resolve })
-  // No socket is needed for a connection that fails at once.
+  // A connection that fails at once needs no socket.
   const failing = Object.assign(new EventEmitter(), {
     status: 'ready',
     xrevrange: async () => {
@@ -458,7 +474,7 @@ t.test('a Redis that goes away again while it is looked at is not asked without 
   t.ok(asked[1]! - asked[0]! > 400, `${asked[1]! - asked[0]!} ms`)
 })
 
-t.test('a log that is closed keeps nothing going', async t => {
+t.test('a closed log leaves no timers behind', async t => {
   if (!await findRedis(t)) return
   const server = await startRedis(t)
   const replica = await joinReplica(t, server)
@@ -474,7 +490,7 @@ t.test('a log that is closed keeps nothing going', async t => {
   t.equal(timers, 0)
 })
 
-/** Commands that wait for their answers. */
+/** The number of commands without an answer. */
 async function countPending (connection: unknown): Promise<number> {
   return (connection as { commandQueue: { length: number } }).commandQueue.length
 }

@@ -6,7 +6,7 @@ import { createPostgres, DEMO_AGENT, findPostgres, openEvents, parseStream, type
 
 const WAITING = 'jeesi:runs:prioritized'
 
-t.test('a run whose position was told before Redis lost the queue is read whole', async t => {
+t.test('a run whose position was emitted before Redis lost the queue is delivered completely', async t => {
   if (!await findPostgres(t) || !await findRedis(t)) return
   const redis = await startRedis(t)
   const service = await startService(t, { SUPABASE_DB_URL: await createPostgres(t), REDIS_URL: redis.url, MAX_CONCURRENT_RUNS: '1' })

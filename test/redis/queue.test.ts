@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
+import type { Claim } from '#shared/database/runs.ts'
 import { LocalQueue } from '../../src/executor/run/queue.js'
 import { Slots } from '../../src/lib/slots.js'
-import { type Claim, SharedQueue } from '../../src/redis/queue.js'
+import { SharedQueue } from '../../src/redis/queue.js'
 import { read } from '../executor/events/event-log-contract.js'
 import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from '../executor/run/queue-contract.js'
 import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
@@ -10,12 +11,12 @@ import { joinReplica, type Replica, until } from '../support/replica.js'
 
 interface Book { userId: string, attempt: number, owner?: Process, ended: boolean }
 
-/** What the database knows of runs, for all processes. */
+/** The database of all processes: which process owns a run. */
 class Books {
   readonly runs = new Map<string, Book>()
-  /** Set: the database is away. */
+  /** Whether the database is away. */
   isAway = false
-  /** Comes between the answer that a user has as many as may be, and who asked. */
+  /** Called after a claim was refused because its user is busy, before the caller learns it. */
   whenBusy = async (): Promise<void> => {}
   claims = 0
 
@@ -39,7 +40,7 @@ class Books {
 
 interface Process extends Replica { queue: SharedQueue, local: LocalQueue, name: string }
 
-/** Processes that share a Redis and a database. */
+/** Processes with one Redis and one database. */
 class Fleet {
   readonly runs = new TestRuns()
   readonly books: Books
@@ -49,31 +50,31 @@ class Fleet {
     this.books = new Books(limits.maxPerUser)
   }
 
-  /** @param met what happens when the process has met Redis, and before it has a queue. */
-  async join (name: string, met = () => {}): Promise<Process> {
+  /** @param onConnect called when the process is connected to Redis, before its queue is created. */
+  async join (name: string, onConnect = () => {}): Promise<Process> {
     const replica = await joinReplica(this.t, this.server)
-    met()
-    const { link, tail, log } = replica
-    const executor = this.runs.createExecutor(log, name)
-    const { launch } = executor
-    executor.launch = async (assignment, ticket) => {
+    onConnect()
+    const { link, streams, log } = replica
+    const launcher = this.runs.createLauncher(log, name)
+    const { launch } = launcher
+    launcher.launch = async (assignment, ticket) => {
       const ending = await launch(assignment, ticket)
       const book = this.books.runs.get(assignment.run.runId)!
       book.owner = undefined
       book.ended = ending === 'settled'
       return ending
     }
-    const local = new LocalQueue(name, new Slots(this.limits), executor, log, true)
+    const local = new LocalQueue(name, new Slots(this.limits), launcher, log, true)
     const queue: SharedQueue = new SharedQueue({
       link,
       connection: link.openConnection(),
-      tail,
+      streams,
       local,
       events: log,
       maxConcurrent: this.limits.maxConcurrent,
       maxWaiting: this.limits.maxWaiting,
       claim: runId => this.books.claim(runId, process),
-      onCancel: runId => { executor.cancel(runId) },
+      onCancel: runId => { launcher.cancel(runId) },
       log: { warn () {} }
     })
     const process: Process = { ...replica, queue, local, name }
@@ -82,7 +83,7 @@ class Fleet {
     return process
   }
 
-  /** A run that the database has. */
+  /** Adds a run to the database. */
   begin (name: string): { runId: string, userId: string } {
     const [runId, userId] = [this.runs.idOf(name), name[0]!]
     this.books.runs.set(runId, { userId, attempt: 0, ended: false })
@@ -91,11 +92,11 @@ class Fleet {
 
   async enter (name: string, { queue }: Process = this.processes[0]!): Promise<boolean> {
     const userId = name[0]!
-    const place = await queue.admit(userId)
-    if (!place) return false
+    const admission = await queue.admit(userId)
+    if (!admission) return false
     const { runId } = this.begin(name)
     const { run, input, steps } = toClaimed(runId, userId)
-    place.accept({ ...input, run, userId, steps })
+    admission.accept({ ...input, run, userId, steps })
     const { client } = this.server
     const knows = async () => await client.exists(`jeesi:runs:${runId}`) === 1 || this.runs.launched.includes(name)
     await until(knows, isKnown => isKnown)
@@ -105,7 +106,7 @@ class Fleet {
 
 const LIMITS = { maxConcurrent: 1, maxPerUser: 10, maxWaiting: 100 }
 
-t.test('the queue of many processes', async t => {
+t.test('the queue of several processes', async t => {
   if (!await findRedis(t)) return
   const server = await startRedis(t)
   const { client } = server
@@ -127,7 +128,7 @@ t.test('the queue of many processes', async t => {
     return { queue, log, runs: fleet.runs, enter: name => fleet.enter(name), untilParked }
   }))
 
-  t.test('with another that has no workers puts in what the first makes, and reads its events', t => testQueue(t, async (t, limits): Promise<Stage> => {
+  t.test('with a process without workers adds runs that another process executes', t => testQueue(t, async (t, limits): Promise<Stage> => {
     const fleet = await setUp(t, limits)
     const front = new Fleet(t, server, { ...limits, maxConcurrent: 0 })
     const { queue, log } = await front.join('front')
@@ -140,7 +141,7 @@ t.test('the queue of many processes', async t => {
     }
   }))
 
-  t.test('makes no more of a user\'s than may be, wherever, and goes on with the others at once', async t => {
+  t.test('limits the runs of a user over all processes, and continues with the next one at once', async t => {
     const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 4, maxPerUser: 2 })
     const { runs } = fleet
     await fleet.join('there')
@@ -154,14 +155,14 @@ t.test('the queue of many processes', async t => {
       const since = Date.now()
       runs.end(runs.running.find(name => name[0] === 'a')!)
       await runs.untilLaunched(3 + ended)
-      t.ok(Date.now() - since < 3_000, 'not when it would be tried again by itself')
+      t.ok(Date.now() - since < 3_000, 'sooner than after the delay of its job')
       t.equal(runs.running.filter(name => name[0] === 'a').length, 2)
     }
     for (const name of runs.running) runs.end(name)
     await until(() => client.exists('jeesi:parked:a'), exists => exists === 0)
   })
 
-  t.test('does not leave one waiting whose turn came while it was being parked', async t => {
+  t.test('promotes a run whose turn came while it was being parked', async t => {
     const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 2, maxPerUser: 1 })
     const { runs, books } = fleet
     await fleet.enter('a1')
@@ -169,17 +170,17 @@ t.test('the queue of many processes', async t => {
     books.whenBusy = async () => {
       if (await client.zcard('jeesi:parked:a') === 0) return
       runs.end('a1')
-      // Then its end has been told to who is parked.
+      // By now the end of a1 has promoted the parked runs.
       await until(() => client.exists(`jeesi:runs:${runs.idOf('a1')}`), exists => exists === 0)
     }
     const since = Date.now()
     await fleet.enter('a2')
     await runs.untilLaunched(2)
-    t.ok(Date.now() - since < 3_000, 'not when it would be tried again by itself')
+    t.ok(Date.now() - since < 3_000, 'sooner than after the delay of its job')
     runs.end('a2')
   })
 
-  t.test('asks again and again, and not without pause, for one whom a full Redis does not let park', async t => {
+  t.test('claims a run again, after a pause, if a full Redis does not let it be parked', async t => {
     const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 2, maxPerUser: 1 })
     const { runs, books } = fleet
     t.teardown(() => client.config('SET', 'maxmemory', '0'))
@@ -197,7 +198,7 @@ t.test('the queue of many processes', async t => {
     runs.end('a2')
   })
 
-  t.test('passes by who was parked and has gone', async t => {
+  t.test('skips parked runs that no longer wait', async t => {
     const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 3, maxPerUser: 1 })
     const { runs, books } = fleet
     for (const name of ['a1', 'a2', 'a3']) await fleet.enter(name)
@@ -214,7 +215,7 @@ t.test('the queue of many processes', async t => {
     runs.end(next)
   })
 
-  t.test('has a run once, however often it is put in, and where it was', async t => {
+  t.test('keeps the place of a run that is added again', async t => {
     const fleet = await setUp(t, LIMITS)
     const { runs, processes: [here] } = fleet
     const runsOf = (names: string[]) => names.map(name => fleet.begin(name))
@@ -232,7 +233,7 @@ t.test('the queue of many processes', async t => {
     t.equal(runs.launched.length, 9)
   })
 
-  t.test('gives a run that one process lets go to another', async t => {
+  t.test('gives a run that one process releases to another', async t => {
     const fleet = await setUp(t, LIMITS)
     const { runs, processes: [here] } = fleet
     await fleet.enter('a1')
@@ -251,7 +252,7 @@ t.test('the queue of many processes', async t => {
     t.match(reader.events.filter(({ type }) => type === 'started'), [{ attempt: 1 }, { attempt: 2 }])
   })
 
-  t.test('takes nothing more where it has stopped, and what is put in goes to others at once', async t => {
+  t.test('takes no more runs once it has stopped, and leaves new ones to other processes', async t => {
     const fleet = await setUp(t, LIMITS)
     const { runs, processes: [here] } = fleet
     await until(() => blocked(server), count => count === 2)
@@ -263,12 +264,12 @@ t.test('the queue of many processes', async t => {
     await runs.untilLaunched(1)
     runs.end(runs.running[0]!)
     await runs.untilLaunched(2)
-    t.ok(Date.now() - since < 3_000, 'and does not lie where nobody makes it')
+    t.ok(Date.now() - since < 3_000, 'the run is not held by the stopped process')
     t.strictSame([...runs.makers.values()], ['there', 'there'])
     runs.end(runs.running[0]!)
   })
 
-  t.test('drops what has ended, and what another has', async t => {
+  t.test('drops a job if its run has ended or has an owner', async t => {
     const fleet = await setUp(t, LIMITS)
     const { runs, books, processes: [here] } = fleet
     const [ended, owned] = [fleet.begin('a1'), fleet.begin('a2')]
@@ -282,7 +283,7 @@ t.test('the queue of many processes', async t => {
     t.strictSame([runs.launched, books.claims], [['b1'], 3])
   })
 
-  t.test('asks again where the database was away', async t => {
+  t.test('claims again after the database was away', async t => {
     const fleet = await setUp(t, LIMITS)
     const { runs, books } = fleet
     books.isAway = true
@@ -293,7 +294,7 @@ t.test('the queue of many processes', async t => {
     runs.end('a1')
   })
 
-  t.test('tells the others who is to end', async t => {
+  t.test('passes requests to cancel on to the other processes', async t => {
     const fleet = await setUp(t, LIMITS)
     const there = await fleet.join('there')
     const names = Array.from({ length: 20 }, (_, index) => `a${index}`)
@@ -302,21 +303,21 @@ t.test('the queue of many processes', async t => {
     t.strictSame(new Set(fleet.runs.cancelled), new Set(names.map(name => fleet.runs.idOf(name))))
   })
 
-  t.test('says how full it is for as long as Redis does, and then serves its own', async t => {
+  t.test('uses the local queue while Redis is away', async t => {
     const fleet = await setUp(t, { ...LIMITS, maxWaiting: 1 })
     const { runs, processes: [here] } = fleet
     await server.stop('SIGKILL')
     await until(async () => here!.link.isUp, isUp => !isUp)
-    const place = await here!.queue.admit('a')
-    t.equal(place?.owner, 'here')
+    const admission = await here!.queue.admit('a')
+    t.equal(admission?.owner, 'here')
     const { run, input, steps } = toClaimed(fleet.begin('a1').runId, 'a')
-    place!.accept({ ...input, run, userId: 'a', steps })
+    admission!.accept({ ...input, run, userId: 'a', steps })
     await runs.untilLaunched(1)
     await t.rejects(here!.queue.restore([fleet.begin('a2')]), /Redis is away/)
     here!.queue.cancel(randomUUID())
     const waits = await here!.queue.admit('b')
     t.equal(waits?.waits, true)
-    t.equal(await here!.queue.admit('b'), undefined, 'full here as well')
+    t.equal(await here!.queue.admit('b'), undefined, 'the local queue is full as well')
     waits!.release()
     await server.start()
     await until(async () => here!.link.isUp, isUp => isUp)
@@ -324,7 +325,7 @@ t.test('the queue of many processes', async t => {
     runs.end('a1')
   })
 
-  t.test('goes on beside a Redis that came back empty', async t => {
+  t.test('continues after Redis has lost its data', async t => {
     const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 2 })
     const { runs, processes: [here] } = fleet
     for (const name of ['a1', 'a2', 'a3', 'a4']) await fleet.enter(name)
@@ -346,7 +347,7 @@ t.test('the queue of many processes', async t => {
   })
 })
 
-t.test('a queue that is closed leaves no connection behind', async t => {
+t.test('a closed queue leaves no connection behind', async t => {
   if (!await findRedis(t)) return
   const server = await startRedis(t)
   const fleet = new Fleet(t, server, LIMITS)
@@ -361,7 +362,7 @@ t.test('a queue that is closed leaves no connection behind', async t => {
   await until(() => connections(server), count => count === 1)
 })
 
-t.test('a queue beside a Redis that is away closes in time, and is quiet', async t => {
+t.test('a queue closes in time while Redis is away, and writes nothing to the console', async t => {
   if (!await findRedis(t)) return
   const server = await startRedis(t)
   const fleet = new Fleet(t, server, LIMITS)
@@ -384,16 +385,16 @@ t.test('a queue beside a Redis that is away closes in time, and is quiet', async
   t.strictSame(written, [])
 })
 
-t.test('a queue whose Redis fell silent before its workers were ready keeps nothing going once it is closed', async t => {
+t.test('a closed queue leaves no timers behind if Redis stopped answering before the worker was ready', async t => {
   if (!await findRedis(t)) return
   const server = await startRedis(t)
   const fleet = new Fleet(t, server, LIMITS)
   const timers = async () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
-  // What ended before still gives its sockets some time.
+  // The timers of earlier tests' sockets may still run.
   await until(timers, count => count === 0)
   const here = await fleet.join('here', () => { server.process.kill('SIGSTOP') })
   for (let turn = 0; turn < 10; turn++) await new Promise(resolve => setImmediate(resolve))
-  t.ok(here.link.isUp, 'its silence is not known yet')
+  t.ok(here.link.isUp, 'the link does not know yet')
   await here.queue.close()
   here.close()
   await until(timers, count => count === 0)

@@ -10,16 +10,16 @@ import {
 import { execution, login } from '../support/socket-client.js'
 
 interface Replicas {
-  /** Takes what users ask, and makes no run unless told otherwise. */
+  /** Receives the requests, and executes no runs unless configured to. */
   web: Service
-  /** Makes runs. */
+  /** Executes runs. */
   worker: Service
   gateway: GatewayDouble
   redis: RedisServer
   sql: pg.Client
 }
 
-/** Two processes beside one PostgreSQL, one Redis and one gateway; the first is a pure web tier unless told otherwise. */
+/** Two processes with one PostgreSQL, one Redis and one gateway. By default the first is a pure web tier. */
 async function startReplicas (t: Test, { web = {}, worker = {} }: { web?: Record<string, string>, worker?: Record<string, string> } = {}): Promise<Replicas> {
   const [url, redis, gateway] = [await createPostgres(t), await startRedis(t), await startGateway(t)]
   const shared = { SUPABASE_DB_URL: url, REDIS_URL: redis.url }
@@ -41,7 +41,7 @@ async function begin ({ request }: Service, headers?: Record<string, string>, co
   return body.runId
 }
 
-/** Answers piece by piece, as the test says; each piece is one event. */
+/** Makes the gateway answer piece by piece, at the test's command; each piece is one event. */
 function answerByHand (gateway: GatewayDouble) {
   let response: Parameters<typeof openStream>[0]
   const arrived = new Promise<void>(resolve => {
@@ -57,7 +57,7 @@ function answerByHand (gateway: GatewayDouble) {
   }
 }
 
-/** Reads a stream piece by piece, until it holds a text. */
+/** Reads a stream piece by piece. */
 function readSlowly (response: Response) {
   const reader = response.body!.getReader()
   let raw = ''
@@ -73,10 +73,10 @@ function readSlowly (response: Response) {
   }
 }
 
-t.test('many replicas beside one Redis', async t => {
+t.test('several replicas with one Redis', async t => {
   if (!await findRedis(t) || !await findPostgres(t)) return
 
-  t.test('a run that begins on one is made by another, and told on all, word by word, with the same numbers', async t => {
+  t.test('a run begins on one replica, is executed by another, and streams from all of them with the same numbers', async t => {
     const { web, worker, gateway } = await startReplicas(t)
     const hand = answerByHand(gateway)
     const runId = await begin(web)
@@ -86,7 +86,7 @@ t.test('many replicas beside one Redis', async t => {
       hand.say(word)
       await Promise.all(readers.map(reader => reader.until(`"content":"${word}"`)))
     }
-    t.match((await web.request('GET', `/api/runs/${runId}`)).body, { status: 'running', response: 'One two thrée ' }, 'the text so far is known everywhere')
+    t.match((await web.request('GET', `/api/runs/${runId}`)).body, { status: 'running', response: 'One two thrée ' }, 'every replica knows the text so far')
     t.match((await web.request('GET', '/api/runs')).body.runs[0], { runId, response: 'One two thrée ' })
     hand.end()
     const [first, ...others] = await Promise.all(readers.map(reader => reader.rest()))
@@ -98,7 +98,7 @@ t.test('many replicas beside one Redis', async t => {
     t.equal((await readStream(await openEvents(web.url, runId, '?after=2'))).events[0]!.seq, 3)
   })
 
-  t.test('an answer in JSON, and one over a WebSocket, come from another replica, too', async t => {
+  t.test('a JSON answer and a WebSocket stream can come from another replica', async t => {
     const { web } = await startReplicas(t)
     const { body, status } = await web.request('POST', '/api/agent/execute', {
       body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false }
@@ -110,7 +110,7 @@ t.test('many replicas beside one Redis', async t => {
     t.match(socket.messages.find(({ type }) => type === 'agent_execution_started'), { requestId: 'r', seq: 1 })
   })
 
-  t.test('the same idempotency key on another replica joins the run, live stream included', async t => {
+  t.test('the same idempotency key on another replica joins the run and its live stream', async t => {
     const { web, worker, gateway } = await startReplicas(t)
     const hand = answerByHand(gateway)
     const headers = { 'idempotency-key': 'once' }
@@ -126,7 +126,7 @@ t.test('many replicas beside one Redis', async t => {
     t.match(await web.credits(), { creditsRemaining: 99 })
   })
 
-  t.test('a run is cancelled from a replica that does not make it, at once', async t => {
+  t.test('a replica cancels a run that another one executes, at once', async t => {
     const { web, gateway } = await startReplicas(t)
     gateway.reply = hang('half')
     const arriving = gateway.nextCall()
@@ -135,11 +135,11 @@ t.test('many replicas beside one Redis', async t => {
     await readSlowly(await openEvents(web.url, runId)).until('half')
     const startedAt = performance.now()
     t.match((await web.request('POST', `/api/runs/${runId}/cancel`)).body, { status: 'cancelled', response: 'half', creditsCharged: 1 })
-    t.ok(performance.now() - startedAt < 900, 'sooner than by a heartbeat')
+    t.ok(performance.now() - startedAt < 900, 'sooner than with a heartbeat')
     await call.closed
   })
 
-  t.test('a run that waits is told its position, and cancelled before it began it costs nothing', async t => {
+  t.test('a waiting run emits its position, and costs nothing if it is cancelled before it starts', async t => {
     const { web, gateway } = await startReplicas(t, { worker: { MAX_CONCURRENT_RUNS: '1' } })
     const hand = answerByHand(gateway)
     await begin(web)
@@ -161,7 +161,7 @@ t.test('many replicas beside one Redis', async t => {
     t.same(replayed.events, events)
   })
 
-  t.test('so many runs are one user\'s, whichever replicas make them', async t => {
+  t.test('the runs of a user are limited over all replicas', async t => {
     const limits = { MAX_RUNS_PER_USER: '2', MAX_CONCURRENT_RUNS: '5' }
     const { web, worker, gateway, sql } = await startReplicas(t, { web: limits, worker: limits })
     const answers: Array<() => void> = []
@@ -182,7 +182,7 @@ t.test('many replicas beside one Redis', async t => {
       answers[ended]!()
     }
     await Promise.all(runIds.map(runId => endOf(web, runId)))
-    t.ok(performance.now() - startedAt < 4000, 'and need not wait for longer than for the slot')
+    t.ok(performance.now() - startedAt < 4000, 'they begin as soon as a slot is free')
   })
 
   t.test('requests of a user are counted over all replicas', async t => {
@@ -192,7 +192,7 @@ t.test('many replicas beside one Redis', async t => {
     t.strictSame(statuses, [200, 200, 200, 200, 429, 429])
   })
 
-  t.test('an answer that is kept for the same question is kept for all replicas', async t => {
+  t.test('a cached answer is shared by all replicas', async t => {
     const { web, worker, gateway, sql } = await startReplicas(t, { web: { MAX_CONCURRENT_RUNS: '5' } })
     await sql.query('update public.agents set cache_seconds = 60, temperature = 0 where id = $1', [DEMO_AGENT])
     t.equal((await web.execute()).text, 'Hello world')
@@ -201,13 +201,13 @@ t.test('many replicas beside one Redis', async t => {
     t.match(await web.credits(), { creditsRemaining: 99 })
   })
 
-  t.test('what a replica that ends was making goes on at another within two seconds', async t => {
+  t.test('a run of a replica that shuts down continues at another one within two seconds', async t => {
     const { web, worker, gateway } = await startReplicas(t, { web: { MAX_CONCURRENT_RUNS: '5' } })
     gateway.reply = hang('half')
     const arriving = gateway.nextCall()
     const runId = await begin(web)
     await arriving
-    // Whichever has it, the other one gets it.
+    // Either replica may execute the run; the other one must continue it.
     const isHere = web.app.executor.progressOf(runId) !== undefined
     const [maker, other] = isHere ? [web, worker] : [worker, web]
     const reader = readSlowly(await openEvents(other.url, runId))
@@ -219,16 +219,16 @@ t.test('many replicas beside one Redis', async t => {
     await next
     t.ok(performance.now() - startedAt < 2000, `${Math.round(performance.now() - startedAt)} ms`)
     const events = parseStream(await reader.rest())
-    t.equal(textOf(events), 'the whole', 'to a reader that was there all the time')
+    t.equal(textOf(events), 'the whole', 'for a reader that was connected all the time')
     t.match(events.slice(2), [{ type: 'started', attempt: 2 }, { type: 'rewind', to: 0 }, { type: 'chunk' }, { type: 'done' }])
     t.match(await endOf(other, runId), { attempt: 2, creditsCharged: 1 })
   })
 })
 
-t.test('Redis that fails', async t => {
+t.test('failures of Redis', async t => {
   if (!await findRedis(t) || !await findPostgres(t)) return
 
-  t.test('runs that wait are put in again when Redis has lost them', async t => {
+  t.test('waiting runs are queued again after Redis has lost them', async t => {
     const { web, worker, gateway, redis } = await startReplicas(t, { worker: { MAX_CONCURRENT_RUNS: '1' } })
     const hand = answerByHand(gateway)
     const first = await begin(web)
@@ -246,7 +246,7 @@ t.test('Redis that fails', async t => {
     t.match(await web.credits(), { creditsRemaining: 97, creditsReserved: 0 })
   })
 
-  t.test('while it is away each replica serves its own, and readers elsewhere get the end', async t => {
+  t.test('while Redis is away each replica executes its own runs, and readers at others get the end', async t => {
     const { web, worker, gateway, redis } = await startReplicas(t, { web: { MAX_CONCURRENT_RUNS: '5' } })
     await redis.stop()
     await Promise.all([web, worker].map(untilRedisIs('down')))
@@ -266,11 +266,11 @@ t.test('Redis that fails', async t => {
     gateway.reply = say('Hello')
     t.equal((await worker.execute()).text, 'Hello')
     t.match(web.logs.filter(line => line.includes('Redis')).map(line => JSON.parse(line).message), [
-      'Redis is there', /^waiting for Redis: .+; until it is there each process serves its own runs$/, 'Redis is there'
+      'Redis is connected', /^Redis is unavailable: .+; until it is back, each process executes its own runs$/, 'Redis is connected'
     ])
   })
 
-  t.test('a pure web tier begins runs while it is away, and workers make them', async t => {
+  t.test('while Redis is away workers execute the runs that a pure web tier begins', async t => {
     const { web, worker, redis } = await startReplicas(t)
     await redis.stop()
     await Promise.all([web, worker].map(untilRedisIs('down')))
@@ -279,7 +279,7 @@ t.test('Redis that fails', async t => {
     t.equal((await readStream(await openEvents(web.url, runId))).text, 'Hello world')
   })
 
-  t.test('a process ends in time while it is away', async t => {
+  t.test('a process ends in time while Redis is away', async t => {
     const { worker, redis } = await startReplicas(t)
     await redis.stop()
     const startedAt = performance.now()

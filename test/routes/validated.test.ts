@@ -1,5 +1,4 @@
 import t from 'tap'
-import type { Run } from '#shared/schemas.ts'
 import { type Call, refuse, say } from '../support/doubles/gateway.js'
 import {
   BACKEND_SECRET, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, PYTHON_AGENT, readStream, type Service, startService, typesOf
@@ -169,7 +168,7 @@ t.test('executing an agent for the edge function', async t => {
 
   t.test('takes on the run that x-run-id names, and settles its credit', async t => {
     const begin = async (userId = DEMO_USER) => {
-      const { run } = await service.app.database.call<{ run: Run }>('begin_run', {
+      const { run } = await service.app.database.call('begin_run', {
         p_user_id: userId,
         p_agent_id: DEMO_AGENT,
         p_request_hash: 'hash',

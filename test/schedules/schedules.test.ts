@@ -129,7 +129,7 @@ t.test('a firing whose process died before its run is taken up by another, once'
   const id = await addSchedule(place)
   await makeDue(place, service, id)
   const [{ due }] = await place.sql('select public.iso_time(next_run_at) as due from public.agent_schedules where id = $1', [id])
-  const fire = () => service.app.database.call<{ id: string } | null>('fire_schedule', {
+  const fire = () => service.app.database.call('fire_schedule', {
     p_schedule_id: id, p_due: due, p_for: due, p_next: '2099-01-01T00:00:00.000Z', p_content: 'Hello', p_lease_seconds: -1
   })
   const firing = await fire()

@@ -1,5 +1,7 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import t from 'tap'
-import { Bill } from '#shared/price.ts'
+import { Bill, priceOf } from '#shared/price.ts'
 import { buildMessages } from '#shared/prompt.ts'
 import type { FunctionResult, Message } from '#shared/schemas.ts'
 import { addUsage, measureUsage, NO_USAGE } from '#shared/usage.ts'
@@ -107,4 +109,14 @@ t.test('a bill is a run\'s price with its first output, and that of each step\'s
   bill.add({ perRun: 5, perThousandTokens: 1 }, { totalTokens: 1 })
   t.equal(bill.credits, 4, 'a run is paid for once, and a part of a credit is a credit')
   t.equal(bill.creditsWith({ perRun: 5, perThousandTokens: 1 }, 999), 4)
+})
+
+t.test('a run of one step costs what its bill says; a model without a rate costs a credit', async () => {
+  const rate = fc.record({ perRun: fc.nat(9), perThousandTokens: fc.integer({ min: 0, max: 5000 }).map(n => n / 100) })
+  fc.assert(fc.property(rate, fc.nat(100_000), (rate, totalTokens) => {
+    const expected = rate.perRun + Math.ceil(Math.round(totalTokens * rate.perThousandTokens * 1000) / 1e6)
+    assert.equal(priceOf({ 'a/model': rate }, 'a/model', { totalTokens }), expected)
+    assert.equal(priceOf({ '*': rate }, 'a/model', { totalTokens }), expected)
+    assert.equal(priceOf({}, 'a/model', { totalTokens }), 1)
+  }), { numRuns: 300 })
 })

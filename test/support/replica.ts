@@ -6,33 +6,33 @@ import { RedisLink } from '../../src/redis/link.js'
 import { StreamReader } from '../../src/redis/stream-reader.js'
 import type { RedisServer } from './doubles/redis-server.js'
 
-/** What a process has of Redis, without the process. */
+/** The Redis part of a process, without the process. */
 export interface Replica {
   link: RedisLink
-  tail: StreamReader
+  streams: StreamReader
   log: SharedEventLog
-  /** What it has logged of Redis. */
+  /** The log lines about Redis. */
   lines: string[]
   close (): void
 }
 
 export async function joinReplica (t: Pick<Test, 'teardown'>, { url }: Pick<RedisServer, 'url'>, maxBytes = 64 * 1024 * 1024): Promise<Replica> {
   const lines: string[] = []
-  const say = (line: unknown) => { lines.push(String(line)) }
-  const link = new RedisLink({ url }, { info: say, warn: say, error: say })
-  const tail = new StreamReader(link.openConnection(), link.commands, randomUUID())
-  const log = new SharedEventLog(link.commands, tail, { maxBytes, keepMs: 60_000 })
+  const write = (line: unknown) => { lines.push(String(line)) }
+  const link = new RedisLink({ url }, { info: write, warn: write, error: write })
+  const streams = new StreamReader(link.openConnection(), link.commands, randomUUID())
+  const log = new SharedEventLog(link.commands, streams, { maxBytes, keepMs: 60_000 })
   const close = () => {
     log.close()
-    tail.close()
+    streams.close()
     link.close()
   }
   t.teardown(close)
   await link.connect()
-  return { link, tail, log, lines, close }
+  return { link, streams, log, lines, close }
 }
 
-/** Asks until the answer is the wanted one, or throws after a while with the last answer. */
+/** Calls `ask` until the answer is wanted. Throws with the last answer after a while. */
 export async function until<T> (ask: () => Promise<T>, isWanted: (answer: T) => boolean, seconds = 20): Promise<T> {
   const end = Date.now() + seconds * 1000
   for (;;) {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Test } from 'tap'
 import { type ClientOptions, WebSocket } from 'ws'
 import { signAccessToken } from '../../src/auth/access-token.js'
-import { follow } from '../../src/executor/events/event-log.js'
+import { follow } from '../../src/executor/events/follow.js'
 import type { Session } from '../../src/http/websocket/protocol.js'
 import { DEMO_AGENT, DEMO_USER, JWT_SECRET, type Service } from './helper.js'
 

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
-import type { FunctionContext, FunctionEvent } from '../../src/executor/tools/functions/functions.js'
+import type { FunctionContext, FunctionEvent } from '../../src/executor/tools/functions/triggered.js'
 import type { ConnectorOptions } from '../../src/executor/tools/outbound/connector.js'
 import { Outbound } from '../../src/executor/tools/outbound/outbound.js'
 import { ToolError } from '../../src/executor/tools/tool.js'

@@ -1,22 +1,14 @@
-import type { Agent, CachedAnswer } from '#shared/agent.ts'
+import type { Agent } from '#shared/agent.ts'
+import type { StoredStep, RunInput, StepEntry, StepRecord } from '#shared/database/runs.ts'
 import type { Rates } from '#shared/price.ts'
-import type { FunctionResult, Message, ResponseFormat, RunEvent, Usage } from '#shared/schemas.ts'
+import type { RunEvent } from '#shared/schemas.ts'
 import type { CancelSignal } from '../../lib/cancellation.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox } from '../tools/toolbox.js'
-import type { StepRecord, StoredStep } from './step-record.js'
 
-/** The part of a recorded step that users can read. */
-export interface StepSummary {
-  kind: 'model' | 'tool'
-  name: string
-  finishReason?: string | null
-  usage?: Usage
-  startedAt: Date
-  /** The cost of the run up to this step. */
-  credits?: number
-}
+/** A step as users read it. */
+export interface StepSummary extends Omit<StepEntry, 'startedAt'> { startedAt: Date }
 
 /** What an agent needs from the run that executes it; `Attempt` implements it. */
 export interface AgentContext {
@@ -46,14 +38,8 @@ export interface AgentContext {
   log (message: string, fields: Record<string, unknown>): void
 }
 
-/** Everything that determines a run's result. */
-export interface AgentInput {
-  agent: Agent
-  messages: Message[]
-  functionResults?: FunctionResult[]
-  responseFormat?: ResponseFormat
-  rates?: Rates
-  cached?: CachedAnswer | null
-  /** The steps that earlier attempts have recorded. */
+/** What an agent is run with. */
+export interface AgentInput extends RunInput {
+  /** What earlier attempts have done. */
   steps?: StoredStep[]
 }

@@ -1,5 +1,7 @@
 import type { Agent, CachedAnswer } from '#shared/agent.ts'
+import type { ModelRecord, ToolRecord } from '#shared/database/runs.ts'
 import { errors } from '#shared/errors.ts'
+import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '#shared/gateway/defaults.ts'
 import type { ModelMessage } from '#shared/messages.ts'
 import { rateOf } from '#shared/price.ts'
 import { buildMessages, lastUserText } from '#shared/prompt.ts'
@@ -7,15 +9,14 @@ import type { FunctionResult } from '#shared/schemas.ts'
 import { NO_USAGE } from '#shared/usage.ts'
 import type { ModelRequest } from '../gateway/gateway.js'
 import { toSendable } from '../gateway/tool-calls.js'
+import { actsAfterAnswer } from '../tools/kinds.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
 import { runModelStep, type Turn } from './model-step.js'
 import type { Progress } from './progress.js'
-import { type ModelRecord, StepLog, type ToolRecord } from './step-record.js'
+import { StepLog } from './step-record.js'
 import { callTools } from './tool-step.js'
 
-const DEFAULT_TEMPERATURE = 0.7
-const DEFAULT_MAX_TOKENS = 1000
 const DEFAULT_MAX_STEPS = 16
 
 /**
@@ -27,8 +28,8 @@ const DEFAULT_MAX_STEPS = 16
 export async function runAgent (input: AgentInput, progress: Progress, context: AgentContext): Promise<void> {
   progress.model = input.agent.model ?? context.defaultModel
   const steps = new StepLog(input.steps)
-  // A cached answer runs no function except webhooks.
-  const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(({ type }) => type === 'webhook') } : input.agent
+  // A cached answer runs no function except those that act after the answer.
+  const agent = input.cached ? { ...input.agent, functions: input.agent.functions?.filter(actsAfterAnswer) } : input.agent
   const toolbox = await context.openToolbox(agent)
   if (toolbox === EMPTY_TOOLBOX) return produceAnswer(input, toolbox, steps, progress, context)
   try {

@@ -3,8 +3,8 @@ import { rateOf } from '#shared/price.ts'
 import { lastUserText } from '#shared/prompt.ts'
 import { NO_USAGE } from '#shared/usage.ts'
 import { Throttle } from '../../lib/throttle.js'
+import { PythonError } from '../python/job.js'
 import type { PythonPool } from '../python/pool.js'
-import { PythonFailure } from '../python/worker.js'
 import type { AgentContext, AgentInput } from './agent-context.js'
 import type { Progress } from './progress.js'
 
@@ -43,11 +43,11 @@ export async function runPythonAgent (input: AgentInput, progress: Progress, con
       return
     } catch (error) {
       // The run may already continue in another process, so buffered output is not emitted.
-      if (signal.aborted || !(error instanceof PythonFailure)) {
+      if (signal.aborted || !(error instanceof PythonError)) {
         output.discard()
         throw error
       }
-      if (!error.died || tries === MAX_TRIES) {
+      if (!error.workerDied || tries === MAX_TRIES) {
         output.end()
         throw errors.pythonFailed(error.message)
       }

@@ -1,14 +1,13 @@
+import type { ToolRecord } from '#shared/database/runs.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { toStorable } from '#shared/text.ts'
+import { shorten } from '../tools/result-text.js'
 import { type Tool, type ToolContext, ToolError } from '../tools/tool.js'
 import { checkArguments } from '../tools/validate-arguments.js'
 import type { AgentContext } from './agent-context.js'
-import type { StepLog, ToolRecord } from './step-record.js'
-
-/** The maximum length of a result that is sent to the model, in UTF-16 units. */
-const MAX_RESULT = 64 * 1024
+import type { StepLog } from './step-record.js'
 
 /**
  * Executes the tool calls of a turn concurrently and emits an event for each call and each result. Calls that an earlier
@@ -48,21 +47,21 @@ async function callAndRecord (call: ToolCall, number: number, tools: readonly To
 /** Calls a tool. Its failure becomes a sentence for the model and does not end the run. */
 async function callTool ({ function: { name, arguments: json } }: ToolCall, tools: readonly Tool[], toolContext: ToolContext, context: AgentContext): Promise<Pick<ToolRecord, 'result' | 'error'>> {
   const tool = tools.find(tool => tool.name === name)
-  if (!tool) return { error: shorten(`There is no tool ${name}. There are: ${tools.map(tool => tool.name).join(', ') || 'none'}.`) }
+  if (!tool) return { error: toResult(`There is no tool ${name}. There are: ${tools.map(tool => tool.name).join(', ') || 'none'}.`) }
   try {
     const checked = checkArguments(tool, json)
-    if ('problem' in checked) return { error: shorten(checked.problem) }
-    return { result: shorten(await tool.call(checked.args, toolContext)) }
+    if ('problem' in checked) return { error: toResult(checked.problem) }
+    return { result: toResult(await tool.call(checked.args, toolContext)) }
   } catch (error) {
     toolContext.signal.throwIfAborted()
     if (!(error instanceof ToolError)) context.log('tool broke', { tool: name, err: error })
-    return { error: shorten(error instanceof ToolError ? error.message : 'The tool failed unexpectedly.') }
+    return { error: toResult(error instanceof ToolError ? error.message : 'The tool failed unexpectedly.') }
   }
 }
 
-/** Shortens a text to what the database stores, so that a replay emits the same text. */
-function shorten (text: string): string {
-  return toStorable(text.length <= MAX_RESULT ? text : `${text.slice(0, MAX_RESULT)}… (cut off after ${MAX_RESULT} characters)`)
+/** The text as the database stores it, so that a later attempt emits the same. */
+function toResult (text: string): string {
+  return toStorable(shorten(text))
 }
 
 function describeCall ({ id, function: { name, arguments: json } }: ToolCall): RunEvent {

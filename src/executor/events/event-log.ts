@@ -1,153 +1,71 @@
 import type { RunEvent } from '#shared/schemas.ts'
 
-/** An event in its place within its run, with what it looks like in each format, made once for all readers. */
+/** An event with its number, and its encodings, which all readers share. */
 export interface Entry {
-  /** Rises by one within an attempt; see `firstSeq`. */
+  /** Rises by one within an attempt; an attempt begins at `firstSeq(attempt)`. */
   readonly seq: number
   readonly event: RunEvent
-  /** The formats it was asked for in, the last one first; one, as a rule. */
+  /** The encodings requested so far, as a linked list: usually one. */
   frame?: Frame
 }
 
 interface Frame { readonly encode: Encoder, readonly bytes: Bytes, readonly next?: Frame }
 
-/** What goes to a socket. A string is one of bytes (Latin-1), which Node.js writes without making a buffer of it. */
+/** What is written to a socket. A string holds one byte per character (Latin-1): Node.js writes it without a Buffer. */
 export type Bytes = string | Buffer
 
+/** Encodes an event in a format, such as SSE. Frames are cached by function, so the function must be pure. */
 export type Encoder = (seq: number, event: RunEvent, runId: string) => Bytes
 
-/** Who wants to know what becomes of a run. */
+/** Is notified of changes to a run in a log. */
 export interface Subscriber {
-  /** There may be something to read. */
+  /** There may be entries to read. */
   wake (): void
-  /** The log has let go of the run: it goes on elsewhere, or there was no more room for it. */
+  /** The log has evicted the run: another process continues it, or the log needs the memory. */
   evicted (): void
 }
 
-/** What is told of each run, in order, for as long as somebody may ask. */
+/** The events of runs, in order, for readers that come at any time. */
 export interface EventLog {
-  /** Begins the record of an attempt at a run that is made here, in place of what was known of an earlier one. */
+  /** Starts the record of an attempt that this process executes. It replaces the record of an earlier attempt. */
   open (runId: string, attempt: number): void
-  /** Adds an event of a run that is made here, and wakes its readers. */
+  /** Appends an event of a run that this process executes, and wakes the subscribers. */
   append (runId: string, event: RunEvent): Entry
   /**
-   * Takes on what is known of a run that is made elsewhere, or was; what is known already is left out, and what does
-   * not follow on it is not taken.
+   * Adds events of a run that another process executes or has executed. Known events are skipped. All are ignored if
+   * they would leave a gap, if they belong to an earlier attempt, or if this process executes the run.
    * @param first the number of the first of the events.
    */
   ingest (runId: string, first: number, events: readonly RunEvent[]): void
-  /** The first entry after `after`, if there is one yet. */
+  /** The first entry after event `after`; undefined if there is none yet. */
   next (runId: string, after: number): Entry | undefined
-  /** The number of the run's last event; undefined where the log knows nothing of the run. */
+  /** The number of the run's last event; undefined if the log holds none. */
   last (runId: string): number | undefined
-  /** Whether the run has told its last event. */
+  /** Whether the run's final event is in the log. */
   hasEnded (runId: string): boolean
-  /** The entries after `after` that are known here of a run, in order; all of them unless told otherwise. */
+  /** The entries after event `after` (default: all of them) that this process holds, in order. */
   entries (runId: string, after?: number): readonly Entry[]
-  /** The response so far, as far as it is known here: the texts of the events after `after` that were not taken back. */
+  /** The response text of the events after event `after` that this process holds, without rewound text. */
   textAfter (runId: string, after?: number): string
-  /** What was told of the latest attempt at a run, here or elsewhere. May reject. */
+  /** The events of the run's latest attempt, whichever process executes it. Rejects if they cannot be read. */
   readLatest (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
-  /** Lets go of a run; its readers are told. */
+  /** Removes a run, and notifies its subscribers. */
   evict (runId: string): void
   subscribe (runId: string, subscriber: Subscriber): void
-  /** Again, or of one that has not subscribed: nothing happens. */
+  /** Does nothing if the subscriber has not subscribed. */
   unsubscribe (runId: string, subscriber: Subscriber): void
-  /** Runs that are followed here and are not made here: how they end may have to be asked for. */
+  /** The runs with subscribers here that this process does not execute and whose end is not known here. */
   remoteRuns (): string[]
   close (): void
 }
 
-/** Someone who is told a run's events. */
-export interface Reader {
-  /** Takes an entry; false: no more for now, `resume()` will be called. */
-  write (entry: Entry): boolean
-  /** There is nothing more to come. */
-  end (): void
-  /** The run goes on elsewhere, from `after`. */
-  moved (after: number): void
-}
-
-export interface Follower {
-  /** The reader has room again. */
-  resume (): void
-  /** The reader is gone. */
-  stop (): void
-  /** The last event written to the reader. */
-  readonly cursor: number
-}
-
 /**
- * An entry in a format, encoded at its first use. That is kept until the next event: readers that keep pace share it, and
- * a log of many runs holds its events once.
+ * Encodes an entry, once per format. The encodings live until the next event is appended: readers that keep up share them,
+ * and a log of many runs does not hold its events twice.
  */
 export function frameOf (entry: Entry, encode: Encoder, runId: string): Bytes {
   for (let frame = entry.frame; frame; frame = frame.next) if (frame.encode === encode) return frame.bytes
   const bytes = encode(entry.seq, entry.event, runId)
   entry.frame = { encode, bytes, next: entry.frame }
   return bytes
-}
-
-/** Tells a reader what happened after event `after`, and goes on with what happens. */
-export function follow (log: EventLog, runId: string, after: number, reader: Reader): Follower {
-  return new Subscription(log, runId, after, reader)
-}
-
-/** A reader on its way: a cursor and no buffer; what it has no room for stays in the log. */
-class Subscription implements Follower, Subscriber {
-  #cursor: number
-  #isFull = false
-  #hasStopped = false
-
-  constructor (private readonly log: EventLog, private readonly runId: string, after: number, private readonly reader: Reader) {
-    this.#cursor = after
-    // Before the first read, so that nothing falls between backlog and live.
-    log.subscribe(runId, this)
-    this.wake()
-  }
-
-  get cursor (): number { return this.#cursor }
-
-  wake (): void {
-    for (let entry = this.#peek(); entry; entry = this.#peek()) {
-      this.#cursor = entry.seq
-      this.#isFull = !this.reader.write(entry)
-    }
-    if (!this.#hasStopped && this.#hasAll()) {
-      this.stop()
-      this.reader.end()
-    }
-  }
-
-  resume (): void {
-    this.#isFull = false
-    this.wake()
-  }
-
-  evicted (): void {
-    if (this.#hasStopped) return
-    this.stop()
-    this.reader.moved(this.#cursor)
-  }
-
-  stop (): void {
-    this.#hasStopped = true
-    this.log.unsubscribe(this.runId, this)
-  }
-
-  /** The reader's own code may stop this, and fill itself. */
-  #peek (): Entry | undefined {
-    return this.#isFull || this.#hasStopped ? undefined : this.log.next(this.runId, this.#cursor)
-  }
-
-  /** Whether the run has ended, and the reader heard of it. */
-  #hasAll (): boolean {
-    const last = this.log.last(this.runId)
-    return last !== undefined && this.#cursor >= last && this.log.hasEnded(this.runId)
-  }
-}
-
-/** Tells a run that waits how near its turn is. */
-export function emitPosition (log: EventLog, runId: string): (position: number) => void {
-  return position => { log.append(runId, { type: 'queued', runId, position }) }
 }

@@ -5,7 +5,7 @@ import type { Entry, EventLog, Subscriber } from './event-log.js'
 import { Transcript } from './transcript.js'
 
 interface RunRecord {
-  /** Whether it is made here, and not only known from elsewhere. */
+  /** Whether this process executes the run, rather than knowing it from `ingest` or from its subscribers only. */
   isOwn: boolean
   hasEnded: boolean
   transcript: Transcript
@@ -13,23 +13,31 @@ interface RunRecord {
 }
 
 export interface MemoryEventLogOptions {
-  /** How much all runs together may hold before finished ones are let go, oldest first. */
+  /** How many bytes all runs together may take before ended runs are evicted, oldest first. */
   maxBytes: number
-  /** How long a finished run is kept at the most, in milliseconds. */
+  /** How long a run is kept after its end, in milliseconds, at the most. */
   keepMs: number
 }
 
-/** The log of one process. */
+/** What a log built on this one may add. */
+export interface MemoryEventLogHooks {
+  /** Whether an ended run may be evicted to free memory, or must be kept for now. */
+  mayEvict (runId: string): boolean
+  /** A run is about to be removed, for whatever reason. */
+  onEvict (runId: string): void
+}
+
+/** The event log of a single process, in memory. */
 export class MemoryEventLog implements EventLog {
   #runs = new Map<string, RunRecord>()
-  /** The one that was looked up last: telling an event asks for the same run again and again. */
+  /** The record that was looked up last: to append and deliver one event looks up the same run several times. */
   #recent: { runId: string, run: RunRecord } | undefined
-  /** Finished runs in the order they ended, with when that was. */
-  #finished = new Map<string, number>()
+  /** Ended runs in the order of their ends, with the time of the end. */
+  #ended = new Map<string, number>()
   #bytes = 0
   #sweep: NodeJS.Timeout
 
-  constructor (private readonly options: MemoryEventLogOptions) {
+  constructor (private readonly options: MemoryEventLogOptions, private readonly hooks?: MemoryEventLogHooks) {
     this.#sweep = setInterval(() => this.#makeRoom(), Math.max(1000, options.keepMs / 10)).unref()
   }
 
@@ -43,7 +51,7 @@ export class MemoryEventLog implements EventLog {
     const run = this.#find(runId)
     run.isOwn = true
     const entry = this.#push(runId, run, event)
-    this.#tell(run)
+    this.#wake(run)
     return entry
   }
 
@@ -54,14 +62,14 @@ export class MemoryEventLog implements EventLog {
     const known = run.transcript.first + run.transcript.length - first
     if (known < 0) return
     for (const event of events.slice(known)) this.#push(runId, run, event)
-    this.#tell(run)
+    this.#wake(run)
   }
 
   #restart (runId: string, run: RunRecord, attempt: number): void {
     this.#bytes -= run.transcript.weight
     run.transcript = new Transcript(firstSeq(attempt))
     run.hasEnded = false
-    this.#finished.delete(runId)
+    this.#ended.delete(runId)
   }
 
   #push (runId: string, run: RunRecord, event: RunEvent): Entry {
@@ -70,12 +78,12 @@ export class MemoryEventLog implements EventLog {
     this.#bytes += run.transcript.weight - before
     if (isFinal(event)) {
       run.hasEnded = true
-      this.#finished.set(runId, Date.now())
+      this.#ended.set(runId, Date.now())
     }
     return entry
   }
 
-  #tell (run: RunRecord): void {
+  #wake (run: RunRecord): void {
     for (const subscriber of run.subscribers) subscriber.wake()
     if (!run.hasEnded) return
     run.transcript.dropFrames()
@@ -112,10 +120,11 @@ export class MemoryEventLog implements EventLog {
   evict (runId: string): void {
     const run = this.#runs.get(runId)
     if (!run) return
+    this.hooks?.onEvict(runId)
     this.#bytes -= run.transcript.weight
     this.#runs.delete(runId)
     this.#recent = undefined
-    this.#finished.delete(runId)
+    this.#ended.delete(runId)
     for (const subscriber of [...run.subscribers]) subscriber.evicted()
   }
 
@@ -126,27 +135,23 @@ export class MemoryEventLog implements EventLog {
   unsubscribe (runId: string, subscriber: Subscriber): void {
     const run = this.#runs.get(runId)
     if (!run?.subscribers.delete(subscriber)) return
-    // What is made elsewhere is known here for its readers' sake, as long as it goes on.
+    // An unfinished run of another process is held only for its readers here.
     if (run.subscribers.size === 0 && this.isRemote(runId)) this.evict(runId)
   }
 
-  remoteRuns (): string[] {
-    return [...this.#runs].flatMap(([runId, run]) => run.subscribers.size > 0 && this.isRemote(runId) ? runId : [])
+  /** Whether a run has subscribers here. */
+  isFollowed (runId: string): boolean {
+    return (this.#runs.get(runId)?.subscribers.size ?? 0) > 0
   }
 
-  /** Whether a run's events come from another process, if from any. */
-  protected isRemote (runId: string): boolean {
+  /** Whether a run is executed elsewhere, if at all, and has not ended as far as this log knows. */
+  isRemote (runId: string): boolean {
     const run = this.#get(runId)
     return !run?.isOwn && !run?.hasEnded
   }
 
-  /** Whether nobody needs a finished run any more but readers, who find it in the database as well. */
-  protected mayEvict (_runId: string): boolean {
-    return true
-  }
-
-  protected isFollowed (runId: string): boolean {
-    return (this.#runs.get(runId)?.subscribers.size ?? 0) > 0
+  remoteRuns (): string[] {
+    return [...this.#runs].flatMap(([runId, run]) => run.subscribers.size > 0 && this.isRemote(runId) ? runId : [])
   }
 
   close (): void {
@@ -171,12 +176,12 @@ export class MemoryEventLog implements EventLog {
     return run
   }
 
-  /** A reader that is still behind a run that has to go is told so, and resumes from what the database keeps. */
+  /** Evicts ended runs that are too old or do not fit. Readers that are still behind resume from the database. */
   #makeRoom (): void {
     const tooOld = Date.now() - this.options.keepMs
-    for (const [runId, endedAt] of this.#finished) {
+    for (const [runId, endedAt] of this.#ended) {
       if (this.#bytes <= this.options.maxBytes && endedAt > tooOld) return
-      if (this.mayEvict(runId)) this.evict(runId)
+      if (this.hooks?.mayEvict(runId) ?? true) this.evict(runId)
     }
   }
 }

@@ -3,93 +3,93 @@ import { findRewound } from '#shared/trace.ts'
 import { GrowingText } from '../../lib/growing-text.js'
 import type { Entry } from './event-log.js'
 
-/** Where a text ends in all that was said, and which kind of text it is, as one small number. */
+/** A text event: its end offset in the transcript's text and its type, encoded in one number that needs no object. */
 type Mark = number
 
-/** What an event that is no text weighs beside what it holds. */
+/** The memory of a non-text event without its strings, in bytes. */
 const EVENT_OVERHEAD = 200
 const MARK_BYTES = 8
 
 /**
- * What one attempt has told, in order. Nearly all of it is pieces of text, of which only the places are kept: events that
- * were objects would be most of a process' memory, and most of what its garbage collector has to look at.
+ * The events of one attempt, in order. Nearly all are text events, which are stored as offsets into one text: as objects,
+ * they would take most of the process's memory and of its garbage collector's time.
  */
 export class Transcript {
-  #told: Array<Mark | RunEvent> = []
+  #items: Array<Mark | RunEvent> = []
   #text = new GrowingText()
   #weight = 0
-  /** The last entry, with the frames that its readers share. */
+  /** The last entry, with the encodings that its readers share. */
   #last: Entry | undefined
 
-  /** @param first the number of its first event. */
+  /** @param first the number of the attempt's first event. */
   constructor (readonly first: number) {}
 
-  get length (): number { return this.#told.length }
+  get length (): number { return this.#items.length }
   get last (): Entry | undefined { return this.#last }
-  /** Bytes of memory, roughly. */
+  /** An estimate of the memory that the transcript takes, in bytes. */
   get weight (): number { return this.#weight }
 
   push (event: RunEvent): Entry {
     if (isText(event)) {
       this.#weight += this.#text.append(event.content) + MARK_BYTES
-      this.#told.push(toMark(this.#text.length, event.type))
+      this.#items.push(toMark(this.#text.length, event.type))
     } else {
-      this.#told.push(event)
+      this.#items.push(event)
       this.#weight += EVENT_OVERHEAD + weightOf(event)
     }
-    return (this.#last = { seq: this.first + this.#told.length - 1, event })
+    return (this.#last = { seq: this.first + this.#items.length - 1, event })
   }
 
-  /** The entry at a place, from 0 on. */
+  /** The entry at an index, from 0. */
   at (index: number): Entry | undefined {
     const seq = this.first + index
     if (seq === this.#last?.seq) return this.#last
-    const told = this.#told[index]
-    if (told === undefined) return undefined
-    if (typeof told !== 'number') return { seq, event: told }
-    return { seq, event: { type: isReasoning(told) ? 'reasoning' : 'chunk', content: this.#text.slice(this.#startOf(index), endOf(told)) } }
+    const item = this.#items[index]
+    if (item === undefined) return undefined
+    if (typeof item !== 'number') return { seq, event: item }
+    return { seq, event: { type: isReasoning(item) ? 'reasoning' : 'chunk', content: this.#text.slice(this.#startOf(index), endOf(item)) } }
   }
 
-  /** The entries from a place on. */
+  /** The entries from an index on. */
   from (index: number): Entry[] {
-    return this.#told.slice(index).map((_, offset) => this.at(index + offset)!)
+    return this.#items.slice(index).map((_, offset) => this.at(index + offset)!)
   }
 
-  /** What was said from a place on, without thoughts, and without what was taken back. */
+  /** The response text from an index on, without reasoning and without rewound text. */
   textFrom (index: number): string {
     const rewound = findRewound(this.#events())
-    let said = ''
+    let text = ''
     let start = this.#startOf(index)
     let end = start
-    for (let at = index; at < this.#told.length; at++) {
-      const told = this.#told[at]!
-      if (typeof told !== 'number') continue
-      if (isReasoning(told) || rewound(this.first + at)) {
-        said += this.#text.slice(start, end)
-        start = endOf(told)
+    for (let at = index; at < this.#items.length; at++) {
+      const item = this.#items[at]!
+      if (typeof item !== 'number') continue
+      if (isReasoning(item) || rewound(this.first + at)) {
+        text += this.#text.slice(start, end)
+        start = endOf(item)
       }
-      end = endOf(told)
+      end = endOf(item)
     }
-    return said + this.#text.slice(start, end)
+    return text + this.#text.slice(start, end)
   }
 
-  /** Nobody needs the last event in any format any more; who does all the same makes it anew. */
+  /** Discards the cached encodings of the last event; a later reader encodes it again. */
   dropFrames (): void {
     if (this.#last) this.#last.frame = undefined
   }
 
-  /** All that is no text. */
+  /** The non-text events. */
   #events (): Array<Pick<Entry, 'seq' | 'event'>> {
     const events = []
-    for (const [at, event] of this.#told.entries()) if (typeof event !== 'number') events.push({ seq: this.first + at, event })
+    for (const [at, event] of this.#items.entries()) if (typeof event !== 'number') events.push({ seq: this.first + at, event })
     return events
   }
 
-  /** Where the text at a place begins: where the one before it ended. */
+  /** The start offset of the text at an index, which is the end of the text before it. */
   #startOf (index: number): number {
     for (let before = index - 1; before >= 0; before--) {
-      const told = this.#told[before]!
-      if (typeof told === 'number') return endOf(told)
+      const item = this.#items[before]!
+      if (typeof item === 'number') return endOf(item)
     }
     return 0
   }
@@ -113,7 +113,7 @@ function isReasoning (mark: Mark): boolean {
   return mark % 2 === 1
 }
 
-/** Two bytes a character. */
+/** The memory of an event's strings, in bytes: two per character. */
 function weightOf (event: RunEvent): number {
   if (event.type === 'done') return event.response.length * 2
   if (event.type === 'tool_result') return (event.result ?? event.error ?? '').length * 2

@@ -1,5 +1,5 @@
 import { errors, ServiceError } from '#shared/errors.ts'
-import { errorOfStatus, errorText, Refusal } from '#shared/refusals.ts'
+import { errorOfStatus, errorText, Refusal } from '#shared/gateway/refusals.ts'
 
 // Here every failure of the gateway becomes an error with the sentence that the caller reads (errors.ts in _shared holds the
 // sentences). The exception is a Refusal, which becomes one in gateway.ts if the request cannot be adapted and repeated.
@@ -11,12 +11,6 @@ import { errorOfStatus, errorText, Refusal } from '#shared/refusals.ts'
  */
 export function errorOfResponse (status: number, body: string, retryAfter?: number): Error {
   return errorOfStatus(status, errorText(body), retryAfter)
-}
-
-/** Maps the `error` of a frame, in a stream that began with status 200. Its status, if any, is in `code` or `status`. */
-export function errorOfFrame ({ code, status, message }: { code?: unknown, message?: unknown, status?: unknown }): ServiceError {
-  const failure = errorOfStatus([code, status].map(Number).find(value => value >= 400 && value < 600) ?? 502, String(message ?? ''))
-  return failure instanceof Refusal ? failure.toServiceError() : failure as ServiceError
 }
 
 /** Maps the error of a connection that could not be opened, broke, or was silent for too long. */

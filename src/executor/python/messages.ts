@@ -1,6 +1,6 @@
 import { toStorable } from '#shared/text.ts'
 
-/** What a worker says, a line each. `id`: the job it says it of. */
+/** A message of a worker, one on each line. `id` is the job that it belongs to. */
 export type WorkerMessage =
   | { type: 'alive' }
   | { type: 'text', id: number, text: string }
@@ -9,17 +9,18 @@ export type WorkerMessage =
   | { type: 'done', id: number, retire: boolean }
   | { type: 'error', id: number, retire: boolean, message: string, traceback: string }
 
-/** Longer than any line of a worker's own: it sends text in pieces of 64 Ki characters, each of 12 bytes at the most. */
+/** Bytes. Workers send text in pieces of 64 Ki characters, each of at most 12 bytes, so their lines are shorter. */
 export const MAX_LINE = 1024 * 1024
+/** In UTF-16 units. */
 const MAX_PROGRESS_TEXT = 200
 
-/** Cuts what arrives into lines; bytes, for a character may arrive in two halves. */
-export class LineCutter {
+/** Splits a stream into lines. Works on bytes, because a chunk may end within a character. */
+export class LineSplitter {
   #rest: Buffer[] = []
   #size = 0
 
-  /** The lines that are complete by now; undefined: one is longer than a line may be. */
-  cut (data: Buffer): string[] | undefined {
+  /** @returns the lines that are complete; undefined if a line exceeds `MAX_LINE`. */
+  split (data: Buffer): string[] | undefined {
     const lines: string[] = []
     let start = 0
     for (let end = data.indexOf(10); end !== -1; end = data.indexOf(10, start)) {
@@ -34,7 +35,7 @@ export class LineCutter {
   }
 }
 
-/** Reads a line; undefined: a worker of ours does not say such a thing. */
+/** Parses a line; undefined if it is not a message of a worker. */
 export function parseMessage (line: string): WorkerMessage | undefined {
   let message: Record<string, unknown> | null
   try {

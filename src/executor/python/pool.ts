@@ -1,87 +1,88 @@
 import type { Logger } from 'pino'
 import { errors } from '#shared/errors.ts'
 import { Slots, type SlotTicket } from '../../lib/slots.js'
-import { bareEnvironment, detectPython, type FoundPython } from './detect.js'
-import { type PythonJob, PythonWorker } from './worker.js'
+import { bareEnvironment, type DetectedPython, detectPython } from './detect.js'
+import type { PythonJob } from './job.js'
+import { PythonWorker } from './worker.js'
 
 export interface PythonPoolOptions {
-  /** The interpreter, as it is called on a command line. */
+  /** The interpreter's command. */
   command: string
-  /** Where commands are looked for, by the service and by agents. */
+  /** The path in which the service and agents look for commands. */
   searchPath?: string
-  /** Address space of each process, in MiB. */
+  /** The address space of each process, in MiB. */
   memoryMb: number
   workers: number
-  /** How long a worker may give no sign of life; another value only for tests. */
+  /** Milliseconds that a worker may be silent. Only tests change it. */
   silenceMs?: number
   log: Pick<Logger, 'debug'>
 }
 
-/** Code that holds the interpreter's lock for longer, in one call of a library written in C, is taken for dead. */
+/** A call into a C library that holds the interpreter's lock for longer counts as hanging. */
 const SILENCE_MS = 60_000
 
-/** Workers for code in Python: started when they are needed, kept, and replaced. Whose jobs wait are served in turn by user. */
+/** Workers for code in Python. They are started on demand, reused, and replaced when they fail. Waiting jobs take turns by user. */
 export class PythonPool {
   readonly #env: Record<string, string>
-  readonly #queue: Slots
+  readonly #slots: Slots
   readonly #workers = new Set<PythonWorker>()
-  #found: Promise<FoundPython> | undefined
+  #detected: Promise<DetectedPython> | undefined
   #idle: PythonWorker[] = []
   #isClosed = false
 
   constructor (private readonly options: PythonPoolOptions) {
     const { searchPath, workers } = options
     this.#env = bareEnvironment(searchPath)
-    this.#queue = new Slots({ maxConcurrent: workers, maxPerUser: workers, maxWaiting: Infinity })
+    this.#slots = new Slots({ maxConcurrent: workers, maxPerUser: workers, maxWaiting: Infinity })
   }
 
-  /** The Python that is there, or why there is none; looked for once, when somebody first wants to know. */
-  get found (): Promise<FoundPython> {
-    this.#found ??= detectPython(this.options.command, this.#env)
-    return this.#found
+  /** The interpreter, or the reason why there is none. It is detected once, at the first use. */
+  get detected (): Promise<DetectedPython> {
+    this.#detected ??= detectPython(this.options.command, this.#env)
+    return this.#detected
   }
 
   async isAvailable (): Promise<boolean> {
-    return 'path' in await this.found
+    return 'path' in await this.detected
   }
 
-  /** The processes' ids: of the guards, which lead their groups. */
+  /** The ids of the guard processes, each of which leads its process group. */
   get pids (): number[] {
     return [...this.#workers].flatMap(({ pid }) => pid ?? [])
   }
 
   /**
    * Runs a job once a worker is free for its user.
-   * @throws {PythonFailure}; python_unavailable; the signal's reason.
+   * @throws {PythonError}; python_unavailable; shutting_down; the signal's reason once it is aborted.
    */
   async run (userId: string, job: PythonJob): Promise<void> {
-    const ticket = this.#queue.acquireOrWait(userId)
+    const ticket = this.#slots.acquireOrWait(userId)
     try {
       await turnOf(ticket, job.signal)
       const worker = await this.#findWorker()
-      const { result, free } = this.#give(worker, job)
-      // The job's end is its caller's; its place is taken until the worker is free, or gone.
-      free.then(isUsable => {
+      const { result, released } = this.#start(worker, job)
+      // The slot outlasts the result: it is taken until the worker is free or has exited.
+      released.then(isUsable => {
         if (isUsable) this.#idle.push(worker)
-        ticket.releaseAll()
+        ticket.release()
       })
-      // Not awaited: what comes of the job gives no place back.
+      // Not awaited, so that a failed job does not release the slot below.
       return result
     } catch (error) {
-      ticket.releaseAll()
+      ticket.release()
       throw error
     }
   }
 
-  /** Ends all workers, and waits until they have ended; nothing is run after it. */
+  /** Closes all workers and waits until they have exited. Later jobs are refused. */
   async close (): Promise<void> {
     this.#isClosed = true
-    for (const worker of this.#workers) worker.end()
-    await Promise.all([...this.#workers].map(({ gone }) => gone))
+    for (const worker of this.#workers) worker.close()
+    await Promise.all([...this.#workers].map(({ exited }) => exited))
   }
 
-  /** A worker that does not take a job is as idle as before. */
-  #give (worker: PythonWorker, job: PythonJob): ReturnType<PythonWorker['run']> {
+  /** Starts a job on a worker. If the job cannot be sent, the worker stays idle. */
+  #start (worker: PythonWorker, job: PythonJob): ReturnType<PythonWorker['run']> {
     try {
       return worker.run(job)
     } catch (error) {
@@ -91,19 +92,20 @@ export class PythonPool {
   }
 
   async #findWorker (): Promise<PythonWorker> {
-    const found = await this.found
-    if (!('path' in found)) throw errors.pythonUnavailable()
+    const detected = await this.detected
+    if (!('path' in detected)) throw errors.pythonUnavailable()
     if (this.#isClosed) throw errors.shuttingDown()
-    // The one that was used last has its modules in memory still. One that hangs may be on its way out already.
+    // An idle worker may be closing already, because it hung.
     this.#idle = this.#idle.filter(({ isUsable }) => isUsable)
-    return this.#idle.pop() ?? this.#start(found.path)
+    // The most recently used worker is most likely to have its modules in memory.
+    return this.#idle.pop() ?? this.#createWorker(detected.path)
   }
 
-  #start (path: string): PythonWorker {
+  #createWorker (path: string): PythonWorker {
     const { memoryMb, silenceMs = SILENCE_MS, log } = this.options
     const worker = new PythonWorker({ path, env: this.#env, memoryMb, silenceMs, log })
     this.#workers.add(worker)
-    worker.gone.then(() => {
+    worker.exited.then(() => {
       this.#workers.delete(worker)
       this.#idle = this.#idle.filter(idle => idle !== worker)
     })

@@ -4,229 +4,170 @@ import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 import { ROOT } from '../../config/root.js'
-import { LineCutter, MAX_LINE, parseMessage, type WorkerMessage } from './messages.js'
+import { PythonError, type PythonJob, RunningJob } from './job.js'
+import { LineSplitter, MAX_LINE, parseMessage, type WorkerMessage } from './messages.js'
 
-/** The folder that agents' modules are in. */
+/** The folder of the modules of agents. */
 export const PYTHON_FOLDER = fileURLToPath(new URL('python/', ROOT))
 
-/** How long code that was cancelled has to end by itself: half of it tidily, half of it by an exception. */
+/** How long cancelled code has to end: half of it by its own flag, half of it by an exception. */
 const CANCEL_MS = 2_000
-/** The guard, which ends the group, has a second for it; after this it is ended, too. */
+/** How long the guard has to end the group, for which it needs a second, before it is killed. */
 const KILL_MS = 3_000
-/** What a job may print to the log. */
+/** Bytes of printed text that are logged of each job. */
 const MAX_PRINTED = 64 * 1024
-
-export interface PythonJob {
-  /** `package.module:function`. */
-  entrypoint: string
-  input: unknown
-  /** Aborted: the job is given up at once, and its code ended. */
-  signal: AbortSignal
-  /** UTF-16 units of text. */
-  maxOutput: number
-  timeoutMs?: number
-  onText (text: string): void
-  onProgress (progress: { fraction?: number, message?: string }): void
-}
-
-/** Code in Python did not do what it should; the sentence is for its caller. */
-export class PythonFailure extends Error {
-  /** @param died the worker broke, and not its code: another one may do better. */
-  constructor (sentence: string, readonly died = false) {
-    super(sentence)
-  }
-}
 
 export interface WorkerOptions {
   path: string
   env: Record<string, string>
   memoryMb: number
-  /** A worker that says nothing for so long hangs; it says that it is alive every second. */
+  /** How long the worker may send nothing before it counts as hanging. It sends a heartbeat every second. */
   silenceMs: number
   log: Pick<Logger, 'debug'>
 }
 
-interface Current {
-  readonly id: number
-  readonly job: PythonJob
-  /** Tells the caller; only the first time counts, and nothing is told of the job after it. */
-  settle (failure?: unknown): void
-  /** The worker is free again (true), or will never be. */
-  release (usable: boolean): void
-  isSettled: boolean
-  said: number
-}
-
-/** One Python process, with the group of processes that it is the guard of; runs one job at a time. */
+/** One Python process and the process group that it guards. Runs one job at a time. */
 export class PythonWorker {
-  /** Resolves when the group's guard has ended; by then the group has. */
-  readonly gone: Promise<void>
+  /** Resolves when the guard has exited, and with it the group. */
+  readonly exited: Promise<void>
   readonly #child: ChildProcess
-  readonly #cutter = new LineCutter()
-  readonly #clock: NodeJS.Timeout
-  #current?: Current
-  #jobs = 0
-  #quiet = 0
-  #printed = 0
-  #isEnding = false
-  #giveUpTimer?: NodeJS.Timeout
+  readonly #lines = new LineSplitter()
+  readonly #watchdog: NodeJS.Timeout
+  #job?: RunningJob
+  #jobCount = 0
+  #silentIntervals = 0
+  #printedBytes = 0
+  #isClosing = false
+  #cancelTimer?: NodeJS.Timeout
   #killTimer?: NodeJS.Timeout
 
   constructor (private readonly options: WorkerOptions) {
     const { path, env, memoryMb } = options
     this.#child = spawn(path, ['-s', `${PYTHON_FOLDER}worker.py`, `${memoryMb}`], {
-      // A session of its own: a signal to the service's group is none to the worker's.
+      // A session of its own: signals to the service's process group do not reach the worker.
       detached: true,
       env: { ...env, PYTHONPATH: PYTHON_FOLDER },
-      // Apart from what is printed: orders, answers, and a line that breaks when the service does.
+      // Standard output and error, then the orders, the answers, and a pipe that closes when the service dies.
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe']
     })
     const [, , , , answers] = this.#child.stdio
-    // What is written to a worker that has just died is lost with it.
+    // A write to a worker that has just died fails; its exit is handled below.
     for (const stream of this.#child.stdio) stream?.on('error', () => {});
-    (answers as Readable | undefined)?.on('data', data => this.#hear(data))
-    for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.on('data', data => this.#print(data))
-    this.gone = new Promise(resolve => {
-      this.#child.once('error', error => resolve(this.#end(`could not be started (${(error as NodeJS.ErrnoException).code})`)))
-      this.#child.once('exit', code => resolve(this.#end(wordsFor(code))))
+    (answers as Readable | undefined)?.on('data', data => this.#receive(data))
+    for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.on('data', data => this.#logPrinted(data))
+    this.exited = new Promise(resolve => {
+      this.#child.once('error', error => resolve(this.#onExit(`could not be started (${(error as NodeJS.ErrnoException).code})`)))
+      this.#child.once('exit', code => resolve(this.#onExit(describeExit(code))))
     })
-    // Counts beats and does not compare times: where the service itself was slow, the worker is not to blame.
-    this.#clock = setInterval(() => this.#listen(), options.silenceMs / 4).unref()
+    // Counts intervals rather than comparing times: a slow service must not count as a silent worker.
+    this.#watchdog = setInterval(() => this.#checkSilence(), options.silenceMs / 4).unref()
   }
 
   get pid (): number | undefined { return this.#child.pid }
 
-  /** Whether it can take a job: one that is ending will answer nothing. */
-  get isUsable (): boolean { return !this.#isEnding }
+  /** Whether it can run a job: a closing worker does not answer. */
+  get isUsable (): boolean { return !this.#isClosing }
 
   /**
-   * Runs a job; only where none is on.
-   * @returns result: its end for the caller, rejecting with PythonFailure or the signal's reason. free: whether the worker
-   * can take another, once that is known.
-   * @throws {PythonFailure} for an input that cannot be sent; the worker is free then as it was before.
+   * Runs a job. The worker must not be running another one.
+   * @throws {PythonError} if the input cannot be sent; the worker stays free.
    */
-  run (job: PythonJob): { result: Promise<void>, free: Promise<boolean> } {
-    const id = this.#jobs + 1
+  run (job: PythonJob): Pick<RunningJob, 'result' | 'released'> {
+    const id = this.#jobCount + 1
     const order = toLine({ type: 'run', id, entrypoint: job.entrypoint, input: job.input })
-    this.#jobs = id
-    this.#printed = 0
-    let release = (_usable: boolean) => {}
-    const free = new Promise<boolean>(resolve => { release = resolve })
-    const result = new Promise<void>((resolve, reject) => {
-      const current: Current = this.#current = { id, job, release, settle, isSettled: false, said: 0 }
-      const onAbort = () => this.#cancel(job.signal.reason)
-      const timer = job.timeoutMs && setTimeout(() => {
-        this.#cancel(new PythonFailure(`It did not end within ${job.timeoutMs! / 1000} s.`))
-      }, job.timeoutMs)
-      job.signal.addEventListener('abort', onAbort, { once: true })
-
-      function settle (failure?: unknown): void {
-        current.isSettled = true
-        clearTimeout(timer || undefined)
-        job.signal.removeEventListener('abort', onAbort)
-        if (failure === undefined) resolve()
-        else reject(failure)
-      }
-    })
+    this.#jobCount = id
+    this.#printedBytes = 0
+    const running = this.#job = new RunningJob(id, job, reason => this.#cancel(reason))
     this.#send(order)
     if (job.signal.aborted) this.#cancel(job.signal.reason)
-    return { result, free }
+    return running
   }
 
-  /** Ends the worker, whatever it does, with all processes that it has started. */
-  end (): void {
-    if (this.#isEnding) return
-    this.#isEnding = true
+  /** Ends the worker and all processes that it started, whatever they do. Does not wait for their end. */
+  close (): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
     this.#child.kill('SIGTERM')
     this.#killTimer = setTimeout(() => this.#killGroup(), KILL_MS)
   }
 
-  /** The caller hears of it at once; the code has a while to end before it is ended. */
+  /** Settles the job at once. Its code has some time to end before the worker is closed. */
   #cancel (reason: unknown): void {
-    this.#current?.settle(reason)
-    this.#send(toLine({ type: 'cancel', id: this.#current?.id }))
-    this.#giveUpTimer = setTimeout(() => this.end(), CANCEL_MS)
+    this.#job?.settle(reason)
+    this.#send(toLine({ type: 'cancel', id: this.#job?.id }))
+    this.#cancelTimer = setTimeout(() => this.close(), CANCEL_MS)
   }
 
   #send (line: string): void {
     (this.#child.stdio[3] as Writable | undefined)?.write(line)
   }
 
-  #hear (data: Buffer): void {
-    if (this.#isEnding) return
-    this.#quiet = 0
-    const lines = this.#cutter.cut(data)
-    if (!lines) return this.#break(`The Python worker said more than ${MAX_LINE} bytes in one line.`)
+  #receive (data: Buffer): void {
+    if (this.#isClosing) return
+    this.#silentIntervals = 0
+    const lines = this.#lines.split(data)
+    if (!lines) return this.#fail(`The Python worker said more than ${MAX_LINE} bytes in one line.`)
     for (const line of lines) {
       const message = parseMessage(line)
-      if (!message) return this.#break('The Python worker said what a worker does not say: something else wrote to its channel.')
-      // Threads of jobs that are over may talk on.
-      if (message.type !== 'alive' && message.id === this.#current?.id) this.#take(message, this.#current)
+      if (!message) return this.#fail('The Python worker said what a worker does not say: something else wrote to its channel.')
+      // Threads of an earlier job may still send messages.
+      if (message.type !== 'alive' && message.id === this.#job?.id) this.#handle(message, this.#job)
     }
   }
 
-  #take (message: Exclude<WorkerMessage, { type: 'alive' }>, current: Current): void {
-    if (message.type === 'text') return this.#say(message.text, current)
-    if (message.type === 'log') return this.options.log.debug({ text: message.text }, '[PYTHON] log')
-    if (message.type === 'progress') {
-      if (!current.isSettled) current.job.onProgress(message)
-      return
-    }
-    if (message.type === 'error') {
-      const { entrypoint } = current.job
-      this.options.log.debug({ entrypoint, traceback: message.traceback }, '[PYTHON] failed')
-      current.settle(new PythonFailure(message.message))
-    }
-    current.settle()
-    clearTimeout(this.#giveUpTimer)
-    this.#current = undefined
-    if (message.retire) this.#retire(current)
-    else current.release(true)
-  }
-
-  #say (text: string, current: Current): void {
-    if (current.isSettled) return
-    current.said += text.length
-    if (current.said > current.job.maxOutput) {
-      current.settle(new PythonFailure(`It said more than ${current.job.maxOutput} characters.`))
-      this.end()
-    } else {
-      current.job.onText(text)
+  #handle (message: Exclude<WorkerMessage, { type: 'alive' }>, job: RunningJob): void {
+    switch (message.type) {
+      case 'text':
+        if (!job.emitText(message.text)) this.close()
+        return
+      case 'progress': return job.emitProgress(message)
+      case 'log': return this.options.log.debug({ text: message.text }, '[PYTHON] log')
+      case 'error':
+        this.options.log.debug({ entrypoint: job.entrypoint, traceback: message.traceback }, '[PYTHON] failed')
+        job.settle(new PythonError(message.message))
+        return this.#endJob(job, message.retire)
+      case 'done':
+        job.settle()
+        return this.#endJob(job, message.retire)
     }
   }
 
-  #retire (current: Current): void {
-    this.end()
-    this.gone.then(() => current.release(false))
+  /** @param retire whether the job left threads or processes behind, so that the worker must be replaced. */
+  #endJob (job: RunningJob, retire: boolean): void {
+    clearTimeout(this.#cancelTimer)
+    this.#job = undefined
+    if (!retire) return job.release(true)
+    this.close()
+    this.exited.then(() => job.release(false))
   }
 
-  #break (sentence: string): void {
-    this.#current?.settle(new PythonFailure(sentence, true))
-    this.end()
+  #fail (message: string): void {
+    this.#job?.settle(new PythonError(message, true))
+    this.close()
   }
 
-  #listen (): void {
-    if (++this.#quiet > 4) this.#break(`The Python worker gave no sign of life for ${this.options.silenceMs / 1000} s.`)
+  #checkSilence (): void {
+    if (++this.#silentIntervals > 4) this.#fail(`The Python worker gave no sign of life for ${this.options.silenceMs / 1000} s.`)
   }
 
-  #print (data: Buffer): void {
-    if (this.#printed >= MAX_PRINTED) return
-    const room = MAX_PRINTED - this.#printed
-    this.#printed += data.length
+  #logPrinted (data: Buffer): void {
+    if (this.#printedBytes >= MAX_PRINTED) return
+    const room = MAX_PRINTED - this.#printedBytes
+    this.#printedBytes += data.length
     this.options.log.debug({ text: data.subarray(0, room).toString(), cut: data.length > room || undefined }, '[PYTHON] printed')
   }
 
-  #end (words: string): void {
-    clearInterval(this.#clock)
-    clearTimeout(this.#giveUpTimer)
+  #onExit (description: string): void {
+    clearInterval(this.#watchdog)
+    clearTimeout(this.#cancelTimer)
     clearTimeout(this.#killTimer)
-    // Whoever has killed the guard has not killed what it guarded.
+    // If the guard itself was killed, its group may still be running.
     this.#killGroup()
     for (const stream of this.#child.stdio) stream?.destroy()
-    this.#isEnding = true
-    this.#current?.settle(new PythonFailure(`The Python worker ${words}.`, true))
-    this.#current?.release(false)
-    this.#current = undefined
+    this.#isClosing = true
+    this.#job?.settle(new PythonError(`The Python worker ${description}.`, true))
+    this.#job?.release(false)
+    this.#job = undefined
   }
 
   #killGroup (): void {
@@ -234,22 +175,22 @@ export class PythonWorker {
     try {
       if (pid !== undefined) process.kill(-pid, 'SIGKILL')
     } catch {
-      // Nobody is left of it.
+      // The group has ended.
     }
   }
 }
 
-/** An order as it is sent. What is nested too deep, refers to itself or is too long for a text makes none. */
+/** @throws {PythonError} if the order cannot be written as JSON: it is nested too deep, circular, or too long. */
 function toLine (order: object): string {
   try {
     return `${JSON.stringify(order)}\n`
   } catch {
-    throw new PythonFailure('Its input cannot be written as JSON.')
+    throw new PythonError('Its input cannot be written as JSON.')
   }
 }
 
-/** How a worker has ended; where a signal ended it, its guard says so as shells do. */
-function wordsFor (code: number | null): string {
+/** Describes the end of a worker. Its guard exits with 128 plus the number of the signal that ended the worker, as shells do. */
+function describeExit (code: number | null): string {
   const signal = code !== null && code > 128 && Object.entries(constants.signals).find(([, number]) => number === code - 128)
   if (signal) return `was ended by ${signal[0]}`
   return code === null ? 'was ended with its guard' : `ended by itself, with code ${code}`

@@ -1,2 +1,2 @@
-/** How long, in seconds, a run stays with a process that says nothing: after a crash nobody goes on with it sooner. */
+/** How long, in seconds, a process owns its runs without a heartbeat; after a crash no other process claims them sooner. */
 export const LEASE_SECONDS = 6

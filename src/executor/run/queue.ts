@@ -1,46 +1,52 @@
-import type { Run } from '#shared/schemas.ts'
+import type { ClaimedRun } from '#shared/database/runs.ts'
 import type { Slots, SlotTicket } from '../../lib/slots.js'
-import type { AgentInput } from '../agent/agent-context.js'
-import type { StoredStep } from '../agent/step-record.js'
-import { emitPosition, type EventLog } from '../events/event-log.js'
+import type { EventLog } from '../events/event-log.js'
 import type { Assignment, Ending } from './attempt.js'
-import type { Executor } from './executor.js'
 
-/** An unfinished run that was taken over. */
-export interface Claimed { run: Run, userId: string, cancel: boolean, input: AgentInput, steps: StoredStep[] }
-
-/** The place of a run that is about to begin. */
+/** The permission to begin one run. */
 export interface Admission {
-  /** Who is to have it; null: whoever takes it from the queue. */
+  /** The owner to record for the run; null if it is claimed from the queue later, by any process. */
   readonly owner: string | null
-  /** Whether it has to wait for a slot. */
+  /** Whether the run waits for a slot at first. */
   readonly waits: boolean
-  /** The run has begun: it goes its way. */
+  /** Executes or queues the run, which has begun in the database. */
   accept (begun: Assignment): void
-  /** It has not. Again, or after `take`: nothing happens. */
+  /** The run has not begun. Does nothing after `accept` or another `release`. */
   release (): void
 }
 
-/** Brings runs from where they begin to where they are made: so many at a time, and everybody's in turn. */
+/** Brings runs from the process where they begin to the one that executes them, in fair order and within the limits. */
 export interface RunQueue {
-  /** Finds a place for a user's run; undefined: the queue is full. */
+  /** Admits a run of a user; undefined if the queue is full. */
   admit (userId: string): Promise<Admission | undefined>
-  /** Tells whoever makes a run elsewhere that it is to end; they hear of it from the database, if not sooner. */
+  /**
+   * Asks the other processes to cancel a run. The request may be lost: the process that executes the run also reads it
+   * from the database with its next heartbeat.
+   */
   cancel (runId: string): void
-  /** Takes nothing more from it. */
+  /** Stops claiming runs from the queue. */
   stop (): Promise<void>
 }
 
-/** The queue of one process, in which whoever begins a run makes it, too. */
+/** The part of the executor that a queue uses. */
+export interface RunLauncher {
+  /** Executes an attempt once its ticket has a slot. Resolves when the attempt has ended in this process; never rejects. */
+  launch (assignment: Assignment, ticket: SlotTicket): Promise<Ending>
+  /** Cancels a run if this process executes it. */
+  cancel (runId: string): Promise<unknown>
+}
+
+/** The queue of a single process, which executes every run that it begins. */
 export class LocalQueue implements RunQueue {
   /**
-   * @param owner this process, as the owner of its runs.
-   * @param hasWorkers whether it makes runs at all; those that it begins else wait in the database for a process that does.
+   * @param owner the name of this process as the owner of runs.
+   * @param hasWorkers whether this process executes runs. If not, its runs wait in the database until another process
+   * claims them.
    */
   constructor (
     private readonly owner: string,
     private readonly slots: Slots,
-    private readonly executor: Executor,
+    private readonly launcher: RunLauncher,
     private readonly events: EventLog,
     private readonly hasWorkers: boolean
   ) {}
@@ -48,36 +54,39 @@ export class LocalQueue implements RunQueue {
   async admit (userId: string): Promise<Admission | undefined> {
     if (!this.hasWorkers) return { owner: null, waits: true, accept () {}, release () {} }
     const ticket = this.slots.acquire(userId)
-    let isTaken = false
+    let isAccepted = false
     return ticket && {
       owner: this.owner,
       waits: ticket.position > 0,
       accept: begun => {
-        isTaken = true
+        isAccepted = true
         this.#launch(begun, ticket)
       },
-      release: () => { if (!isTaken) ticket.releaseAll() }
+      release: () => { if (!isAccepted) ticket.release() }
     }
   }
 
   /**
-   * Makes a run that has begun before, however many wait. Resolves when it has ended here.
-   * @param told what was told of this attempt already.
+   * Executes a claimed run, however full the queue is. Resolves when the attempt has ended in this process; never rejects.
+   * @param emitted the events of this attempt that were emitted before it was claimed, such as queue positions.
    */
-  takeOver ({ run, userId, cancel, input, steps }: Claimed, told?: Assignment['emitted']): Promise<Ending> {
-    const ended = this.#launch({ ...input, steps, run, userId, emitted: told }, this.slots.acquireOrWait(userId))
-    if (cancel) this.executor.cancel(run.runId)
+  launchClaimed ({ run, userId, cancel, input, steps }: ClaimedRun, emitted?: Assignment['emitted']): Promise<Ending> {
+    const ended = this.#launch({ ...input, steps, run, userId, emitted }, this.slots.acquireOrWait(userId))
+    if (cancel) this.launcher.cancel(run.runId)
     return ended
   }
 
+  /** Does nothing: there is no other process. */
   cancel (): void {}
 
+  /** Does nothing: runs begin only by `admit` and `launchClaimed`. */
   async stop (): Promise<void> {}
 
-  /** Positions are told only after the attempt has its own record. */
+  /** Emits positions only after `launch`, which opens the attempt's record in the log. */
   #launch (begun: Assignment, ticket: SlotTicket): Promise<Ending> {
-    const ended = this.executor.launch(begun, ticket)
-    if (ticket.position > 0) ticket.watch(emitPosition(this.events, begun.run.runId))
+    const { runId } = begun.run
+    const ended = this.launcher.launch(begun, ticket)
+    if (ticket.position > 0) ticket.watch(position => { this.events.append(runId, { type: 'queued', runId, position }) })
     return ended
   }
 }

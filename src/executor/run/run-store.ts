@@ -1,9 +1,9 @@
-import type { Run, RunEvent } from '#shared/schemas.ts'
+import type { EmittedEvents, StepRecord } from '#shared/database/runs.ts'
+import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
 import type { StepSummary } from '../agent/agent-context.js'
-import type { StepRecord } from '../agent/step-record.js'
 
-/** How a run ended, to be settled. */
+/** How an attempt ended, to be settled. */
 export interface Result {
   status: 'succeeded' | 'failed' | 'cancelled'
   response: string
@@ -12,7 +12,7 @@ export interface Result {
   credits: number
   model: string | null
   error: Run['error']
-  /** Null: it could not be written down. */
+  /** Null where it could not be written. */
   trace: Trace | null
 }
 
@@ -21,14 +21,14 @@ export interface RecordedStep {
   summary: StepSummary
   record: StepRecord
   credits: number
-  /** The events since the step before, with the number of the first, for readers that have only the database. */
-  emitted: { first: number, events: RunEvent[] }
+  /** The events since the step before, with the number of the first; readers that have only the database get them. */
+  emitted: EmittedEvents
 }
 
-/** What attempts ask of the database. All throw `stale_attempt` where another process has the run. */
+/** What attempts write to the database. Every method throws `stale_attempt` where another process has the run. */
 export interface RunStore {
   start (runId: string, attempt: number): Promise<void>
-  /** Writes down a step; false: the user's balance does not allow what the run may cost by the end of the next. */
+  /** Records a step. Resolves to whether the user's balance allows what the run may cost by the end of its next step. */
   record (runId: string, attempt: number, step: RecordedStep): Promise<boolean>
   finish (runId: string, attempt: number, result: Result): Promise<Run>
 }

@@ -1,14 +1,14 @@
 import type { OutboundAnswer } from './outbound/outbound.js'
 
-/** Characters of a result that a model is told: some 8,000 tokens. */
-export const MAX_RESULT = 32_000
+/** How many characters of a tool's result a model receives, in UTF-16 units: about 8,000 tokens. */
+export const MAX_RESULT_CHARACTERS = 32_000
 
-/** A text that is short enough for a model, with a note where something was left off. */
-export function shorten (text: string, max = MAX_RESULT): string {
+/** Cuts a text for a model to `max` characters, and appends how many were left off. */
+export function shorten (text: string, max = MAX_RESULT_CHARACTERS): string {
   return text.length <= max ? text : `${text.slice(0, max).toWellFormed()}\n[… ${text.length - max} more characters were left off]`
 }
 
-/** The text of an answer, by the charset it names; of what is no text, only what it is. */
+/** Decodes the body of an answer by its charset. A binary body becomes its size and content type. */
 export function textOf ({ body, headers }: Pick<OutboundAnswer, 'body' | 'headers'>): string {
   const type = headers['content-type'] ?? ''
   if (body.includes(0)) return `[${body.length} bytes of ${type.split(';')[0] || 'binary data'}]`

@@ -1,7 +1,7 @@
 import { ToolError } from './tool.js'
 
 /** What the names in a template stand for. A name that is known and has no value (undefined) is filled with nothing. */
-export type Values = Readonly<Record<string, unknown>>
+export type TemplateValues = Readonly<Record<string, unknown>>
 
 /** Characters; a short template may name a long text many times. */
 const MAX_FILLED = 4 * 1024 * 1024
@@ -9,7 +9,7 @@ const MAX_FILLED = 4 * 1024 * 1024
 const PLACEHOLDER = /\{\{\s*([\w.-]+)\s*\}\}/g
 
 /** Fills in the values as they are; what is no text, as JSON. A name that is not known stays as it stands. */
-export function fillText (template: string, values: Values): string {
+export function fillText (template: string, values: TemplateValues): string {
   return fill(template, values, toText)
 }
 
@@ -17,7 +17,7 @@ export function fillText (template: string, values: Values): string {
  * The same in a URL: values are percent-encoded, so that none of them ends its place in it.
  * @throws {ToolError} where a value would lead to another path: `..` cannot be encoded.
  */
-export function fillUrl (template: string, values: Values): string {
+export function fillUrl (template: string, values: TemplateValues): string {
   const url = fill(template, values, value => encodeURIComponent(toText(value).toWellFormed()))
   const withoutValues = template.replace(PLACEHOLDER, 'x')
   if (dotSegments(url) > dotSegments(withoutValues)) throw new ToolError('A value of the URL is "." or "..", which would lead elsewhere.')
@@ -25,7 +25,7 @@ export function fillUrl (template: string, values: Values): string {
 }
 
 /** The same in a body of a form. */
-export function fillForm (template: string, values: Values): string {
+export function fillForm (template: string, values: TemplateValues): string {
   return fill(template, values, value => encodeURIComponent(toText(value).toWellFormed()))
 }
 
@@ -33,7 +33,7 @@ export function fillForm (template: string, values: Values): string {
  * The same in JSON: escaped where it stands in a string, and as JSON of its own where it stands bare.
  * @throws {ToolError} where no JSON comes of it.
  */
-export function fillJson (template: string, values: Values): string {
+export function fillJson (template: string, values: TemplateValues): string {
   let inString = false
   let end = 0
   const filled = fill(template, values, (value, place) => {
@@ -45,7 +45,7 @@ export function fillJson (template: string, values: Values): string {
   return filled
 }
 
-function fill (template: string, values: Values, write: (value: unknown, place: number) => string): string {
+function fill (template: string, values: TemplateValues, write: (value: unknown, place: number) => string): string {
   let length = template.length
   return template.replace(PLACEHOLDER, (placeholder, name: string, place: number) => {
     if (!Object.hasOwn(values, name)) return placeholder
@@ -73,7 +73,7 @@ function endsInString (text: string, inString: boolean): boolean {
   return inString
 }
 
-function checkJson (filled: string, template: string, values: Values): void {
+function checkJson (filled: string, template: string, values: TemplateValues): void {
   try {
     JSON.parse(filled)
   } catch {

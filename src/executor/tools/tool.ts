@@ -15,8 +15,8 @@ export interface Tool {
   /** JSON Schema of the arguments: of an object. The arguments are checked against it before a call. */
   readonly parameters: object
   /**
-   * Does it; returns what the model is told.
-   * @throws {ToolError} whose sentence the model is told instead; anything else is told as a failure without details.
+   * @returns the result for the model, in full: the tool step cuts it to `MAX_RESULT_CHARACTERS`.
+   * @throws {ToolError} with a sentence for the model; the model learns of any other error without its details.
    */
   call (args: Record<string, unknown>, context: ToolContext): Promise<string>
 }

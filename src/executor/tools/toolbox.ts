@@ -1,52 +1,48 @@
 import type { Agent, AgentFunction } from '#shared/agent.ts'
 import type { FunctionResult, RunEvent } from '#shared/schemas.ts'
-import type { PythonPool } from '../python/pool.js'
+import { configOf } from './function-config.js'
+import type { FunctionDeps, Log, OpenContext, OpenedTools } from './function-kind.js'
 import { functionTools } from './functions/function-tools.js'
-import { considered, type FunctionEvent, isTool, runTriggered } from './functions/functions.js'
-import { pythonTool } from './functions/python-tool.js'
-import { openMcpTools } from './mcp/mcp.js'
-import type { Outbound } from './outbound/outbound.js'
+import { hasParameters } from './functions/parameters.js'
+import { type FunctionEvent, runTriggered } from './functions/triggered.js'
+import { actsAfterAnswer, KINDS } from './kinds.js'
 import { ToolNames } from './tool-names.js'
 import type { Tool, ToolContext } from './tool.js'
-import type { Webhooks } from './webhooks/webhooks.js'
 
-type Log = (message: string, fields: Record<string, unknown>) => void
-
-/** What functions did before the model was asked. */
+/** What the functions did before the model was asked. */
 export interface Triggered {
   /** For the system prompt. */
   results: FunctionResult[]
-  /** Takes the place of the model's answer. */
+  /** Replaces the model's answer. */
   answer?: string
-  /** What readers are told of it. */
+  /** The events for the run's readers. */
   emitted: RunEvent[]
 }
 
-/** All that an agent's functions can do in one run. */
+/** All that an agent's functions do in one run. */
 export interface Toolbox {
-  /** What is offered to the model. */
+  /** The tools that are offered to the model. */
   readonly tools: readonly Tool[]
-  /** Runs the functions that the user's message triggers. A function that fails has a failed result. */
+  /**
+   * Runs the functions that the user's message triggers. A function that fails has a failed result.
+   * @throws the signal's reason once it is aborted; nothing else.
+   */
   runTriggered (userText: string): Promise<Triggered>
-  /** Sends what is to be sent once there is an answer; does not wait for it. */
+  /** Sends the webhooks of the message and its answer; does not wait for their delivery. */
   afterAnswer (userText: string, response: string): Promise<void>
   close (): Promise<void>
 }
 
-/** What is known of the run whose toolbox it is. */
+/** The run that a toolbox belongs to. */
 export interface ToolboxContext {
   readonly tool: ToolContext
   log: Log
 }
 
-/** What the toolboxes of all runs share. */
-export interface ToolboxDeps {
-  outbound: Outbound
-  webhooks: Webhooks
-  python: Pick<PythonPool, 'run'>
-}
+/** Each function takes time in a run, and its result takes room in the prompt. */
+const MAX_FUNCTIONS = 100
 
-/** More of them OpenAI's models refuse. */
+/** The limit of OpenAI's models. */
 const MAX_TOOLS = 128
 
 export const EMPTY_TOOLBOX: Toolbox = {
@@ -57,48 +53,62 @@ export const EMPTY_TOOLBOX: Toolbox = {
 }
 
 /**
- * What an agent's functions can do for a run. Servers that cannot be reached cost their tools, and a line in the log.
- * @throws the signal's reason, when it is aborted; nothing else.
+ * Opens the toolbox of a run. A server that cannot be used is logged, and its tools are missing.
+ * @throws the signal's reason once it is aborted; nothing else.
  */
-export async function openToolbox (workshop: ToolboxDeps, agent: Agent, context: ToolboxContext): Promise<Toolbox> {
+export async function openToolbox (deps: FunctionDeps, agent: Agent, context: ToolboxContext): Promise<Toolbox> {
   if (!agent.functions?.length) return EMPTY_TOOLBOX
-  const log: Log = (message, fields) => context.log(message, fields)
-  const functions = considered(agent.functions, log)
-  const { outbound, webhooks } = workshop
   const { tool } = context
+  const log: Log = (message, fields) => context.log(message, fields)
+  const functions = firstFunctions(agent.functions, log)
   const names = new ToolNames()
-  const world = { ...tool, outbound, log }
-  const own = functionTools(functions, { outbound, webhooks, names, log })
-  const code = functions.filter(fn => fn.type === 'python').map(fn => renamed(pythonTool(fn, workshop.python), names))
-  const remote = await openMcpTools(functions, { outbound, names, signal: tool.signal, log })
+  const triggerContext = { ...tool, outbound: deps.outbound, log }
+  const ofParameters = functionTools(functions, { ...deps, names, log })
+  const opened = await openTools(functions, deps, { names, signal: tool.signal, log })
   return {
-    tools: offered([...own, ...code, ...remote.tools], log),
+    tools: firstTools([...ofParameters, ...opened.tools], log),
     async runTriggered (userText) {
-      const told: RunEvent[] = []
-      const { results, answer } = await runTriggered(functions, userText, { ...world, emit: event => told.push(toRunEvent(event)) })
-      return { results, answer, emitted: told }
+      const emitted: RunEvent[] = []
+      const { results, answer } = await runTriggered(functions, userText, { ...triggerContext, emit: event => emitted.push(toRunEvent(event)) })
+      return { results, answer, emitted }
     },
-    // Their payloads are made anew here, so that a run that another process has taken over sends them as well.
+    // Prepares the webhooks again, so that a run that another process took over sends them as well.
     async afterAnswer (userText, response) {
-      const { webhooks: calls } = await runTriggered(functions.filter(isWebhook), userText, world)
-      for (const call of calls) webhooks.send(call, response)
+      const { webhooks } = await runTriggered(functions.filter(fn => actsAfterAnswer(fn) && !hasParameters(fn)), userText, triggerContext)
+      for (const webhook of webhooks) deps.webhooks.send(webhook, response)
     },
-    close: () => remote.close()
+    close: () => opened.close()
   }
 }
 
-function offered (tools: Tool[], log: Log): Tool[] {
-  const left = tools.length - MAX_TOOLS
-  if (left > 0) log('tools left out', { count: left, reason: `a model is offered ${MAX_TOOLS} at the most` })
+/** The functions up to the limit. A configuration that is not an object counts as empty. */
+function firstFunctions (functions: readonly AgentFunction[], log: Log): AgentFunction[] {
+  const excess = functions.length - MAX_FUNCTIONS
+  if (excess > 0) log('functions left out', { count: excess, reason: `an agent has ${MAX_FUNCTIONS} at the most` })
+  return functions.slice(0, MAX_FUNCTIONS).map(fn => ({ ...fn, config: configOf(fn) }))
+}
+
+function firstTools (tools: Tool[], log: Log): Tool[] {
+  const excess = tools.length - MAX_TOOLS
+  if (excess > 0) log('tools left out', { count: excess, reason: `a model is offered ${MAX_TOOLS} at the most` })
   return tools.slice(0, MAX_TOOLS)
 }
 
-function isWebhook (fn: AgentFunction): boolean {
-  return fn.type === 'webhook' && !isTool(fn)
-}
-
-function renamed (tool: Tool, names: ToolNames): Tool {
-  return { ...tool, name: names.take(tool.name) }
+/** Opens the tools of each kind in turn, so that the names do not depend on which server answers first. */
+async function openTools (functions: readonly AgentFunction[], deps: FunctionDeps, context: OpenContext): Promise<OpenedTools> {
+  const opened: OpenedTools[] = []
+  const close = async (): Promise<void> => { await Promise.all(opened.map(part => part.close())) }
+  try {
+    for (const [type, { open }] of Object.entries(KINDS)) {
+      const ofType = functions.filter(fn => fn.type === type)
+      if (open && ofType.length > 0) opened.push(await open(ofType, deps, context))
+    }
+    context.signal.throwIfAborted()
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { tools: opened.flatMap(part => part.tools), close }
 }
 
 function toRunEvent (event: FunctionEvent): RunEvent {

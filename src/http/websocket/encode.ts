@@ -18,9 +18,9 @@ const TYPES: Record<RunEvent['type'], string> = {
   cancelled: 'agent_cancelled'
 }
 
-/** A run's event as a message of `/ws`, a frame; several runs share a connection, so each message names its run. */
+/** Encodes a run's event as one frame of `/ws`. Several runs share a connection, so each message names its run. */
 export function encodeSocket (seq: number, event: RunEvent, runId: string): Bytes {
-  // Nearly all events are texts, and most of those as they are.
+  // Nearly all events are texts, and most of them need no escape.
   if (event.type !== 'chunk' && event.type !== 'reasoning') return toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq }))
   const { content } = event
   return isPlain(content)
@@ -28,18 +28,18 @@ export function encodeSocket (seq: number, event: RunEvent, runId: string): Byte
     : toTextFrame(`{"type":"${TYPES[event.type]}","content":${JSON.stringify(content)},"runId":"${runId}","seq":${seq}}`)
 }
 
-/** The same for the client that asked for the run by a name of its own. */
+/** Encodes events for a client that gave its request an id. */
 export function encodeSocketFor (requestId: string) {
   return (seq: number, event: RunEvent, runId: string): Bytes =>
     toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq, requestId }))
 }
 
-/** The run goes on elsewhere, or there was no more room for it here: to be resumed from `after`. */
+/** Encodes that the run's events end here and the run does not: the client resumes from `after`. */
 export function encodeReconnect (runId: string, after: number): string {
   return JSON.stringify({ type: 'agent_reconnect', runId, after })
 }
 
-/** The events that tell a client about its request, and so bear its name. */
+/** Whether an event answers a request, and so has the request's id. */
 export function answersRequest ({ type }: RunEvent): boolean {
   return type === 'started' || type === 'done' || type === 'error' || type === 'cancelled'
 }

@@ -1,16 +1,16 @@
 import type { RawData } from 'ws'
 import { errors, type ServiceError } from '#shared/errors.ts'
+import { compileStrict, invalid } from '#shared/http/validation.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import { SocketMessages } from '../../contract/socket-messages.js'
-import { compileMessage, invalid } from '../../contract/validation.js'
 
-/** What a client sent, as far as it is known before it is checked. */
+/** A client's message before it is validated. */
 export interface ClientMessage { type: string, requestId?: unknown, runId?: unknown }
 
 const validators = Object.fromEntries(
-  Object.entries(SocketMessages).map(([type, schema]) => [type, compileMessage(schema)]))
+  Object.entries(SocketMessages).map(([type, schema]) => [type, compileStrict(schema)]))
 
-/** Reads a message; what cannot be read is returned as its error, for its sender is counted first. */
+/** Parses a message. An error is returned and not thrown, since the message counts against the rate limit first. */
 export function read (data: RawData, isBinary: boolean): ClientMessage | null | ServiceError {
   if (isBinary) return errors.badRequest('Messages are JSON in text frames.')
   try {
@@ -20,11 +20,12 @@ export function read (data: RawData, isBinary: boolean): ClientMessage | null | 
   }
 }
 
-/** What of a bad message is said back to its client. */
+/** A field of a bad message that is short enough to be repeated to its client. */
 export function shortText (value: unknown): string | undefined {
   return typeof value === 'string' && value.length <= 200 ? value : undefined
 }
 
+/** Validates a message. @throws {ServiceError} bad_request */
 export function check (message: ClientMessage | null): asserts message is ClientMessage {
   refuseDeepNesting(message)
   const type = message?.type

@@ -1,22 +1,23 @@
 import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
-import { type Bytes, type Entry, frameOf, type Reader } from '../../executor/events/event-log.js'
+import { type Bytes, type Entry, frameOf } from '../../executor/events/event-log.js'
+import type { Reader } from '../../executor/events/follow.js'
 import { answersRequest, encodeReconnect, encodeSocket, encodeSocketFor } from './encode.js'
 
-/** Bytes that a slow client may leave unread before its runs wait. */
+/** How many bytes a slow client may leave unread before its runs' events wait. */
 export const HIGH_WATER = 256 * 1024
 
 interface ReaderEvents { drained (): void, ended (): void }
 
-/** One run on its way to one socket. */
+/** Writes one run's events to one socket. */
 export class SocketReader implements Reader {
   isAtEnd = false
-  /** The requests that this run answers, by their clients' names. */
+  /** The ids that the client gave to the requests which this run answers. */
   readonly #requestIds: string[]
 
   constructor (
     private readonly socket: WebSocket,
-    /** What the socket's frames go through: those of a run's events are made here, once for all their readers. */
+    /** The connection below the socket: frames of events are encoded once for all readers, and written past `ws`. */
     private readonly connection: Writable,
     private readonly runId: string,
     requestId: string | undefined,
@@ -25,7 +26,7 @@ export class SocketReader implements Reader {
     this.#requestIds = requestId === undefined ? [] : [requestId]
   }
 
-  /** Another request of the same connection joins the run: it is told that it has started, and in time how it ends. */
+  /** Joins another request of this connection to the run: it gets the run's `started` now, and its end later. */
   join (requestId: string, entries: readonly Entry[]): void {
     if (this.#requestIds.includes(requestId)) return
     this.#requestIds.push(requestId)
@@ -40,7 +41,7 @@ export class SocketReader implements Reader {
   }
 
   #send (frame: Bytes): boolean {
-    // After its goodbye nothing follows.
+    // Nothing is sent after the goodbye.
     if (this.socket.readyState !== this.socket.OPEN) return true
     const hasRoom = this.socket.bufferedAmount + frame.length < HIGH_WATER
     if (hasRoom) this.connection.write(frame, 'latin1')

@@ -1,23 +1,36 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { errors, toServiceError } from '#shared/errors.ts'
 import type { Caller } from '../../contract/caller.js'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
-import { follow, type Follower } from '../../executor/events/event-log.js'
+import type { EventLog } from '../../executor/events/event-log.js'
+import { follow, type Follower } from '../../executor/events/follow.js'
+import type { Runs } from '../../executor/run/runs.js'
 import { check, type ClientMessage, read, shortText } from './messages.js'
 import { CLOSE, type Session } from './protocol.js'
 import { HIGH_WATER, SocketReader } from './reader.js'
 
-/** How long a new connection has to say who it is, and one whose token expired to do so again. */
+/** How long a new connection has to authenticate, and one whose token has expired to do so again. */
 const FIRST_AUTH_MS = 10_000
 const NEXT_AUTH_MS = 60_000
-/** Messages that wait for those before them; a client that sends more is not read for a while. */
+/** Messages that may wait for those before them; beyond, the socket is not read. */
 const MAX_PENDING = 32
-/** Runs that one connection may follow at a time. */
+/** How many runs one connection may follow at a time. */
 const MAX_RUNS = 100
 const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
 
-/** One connection: who is at its other end, and which runs it watches. */
+/** What a session uses of the service. */
+export interface SessionDeps {
+  /** Finds who a token is. Throws `unauthorized`. */
+  authenticate (token: string): Promise<Caller>
+  /** Count against the caller's or the address's rate limit. Throw `rate_limited`. */
+  countMessage (request: FastifyRequest): Promise<void>
+  countFailedAttempt (request: FastifyRequest): Promise<void>
+  readonly runs: Pick<Runs, 'begin' | 'resume' | 'cancel'>
+  readonly events: EventLog
+}
+
+/** One connection: its caller, and the runs it follows. */
 export class SocketSession implements Session {
   #caller?: Caller
   /** When the connection is closed unless somebody authenticates. */
@@ -30,7 +43,7 @@ export class SocketSession implements Session {
   #flushed: Promise<void> = Promise.resolve()
 
   constructor (
-    private readonly app: FastifyInstance,
+    private readonly deps: SessionDeps,
     private readonly socket: WebSocket,
     private readonly request: FastifyRequest
   ) {
@@ -39,7 +52,7 @@ export class SocketSession implements Session {
     socket.on('close', () => this.#end())
   }
 
-  /** @param token of the URL or the subprotocol; without one the first message has to bring it. */
+  /** @param token of the URL or the subprotocol; without one the first message has to have it. */
   begin (token: string | undefined): void {
     if (token !== undefined) this.#enqueue(() => this.#authenticate(token))
   }
@@ -63,7 +76,7 @@ export class SocketSession implements Session {
     this.socket.close(code, reason)
   }
 
-  /** One message after the other, and no more of them in memory than a few. */
+  /** Handles messages one after the other, and keeps few of them in memory. */
   #enqueue (handle: () => Promise<void>): void {
     if (++this.#pending === MAX_PENDING) this.socket.pause()
     this.#order = this.#order.then(handle).then(() => this.#makeRoom()).finally(() => {
@@ -75,7 +88,7 @@ export class SocketSession implements Session {
     if (this.socket.readyState !== this.socket.OPEN) return
     const message = read(data, isBinary)
     try {
-      await this.app.countMessage(this.request)
+      await this.deps.countMessage(this.request)
       if (message instanceof Error) throw message
       check(message)
       await this.#handle(message)
@@ -84,7 +97,7 @@ export class SocketSession implements Session {
     }
   }
 
-  /** A client that asks and does not read is not answered without end: its next message waits. */
+  /** Holds the next message of a client that does not read the answers to those before. */
   async #makeRoom (): Promise<void> {
     if (this.socket.bufferedAmount >= HIGH_WATER) await this.#flushed
   }
@@ -102,7 +115,7 @@ export class SocketSession implements Session {
 
   async #authenticate (token: string): Promise<void> {
     try {
-      const caller = await this.app.authenticate(token)
+      const caller = await this.deps.authenticate(token)
       if (this.#caller && this.#caller.userId !== caller.userId) {
         throw errors.unauthorized('The token is another user\'s than this connection.')
       }
@@ -112,37 +125,37 @@ export class SocketSession implements Session {
     } catch (error) {
       const failure = toServiceError(error)
       if (failure.statusCode !== 401) return this.#refuse(failure)
-      await this.app.countFailedAttempt(this.request).catch(() => {})
+      await this.deps.countFailedAttempt(this.request).catch(() => {})
       this.close(CLOSE.policy, failure.message)
     }
   }
 
   async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId }: ExecuteMessage): Promise<void> {
-    this.#makeSureOfRoom()
-    const { runId } = await this.app.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
+    this.#requireRoom()
+    const { runId } = await this.deps.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
     this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
-    // A repeated key on one connection: what was told once is not told again, but for the answer to the request.
+    // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
     const followed = this.#followed.get(runId)
-    if (followed && requestId !== undefined) followed.reader.join(requestId, this.app.events.entries(runId))
+    if (followed && requestId !== undefined) followed.reader.join(requestId, this.deps.events.entries(runId))
     else if (!followed) this.#follow(runId, 0, requestId)
   }
 
   async #resume (caller: Caller, { runId, after = 0 }: ResumeMessage): Promise<void> {
-    this.#makeSureOfRoom()
-    await this.app.runs.resume(caller.userId, runId, after)
+    this.#requireRoom()
+    await this.deps.runs.resume(caller.userId, runId, after)
     this.#follow(runId, after)
   }
 
-  /** The answer is the run's last event, whether this connection follows the run or not. */
+  /** Answers with the run's last event, whether this connection follows the run or not. */
   async #cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
     const isFollowed = this.#followed.has(runId)
-    await this.app.runs.cancel(caller.userId, runId)
+    await this.deps.runs.cancel(caller.userId, runId)
     if (isFollowed) return
-    await this.app.runs.resume(caller.userId, runId, 0)
-    this.#follow(runId, (this.app.events.last(runId) ?? 1) - 1)
+    await this.deps.runs.resume(caller.userId, runId, 0)
+    this.#follow(runId, (this.deps.events.last(runId) ?? 1) - 1)
   }
 
-  #makeSureOfRoom (): void {
+  #requireRoom (): void {
     if (this.#followed.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
   }
 
@@ -155,11 +168,11 @@ export class SocketSession implements Session {
       drained: () => { for (const { follower } of [...this.#followed.values()]) follower.resume() },
       ended: () => { this.#followed.delete(runId) }
     })
-    const follower = follow(this.app.events, runId, after, reader)
+    const follower = follow(this.deps.events, runId, after, reader)
     if (!reader.isAtEnd) this.#followed.set(runId, { follower, reader })
   }
 
-  /** What was asked cannot be done; the connection stays. */
+  /** Refuses a message; the connection stays open. */
   #refuse (error: unknown, message: ClientMessage | null = null): void {
     const failure = toServiceError(error)
     if (failure.statusCode === 500) this.request.log.error({ err: error }, 'unexpected error')

@@ -1,14 +1,17 @@
+/** The types of functions that the service runs; it ignores functions of any other type. */
+export type FunctionType = 'api_call' | 'conditional' | 'data_transform' | 'webhook' | 'python' | 'mcp'
+
 /** A function of an agent: a row of `agent_functions`. */
 export interface AgentFunction {
   name: string
   description?: string | null
-  /** api_call, data_transform, conditional, webhook, python, mcp. */
+  /** A `FunctionType`; rows may hold any other text. */
   type: string
   triggerKeywords: string[]
   config: Record<string, unknown>
 }
 
-/** What running an agent needs of it. */
+/** The configuration of an agent that a run needs. */
 export interface Agent {
   name?: string | null
   systemPrompt?: string | null
@@ -16,14 +19,14 @@ export interface Agent {
   temperature?: number | null
   maxTokens?: number | null
   knowledgeBase?: unknown
-  /** `python`: the agent is code, at `entrypoint`, and no model is asked. */
+  /** `model`, the default, or `python`: the agent is the function at `entrypoint` and calls no model by itself. */
   executor?: string | null
   /** `package.module:function`. */
   entrypoint?: string | null
-  /** How many times its model may be asked at the most. */
+  /** The highest number of model calls in one run. */
   maxSteps?: number | null
   functions?: AgentFunction[]
 }
 
-/** An answer that this agent gave to the same question before. */
+/** An earlier answer of the same agent to the same question. */
 export interface CachedAnswer { response: string, finishReason: string | null, model: string | null }

@@ -1,22 +1,22 @@
-/** An error that a caller may see: a code for programs, a sentence for people, an HTTP status. */
+/** An error that callers may see: a code for programs, a sentence for people, an HTTP status. */
 export class ServiceError extends Error {
-  /** Seconds after which to try again. */
+  /** Seconds to wait before another try. */
   retryAfter?: number
   /** The run that failed. */
   runId?: string
-  /** What is wrong where in a request. */
+  /** The problems of a request, each with its path. */
   details?: Detail[]
 
   constructor (readonly code: string, readonly statusCode: number, sentence: string, options?: ErrorOptions) {
     super(sentence, options)
   }
 
-  /** Adds what only some errors have. */
+  /** Sets the fields that only some errors have. */
   with (fields: Pick<ServiceError, 'retryAfter' | 'runId' | 'details' | 'cause'>): this {
     return Object.assign(this, fields)
   }
 
-  /** Whether a caller who tries the same again may have more luck. */
+  /** Whether the same request may succeed later. */
   get isRetryable (): boolean {
     return this.statusCode === 429 || (this.statusCode >= 502 && !NEEDS_THE_OPERATOR.has(this.code))
   }
@@ -26,7 +26,10 @@ export interface Detail { path: string, message: string }
 
 const NEEDS_THE_OPERATOR = new Set(['gateway_answer_too_long', 'gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed'])
 
-/** Every error of this service. Those of the database's functions come from there, with code and status. */
+/**
+ * Every error of the service and of the edge function, ordered by status. Errors that SQL functions raise are not listed:
+ * they carry their own code and status.
+ */
 export const errors = {
   badRequest: define('bad_request', 400, (problem: string) => problem),
   invalidJson: define('invalid_json', 400, (what: string) => `The ${what} is not valid JSON.`),
@@ -43,6 +46,7 @@ export const errors = {
   gatewayRateLimited: define('gateway_rate_limited', 429, () => 'The AI gateway is throttling requests: try again later.'),
   headersTooLarge: define('headers_too_large', 431, () => 'The headers of the request are too large.'),
   internal: define('internal_error', 500, () => 'Something went wrong on our side.'),
+  backendUnavailable: define('backend_unavailable', 502, () => 'The backend that runs this agent cannot be reached: try again later.'),
   gatewayUnavailable: define('gateway_unavailable', 502, () => 'The AI gateway cannot be reached, or broke off.'),
   gatewayAnswerTooLong: define('gateway_answer_too_long', 502, () => 'The model did not come to an end.'),
   gatewayUnauthorized: define('gateway_unauthorized', 502, () => 'The AI gateway does not accept the key of this service.'),
@@ -51,24 +55,29 @@ export const errors = {
   databaseUnavailable: define('database_unavailable', 503, () => 'The database cannot be reached: try again later.'),
   databaseNotMigrated: define('database_not_migrated', 503, () => 'The database lacks the migrations of this service: apply supabase/migrations.'),
   keysUnavailable: define('keys_unavailable', 503, () => 'The keys that access tokens are signed with cannot be fetched: try again later.'),
+  tokensUncheckable: define('keys_unavailable', 503, () => 'Access tokens cannot be checked at the moment: try again later.'),
   notConfigured: define('not_configured', 503, (variable: string) => `This server has no ${variable}, which this route needs.`),
+  functionNotConfigured: define('not_configured', 503, (variable: string) => `This function has no ${variable}, which this request needs.`),
+  heavyNotConfigured: define('not_configured', 503, () => 'Heavy agent execution not configured'),
   pythonUnavailable: define('python_unavailable', 503, () => 'This agent is written in Python, which this server cannot run.'),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
+  runElsewhere: define('run_elsewhere', 503, () => 'The run is under way elsewhere: try again when it has ended.'),
   shuttingDown: define('shutting_down', 503, () => 'This server is shutting down: try again.'),
   gatewayTimeout: define('gateway_timeout', 504, () => 'The AI gateway did not answer in time.')
 } as const
 
+/** An error of the table is a function of the values in its sentence, with its code and status as properties. */
 function define<Arguments extends unknown[]> (code: string, status: number, sentence: (...args: Arguments) => string) {
   return Object.assign((...args: Arguments) => new ServiceError(code, status, sentence(...args)), { code, status })
 }
 
-/** A stored error as it was thrown. */
+/** A stored error as it was thrown. A code that is not in the table has status 500. */
 export function restoreError (code: string, sentence: string): ServiceError {
   const status = Object.values(errors).find(error => error.code === code)?.status ?? 500
   return new ServiceError(code, status, sentence)
 }
 
-/** What callers are told of an error that was none of ours. */
+/** The error that callers see: a ServiceError itself, `internal_error` for any other. */
 export function toServiceError (error: unknown): ServiceError {
   return error instanceof ServiceError ? error : errors.internal().with({ cause: error })
 }

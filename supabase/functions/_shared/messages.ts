@@ -1,6 +1,6 @@
 import type { Message } from './schemas.ts'
 
-/** A tool's call as a model asked for it, with whatever else its gateway wants to be given back, such as a signature of its thoughts. */
+/** A tool call as the model made it. Other fields, such as a signature of its reasoning, go back to the gateway unchanged. */
 export interface ToolCall {
   id: string
   type: 'function'
@@ -8,7 +8,7 @@ export interface ToolCall {
   [more: string]: unknown
 }
 
-/** What a model is sent: the conversation, then the tool calls of this run and their results. */
+/** A message for the model: the conversation comes first, then this run's tool calls and their results. */
 export type ModelMessage =
   | Message
   | { role: 'assistant', content: string | null, tool_calls: ToolCall[] }

@@ -1,9 +1,9 @@
 import { errors } from './errors.ts'
 
-/** Deeper than anything callers send; what recurses over a body, as JSON.stringify does, is far from its limit here. */
+/** Levels. Callers send far fewer; functions that recurse over a body, such as JSON.stringify, take far more. */
 const MAX_DEPTH = 100
 
-/** Refuses JSON that is nested out of all reason. */
+/** @throws {ServiceError} bad_request, if a JSON value is nested more than 100 levels deep. */
 export function refuseDeepNesting (value: unknown): void {
   let level = [value]
   for (let depth = 0; level.length > 0; depth++) {

@@ -1,9 +1,9 @@
 import type { Usage } from './schemas.ts'
 
-/** What a model costs, in credits. */
+/** The price of a model, in credits. */
 export interface Rate { perRun: number, perThousandTokens: number }
 
-/** Rates by model; under '*' that of all others. */
+/** Rates by model; the rate of `*` applies to all other models. */
 export type Rates = Record<string, Rate>
 
 const DEFAULT_RATE: Rate = { perRun: 1, perThousandTokens: 0 }
@@ -12,27 +12,34 @@ export function rateOf (rates: Rates | undefined, model: string): Rate {
   return rates?.[model] ?? rates?.['*'] ?? DEFAULT_RATE
 }
 
-/** What has been used so far, priced as it came: each step by the rate of its own model. */
+/** The price of a run so far. Each step is priced by the rate of its own model. */
 export class Bill {
   #perRun = 0
   #tokens = 0
 
-  /** A run that brought forth nothing costs nothing: what it costs by itself is due with its first output. */
+  /** The price per run is due with the first output, so a run without output is free. */
   add (rate: Rate, { totalTokens }: Pick<Usage, 'totalTokens'>): void {
     this.#perRun ||= rate.perRun
     this.#tokens += totalTokens * rate.perThousandTokens / 1000
   }
 
-  /** Credits, whole ones. */
+  /** Whole credits. */
   get credits (): number { return this.#perRun + ceil(this.#tokens) }
 
-  /** What it would come to with so many tokens more. */
+  /** The credits that the run would cost after this many more tokens. */
   creditsWith (rate: Rate, tokens: number): number {
     return (this.#perRun || rate.perRun) + ceil(this.#tokens + tokens * rate.perThousandTokens / 1000)
   }
 }
 
-/** 0.1 + 0.2 is no reason for another credit. */
+/** The price of a run of one step that had output, in whole credits. */
+export function priceOf (rates: Rates | undefined, model: string, usage: Pick<Usage, 'totalTokens'>): number {
+  const bill = new Bill()
+  bill.add(rateOf(rates, model), usage)
+  return bill.credits
+}
+
+/** Rounds up, except for the error of floating point: 0.1 + 0.2 must not cost a credit more than 0.3. */
 function ceil (credits: number): number {
   return Math.ceil(Math.round(credits * 1e6) / 1e6)
 }

@@ -2,8 +2,8 @@ import type { Agent } from './agent.ts'
 import type { FunctionResult, Message } from './schemas.ts'
 
 /**
- * The messages for the model: one system message from the agent's own prompt, its knowledge base and what its
- * functions found, then the conversation as it came.
+ * The messages for the model: one system message, made of the agent's prompt, its knowledge base and the results of its
+ * functions, then the conversation unchanged.
  */
 export function buildMessages (agent: Agent, messages: Message[], functionResults: FunctionResult[] = []): Message[] {
   const system = [
@@ -18,7 +18,7 @@ function section (title: string, texts: string[]): string {
   return texts.length === 0 ? '' : `${title}:\n${texts.map(text => `- ${text}`).join('\n')}`
 }
 
-/** Entries are strings, or objects that have the text in `content`; a single one may stand without its list. */
+/** The entries of a knowledge base: strings, or objects with the text in `content`. A single entry may come without a list. */
 function knowledgeTexts (knowledgeBase: unknown): string[] {
   const entries = Array.isArray(knowledgeBase) ? knowledgeBase : [knowledgeBase]
   return entries.map(textOf).filter(text => text !== '')
@@ -37,7 +37,7 @@ function describeResult ({ functionName, functionType, data }: FunctionResult): 
   return `${functionName} (${functionType}): ${typeof data === 'string' ? data : JSON.stringify(data ?? null)}`
 }
 
-/** The text of the last message of the user; of one in parts, its texts. */
+/** The text of the user's last message; if the message has parts, its text parts, a line each. */
 export function lastUserText (messages: readonly Message[]): string {
   const content = messages.findLast(({ role }) => role === 'user')?.content ?? ''
   if (typeof content === 'string') return content

@@ -2,13 +2,13 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 
 export const Uuid = Type.String({ format: 'uuid' })
 
-/** In answers and bodies alike: there, and null. */
+/** A value that is present but may be null. */
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
-/** What a TypeBox enumeration of strings is called in JSON Schema. */
+/** An enumeration of strings, as `enum` of JSON Schema. */
 export const Enum = <T extends string[]>(...values: [...T]) => Type.Unsafe<T[number]>({ type: 'string', enum: values })
 
-// --- What callers send ---
+// --- Requests ---
 
 const ContentPart = Type.Union([
   Type.Object({ type: Type.Literal('text'), text: Type.String() }),
@@ -26,7 +26,7 @@ export type Message = Static<typeof Message>
 
 export const Messages = Type.Array(Message, { minItems: 1, maxItems: 2000 })
 
-/** How the answer is to be formed, in the words of the OpenAI protocol; given on as it is. */
+/** The format of the answer, as in the OpenAI protocol. It is passed to the gateway unchanged. */
 export const ResponseFormat = Type.Object({ type: Enum('text', 'json_object', 'json_schema'), json_schema: Type.Optional(Type.Object({})) })
 export type ResponseFormat = Static<typeof ResponseFormat>
 
@@ -66,23 +66,23 @@ export const ExecuteValidatedBody = Type.Object({
 })
 export type ExecuteValidatedBody = Static<typeof ExecuteValidatedBody>
 
-/** Printable ASCII, as header values are; a WebSocket message's key is held to the same. */
+/** Printable ASCII, as in header values. The key in a WebSocket message follows the same rule. */
 export const IdempotencyKey = Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' })
 
 export const IdempotencyHeaders = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) })
 
-/** The edge function names the run that it has begun for us. */
+/** The edge function names the run that it has begun for the service. */
 export const ValidatedHeaders = Type.Object({
   'idempotency-key': Type.Optional(IdempotencyKey),
   'x-run-id': Type.Optional(Uuid)
 })
 
-// --- Runs and what they tell ---
+// --- Runs and their events ---
 
 export const RunStatus = Enum('queued', 'running', 'succeeded', 'failed', 'cancelled')
 export type RunStatus = Static<typeof RunStatus>
 
-/** Tokens, as the gateway counted them, or estimated from the text where it did not say. */
+/** Tokens, as counted by the gateway, or estimated from the texts if it reported none. */
 export const Usage = Type.Object({
   promptTokens: Type.Integer(),
   completionTokens: Type.Integer(),
@@ -112,7 +112,7 @@ export const Run = Type.Object({
 })
 export type Run = Static<typeof Run>
 
-/** What a run that succeeded has brought; executionTime in milliseconds. */
+/** The result of a run that succeeded; executionTime in milliseconds. */
 const answer = {
   response: Type.String(),
   executionTime: Type.Integer(),
@@ -120,11 +120,11 @@ const answer = {
   usage: Usage,
   creditsUsed: Type.Integer(),
   finishReason: Nullable(Type.String()),
-  /** The agent was asked the same before: no model was. */
+  /** The answer came from the cache; no model was called. */
   cached: Type.Optional(Type.Boolean())
 }
 
-/** What a run tells its readers, in the order it happened; the last is one of `done`, `error`, `cancelled`. */
+/** The events of a run, in order. The last one is `done`, `error` or `cancelled`. */
 export const RunEvent = Type.Union([
   Type.Object({ type: Type.Literal('started'), runId: Uuid, agentId: Uuid, attempt: Type.Integer() }),
   Type.Object({ type: Type.Literal('queued'), runId: Uuid, position: Type.Integer() }),
@@ -164,10 +164,11 @@ export const RunEvent = Type.Union([
 export type RunEvent = Static<typeof RunEvent>
 export type FinalEvent = Extract<RunEvent, { type: 'done' | 'error' | 'cancelled' }>
 
-// --- What is answered ---
+// --- Answers ---
 
 /** The answer to an `execute` that does not stream. */
 export const ExecuteAnswer = Type.Object(answer)
+export type ExecuteAnswer = Static<typeof ExecuteAnswer>
 
 export const ErrorBody = Type.Object({
   error: Type.String(),

@@ -1,16 +1,19 @@
-import { isFinal } from './final-event.ts'
-import type { RunEvent } from './schemas.ts'
+import { finalEvent, isFinal } from './final-event.ts'
+import type { Run, RunEvent } from './schemas.ts'
 
 /** An event with its number in its run. */
 export interface NumberedEvent { readonly seq: number, readonly event: RunEvent }
 
 /**
- * A finished run's events without their last, small enough to keep: an event as it was told, or, for a chunk of the
- * response, how many UTF-16 units of it it was.
+ * The events of a finished run without the last, in a form that is small enough to store. A number stands for a chunk of
+ * the response of that many UTF-16 code units; every other event is stored as it was emitted.
  */
 export type Trace = Array<number | RunEvent>
 
-/** What is to be kept of a run's entries, so that they can be told again to the letter and the number. */
+/** A finished run with its trace; the trace is null if it was erased or never written. */
+export interface EndedRun { run: Run, trace: Trace | null }
+
+/** The trace of a run's entries. With the response it restores the same events with the same numbers. */
 export function toTrace (entries: readonly NumberedEvent[]): Trace {
   const rewound = findRewound(entries)
   return entries
@@ -18,26 +21,35 @@ export function toTrace (entries: readonly NumberedEvent[]): Trace {
     .map(({ seq, event }) => event.type === 'chunk' && !rewound(seq) ? event.content.length : event)
 }
 
-/** Chunks that a later rewind took back are no part of the response. */
+/** Tells of each event number whether a later rewind took the event back. Such chunks are not part of the response. */
 export function findRewound (entries: readonly NumberedEvent[]): (seq: number) => boolean {
   const spans: Array<{ from: number, until: number }> = []
   for (const { seq, event } of entries) if (event.type === 'rewind') spans.push({ from: event.to, until: seq })
   return seq => spans.some(({ from, until }) => seq > from && seq < until)
 }
 
-/** The text that a run's events amount to. */
+/** The response that a run's events add up to. */
 export function responseOf (entries: readonly NumberedEvent[]): string {
   const rewound = findRewound(entries)
   return entries.map(({ seq, event }) => event.type === 'chunk' && !rewound(seq) ? event.content : '').join('')
 }
 
-/** What an attempt tells before anything else: what the one before had said is not known to it, and comes anew. */
+/** The first events of an attempt. A later attempt does not know what earlier ones emitted, so it takes everything back. */
 export function beginning (runId: string, agentId: string, attempt: number): RunEvent[] {
   const started: RunEvent = { type: 'started', runId, agentId, attempt }
   return attempt > 1 ? [started, { type: 'rewind', to: 0 }] : [started]
 }
 
-export function eventsOf (trace: Trace, response: string): RunEvent[] {
+/**
+ * All events of a finished run, the first of which has the number `firstSeq(run.attempt)`. Without a trace only the
+ * beginning and the end are known: the trace was erased, or the database ended the run itself.
+ */
+export function eventsOf ({ run, trace }: EndedRun): RunEvent[] {
+  const events = trace ? expand(trace, run.response) : beginning(run.runId, run.agentId, run.attempt)
+  return [...events, finalEvent(run)]
+}
+
+function expand (trace: Trace, response: string): RunEvent[] {
   let position = 0
   return trace.map(item => {
     if (typeof item !== 'number') return item

@@ -1,13 +1,13 @@
 import type { ModelMessage } from './messages.ts'
 import type { Usage } from './schemas.ts'
 
-/** How many characters make a token, in the mean, of English text; the rule of thumb that the models' makers give. */
+/** The average for English text, by the rule of thumb that model vendors give. */
 const CHARACTERS_PER_TOKEN = 4
 
-/** The `usage` object of the OpenAI protocol, as far as it is needed. */
+/** The fields of the OpenAI protocol's `usage` object that are read here. */
 export interface ReportedUsage { prompt_tokens?: number, completion_tokens?: number, total_tokens?: number }
 
-/** What the gateway reported, or, where it did not, an estimate from the texts, marked as one. */
+/** The usage that the gateway reported; if it reported none, an estimate from the texts, marked as estimated. */
 export function measureUsage (reported: ReportedUsage | undefined, messages: ModelMessage[], output: string): Usage {
   if (isCount(reported?.prompt_tokens) && isCount(reported.completion_tokens)) {
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = reported

@@ -1,21 +1,22 @@
-const DEFAULT_GATEWAY_URL = 'https://ai.gateway.lovable.dev/v1'
-const DEFAULT_MODEL = 'google/gemini-2.5-flash'
-/** The free plan ends a function after 150 s; what is left is for saying goodbye. */
+import { errors } from '../_shared/errors.ts'
+import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '../_shared/gateway/defaults.ts'
+
+/** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
 const DEFAULT_MAX_SECONDS = 140
 
-/** The function's environment. What is missing is missed by the requests that need it, see `required`. */
+/** The function's environment. A missing variable fails only the requests that need it, see `required`. */
 export interface Config {
-  /** Supabase sets these two itself; the second may be a secret key (sb_secret_…) too. */
+  /** Supabase sets these two itself; the second may also be a secret key (sb_secret_…). */
   readonly supabaseUrl?: string
   readonly serviceRoleKey?: string
-  /** Undefined: neither a gateway nor a key of the default one is set. */
+  /** Undefined if neither a gateway nor a key of the default one is set. */
   readonly gatewayUrl?: string
   readonly gatewayKey?: string
   /** The model of agents that name none. */
   readonly model: string
   readonly backendUrl?: string
   readonly backendSecret?: string
-  /** After so many milliseconds a request is handed over or ended. */
+  /** Milliseconds after which a request is handed over or ended. */
   readonly maxMs: number
 }
 
@@ -34,7 +35,13 @@ export function readConfig (env: (name: string) => string | undefined): Config {
   }
 }
 
-/** An address that can be asked, without a slash at its end; undefined where the text is none. */
+/** A value of the configuration that a request needs. @throws {ServiceError} not_configured, with the name of the variable. */
+export function required<T> (value: T | undefined, variable: string): T {
+  if (value === undefined) throw errors.functionNotConfigured(variable)
+  return value
+}
+
+/** The text as an http(s) URL without a slash at its end; undefined if it is not such a URL. */
 export function toHttpUrl (text: string | null | undefined): string | undefined {
   const url = text?.trim().replace(/\/+$/, '')
   return url && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol) ? url : undefined

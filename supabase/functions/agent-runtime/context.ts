@@ -1,32 +1,33 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
-import { toHttpUrl, type Config } from './config.ts'
+import type { Agent } from '../_shared/agent.ts'
+import { errors } from '../_shared/errors.ts'
+import type { Run } from '../_shared/schemas.ts'
+import type { EndedRun } from '../_shared/trace.ts'
+import { type Config, toHttpUrl } from './config.ts'
 import type { Database } from './database.ts'
-import { errors } from './errors.ts'
-import type { LogFields } from './http.ts'
-import type { Leases } from './leases.ts'
-import type { RunInPlace } from './run-in-place.ts'
-import type { Agent } from './prompt.ts'
-import type { Ended, Run } from './run.ts'
+import type { LogFields } from './http/log.ts'
+import type { Leases } from './runs/leases.ts'
+import type { LocalRun } from './runs/local-run.ts'
 
-/** What lives as long as the isolate does. */
+/** The state of one isolate, shared by its requests. */
 export interface Isolate {
   readonly config: Config
   readonly supabase: () => SupabaseClient
   readonly database: Database
   readonly leases: Leases
-  /** The runs that are under way in this isolate. */
-  readonly running: Map<string, RunInPlace>
+  /** The unfinished runs of this isolate, by id. */
+  readonly running: Map<string, LocalRun>
 }
 
-/** A request on its way. */
-export interface Visit extends Isolate {
+/** A request and the isolate that answers it. */
+export interface RequestContext extends Isolate {
   readonly request: Request
   readonly fields: LogFields
-  /** When it has to be over, in milliseconds since 1970. */
+  /** When the request has to end, in milliseconds since 1970. */
   readonly deadline: number
 }
 
-/** An agent as `get_agent` has it. */
+/** An agent as `get_agent` returns it. */
 export interface FoundAgent extends Agent {
   agentId: string
   executor: string
@@ -35,29 +36,29 @@ export interface FoundAgent extends Agent {
   railwayUrl: string | null
 }
 
-/** The service that runs an agent: its own, or the one that is there for all. */
+/** The address of the service that runs an agent: the agent's own, or else the configured one. */
 export function backendOf ({ config }: Isolate, agent?: FoundAgent): string | undefined {
   return toHttpUrl(agent?.railwayUrl) ?? config.backendUrl
 }
 
-/** Where a run is to be asked for: at the backend, or here where there is none. */
+/** The address of a run: at the backend, or at this function if there is no backend. */
 export function addressOf ({ config }: Isolate, backend: string | undefined, runId: string): string {
   return backend ? `${backend}/api/runs/${runId}` : `${config.supabaseUrl}/functions/v1/agent-runtime/runs/${runId}`
 }
 
-/** A run of the visit's caller as it stands. Throws `run_not_found`. */
-export function findRun ({ database, fields }: Visit, runId: string): Promise<Run> {
+/** A run of the caller, in its current state. @throws {ServiceError} run_not_found. */
+export function findRun ({ database, fields }: RequestContext, runId: string): Promise<Run> {
   return database.call<Run>('get_run', { p_user_id: fields.userId, p_run_id: runId })
 }
 
-/** A run with what can be told of it, if it has ended. */
-export async function findEnded ({ database }: Isolate, runId: string): Promise<Ended | undefined> {
-  const [ended] = await database.call<Ended[]>('get_ended_runs', { p_run_ids: [runId] })
+/** A run with its trace; undefined if it has not ended. */
+export async function findEnded ({ database }: Isolate, runId: string): Promise<EndedRun | undefined> {
+  const [ended] = await database.call<EndedRun[]>('get_ended_runs', { p_run_ids: [runId] })
   return ended
 }
 
-/** Where a run has to have ended. */
-export async function requireEnded (isolate: Isolate, runId: string): Promise<Ended> {
+/** A run with its trace. @throws {ServiceError} run_elsewhere, if it has not ended. */
+export async function requireEnded (isolate: Isolate, runId: string): Promise<EndedRun> {
   const ended = await findEnded(isolate, runId)
   if (!ended) throw errors.runElsewhere().with({ runId, retryAfter: 5 })
   return ended

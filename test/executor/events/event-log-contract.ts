@@ -5,7 +5,8 @@ import type { Test } from 'tap'
 import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { NO_USAGE } from '#shared/usage.ts'
-import { type Entry, type EventLog, follow, type Follower, type Reader } from '../../../src/executor/events/event-log.js'
+import type { Entry, EventLog } from '../../../src/executor/events/event-log.js'
+import { follow, type Follower, type Reader } from '../../../src/executor/events/follow.js'
 
 export const CANCELLED: RunEvent = { type: 'cancelled', runId: 'a', creditsUsed: 0 }
 export const FAILED: RunEvent = { type: 'error', error: 'It failed.', code: 'internal_error', runId: 'a', retryable: false }
@@ -15,7 +16,7 @@ export function chunk (content = 'x'): RunEvent {
   return { type: 'chunk', content }
 }
 
-/** A reader with room for so many entries. */
+/** A reader with room for `room` entries. */
 export class TestReader implements Reader {
   seqs: number[] = []
   events: RunEvent[] = []
@@ -46,7 +47,7 @@ export class TestReader implements Reader {
     this.#move()
   }
 
-  /** Waits until what it was told is so. */
+  /** Waits until a condition on the reader holds. */
   async until (isSo: (reader: this) => boolean): Promise<void> {
     while (!isSo(this)) await new Promise<void>(resolve => { this.#moves.add(resolve) })
   }
@@ -63,11 +64,11 @@ export function read (log: EventLog, runId: string, after = 0, room = Infinity):
 }
 
 /**
- * What every log of runs' events does in its own process.
- * @param numRuns how many random histories it is put through.
+ * Tests what every event log does within its process.
+ * @param numRuns the number of random histories per property.
  */
 export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, numRuns: number): Promise<void> {
-  t.test('a run\'s events are numbered from 1, each run by itself', async t => {
+  t.test('the events of each run are numbered from 1', async t => {
     const log = createLog(t)
     const [a, b, c] = nameRuns()
     t.equal(log.last(a), undefined)
@@ -78,7 +79,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.equal(log.next(c, 0), undefined)
   })
 
-  t.test('a reader is told the backlog after its cursor, then what happens, and the end once', async t => {
+  t.test('a reader gets the backlog after its cursor, then live events, and the end once', async t => {
     for (const last of [DONE, FAILED, CANCELLED]) {
       const log = createLog(t)
       const [a, b] = nameRuns()
@@ -95,11 +96,11 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
       t.strictSame(reader.seqs, [2, 3, 4])
       follower.resume()
       t.equal(reader.ends, 1, last.type)
-      t.match(read(log, a, 2).reader, { seqs: [3, 4], contents: ['3'], ends: 1 }, 'and a later reader all of it at once')
+      t.match(read(log, a, 2).reader, { seqs: [3, 4], contents: ['3'], ends: 1 }, 'a later reader gets everything at once')
     }
   })
 
-  t.test('whatever was told is told again as it was, from wherever', async t => {
+  t.test('events are replayed unchanged from any cursor', async t => {
     const log = createLog(t)
     const plain = { noNullPrototype: true }
     const text = fc.string({ unit: fc.constantFrom('a', '"', 'é', '語', '😀', '\n') })
@@ -121,7 +122,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     }), { numRuns }))
   })
 
-  t.test('a reader may come before the run', async t => {
+  t.test('a reader may subscribe before the run begins', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a)
@@ -129,7 +130,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.strictSame(reader.contents, ['1'])
   })
 
-  t.test('a full reader gets nothing until it has room, and nothing is lost or kept for it', async t => {
+  t.test('a full reader gets nothing until it has room, and loses nothing', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader, follower } = read(log, a, 0, 2)
@@ -144,10 +145,10 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     reader.room = 3
     follower.resume()
     t.strictSame(reader.seqs, [1, 2, 3, 4, 5, 6])
-    t.equal(reader.ends, 1, 'a last event that fills the reader ends it all the same')
+    t.equal(reader.ends, 1, 'the end is delivered although the last event has filled the reader')
   })
 
-  t.test('a reader that was stopped gets nothing more, not even when it is stopped while it reads', async t => {
+  t.test('a stopped reader gets nothing more, even if it stops within write', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader, follower } = read(log, a)
@@ -165,7 +166,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
         leaving.stop()
         return true
       },
-      end () { t.fail('the end is told to a reader that is gone') },
+      end () { t.fail('a stopped reader gets the end') },
       moved () {}
     })
     log.append(a, chunk('3'))
@@ -173,7 +174,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.strictSame(seqs, [3])
   })
 
-  t.test('readers at any cursor, however slow, agree on the run: no gap, no repetition, one end', async t => {
+  t.test('readers at any cursor and of any speed get the same events: no gap, no repetition, one end', async t => {
     const log = createLog(t)
     const operation = fc.oneof(
       { weight: 4, arbitrary: fc.constant({ kind: 'append' } as const) },
@@ -183,7 +184,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     )
     t.doesNotThrow(() => fc.assert(fc.property(fc.array(operation, { maxLength: 60 }), operations => {
       const [a] = nameRuns()
-      // The run itself is told as long as somebody appends; it ends with the operations.
+      // The run has at least as many events as the highest cursor, and ends after the operations.
       const total = Math.max(13, operations.filter(({ kind }) => kind === 'append').length + 1)
       const readers: Array<ReturnType<typeof read> & { after: number, stopped: boolean }> = []
       for (const operation of operations) {
@@ -201,7 +202,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
         for (const { reader, follower, after, stopped } of readers) {
           assert.deepEqual(reader.seqs, reader.seqs.map((_, index) => after + 1 + index), 'one after the other')
           assert.equal(follower.cursor, after + reader.seqs.length)
-          if (reader.room > 0 && !stopped) assert.ok(follower.cursor >= (log.last(a) ?? 0), 'who has room is up to date')
+          if (reader.room > 0 && !stopped) assert.ok(follower.cursor >= (log.last(a) ?? 0), 'a reader with room is up to date')
         }
       }
       while ((log.last(a) ?? 0) < total - 1) log.append(a, chunk())
@@ -217,7 +218,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     }), { numRuns }))
   })
 
-  t.test('a later attempt is numbered beyond all that an earlier one can have said', async t => {
+  t.test('the numbers of a later attempt are beyond those of an earlier one', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a, 57)
@@ -231,7 +232,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.strictSame(read(log, a).reader.contents, ['1', '2'])
   })
 
-  t.test('who has had the last event of a finished run is told that there is no more', async t => {
+  t.test('a reader that has read the last event of an ended run gets the end', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     log.append(a, chunk('1'))
@@ -239,7 +240,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.match(read(log, a, 2).reader, { seqs: [], ends: 1 })
   })
 
-  t.test('what is told of a run elsewhere is kept, but for what is known', async t => {
+  t.test('ingested events are added, except for known ones', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a)
@@ -254,7 +255,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.equal(log.last(a), 4)
   })
 
-  t.test('what does not follow on what is known is not taken, until it does', async t => {
+  t.test('ingested events that would leave a gap are ignored', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a)
@@ -269,7 +270,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.strictSame(reader.contents, ['1', '2', '3'])
   })
 
-  t.test('a later attempt replaces what is known of an earlier one, which is heard no more', async t => {
+  t.test('a later attempt replaces an earlier one, whose events are ignored from then on', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
     const { reader } = read(log, a)
@@ -286,10 +287,10 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.match(reader, { ends: 1 })
   })
 
-  t.test('nothing from elsewhere is taken for a run that is made here', async t => {
+  t.test('nothing is ingested for a run that this process executes', async t => {
     const log = createLog(t)
     const [a] = nameRuns()
-    log.ingest(a, 1, [chunk('elsewhere')])
+    log.ingest(a, 1, [chunk('remote')])
     log.open(a, 2)
     log.append(a, chunk('here'))
     log.ingest(a, firstSeq(2) + 1, [chunk('2')])
@@ -299,7 +300,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.strictSame(log.entries(a).map(({ seq }) => seq), [firstSeq(2), firstSeq(2) + 1])
   })
 
-  t.test('runs are awaited that are followed here, and neither made here nor at their end', async t => {
+  t.test('remote runs are those with subscribers that neither are executed here nor have ended', async t => {
     const log = createLog(t)
     const [a, b, c] = nameRuns()
     t.strictSame(log.remoteRuns(), [])
@@ -319,7 +320,7 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.equal(log.last(a), undefined)
   })
 
-  t.test('a run from elsewhere is known for as long as it is followed, and when it has ended', async t => {
+  t.test('an ingested run is kept while it has subscribers, and after its end', async t => {
     const log = createLog(t)
     const [a, b] = nameRuns()
     for (const runId of [a, b]) {
@@ -331,22 +332,22 @@ export async function testEventLog (t: Test, createLog: (t: Test) => EventLog, n
     t.strictSame([log.last(a), log.last(b)], [undefined, 2])
   })
 
-  t.test('readers of a run that is let go are told where they were', async t => {
+  t.test('readers of an evicted run are told their position', async t => {
     const log = createLog(t)
     const [a, b] = nameRuns()
     log.open(a, 1)
     log.append(a, chunk())
     const here = read(log, a).reader
-    const elsewhere = read(log, b).reader
+    const remote = read(log, b).reader
     log.evict(a)
     log.evict(b)
     log.evict(b)
-    t.match([here.lostAfter, elsewhere.lostAfter], [1, 0])
+    t.match([here.lostAfter, remote.lostAfter], [1, 0])
     t.strictSame([log.last(a), log.entries(a), log.remoteRuns()], [undefined, [], []])
   })
 }
 
-/** Logs may share what they know: no run is another test's. */
+/** Logs may share their runs through Redis, so each test has runs of its own. */
 function nameRuns (): [string, string, string] {
   return [randomUUID(), randomUUID(), randomUUID()]
 }

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { firstSeq } from '#shared/event-number.ts'
+import { encodeSse } from '#shared/http/sse.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
-import { follow, frameOf } from '../../../src/executor/events/event-log.js'
+import { frameOf } from '../../../src/executor/events/event-log.js'
+import { follow } from '../../../src/executor/events/follow.js'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { toTextFrame } from '../../../src/http/bytes.js'
-import { encodeSse } from '../../../src/http/sse/encode.js'
 import { encodeSocket } from '../../../src/http/websocket/encode.js'
 import { chunk, DONE, read, testEventLog } from './event-log-contract.js'
 
@@ -21,7 +22,7 @@ function createLog (t: Test, { maxBytes = 1024 * 1024, keepMs = MINUTE } = {}): 
 
 t.test('the log of one process', t => testEventLog(t, createLog, 1000))
 
-t.test('an event is encoded once in each format for all its readers', async t => {
+t.test('an event is encoded once per format for all readers', async t => {
   const log = createLog(t)
   let encoded = 0
   const encode = (seq: number, event: RunEvent, runId: string) => {
@@ -42,23 +43,23 @@ t.test('an event is encoded once in each format for all its readers', async t =>
   ]))
 })
 
-t.test('beyond the byte bound finished runs are forgotten, in the order they ended', async t => {
+t.test('beyond maxBytes ended runs are evicted, in the order of their ends', async t => {
   const log = createLog(t, { maxBytes: 15_000 })
   const known = () => ['a', 'b', 'c', 'd', 'e', 'f'].filter(runId => log.last(runId)).join('')
   for (const runId of ['a', 'b', 'c', 'd']) log.append(runId, chunk('x'.repeat(1000)))
   for (const runId of ['c', 'b']) log.append(runId, DONE)
-  t.equal(known(), 'abcd', 'below it nothing is forgotten')
+  t.equal(known(), 'abcd', 'below it nothing is evicted')
   log.append('e', chunk('x'.repeat(1000)))
   log.append('e', DONE)
   t.equal(known(), 'abde')
   log.append('f', { ...DONE, response: 'x'.repeat(5000) })
-  t.equal(known(), 'ad', 'a run that is under way is never forgotten')
+  t.equal(known(), 'ad', 'an unfinished run is never evicted')
   t.equal(log.next('b', 0), undefined)
   log.append('b', chunk())
-  t.equal(log.last('b'), 1, 'a forgotten run may be told anew')
+  t.equal(log.last('b'), 1, 'an evicted run may be recorded again')
 })
 
-t.test('a reader that is behind a run that has to go is told where to resume', async t => {
+t.test('a reader that is behind an evicted run is told where to resume', async t => {
   const log = createLog(t, { maxBytes: 1000 })
   const { reader, follower } = read(log, 'a', 0, 1)
   log.append('a', chunk('x'.repeat(1000)))
@@ -70,7 +71,7 @@ t.test('a reader that is behind a run that has to go is told where to resume', a
   t.match(reader, { seqs: [1], ends: 0 }, 'and then nothing more')
 })
 
-t.test('after its time a finished run is forgotten', async t => {
+t.test('an ended run is evicted after keepMs', async t => {
   let now = Date.now()
   t.intercept(Date, 'now', { value: () => now })
   const log = createLog(t, { keepMs: MINUTE })
@@ -83,7 +84,7 @@ t.test('after its time a finished run is forgotten', async t => {
   t.strictSame([log.last('a'), log.last('b'), log.last('c')], [undefined, 1, 1])
 })
 
-t.test('a quiet service forgets as well', async t => {
+t.test('an idle log evicts as well', async t => {
   let sweep = () => {}
   let every = 0
   const calls = t.intercept(globalThis, 'setInterval', {
@@ -103,18 +104,18 @@ t.test('a quiet service forgets as well', async t => {
   now += MINUTE
   sweep()
   t.equal(log.last('a'), undefined)
-  t.ok(every >= 1000 && every <= MINUTE, 'within its time again')
+  t.ok(every >= 1000 && every <= MINUTE, 'the interval is shorter than keepMs')
 })
 
-t.test('what a run has said is its texts without thoughts and without what was taken back, from any event on', async t => {
+t.test('the text after an event has neither reasoning nor rewound text', async t => {
   const text = fc.string({ unit: fc.constantFrom('a', 'é', '語', '😀'), minLength: 1, maxLength: 5 })
-  const told = fc.oneof(
+  const event = fc.oneof(
     { weight: 6, arbitrary: text.map((content): RunEvent => ({ type: 'chunk', content })) },
     { weight: 2, arbitrary: text.map((content): RunEvent => ({ type: 'reasoning', content })) },
     { weight: 1, arbitrary: fc.constant<RunEvent>({ type: 'step', step: 2 }) },
     { weight: 1, arbitrary: fc.nat({ max: 12 }).map((to): RunEvent => ({ type: 'rewind', to })) }
   )
-  t.doesNotThrow(() => fc.assert(fc.property(fc.array(told, { maxLength: 12 }), fc.nat({ max: 13 }), fc.constantFrom(1, 2), (events, after, attempt) => {
+  t.doesNotThrow(() => fc.assert(fc.property(fc.array(event, { maxLength: 12 }), fc.nat({ max: 13 }), fc.constantFrom(1, 2), (events, after, attempt) => {
     const log = new MemoryEventLog({ maxBytes: 1e6, keepMs: MINUTE })
     const first = firstSeq(attempt)
     log.open('a', attempt)
@@ -124,4 +125,22 @@ t.test('what a run has said is its texts without thoughts and without what was t
     assert.equal(log.textAfter('another'), '')
     log.close()
   }), { numRuns: 1000 }))
+})
+
+t.test('a log built on this one may keep ended runs for now, and learns of each eviction', async t => {
+  const kept = new Set(['a'])
+  const evicted: string[] = []
+  const log = new MemoryEventLog({ maxBytes: 0, keepMs: MINUTE }, { mayEvict: runId => !kept.has(runId), onEvict: runId => { evicted.push(runId) } })
+  t.teardown(() => log.close())
+  for (const runId of ['a', 'b', 'c']) log.append(runId, DONE)
+  t.strictSame([evicted, log.last('a')], [['b', 'c'], 1])
+  kept.clear()
+  log.append('d', DONE)
+  t.strictSame(evicted, ['b', 'c', 'a', 'd'])
+  const { follower } = read(log, 'remote')
+  follower.stop()
+  log.append('e', chunk())
+  log.evict('e')
+  log.evict('e')
+  t.strictSame(evicted.slice(4), ['remote', 'e'], 'also without its last reader, and by request')
 })

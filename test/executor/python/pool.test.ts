@@ -4,8 +4,8 @@ import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { PythonError, type PythonJob } from '../../../src/executor/python/job.js'
 import { PythonPool, type PythonPoolOptions } from '../../../src/executor/python/pool.js'
-import { PythonFailure, type PythonJob } from '../../../src/executor/python/worker.js'
 import { allGone, createFolder, findPython, isAlive } from '../../support/python.js'
 
 t.test('workers for Python', async t => {
@@ -38,8 +38,8 @@ t.test('workers for Python', async t => {
   const failure = (name: string, prompt?: string, job?: Partial<PythonJob>) => run(name, prompt, job).then(
     () => { throw new Error('it did not fail') },
     (error: unknown) => {
-      t.type(error, PythonFailure)
-      return error as PythonFailure
+      t.type(error, PythonError)
+      return error as PythonError
     })
 
   t.test('run functions of all kinds', async t => {
@@ -80,7 +80,7 @@ t.test('workers for Python', async t => {
   })
 
   t.test('tell in words what an exception says, and its traceback to the log alone', async t => {
-    t.match(await failure('raises'), { message: 'ValueError: no such thing: \ufffd', died: false })
+    t.match(await failure('raises'), { message: 'ValueError: no such thing: \ufffd', workerDied: false })
     t.match(await failure('exits'), { message: 'SystemExit: 3' })
     t.match(await failure('raises_unprintable'), { message: 'Bad' })
     t.match(await failure('not_json'), { message: 'TypeError: Object of type set is not JSON serializable' })
@@ -152,7 +152,7 @@ t.test('workers for Python', async t => {
     const first = await run('pid')
     for (let n = 0; n < 3; n++) t.same(await run('pid'), first)
     const failed = await failure('raises')
-    t.notOk(failed.died)
+    t.notOk(failed.workerDied)
     t.same(await run('pid'), first, 'after an exception, too')
   })
 
@@ -172,17 +172,17 @@ t.test('workers for Python', async t => {
   })
 
   t.test('what writes to the channel is found out, and the worker replaced', async t => {
-    t.match(await failure('garbage'), { message: /something else wrote to its channel/, died: true })
-    t.match(await failure('half_line'), { message: /something else wrote to its channel/, died: true })
+    t.match(await failure('garbage'), { message: /something else wrote to its channel/, workerDied: true })
+    t.match(await failure('half_line'), { message: /something else wrote to its channel/, workerDied: true })
     // The worker's own heartbeat may fall into the line, and end it.
-    t.match(await failure('endless_line'), { message: /more than 1048576 bytes in one line|something else wrote to its channel/, died: true })
+    t.match(await failure('endless_line'), { message: /more than 1048576 bytes in one line|something else wrote to its channel/, workerDied: true })
     t.equal((await run('plain', 'you')).text, 'Hello you')
   })
 
   t.test('a hundred megabytes of output are refused without taking the service\'s memory', async t => {
     const before = process.memoryUsage().rss
-    t.match(await failure('hundred_megabytes'), { message: 'It said more than 8000000 characters.', died: false })
-    t.match(await failure('endless'), { message: 'It said more than 8000000 characters.', died: false })
+    t.match(await failure('hundred_megabytes'), { message: 'It said more than 8000000 characters.', workerDied: false })
+    t.match(await failure('endless'), { message: 'It said more than 8000000 characters.', workerDied: false })
     t.ok(process.memoryUsage().rss - before < 100e6)
     t.equal((await run('plain', 'you')).text, 'Hello you')
   })
@@ -195,9 +195,9 @@ t.test('workers for Python', async t => {
   })
 
   t.test('a worker that dies is told of in words', async t => {
-    t.match(await failure('dies'), { message: 'The Python worker ended by itself, with code 3.', died: true })
-    t.match(await failure('killed'), { message: 'The Python worker was ended by SIGKILL.', died: true })
-    t.match(await failure('kills_its_guard'), { message: 'The Python worker was ended with its guard.', died: true })
+    t.match(await failure('dies'), { message: 'The Python worker ended by itself, with code 3.', workerDied: true })
+    t.match(await failure('killed'), { message: 'The Python worker was ended by SIGKILL.', workerDied: true })
+    t.match(await failure('kills_its_guard'), { message: 'The Python worker was ended with its guard.', workerDied: true })
     t.equal((await run('plain', 'you')).text, 'Hello you')
   })
 
@@ -205,7 +205,7 @@ t.test('workers for Python', async t => {
     const { pool, run } = create(t, { silenceMs: 2_000 })
     const texts: string[] = []
     await t.rejects(run('hangs', '', { onText: text => texts.push(text) }),
-      { message: 'The Python worker gave no sign of life for 2 s.', died: true })
+      { message: 'The Python worker gave no sign of life for 2 s.', workerDied: true })
     t.same(texts, ['before '])
     await pool.close()
     t.same(pool.pids, [])
@@ -353,14 +353,14 @@ t.test('without a Python that will do', async t => {
   }
   const cases: Array<[string, RegExp]> = [
     [join(folder, 'missing'), /^there is no /],
-    [write('old', 'echo /usr/bin/python; echo 3.8'), /is Python 3\.8, and 3\.9 is the oldest that will do$/],
-    [write('other', 'echo hello'), /is no Python that works$/],
-    [write('failing', 'exit 1'), /is no Python that works$/],
-    [folder, /is no Python that works$/]
+    [write('old', 'echo /usr/bin/python; echo 3.8'), /is Python 3\.8, but 3\.9 or newer is needed$/],
+    [write('other', 'echo hello'), /is not a working Python$/],
+    [write('failing', 'exit 1'), /is not a working Python$/],
+    [folder, /is not a working Python$/]
   ]
-  for (const [command, why] of cases) {
+  for (const [command, reason] of cases) {
     const pool = new PythonPool({ command, memoryMb: 512, workers: 1, log: pino({ level: 'silent' }) })
-    t.match(await pool.found, { why }, command)
+    t.match(await pool.detected, { reason }, command)
     t.equal(await pool.isAvailable(), false)
     const job = { entrypoint: 'a:b', input: {}, signal: new AbortController().signal, maxOutput: 1, onText () {}, onProgress () {} }
     await t.rejects(pool.run('user', job), { code: 'python_unavailable' })

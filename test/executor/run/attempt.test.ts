@@ -30,7 +30,7 @@ function assign (attempt: number): Assignment {
 }
 
 function ticket (leave = () => {}): SlotTicket {
-  return { turn: Promise.resolve(), position: 0, watch () {}, releaseAll: leave }
+  return { turn: Promise.resolve(), position: 0, watch () {}, release: leave }
 }
 
 /** An executor whose agents answer by a function, once the store has taken the step of it. */
@@ -91,7 +91,7 @@ t.test('an attempt that was let go of settles nothing, even where its work comes
   const { executor, events, finished, recorded } = setUp()
   const ended = executor.launch(assign(1), ticket())
   const take = await recorded(1)
-  await executor.release(0)
+  await executor.releaseAll(0)
   take()
   t.equal(await ended, 'released')
   t.strictSame(finished, [])

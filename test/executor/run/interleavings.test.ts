@@ -4,13 +4,11 @@ import fc from 'fast-check'
 import { pino } from 'pino'
 import t from 'tap'
 import { errors } from '#shared/errors.ts'
-import type { Run } from '#shared/schemas.ts'
-import type { Trace } from '#shared/trace.ts'
 import { openEmbedded } from '../../../src/database/embedded.js'
+import type { CallParameters, FunctionName, ResultOf } from '../../../src/database/functions.js'
 import type { Database } from '../../../src/database/port.js'
-import type { AgentInput } from '../../../src/executor/agent/agent-context.js'
-import type { StoredStep } from '../../../src/executor/agent/step-record.js'
-import { type Entry, follow, type Follower, type Reader } from '../../../src/executor/events/event-log.js'
+import type { Entry } from '../../../src/executor/events/event-log.js'
+import { follow, type Follower, type Reader } from '../../../src/executor/events/follow.js'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { restore } from '../../../src/executor/events/restore.js'
 import type { Completion, ModelSink } from '../../../src/executor/gateway/completion.js'
@@ -82,12 +80,12 @@ class Process {
       wait: async (_ms, signal) => signal.throwIfAborted(),
       store: {
         record: async (runId, attempt, { number, summary, record, credits }) => {
-          const { isEnough } = await this.#write<{ isEnough: boolean }>('record_step', {
-            p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { kind: summary.kind, name: summary.name }, p_record: record, p_credits: credits
+          const { isEnough } = await this.#write('record_step', {
+            p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { kind: summary.kind, name: summary.name, startedAt: summary.startedAt.toISOString() }, p_record: record, p_credits: credits
           })
           return isEnough
         },
-        start: (runId, attempt) => this.#write('start_run', { p_run_id: runId, p_attempt: attempt }),
+        start: async (runId, attempt) => { await this.#write('start_run', { p_run_id: runId, p_attempt: attempt }) },
         finish: (runId, attempt, { status, response, finishReason, usage, credits, model, error, trace }) => this.#write('finish_run', {
           p_run_id: runId,
           p_attempt: attempt,
@@ -105,8 +103,8 @@ class Process {
   }
 
   /** From the dead nothing is heard. */
-  #write<T> (fn: string, args: object): Promise<T> {
-    return this.isDead ? new Promise(() => {}) : this.database.call<T>(fn, { ...args })
+  #write<F extends FunctionName> (fn: F, ...args: CallParameters<F>): Promise<ResultOf<F>> {
+    return this.isDead ? new Promise(() => {}) : this.database.call(fn, ...args)
   }
 
   #complete ({ messages }: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
@@ -125,7 +123,7 @@ class Process {
   get openCalls (): ModelCall[] { return this.calls.filter(call => !call.over) }
 
   async claim (): Promise<void> {
-    const { claimed } = await this.database.call<{ claimed: Array<{ run: Run, userId: string, input: AgentInput, steps: StoredStep[] }> }>(
+    const { claimed } = await this.database.call(
       'claim_runs', { p_owner: this.owner, p_lease_seconds: 3600, p_limit: 100 })
     for (const { run, userId, input, steps } of claimed) this.executor.launch({ ...input, steps, run, userId }, this.slots.acquireOrWait(userId))
   }
@@ -133,7 +131,7 @@ class Process {
   /** As the service does before it lets a run be followed. */
   async bringBack (runId: string): Promise<void> {
     if (this.log.last(runId) !== undefined) return
-    const [ended] = await this.database.call<Array<{ run: Run, trace: Trace }>>('get_ended_runs', { p_run_ids: [runId] })
+    const [ended] = await this.database.call('get_ended_runs', { p_run_ids: [runId] })
     if (ended) restore(this.log, ended.run, ended.trace)
   }
 }
@@ -197,7 +195,7 @@ class World {
     begin: async pick => {
       const process = this.#process(pick)
       const ticket = process.slots.acquire(DEMO_USER)!
-      const { run, agent } = await this.database.call<{ run: Run, agent: AgentInput['agent'] }>('begin_run', {
+      const { run, agent } = await this.database.call('begin_run', {
         p_user_id: DEMO_USER,
         p_agent_id: DEMO_AGENT,
         p_request_hash: '',
@@ -206,7 +204,7 @@ class World {
         p_lease_seconds: 3600,
         p_waiting: ticket.position > 0
       })
-      process.executor.launch({ agent, messages: [], run, userId: DEMO_USER }, ticket)
+      process.executor.launch({ agent: agent!, messages: [], run, userId: DEMO_USER }, ticket)
       this.runs.push(run.runId)
       await this.#connect(run.runId, process)
     },
@@ -239,7 +237,7 @@ class World {
     },
     handOver: async pick => {
       const process = this.#process(pick)
-      await process.executor.release(1000)
+      await process.executor.releaseAll(1000)
       this.#replace(process)
       await this.database.call('release_runs', { p_owner: process.owner })
       await this.#process(pick + 1).claim()
@@ -303,7 +301,7 @@ t.test('whatever happens in whatever order, all readers of a run have read the s
     pick: fc.nat(63)
   })
   await fc.assert(fc.asyncProperty(fc.array(deed, { minLength: 5, maxLength: 40 }), async deeds => {
-    const before = await database.call<{ creditsRemaining: number }>('get_credits', { p_user_id: DEMO_USER })
+    const before = await database.call('get_credits', { p_user_id: DEMO_USER })
     const world = new World(database)
     for (const { what, pick } of [{ what: 'begin', pick: 0 }, ...deeds]) {
       await world.deeds[what]!(pick)
@@ -311,7 +309,7 @@ t.test('whatever happens in whatever order, all readers of a run have read the s
     }
     await world.settle()
 
-    const runs = await Promise.all(world.runs.map(runId => database.call<Run>('get_run', { p_user_id: DEMO_USER, p_run_id: runId })))
+    const runs = await Promise.all(world.runs.map(runId => database.call('get_run', { p_user_id: DEMO_USER, p_run_id: runId })))
     const byId = new Map(runs.map(run => [run.runId, run]))
     for (const run of runs) if (!run.finishedAt) throw new Error(`unfinished: ${JSON.stringify(run)}`)
     for (const client of world.clients) {
@@ -323,7 +321,7 @@ t.test('whatever happens in whatever order, all readers of a run have read the s
       if (run.status === 'succeeded' && run.response !== WHOLE) throw new Error(`said "${run.response}"`)
     }
     if (world.problems.length > 0) throw new Error(world.problems[0])
-    const after = await database.call<{ creditsRemaining: number, creditsReserved: number }>('get_credits', { p_user_id: DEMO_USER })
+    const after = await database.call('get_credits', { p_user_id: DEMO_USER })
     const charged = runs.reduce((sum, run) => sum + run.creditsCharged, 0)
     if (after.creditsReserved !== 0) throw new Error(`${after.creditsReserved} credits are still reserved`)
     if (before.creditsRemaining - after.creditsRemaining !== charged) throw new Error(`charged ${charged}, taken ${before.creditsRemaining - after.creditsRemaining}`)

@@ -1,33 +1,33 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
+import type { ClaimedRun } from '#shared/database/runs.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import type { EventLog } from '../../../src/executor/events/event-log.js'
 import type { Assignment, Ending } from '../../../src/executor/run/attempt.js'
-import type { Executor } from '../../../src/executor/run/executor.js'
-import type { Claimed, RunQueue } from '../../../src/executor/run/queue.js'
+import type { RunLauncher, RunQueue } from '../../../src/executor/run/queue.js'
 import type { SlotTicket } from '../../../src/lib/slots.js'
 import { DONE, read } from '../events/event-log-contract.js'
 
 export interface Limits { maxConcurrent: number, maxPerUser: number, maxWaiting: number }
 
-/** A queue with what it serves; runs have names, which begin with the user's letter. */
+/** A queue under test. Runs have names, which begin with the user's letter. */
 export interface Stage {
   readonly queue: RunQueue
   readonly runs: TestRuns
   readonly log: EventLog
-  /** Puts a run into the queue; false: it is full. Resolves when it waits, or has its slot. */
+  /** Queues a run, and resolves when it waits or has its slot. Returns false if the queue is full. */
   enter (name: string): Promise<boolean>
-  /** Where that is seen later than by `enter`: resolves when so many runs wait for others of their user. */
+  /** For a queue that parks runs after `enter`: resolves when `count` runs wait for another run of their user. */
   untilParked? (count: number): Promise<void>
 }
 
-/** Runs that are made by nobody: they end when the test says so. */
+/** Runs that do nothing, and end at the test's command. */
 export class TestRuns {
   /** Names in the order in which they got their slots. */
   readonly launched: string[] = []
   readonly cancelled: string[] = []
-  /** Who made a run last. */
+  /** By which launcher a run was launched last. */
   readonly makers = new Map<string, unknown>()
   #ids = new Map<string, string>()
   #ends = new Map<string, (ending: Ending) => void>()
@@ -46,11 +46,10 @@ export class TestRuns {
 
   get running (): string[] { return [...this.#ends.keys()].sort() }
 
-  /** What a queue asks of an executor. */
-  createExecutor (log: EventLog, maker: unknown = undefined): Executor {
-    const launch = async ({ run: { runId, attempt }, emitted: told = [] }: Assignment, ticket: SlotTicket): Promise<Ending> => {
+  createLauncher (log: EventLog, maker: unknown = undefined): RunLauncher {
+    const launch = async ({ run: { runId, attempt }, emitted = [] }: Assignment, ticket: SlotTicket): Promise<Ending> => {
       log.open(runId, attempt)
-      for (const event of told) log.append(runId, event)
+      for (const event of emitted) log.append(runId, event)
       await ticket.turn
       const name = this.nameOf(runId)
       log.append(runId, { type: 'started', runId, agentId: 'agent', attempt })
@@ -61,13 +60,13 @@ export class TestRuns {
       const ending = await ended
       if (ending === 'settled') log.append(runId, { ...DONE, runId })
       else log.evict(runId)
-      ticket.releaseAll()
+      ticket.release()
       return ending
     }
-    return { launch, cancel: (runId: string) => { this.cancelled.push(runId) } } as unknown as Executor
+    return { launch, cancel: async runId => { this.cancelled.push(runId) } }
   }
 
-  /** Ends a run that has its slot. */
+  /** Ends a running run. */
   end (name: string, ending: Ending = 'settled'): void {
     this.#ends.get(name)!(ending)
     this.#ends.delete(name)
@@ -77,7 +76,7 @@ export class TestRuns {
     while (this.launched.length < count) await new Promise<void>(resolve => { this.#moves.add(resolve) })
   }
 
-  /** Ends what runs, one after the other; returns the order in which the others got their slot, so many. */
+  /** Ends the running runs one after the other until `count` others were launched; returns these in order. */
   async drain (count: number): Promise<string[]> {
     const before = this.launched.length
     for (let ended = 0; ended < count; ended++) {
@@ -94,16 +93,16 @@ export class TestRuns {
   }
 }
 
-/** A run that somebody takes. */
-export function toClaimed (runId: string, userId: string, attempt = 1): Claimed {
-  return { run: { runId, attempt, status: 'running' }, userId, cancel: false, input: {}, steps: [] } as unknown as Claimed
+/** A run as a claim returns it. */
+export function toClaimed (runId: string, userId: string, attempt = 1): ClaimedRun {
+  return { run: { runId, attempt, status: 'running' }, userId, cancel: false, input: {}, steps: [] } as unknown as ClaimedRun
 }
 
-/** What every queue does, as long as nothing fails. */
+/** Tests what every queue does while nothing fails. */
 export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Promise<Stage>): Promise<void> {
   const limits = { maxConcurrent: 2, maxPerUser: 10, maxWaiting: 100 }
 
-  t.test('so many run at once, and the others wait for their turn', async t => {
+  t.test('no more than maxConcurrent runs are executed at a time; the others wait', async t => {
     const { runs, enter } = await setUp(t, limits)
     for (const name of ['a1', 'b1', 'c1', 'd1']) t.equal(await enter(name), true)
     await runs.untilLaunched(2)
@@ -118,14 +117,14 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
     runs.end('d1')
   })
 
-  t.test('who waits is served in turn by user', async t => {
+  t.test('waiting users are served in turn', async t => {
     const { runs, enter } = await setUp(t, { ...limits, maxConcurrent: 1 })
     for (const name of ['x1', 'a1', 'a2', 'a3', 'a4', 'b1', 'b2', 'c1']) await enter(name)
     await runs.untilLaunched(1)
     t.strictSame(await runs.drain(7), ['a1', 'b1', 'c1', 'a2', 'b2', 'a3', 'a4'])
   })
 
-  t.test('who comes late with one run is not behind all runs of one who came early', async t => {
+  t.test('a user who comes late does not wait for all runs of one who came early', async t => {
     const { runs, enter } = await setUp(t, { ...limits, maxConcurrent: 1 })
     await enter('x1')
     await runs.untilLaunched(1)
@@ -140,7 +139,7 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
     t.strictSame(order.filter(name => name !== 'b1'), Array.from({ length: 18 }, (_, index) => `a${index + 3}`))
   })
 
-  t.test('so many of them are one user\'s, and others pass by who waits for that', async t => {
+  t.test('no more than maxPerUser of them belong to one user, and other users overtake the rest', async t => {
     const { runs, enter, untilParked } = await setUp(t, { maxConcurrent: 3, maxPerUser: 1, maxWaiting: 100 })
     for (const name of ['a1', 'a2', 'a3', 'b1']) await enter(name)
     await runs.untilLaunched(2)
@@ -154,7 +153,7 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
     runs.end('b1')
   })
 
-  t.test('a queue that is full takes nobody, until there is room', async t => {
+  t.test('a full queue refuses runs until there is room', async t => {
     const { runs, enter } = await setUp(t, { ...limits, maxConcurrent: 1, maxWaiting: 2 })
     await enter('a1')
     await runs.untilLaunched(1)
@@ -165,7 +164,7 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
     await runs.drain(2)
   })
 
-  t.test('a place that is left is nobody\'s', async t => {
+  t.test('a released admission is free again', async t => {
     const { queue, runs, enter } = await setUp(t, { ...limits, maxConcurrent: 1, maxWaiting: 1 })
     const left = await queue.admit('a')
     left!.release()
@@ -179,19 +178,19 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
     t.strictSame(runs.launched, ['a1', 'b2'])
   })
 
-  t.test('who waits is told its position as it gets better, and then what becomes of it', async t => {
+  t.test('a waiting run emits its position as it improves, then its other events', async t => {
     const { log, runs, enter } = await setUp(t, { ...limits, maxConcurrent: 1 })
     await enter('x1')
     await runs.untilLaunched(1)
     for (const name of ['a1', 'b1', 'c1']) await enter(name)
     const runId = runs.idOf('c1')
     const { reader } = read(log, runId)
-    const isTold = (position: number) => reader.until(({ events }) => events.some(event => event.type === 'queued' && event.position === position))
-    await isTold(3)
+    const isEmitted = (position: number) => reader.until(({ events }) => events.some(event => event.type === 'queued' && event.position === position))
+    await isEmitted(3)
     runs.end('x1')
-    await isTold(2)
+    await isEmitted(2)
     runs.end('a1')
-    await isTold(1)
+    await isEmitted(1)
     runs.end('b1')
     await runs.untilLaunched(4)
     runs.end('c1')

@@ -2,15 +2,27 @@ import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
 import { openToolbox } from '../../../src/executor/tools/toolbox.js'
 import { Webhooks } from '../../../src/executor/tools/webhooks/webhooks.js'
-import { createContext, fn, say, startServer } from '../../support/tools.js'
+import { type Answer, createContext, fn, say, startServer } from '../../support/tools.js'
 
-async function open (t: Test, functions: AgentFunction[]) {
-  const context = createContext(t)
+async function open (t: Test, functions: AgentFunction[], signal = new AbortController().signal) {
+  const context = createContext(t, { signal })
   const webhooks = new Webhooks({ outbound: context.outbound, log: context.log })
   t.teardown(() => webhooks.close(0))
   const toolbox = await openToolbox({ outbound: context.outbound, webhooks, python: { run: async () => {} } }, { functions }, { tool: context, log: context.log })
   t.teardown(() => toolbox.close())
   return { toolbox, logged: context.logged }
+}
+
+/** An MCP server that lists these tools. */
+function respondAsMcp (tools: object[]): Answer {
+  return (response, asked) => {
+    const { id, method } = JSON.parse(asked.body || '{}') as { id?: number, method?: string }
+    if (id === undefined) return response.writeHead(202).end()
+    const result = method === 'initialize'
+      ? { protocolVersion: '2025-03-26', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } }
+      : { tools }
+    say(200, { jsonrpc: '2.0', id, result })(response, asked, 0)
+  }
 }
 
 t.test('a hundred functions are considered, and how many are not is logged', async t => {
@@ -31,17 +43,41 @@ t.test('a configuration that is no object is one without anything in it', async 
   await toolbox.afterAnswer('go', 'x')
 })
 
+t.test('a type that the service does not know does nothing', async t => {
+  const parameters = { type: 'object' }
+  const functions = ['unheard_of', 'toString', '__proto__', 'constructor'].flatMap(type => [fn(type, {}), fn(type, { parameters })])
+  const { toolbox, logged } = await open(t, functions)
+  t.same(toolbox.tools, [])
+  t.same(await toolbox.runTriggered('go'), { results: [], answer: undefined, emitted: [] })
+  t.same(logged, [])
+})
+
+t.test('functions with parameters are offered first, then those in Python, then the tools of servers', async t => {
+  const server = await startServer(t, respondAsMcp([{ name: 'remote', inputSchema: { type: 'object' } }, { name: 'api', inputSchema: { type: 'object' } }]))
+  const parameters = { type: 'object' }
+  const { toolbox } = await open(t, [
+    fn('mcp', { url: server.url }, { name: 'server' }), fn('python', { entrypoint: 'a:b', parameters }, { name: 'code' }),
+    fn('webhook', { parameters }, { name: 'hook' }), fn('api_call', { url: server.url, parameters }, { name: 'api' }), fn('python', { entrypoint: 'a:b' }, { name: 'api' })
+  ])
+  t.same(toolbox.tools.map(({ name }) => name), ['hook', 'api', 'code', 'api_2', 'remote', 'server_api'])
+})
+
+t.test('only an mcp function opens a server', async t => {
+  const server = await startServer(t, say(200))
+  const { toolbox } = await open(t, ['api_call', 'conditional', 'data_transform', 'webhook', 'python'].map(type => fn(type, { url: server.url })))
+  t.equal(toolbox.tools.length, 1)
+  t.equal(server.asked.length, 0)
+})
+
+t.test('a run that was cancelled has no toolbox', async t => {
+  const reason = new Error('cancelled')
+  await t.rejects(open(t, [fn('api_call', {})], AbortSignal.abort(reason)), reason)
+})
+
 t.test('a model is offered no more tools than it takes, and how many are left out is logged', async t => {
   const functions = Array.from({ length: 100 }, () => fn('python', { entrypoint: 'a:b' }))
   const tools = Array.from({ length: 40 }, (_, n) => ({ name: `t${n}`, inputSchema: { type: 'object' } }))
-  const server = await startServer(t, (response, asked) => {
-    const { id, method } = JSON.parse(asked.body || '{}') as { id?: number, method?: string }
-    if (id === undefined) return response.writeHead(202).end()
-    const result = method === 'initialize'
-      ? { protocolVersion: '2025-03-26', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } }
-      : { tools }
-    say(200, { jsonrpc: '2.0', id, result })(response, asked, 0)
-  })
+  const server = await startServer(t, respondAsMcp(tools))
   const { toolbox, logged } = await open(t, [fn('mcp', { url: server.url }), ...functions.slice(1)])
   t.equal(toolbox.tools.length, 128)
   t.match(logged, [{ message: 'tools left out', count: 11 }])

@@ -9,20 +9,20 @@ import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 
-/** A real Redis of a test's own, which keeps nothing on disk. */
+/** A real Redis for one test, without persistence. */
 export interface RedisServer {
   readonly url: string
   readonly port: number
-  /** A connection for looking in; closed with the test. */
+  /** A connection for the test itself; closed with it. */
   readonly client: Redis
   readonly process: ChildProcess
   stop (signal?: NodeJS.Signals): Promise<void>
-  /** Starts again on the same port after `stop`; what it knew is lost. */
+  /** Starts again on the same port after `stop`, without data. */
   start (): Promise<void>
   restart (): Promise<void>
 }
 
-/** Whether there is a Redis to start; where there is none, that is said, and in CI it is a failure. */
+/** Whether `redis-server` is installed. If not, the tests are left out with a comment; with REQUIRE_SERVICES it is an error. */
 export async function findRedis (t: Test): Promise<boolean> {
   try {
     await promisify(execFile)('redis-server', ['--version'])
@@ -34,7 +34,7 @@ export async function findRedis (t: Test): Promise<boolean> {
   }
 }
 
-/** @param args of `redis-server` beside those every test needs. */
+/** @param args further arguments of `redis-server`. */
 export async function startRedis (t: Pick<Test, 'teardown'>, args: string[] = []): Promise<RedisServer> {
   const dir = await mkdtemp(join(tmpdir(), 'jeesi-redis-'))
   const port = await findFreePort()

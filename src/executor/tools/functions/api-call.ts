@@ -1,23 +1,36 @@
 import type { AgentFunction } from '#shared/agent.ts'
-import { templateIn, textIn } from '../function-config.js'
+import { configOf, templateIn, textIn } from '../function-config.js'
+import type { FunctionKind } from '../function-kind.js'
 import { readHeaders } from '../outbound/headers.js'
-import type { Outbound, OutboundAnswer, OutboundRequest } from '../outbound/outbound.js'
-import { fillForm, fillJson, fillText, fillUrl, type Values } from '../template.js'
+import type { OutboundRequest } from '../outbound/outbound.js'
+import { textOf } from '../result-text.js'
+import { fillForm, fillJson, fillText, fillUrl, type TemplateValues } from '../template.js'
 import { ToolError } from '../tool.js'
 
-/**
- * Makes the call that a function's configuration describes: {url, method, headers_json, body_template}.
- * @param defaultBody what is sent where there is no template, by a method that takes a body.
- * @throws {ToolError} The signal's reason, when it is aborted.
- */
-export async function callApi (
-  config: AgentFunction['config'], values: Values, outbound: Outbound, signal: AbortSignal, defaultBody?: string
-): Promise<OutboundAnswer> {
-  return outbound.request(makeApiRequest(config, values, defaultBody), signal)
+/** An HTTP request {url, method, headers_json, body_template}. A model also reads responses that are errors. */
+export const apiCall: FunctionKind = {
+  trigger: {
+    stage: 'before_model',
+    replacesAnswer: false,
+    async run (fn, { values }, { outbound, signal }) {
+      const answer = await outbound.request(makeApiRequest(configOf(fn), values), signal)
+      if (answer.status < 200 || answer.status > 299) throw new ToolError(`${answer.host} answered with status ${answer.status}.`)
+      return textOf(answer)
+    }
+  },
+  async call ({ config }, { args, values }, { outbound }, { signal }) {
+    const answer = await outbound.request(makeApiRequest(config, values, JSON.stringify(args)), signal)
+    return `Status ${answer.status}\n${textOf(answer)}`
+  },
+  open: null
 }
 
-/** The same call, not made yet. @throws {ToolError} */
-export function makeApiRequest (config: AgentFunction['config'], values: Values, defaultBody?: string): OutboundRequest {
+/**
+ * The request of a configuration {url, method, headers_json, body_template}.
+ * @param defaultBody is sent if there is no template and the method takes a body.
+ * @throws {ToolError} if the configuration is not a request that can be sent.
+ */
+export function makeApiRequest (config: AgentFunction['config'], values: TemplateValues, defaultBody?: string): OutboundRequest {
   const url = textIn(config, 'url')
   if (url.trim() === '') throw new ToolError('The function has no url.')
   const method = textIn(config, 'method') || 'GET'
@@ -28,8 +41,8 @@ export function makeApiRequest (config: AgentFunction['config'], values: Values,
   return { url: fillUrl(url, values), method, headers: { ...type, ...headers }, body }
 }
 
-/** By the content type that the function sets: JSON unless it says otherwise. */
-function makeBody (template: string, headers: Record<string, string>, values: Values): string | undefined {
+/** Fills in the template by the content type in the function's headers; without one, as JSON. */
+function makeBody (template: string, headers: Record<string, string>, values: TemplateValues): string | undefined {
   if (template.trim() === '') return undefined
   const type = typeOf(headers) ?? 'application/json'
   if (/[/+]json\b/i.test(type)) return fillJson(template, values)

@@ -1,16 +1,28 @@
 import type { AgentFunction } from '#shared/agent.ts'
-import { textIn } from '../function-config.js'
-import { fillText, type Values } from '../template.js'
+import { configOf, textIn } from '../function-config.js'
+import type { FunctionKind } from '../function-kind.js'
+import { fillText, type TemplateValues } from '../template.js'
 import { ToolError } from '../tool.js'
 import { extract, kindsIn } from './extract.js'
+import { asText } from './parameters.js'
+
+/** A transformation {transform_type, template} of `{{data}}`. */
+export const dataTransform: FunctionKind = {
+  trigger: {
+    stage: 'before_model',
+    replacesAnswer: false,
+    run: (fn, { text, values }) => transform(configOf(fn), text, values)
+  },
+  call: ({ config }, { values }) => transform(config, asText(values.data), values),
+  open: null
+}
 
 /**
- * What a function {transform_type, template} makes of `{{data}}`. `format` fills in the template. `extract` pulls out
- * what the template lists: emails, urls, numbers, dates; a template that is a sentence is an instruction to the model,
- * as is that of `summarize`.
- * @throws {ToolError} where the type is none of these.
+ * Transforms data by the function's `transform_type`: `format` fills in the template. `extract` returns what the template
+ * lists: emails, urls, numbers, dates. Any other template of `extract`, and each of `summarize`, is an instruction to the model.
+ * @throws {ToolError} if the type is another one.
  */
-export function transform (config: AgentFunction['config'], data: string, values: Values): string {
+function transform (config: AgentFunction['config'], data: string, values: TemplateValues): string {
   const type = textIn(config, 'transform_type').trim().toLowerCase()
   const template = textIn(config, 'template')
   switch (type) {
@@ -24,8 +36,8 @@ export function transform (config: AgentFunction['config'], data: string, values
   }
 }
 
-/** The model cannot do what it is told to without the data. */
-function instruction (template: string, data: string, values: Values): string {
+/** Appends the data if the template does not contain it: the model needs it to follow the instruction. */
+function instruction (template: string, data: string, values: TemplateValues): string {
   const filled = fillText(template, values)
   return `Do this for your answer: ${/\{\{\s*(?:data|user_input)\s*\}\}/.test(template) ? filled : `${filled}\n${data}`}`
 }

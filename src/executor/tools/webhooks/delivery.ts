@@ -1,3 +1,4 @@
+import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import { AddressRefused } from '../outbound/failure.js'
 import type { Outbound, OutboundAnswer, OutboundRequest } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
@@ -31,10 +32,10 @@ function judge ({ status, headers }: OutboundAnswer): Outcome {
   return { delivered: false, reason: `status ${status}`, isFinal: status === 410, pause: readRetryAfter(headers['retry-after']) }
 }
 
-/** Seconds or a date; milliseconds, up to the limit. */
+/** The pause that a Retry-After header asks for, in milliseconds, up to the limit. */
 function readRetryAfter (value = ''): number | undefined {
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
-  return Number.isNaN(ms) ? undefined : Math.max(0, Math.min(ms, MAX_PAUSE))
+  const seconds = parseRetryAfter(value)
+  return seconds === undefined ? undefined : Math.min(seconds * 1000, MAX_PAUSE)
 }
 
 export function wordsOf (error: unknown): string {

@@ -3,9 +3,9 @@ import type { AgentFunction } from '#shared/agent.ts'
 import { templateIn, textIn } from '../function-config.js'
 import type { OutboundRequest } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
-import { fillJson, type Values } from '../template.js'
+import { fillJson, type TemplateValues } from '../template.js'
 import { type ToolContext, ToolError } from '../tool.js'
-import { keyOf, webhookHeaders } from './signature.js'
+import { checkSecret, webhookHeaders } from './signature.js'
 
 /** A webhook that is to go out. */
 export interface WebhookCall {
@@ -26,12 +26,12 @@ export interface WebhookCall {
  * @param values `content` and `agent_id` among them.
  * @throws {ToolError} where it could never go out.
  */
-export function makeWebhook (fn: AgentFunction, values: Values, context: ToolContext, id: string = randomId()): WebhookCall {
+export function makeWebhook (fn: AgentFunction, values: TemplateValues, context: ToolContext, id: string = randomId()): WebhookCall {
   const url = textIn(fn.config, 'webhook_url')
   if (url.trim() === '') throw new ToolError('The function has no webhook_url.')
   firstHop({ url })
   const secret = textIn(fn.config, 'secret').trim() || undefined
-  if (secret) keyOf(secret)
+  if (secret) checkSecret(secret)
   const template = templateIn(fn.config, 'payload_template')
   const event = textIn(fn.config, 'trigger_event').trim().toLowerCase()
   const call: WebhookCall = {

@@ -1,0 +1,13 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { renderEnvExample, renderEnvironmentReference } from './docs/environment.js'
+
+/** The files that `npm run docs` makes, by their paths from the project's folder; a test compares them with what is committed. */
+export const DOCUMENTS: Record<string, () => string> = {
+  '.env.example': renderEnvExample,
+  'docs/reference/environment.md': renderEnvironmentReference
+}
+
+if (process.argv[1] === import.meta.filename) {
+  await mkdir(new URL('../docs/reference/', import.meta.url), { recursive: true })
+  for (const [path, render] of Object.entries(DOCUMENTS)) await writeFile(new URL(`../${path}`, import.meta.url), render())
+}

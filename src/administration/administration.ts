@@ -1,0 +1,69 @@
+import type { RunStatus } from '#shared/schemas.ts'
+import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../contract/schemas.js'
+import type { Database } from '../database/port.js'
+
+export interface AdminRunFilter {
+  limit: number
+  userId?: string
+  status?: RunStatus
+  agentId?: string
+  /** `nextCursor` of the page before. */
+  cursor?: string
+}
+
+export interface Grant {
+  userId: string
+  credits: number
+  reason: string
+  /** The same key and grant again: nothing is given a second time. */
+  idempotencyKey?: string
+}
+
+export interface Ledger { credits: Credits, entries: LedgerEntry[], nextCursor: string | null }
+
+/** What admins may do. The database notes each act with its admin in `admin_actions`, and throws `forbidden` for everybody else. */
+export class Administration {
+  constructor (private readonly database: Pick<Database, 'call'>) {}
+
+  /** The platform's figures. */
+  stats (adminId: string): Promise<AdminStats> {
+    return this.database.call('admin_stats', { p_user_id: adminId })
+  }
+
+  /** A page of everybody's runs, or of one user's, newest first. Throws `bad_request` for a cursor that is none. */
+  async runs (adminId: string, { limit, userId, status, agentId, cursor }: AdminRunFilter): Promise<{ runs: AdminRun[], nextCursor: string | null }> {
+    const { runs, next } = await this.database.call('admin_list_runs', {
+      p_admin_id: adminId,
+      p_limit: limit,
+      p_user_id: userId ?? null,
+      p_status: status ?? null,
+      p_agent_id: agentId ?? null,
+      p_after: cursor ?? null
+    })
+    return { runs, nextCursor: next }
+  }
+
+  /** A user's balance, and a page of its ledger, newest first. Throws `user_not_found`, `bad_request`. */
+  async ledger (adminId: string, userId: string, { limit, cursor }: { limit: number, cursor?: string }): Promise<Ledger> {
+    const { next, ...ledger } = await this.database.call('admin_get_ledger', {
+      p_admin_id: adminId, p_user_id: userId, p_limit: limit, p_after: cursor ?? null
+    })
+    return { ...ledger, nextCursor: next }
+  }
+
+  /** Gives a user credits. Throws `user_not_found`, `bad_request`, `idempotency_key_reused`. */
+  grant (adminId: string, { userId, credits, reason, idempotencyKey }: Grant): Promise<Credits> {
+    return this.database.call('admin_grant_credits', {
+      p_admin_id: adminId,
+      p_user_id: userId,
+      p_credits: credits,
+      p_reason: reason,
+      p_idempotency_key: idempotencyKey ?? null
+    })
+  }
+
+  /** Whether balances, ledger and runs add up, with at most 100 of the problems. */
+  audit (adminId: string): Promise<Audit> {
+    return this.database.call('admin_audit_credits', { p_admin_id: adminId })
+  }
+}

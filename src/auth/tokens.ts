@@ -1,0 +1,73 @@
+import { errors } from '#shared/errors.ts'
+import { MAX_TOKEN_LENGTH } from '#shared/http/credentials.ts'
+import { UUID } from '#shared/uuid.ts'
+import type { Caller } from '../contract/caller.js'
+import type { PublicKeyFinder } from './jwks.js'
+
+/** How long a verified token is cached, and how many are: verifying a signature costs as much as a run's own work. */
+const CACHE_MS = 30_000
+const MAX_CACHED = 5_000
+
+interface Claims { sub?: unknown, role?: unknown, iss?: unknown, exp: number }
+interface Header { alg: string, kid?: string }
+interface VerifyOptions { key?: string, algorithms: Array<'HS256' | 'ES256' | 'RS256'> }
+
+export type TokenVerifier = (token: string) => Promise<Caller>
+
+export interface TokenVerifierOptions {
+  /** Reads a token's header without verifying anything. Throws for what is no token. */
+  decode (token: string): { header: Header }
+  /** Verifies signature and claims. Throws FAST_JWT_EXPIRED and other codes of fast-jwt. */
+  verify (token: string, options: VerifyOptions): Claims
+  /** Whether there is a shared secret for HS256; `verify` knows it. */
+  hasSecret: boolean
+  /** Finds the project's published keys, for ES256 and RS256. */
+  findKey?: PublicKeyFinder
+  /** Who has to have issued a token that names its issuer. */
+  issuer?: string
+}
+
+/**
+ * Verifies Supabase's access tokens: HS256 by the shared secret, ES256 and RS256 by the project's published keys.
+ * @throws {ServiceError} unauthorized, keys_unavailable.
+ */
+export function createTokenVerifier ({ decode, verify, hasSecret, findKey, issuer }: TokenVerifierOptions): TokenVerifier {
+  /** The algorithm decides on the key, so that no public key is ever taken for a shared secret. */
+  async function optionsFor ({ alg, kid }: Header): Promise<VerifyOptions | undefined> {
+    if (alg === 'HS256' && hasSecret) return { algorithms: ['HS256'] }
+    if ((alg === 'ES256' || alg === 'RS256') && findKey) return { algorithms: [alg], key: await findKey(alg, kid) }
+  }
+
+  return withCache(async token => {
+    const invalid = () => errors.unauthorized('The access token is not valid.')
+    if (token.length > MAX_TOKEN_LENGTH) throw invalid()
+    let claims: Claims
+    try {
+      const options = await optionsFor(decode(token).header)
+      if (!options) throw invalid()
+      claims = verify(token, options)
+    } catch (error) {
+      const { code } = error as { code?: string }
+      if (code === errors.keysUnavailable.code) throw error
+      throw code === 'FAST_JWT_EXPIRED' ? errors.unauthorized('The access token has expired.') : invalid()
+    }
+    const { sub, role, iss, exp } = claims
+    const isOurs = issuer === undefined || iss === undefined || iss === issuer
+    if (typeof sub !== 'string' || !UUID.test(sub) || role !== 'authenticated' || !isOurs) throw invalid()
+    return { kind: 'user', userId: sub.toLowerCase(), expiresAt: exp * 1000 }
+  })
+}
+
+/** Caches the callers of the latest tokens, for a short while and never beyond a token's end. */
+function withCache (verify: TokenVerifier): TokenVerifier {
+  const cache = new Map<string, { caller: Caller, until: number }>()
+  return async token => {
+    const cached = cache.get(token)
+    if (cached && cached.until > Date.now()) return cached.caller
+    cache.delete(token)
+    const caller = await verify(token)
+    if (cache.size >= MAX_CACHED) cache.delete(cache.keys().next().value!)
+    cache.set(token, { caller, until: Math.min(caller.expiresAt, Date.now() + CACHE_MS) })
+    return caller
+  }
+}

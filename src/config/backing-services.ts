@@ -1,0 +1,77 @@
+import { DEFAULT_GATEWAY_URL } from '#shared/gateway/defaults.ts'
+import type { Environment } from './environment.js'
+import { checkHeaderValue, checkRedisUrl, checkUrl, readCertificate, withoutSlash } from './values.js'
+
+/** The database of users, agents, runs and credits. */
+export type DatabaseConfig =
+  | { readonly kind: 'postgres', readonly url: string, readonly maxConnections: number, readonly ca?: string }
+  | { readonly kind: 'supabase', readonly url: string, readonly serviceRoleKey: string }
+  | { readonly kind: 'embedded', readonly dataDir: string }
+
+/** The Redis server that joins several processes. */
+export interface RedisConfig { readonly url: string, readonly ca?: string }
+
+/** The OpenAI-compatible gateway; `demo` is the built-in model of the embedded mode. */
+export type GatewayConfig =
+  | { readonly kind: 'remote', readonly url: string, readonly key?: string }
+  | { readonly kind: 'demo' }
+
+/** The interpreter of agents and functions that are written in Python. */
+export interface PythonConfig {
+  readonly command: string
+  /** Whether the operator has set `command`; otherwise it is the default, which the machine may lack. */
+  readonly isChosen: boolean
+  readonly memoryMb: number
+  readonly workers: number
+  /** PATH: the only variable of this process that agents see. */
+  readonly searchPath?: string
+}
+
+export function chooseDatabase (env: Environment, production: boolean, problems: string[]): DatabaseConfig {
+  const { SUPABASE_DB_URL: dbUrl, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: serviceRoleKey } = env
+  checkUrl('SUPABASE_DB_URL', dbUrl, ['postgres:', 'postgresql:'], problems)
+  checkUrl('SUPABASE_URL', url, ['http:', 'https:'], problems)
+  const ca = readCertificate('SUPABASE_DB_CA', env.SUPABASE_DB_CA, problems)
+  if (dbUrl) return { kind: 'postgres', url: dbUrl, maxConnections: env.SUPABASE_DB_POOL_MAX, ca }
+  if (url) {
+    if (!serviceRoleKey) problems.push('SUPABASE_SERVICE_ROLE_KEY is missing: SUPABASE_URL needs it')
+    return { kind: 'supabase', url: withoutSlash(url), serviceRoleKey: serviceRoleKey ?? '' }
+  }
+  if (production && !env.EMBEDDED) {
+    problems.push('SUPABASE_URL is missing: set it, or SUPABASE_DB_URL, or EMBEDDED=true to run in production on the embedded database')
+  }
+  if (env.MAX_CONCURRENT_RUNS === 0) problems.push('MAX_CONCURRENT_RUNS must not be 0 on the embedded database: no other process could execute its runs')
+  return { kind: 'embedded', dataDir: env.DATA_DIR }
+}
+
+export function chooseRedis (env: Environment, problems: string[]): RedisConfig | undefined {
+  const { REDIS_URL: url } = env
+  const ca = readCertificate('REDIS_CA', env.REDIS_CA, problems)
+  if (!url) return undefined
+  const before = problems.length
+  checkUrl('REDIS_URL', url, ['redis:', 'rediss:'], problems)
+  if (problems.length === before) problems.push(...checkRedisUrl(new URL(url)))
+  return { url, ca }
+}
+
+export function chooseGateway (env: Environment, database: DatabaseConfig, problems: string[]): GatewayConfig {
+  checkUrl('AI_GATEWAY_URL', env.AI_GATEWAY_URL, ['http:', 'https:'], problems)
+  checkHeaderValue('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
+  if (env.AI_GATEWAY_URL || env.LOVABLE_API_KEY) {
+    return { kind: 'remote', url: withoutSlash(env.AI_GATEWAY_URL ?? DEFAULT_GATEWAY_URL), key: env.LOVABLE_API_KEY }
+  }
+  if (database.kind !== 'embedded') {
+    problems.push('LOVABLE_API_KEY is missing: set it, or AI_GATEWAY_URL to a gateway that needs no key')
+  }
+  return { kind: 'demo' }
+}
+
+export function choosePython (env: Environment, searchPath?: string): PythonConfig {
+  return {
+    command: env.PYTHON_BIN ?? 'python3',
+    isChosen: env.PYTHON_BIN !== undefined,
+    memoryMb: env.PYTHON_MEMORY_MB,
+    workers: env.PYTHON_WORKERS,
+    searchPath
+  }
+}

@@ -1,0 +1,18 @@
+import type { SharedFunctions } from '#shared/database/functions.ts'
+import type { AdministrationFunctions } from './functions/administration.js'
+import type { RunFunctions } from './functions/runs.js'
+import type { ScheduleFunctions } from './functions/schedules.js'
+
+/**
+ * Every SQL function that the service calls, by name, with its named arguments and its result. An argument whose key is
+ * optional has a default in SQL. test/database/functions.test.ts compares this with the schema.
+ */
+export interface DatabaseFunctions extends SharedFunctions, RunFunctions, AdministrationFunctions, ScheduleFunctions {}
+
+export type FunctionName = keyof DatabaseFunctions
+export type ArgumentsOf<F extends FunctionName> = DatabaseFunctions[F]['args']
+export type ResultOf<F extends FunctionName> = DatabaseFunctions[F]['result']
+
+/** The parameters of a call after the function's name: the arguments can be left off if all of them are optional. */
+export type CallParameters<F extends FunctionName> =
+  Record<never, never> extends ArgumentsOf<F> ? [args?: ArgumentsOf<F>] : [args: ArgumentsOf<F>]

@@ -1,0 +1,45 @@
+import type { RunStatus } from '#shared/schemas.ts'
+import type { AdminStats, Audit, Credits, LedgerEntry } from '../../contract/schemas.js'
+import type { RunPage } from './runs.js'
+
+/** The SQL functions for balances, their audit, and administrators. Those named `admin_…` raise `forbidden` for anyone else. */
+export interface AdministrationFunctions {
+  /** The version of the schema, and whether the database accepts writes. */
+  schema_version: { args: Record<string, never>, result: SchemaVersion }
+  get_credits: { args: { p_user_id: string }, result: Credits }
+  /** Compares balances, ledger and runs; `p_limit` limits the problems that are listed. */
+  audit_credits: { args: { p_limit?: number }, result: Audit }
+  /** Enters changes that were made past the ledger in it. Raises `bad_request`. */
+  adjust_ledger: { args: { p_reason: string }, result: { adjusted: number } }
+  admin_stats: { args: { p_user_id: string }, result: AdminStats }
+  /** A page of everybody's runs, or of one user's, newest first. Raises `bad_request`. */
+  admin_list_runs: {
+    args: {
+      p_admin_id: string,
+      p_limit: number,
+      p_user_id?: string | null,
+      p_status?: RunStatus | null,
+      p_agent_id?: string | null,
+      p_after?: string | null
+    }
+    result: RunPage
+  }
+  /** A user's balance, and a page of its ledger, newest first. Raises `user_not_found`, `bad_request`. */
+  admin_get_ledger: {
+    args: { p_admin_id: string, p_user_id: string, p_limit: number, p_after?: string | null }
+    result: { credits: Credits, entries: LedgerEntry[], next: string | null }
+  }
+  /** Grants a user credits, once a key. Raises `user_not_found`, `bad_request`, `idempotency_key_reused`. */
+  admin_grant_credits: {
+    args: { p_admin_id: string, p_user_id: string, p_credits: number, p_reason: string, p_idempotency_key?: string | null }
+    result: Credits
+  }
+  admin_audit_credits: { args: { p_admin_id: string, p_limit?: number }, result: Audit }
+}
+
+export interface SchemaVersion {
+  version: number
+  /** The oldest version of the service's schema that this one still serves. */
+  oldest: number
+  writable: boolean
+}

@@ -1,0 +1,53 @@
+import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, StepEntry, StepRecord, WaitingRun } from '#shared/database/runs.ts'
+import type { Run, RunStatus } from '#shared/schemas.ts'
+
+/** The SQL functions with which the service executes runs, and lists them. */
+export interface RunFunctions {
+  /** A page of a user's runs, newest first. `p_after` is the `next` of the page before. Raises `bad_request`. */
+  list_runs: {
+    args: { p_user_id: string, p_limit: number, p_status?: RunStatus | null, p_agent_id?: string | null, p_after?: string | null }
+    result: RunPage
+  }
+  /** A queued run has got its slot. Raises `stale_attempt`. */
+  start_run: { args: { p_run_id: string, p_attempt: number }, result: Run }
+  /** Stores a step that has ended. Raises `run_not_found`, `stale_attempt`. */
+  record_step: { args: RecordStep, result: { reserved: number, isEnough: boolean } }
+  /** Claims a run that has no living owner, unless its user has too many runs under way. */
+  claim_run: { args: ClaimLimits & { p_run_id: string, p_max_per_user: number }, result: Claim }
+  /** Claims runs that have no living owner, at most `p_limit`. */
+  claim_runs: {
+    args: ClaimLimits & { p_limit: number, /** Only runs whose owner died. */ p_lapsed?: boolean }
+    result: { claimed: ClaimedRun[], outstanding: boolean }
+  }
+  /** Runs without an owner: those that were released, and with `p_queued` those that still wait for their first owner. */
+  list_waiting_runs: { args: { p_limit: number, p_queued: boolean }, result: { runs: WaitingRun[], outstanding: boolean } }
+  /** The events of steps that were recorded after the given event, by run id. */
+  get_told_steps: { args: { p_cursors: Record<string, number> }, result: RecordedEvents[] }
+  /** Erases the texts of runs that ended more than `p_days` ago, at most `p_limit`. */
+  erase_old_runs: { args: { p_days: number, p_limit: number }, result: { erased: number } }
+}
+
+/** `next` is null on the last page. */
+export interface RunPage { runs: Array<Run & { userId: string }>, next: string | null }
+
+export interface ClaimLimits {
+  p_owner: string
+  p_lease_seconds: number
+  /** Whether the owner can run agents that are written in Python. */
+  p_python?: boolean
+  /** After so many crashes a run is ended as failed. */
+  p_max_crashes?: number
+  /** Whether a run's first owner makes attempt 1; otherwise it makes a later one. */
+  p_keep_first?: boolean
+}
+
+export interface RecordStep {
+  p_run_id: string
+  p_attempt: number
+  p_number: number
+  p_step: StepEntry
+  p_record: StepRecord
+  /** What the run may cost by the end of its next step. */
+  p_credits?: number
+  p_told?: EmittedEvents | null
+}

@@ -1,0 +1,154 @@
+import type { Logger } from 'pino'
+import type { ClaimedRun, WaitingRun } from '#shared/database/runs.ts'
+import type { Database } from '../../database/port.js'
+import type { Slots } from '../../lib/slots.js'
+import type { EventLog } from '../events/event-log.js'
+import type { Executor } from './executor.js'
+import { LEASE_SECONDS } from './lease.js'
+import type { LocalQueue } from './queue.js'
+
+/** Without unfinished runs anywhere, claims are tried this seldom, once the first minutes of a deploy are over. */
+const IDLE_MS = 15_000
+const ALERT_MS = 5 * 60_000
+const MAX_CLAIM = 50
+/** How often, and how many at a time, runs are put back into the shared queue, which Redis may have lost. */
+const RESTORE_MS = 30_000
+const MAX_RESTORE = 1_000
+
+/** The queue of all replicas, as far as leases need it. */
+export interface SharedRuns {
+  /** Whether it can be reached. */
+  readonly isUp: boolean
+  /** Puts runs back that are not in it any more. Rejects where it cannot be reached. */
+  restore (runs: WaitingRun[]): Promise<void>
+  /** A run of the user has ended: another one that waits for that may begin. */
+  promoteParked (userId: string): void
+}
+
+export interface LeaseKeeperOptions {
+  /** This process, as the owner of its runs. */
+  owner: string
+  database: Pick<Database, 'call'>
+  executor: Executor
+  events: EventLog
+  slots: Slots
+  queue: LocalQueue
+  shared?: SharedRuns
+  maxConcurrent: number
+  isDraining (): boolean
+  /** Whether this process can run agents in Python. */
+  hasPython (): Promise<boolean>
+  log: Pick<Logger, 'info' | 'warn'>
+}
+
+/** Renews the leases of this process, and takes over runs whose lease has expired. */
+export class LeaseKeeper {
+  readonly #startedAt = Date.now()
+  #nextClaim = 0
+  #nextRestore = 0
+  #reconcileUntil = 0
+  #unknownBefore = new Set<string>()
+
+  constructor (private readonly options: LeaseKeeperOptions) {}
+
+  /** Redis has lost what it knew: the next round restores the shared queue. */
+  onQueueLost (): void {
+    this.#nextRestore = this.#nextClaim = 0
+  }
+
+  /** One round. Heartbeat before claiming; otherwise, after an outage, a process would claim its own runs. */
+  async renew (): Promise<void> {
+    const { executor, isDraining } = this.options
+    if (executor.size > 0) await this.#heartbeat()
+    if (isDraining() || Date.now() < this.#nextClaim) return
+    const isOutstanding = await this.#takeOver()
+    const isAlert = isOutstanding || Date.now() - this.#startedAt < ALERT_MS
+    this.#nextClaim = isAlert ? 0 : Date.now() + IDLE_MS
+  }
+
+  /**
+   * Releases all leases, after the executor has stopped its attempts; then another process may claim the runs.
+   * @param stop ends the rounds, and waits for the one under way.
+   */
+  async release (stop: () => Promise<void>): Promise<void> {
+    const { events, database, owner, log } = this.options
+    for (const runId of events.remoteRuns()) events.evict(runId)
+    try {
+      await stop()
+      await database.call('release_runs', { p_owner: owner })
+    } catch (err) {
+      log.warn({ err }, 'runs could not be handed over: they are taken over when their leases end')
+    }
+  }
+
+  async #heartbeat (): Promise<void> {
+    const { database, owner, executor } = this.options
+    const { lapsed, owned, cancel } = await database.call(
+      'heartbeat_worker', { p_owner: owner, p_lease_seconds: LEASE_SECONDS })
+    for (const runId of cancel) executor.cancel(runId)
+    // Another process may be claiming runs of a lapsed lease right now: reconcile until that is certainly over.
+    if (lapsed) this.#reconcileUntil = Date.now() + 2 * LEASE_SECONDS * 1000
+    if (Date.now() < this.#reconcileUntil || owned !== executor.size || this.#unknownBefore.size > 0) await this.#reconcile()
+  }
+
+  /** Compares the attempts under way here with the runs that this process owns in the database. */
+  async #reconcile (): Promise<void> {
+    const { database, owner, executor } = this.options
+    const before = executor.attempts
+    const owned = await database.call('get_owned_runs', { p_owner: owner })
+    const now = executor.attempts
+    // Attempts that began or ended during the call are left alone.
+    for (const [runId, attempt] of now) {
+      if (before.get(runId) === attempt && owned[runId] !== attempt) executor.abandon(runId)
+    }
+    // A run whose begin or claim was never answered is released if it is still unknown in the next round.
+    const unknown = Object.keys(owned).filter(runId => !now.has(runId) && !before.has(runId))
+    const orphans = unknown.filter(runId => this.#unknownBefore.has(runId))
+    this.#unknownBefore = new Set(unknown)
+    if (orphans.length > 0) await database.call('release_runs', { p_owner: owner, p_run_ids: orphans })
+  }
+
+  /** With a shared queue only expired leases are claimed here: runs without an owner are in the queue, or are put back. */
+  async #takeOver (): Promise<boolean> {
+    const { shared } = this.options
+    if (!shared?.isUp) return this.#claim(false)
+    const [isClaimOutstanding, isRestoreOutstanding] = [await this.#claim(true), await this.#restore(shared)]
+    return isClaimOutstanding || isRestoreOutstanding
+  }
+
+  /** Claims runs that nobody owns, as far as there are slots. Resolves to whether any run is unfinished anywhere. */
+  async #claim (onlyLapsed: boolean): Promise<boolean> {
+    const { database, owner, slots, maxConcurrent, shared, hasPython } = this.options
+    const room = Math.min(MAX_CLAIM, maxConcurrent - slots.running)
+    if (room <= 0) return maxConcurrent > 0
+    const { claimed, outstanding } = await database.call('claim_runs', {
+      p_owner: owner,
+      p_lease_seconds: LEASE_SECONDS,
+      p_limit: room,
+      p_python: await hasPython(),
+      // With Redis, events of the first attempt may have been published already.
+      p_keep_first: !shared,
+      p_lapsed: onlyLapsed
+    })
+    for (const run of claimed) this.#makeRun(run)
+    return outstanding
+  }
+
+  #makeRun (claimed: ClaimedRun): void {
+    const { log, queue, shared } = this.options
+    const { run: { runId, attempt }, userId } = claimed
+    log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
+    queue.launchClaimed(claimed).then(() => shared?.promoteParked(userId))
+  }
+
+  /** Puts runs back into the queue that wait and are not in it: released by a process that ended, or lost by Redis. */
+  async #restore (shared: SharedRuns): Promise<boolean> {
+    const isFull = Date.now() >= this.#nextRestore
+    const { runs, outstanding } = await this.options.database.call(
+      'list_waiting_runs', { p_limit: MAX_RESTORE, p_queued: isFull })
+    // If Redis goes away meanwhile, the next round finds the runs again.
+    const isDone = runs.length === 0 || await shared.restore(runs).then(() => true, () => false)
+    if (isFull && isDone) this.#nextRestore = Date.now() + RESTORE_MS
+    return outstanding
+  }
+}

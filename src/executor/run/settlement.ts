@@ -1,0 +1,52 @@
+import { errors, ServiceError, toServiceError } from '#shared/errors.ts'
+import type { Run } from '#shared/schemas.ts'
+import type { Trace } from '#shared/trace.ts'
+import type { Progress } from '../agent/progress.js'
+import type { Result, RunStore } from './run-store.js'
+
+/** Why an attempt is stopped from outside: the reason of its signal. */
+export class Stop {
+  /**
+   * @param why `cancelled`: the caller ends the run. `released`: this process ends, and another one goes on with the run.
+   * `lost`: another process has taken the run over. After the latter two nothing is written here.
+   */
+  constructor (readonly why: 'cancelled' | 'released' | 'lost') {}
+}
+
+/**
+ * What an attempt comes to, to be settled.
+ * @param failure what ended it, if not its own end.
+ * @param trace its events.
+ */
+export function resultOf (progress: Progress, failure: unknown, trace: Trace): Result {
+  const { response, finishReason, usage, model, bill } = progress
+  const error = failure === undefined || failure instanceof Stop ? null : toServiceError(failure)
+  return {
+    status: error ? 'failed' : failure instanceof Stop ? 'cancelled' : 'succeeded',
+    response,
+    finishReason,
+    usage,
+    // Nobody pays for a fault of ours.
+    credits: error?.code === errors.internal.code ? 0 : bill.credits,
+    model,
+    error: error && { code: error.code, message: error.message },
+    trace
+  }
+}
+
+/**
+ * Settles a run: `finish_run` writes its result, charges its credits and returns the rest of the reservation, in one
+ * transaction. A result that cannot be written is replaced by an internal error, or the run would be attempted for ever.
+ * @param onRefused takes the error for which a result could not be written.
+ * @throws {ServiceError} stale_attempt where another process has the run; whatever else the store throws.
+ */
+export async function settle (store: RunStore, runId: string, attempt: number, result: Result, onRefused: (error: unknown) => void): Promise<Run> {
+  try {
+    return await store.finish(runId, attempt, result)
+  } catch (error) {
+    if (error instanceof ServiceError && error.code !== errors.internal.code) throw error
+    onRefused(error)
+    const { code, message } = errors.internal()
+    return store.finish(runId, attempt, { ...result, status: 'failed', usage: null, credits: 0, error: { code, message }, trace: null })
+  }
+}

@@ -1,0 +1,118 @@
+import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { Deadline } from '../../../lib/deadline.js'
+import { shorten } from '../result-text.js'
+import { ToolError } from '../tool.js'
+import { BROKEN_OFF, createMcpFetch } from './fetch.js'
+import { textOfResult } from './result.js'
+import type { McpServer } from './server.js'
+
+const MAX_PAGES = 20
+
+export interface McpTool { name: string, description?: string, schema: object }
+
+export interface McpSession {
+  /** @throws {ToolError} The signal's reason, when it is aborted. */
+  call (name: string, args: Record<string, unknown>, signal: AbortSignal): Promise<string>
+  close (): Promise<void>
+}
+
+/** The protocol's library takes as long to load as the rest of the service, and most agents have no such server. */
+async function load () {
+  const [{ Client }, { StreamableHTTPClientTransport }, schemas] = await Promise.all([
+    import('@modelcontextprotocol/sdk/client/index.js'),
+    import('@modelcontextprotocol/sdk/client/streamableHttp.js'),
+    import('@modelcontextprotocol/sdk/types.js')
+  ])
+  return { Client, StreamableHTTPClientTransport, ...schemas }
+}
+
+/**
+ * Opens a session with an MCP server over streamable HTTP, and lists its tools.
+ * @throws {ToolError} which says why it cannot be used; the signal's reason, when it is aborted.
+ */
+export async function connectMcp (server: McpServer): Promise<{ session: McpSession, tools: McpTool[] }> {
+  const { Client, StreamableHTTPClientTransport } = await load()
+  const { listTimeout, signal, url } = server
+  const client = new Client({ name: 'jeesi-railway-backend', version: '1.0' }, { capabilities: {} })
+  const transport = new StreamableHTTPClientTransport(url, { fetch: createMcpFetch(server, answer => transport.onmessage?.(answer)) })
+  const session = new Session(client, transport, server)
+  const deadline = new Deadline(listTimeout, signal, new ToolError(`${url.hostname} did not list its tools within ${listTimeout / 1000} seconds.`))
+  try {
+    await client.connect(transport, { signal: deadline.signal, timeout: listTimeout })
+    return { session, tools: await session.list(deadline.signal) }
+  } catch (error) {
+    session.close()
+    deadline.signal.throwIfAborted()
+    throw explain(error, url.hostname)
+  } finally {
+    deadline.clear()
+  }
+}
+
+class Session implements McpSession {
+  constructor (
+    private readonly client: Client, private readonly transport: StreamableHTTPClientTransport, private readonly server: McpServer
+  ) {}
+
+  async list (signal: AbortSignal): Promise<McpTool[]> {
+    const { ListToolsResultSchema } = await load()
+    const { listTimeout: timeout, maxTools } = this.server
+    const tools: McpTool[] = []
+    let cursor: string | undefined
+    for (let page = 0; page < MAX_PAGES && tools.length < maxTools; page++) {
+      // Not by listTools, which compiles the schemas of results, and fails where one of them is no good.
+      const result = await this.client.request({ method: 'tools/list', params: { cursor } }, ListToolsResultSchema, { signal, timeout })
+      tools.push(...result.tools.map(({ name, description, inputSchema }) => ({ name, description, schema: inputSchema })))
+      if (!result.nextCursor || result.nextCursor === cursor) break
+      cursor = result.nextCursor
+    }
+    return tools.slice(0, maxTools)
+  }
+
+  async call (name: string, args: Record<string, unknown>, signal: AbortSignal): Promise<string> {
+    const { CallToolResultSchema } = await load()
+    try {
+      const options = { signal, timeout: this.server.callTimeout }
+      const result = await this.client.request({ method: 'tools/call', params: { name, arguments: args } }, CallToolResultSchema, options)
+      const text = textOfResult(result)
+      if (result.isError) throw new ToolError(text || 'The tool failed.')
+      return text
+    } catch (error) {
+      signal.throwIfAborted()
+      // What a server says to a call is for the model; what it says before is for nobody, and may quote a header.
+      if (isRefusal(error)) throw new ToolError(shorten(plain(error.message), MAX_REFUSAL))
+      throw explain(error, this.server.url.hostname)
+    }
+  }
+
+  /** Tells the server, which need not listen. */
+  async close (): Promise<void> {
+    await this.transport.terminateSession().catch(() => {})
+    await this.client.close().catch(() => {})
+  }
+}
+
+/** JSON-RPC's codes end here; the library's own for a request that took too long is among them. */
+const LAST_CODE = -32000
+const TIMED_OUT = -32001
+const MAX_REFUSAL = 2000
+
+function isRefusal (error: unknown): error is Error {
+  const { code } = error as { code?: unknown }
+  return error instanceof Error && typeof code === 'number' && code < LAST_CODE && code !== TIMED_OUT
+}
+
+function plain (message: string): string {
+  return message.replace(/^MCP error -?\d+: /, '')
+}
+
+function explain (error: unknown, host: string): ToolError {
+  if (error instanceof ToolError) return error
+  const { code, message = '' } = error as { code?: unknown, message?: string }
+  if (code === BROKEN_OFF) return new ToolError(plain(message))
+  if (code === TIMED_OUT) return new ToolError(`${host} did not answer in time.`)
+  if (code === 401 || code === 403) return new ToolError(`${host} asks for other credentials (status ${code}).`)
+  if (typeof code === 'number' && code >= 300 && code < 600) return new ToolError(`${host} answered with status ${code}.`)
+  return new ToolError(`${host} does not speak MCP over streamable HTTP.`)
+}

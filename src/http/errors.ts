@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { errors, ServiceError } from '#shared/errors.ts'
+import { invalid } from '#shared/http/validation.ts'
+
+/** Answers a request with an error: the one place where an error becomes an HTTP response. */
+export function renderError (error: ServiceError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (error.retryAfter !== undefined) reply.header('retry-after', Math.ceil(error.retryAfter))
+  return reply.code(error.statusCode).type('application/json').send(toBody(error, request.id))
+}
+
+/** Translates whatever a handler threw into an error of this service: Fastify's own errors get its codes and sentences. */
+export function translateHttpError (error: FastifyError, bodyLimit: number): ServiceError {
+  if (error instanceof ServiceError) return error
+  if (error.validation) return invalid(error.validation as never, error.validationContext ?? 'request')
+  const { code, statusCode = 500, message } = error
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return errors.bodyTooLarge(bodyLimit)
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return errors.unsupportedMediaType()
+  if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY' || code === 'FST_ERR_CTP_INVALID_JSON_BODY' || error.name === 'SyntaxError') {
+    return errors.invalidJson('body')
+  }
+  if (statusCode === 404) return errors.notFound()
+  if (statusCode >= 400 && statusCode < 500) return errors.badRequest(message)
+  return errors.internal()
+}
+
+/** Answers what Fastify refuses before any hook has run: a URL that cannot be decoded. */
+export function answerFrameworkError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  renderError(errors.badRequest(error.message), request, reply)
+}
+
+/** Answers bytes that are no HTTP request: the parser gave up before there was one. */
+export function answerClientError (error: ConnectionError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const failure = translateClientError(error.code)
+  const body = JSON.stringify(toBody(failure, randomUUID()))
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 ${failure.statusCode} ${STATUS_CODES[failure.statusCode]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  }
+  socket.destroySoon()
+}
+
+function translateClientError (code: string): ServiceError {
+  if (code === 'HPE_HEADER_OVERFLOW') return errors.headersTooLarge()
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return errors.requestTimeout()
+  return errors.badRequest('The request is not valid HTTP.')
+}
+
+function toBody ({ message, code, statusCode, runId, details }: ServiceError, requestId: string) {
+  return { error: message, code, statusCode, requestId, runId, details }
+}

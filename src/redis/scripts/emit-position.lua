@@ -1,0 +1,18 @@
+-- Emits a `queued` event with the position of a waiting run into the run's stream, if the position has improved. Beyond the
+-- fifth position it must have halved. Writes nothing once the stream holds any other event: then a process executes the run,
+-- and the numbers are that process's to assign. This happens while processes cannot reach Redis.
+--
+-- KEYS: 1 the waiting jobs (sorted set), 2 the run's stream.
+-- ARGV: 1 the run, 2 the position emitted last, 3 the value of the entry as a format with the run (%s) and the position (%d),
+--       4 the lifetime of the stream in seconds.
+-- Returns the position emitted last; -1 if the run does not wait or is executed.
+local rank = redis.call('ZRANK', KEYS[1], ARGV[1])
+if not rank then return -1 end
+local position, emitted = rank + 1, tonumber(ARGV[2])
+if position >= emitted or (position > 5 and position > emitted / 2) then return emitted end
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+if last and not string.find(last[2][2], '^%[{"type":"queued"') then return -1 end
+local number = last and tonumber(string.match(last[1], '^%d+')) or 0
+redis.call('XADD', KEYS[2], string.format('%.0f-0', number + 1), 'e', string.format(ARGV[3], ARGV[1], position))
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+return position

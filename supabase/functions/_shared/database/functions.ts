@@ -1,0 +1,98 @@
+import type { Agent, CachedAnswer } from '../agent.ts'
+import type { Rates } from '../price.ts'
+import type { Run, RunError, Usage } from '../schemas.ts'
+import type { Trace } from '../trace.ts'
+import type { EndedRun } from '../trace.ts'
+import type { RequestInput } from './runs.ts'
+
+/**
+ * The SQL functions that both the service and the edge function call. A key that is optional here has a default in SQL.
+ * The types of a run's input and output are stored as jsonb and returned as they were stored.
+ */
+export interface SharedFunctions {
+  /** The owner of an API key by its SHA-256 in hex; `userId` is null if no active key has that hash. */
+  authenticate_api_key: { args: { p_key_hash: string }, result: { userId: string | null } }
+  /** Raises `agent_not_found`. */
+  get_agent: { args: { p_user_id: string, p_agent_id: string }, result: FoundAgent }
+  /** Raises `agent_not_found`, `python_unavailable`, `insufficient_credits`, `idempotency_key_reused`. */
+  begin_run: { args: BeginRun, result: Begun }
+  /** Takes over a run that was begun without an owner. Raises `run_not_found`, `python_unavailable`. */
+  adopt_run: { args: { p_user_id: string, p_run_id: string } & FirstOwner, result: Begun }
+  /** Raises `run_not_found`. */
+  get_run: { args: { p_user_id: string, p_run_id: string }, result: Run }
+  /** Ends a run that has no owner, and otherwise asks its owner to end it. Raises `run_not_found`. */
+  cancel_run: { args: { p_user_id: string, p_run_id: string }, result: Run }
+  /** Ends a run as failed if it has no owner. Raises `run_not_found`. */
+  drop_run: { args: { p_user_id: string, p_run_id: string, p_error: RunError }, result: Run }
+  /** Settles a run, once; repeated, it returns the settled run. Raises `run_not_found`, `stale_attempt`. */
+  finish_run: { args: FinishRun, result: Run }
+  /** Those of the runs that have ended. */
+  get_ended_runs: { args: { p_run_ids: string[] }, result: EndedRun[] }
+  /** Extends the owner's lease on all of its runs. */
+  heartbeat_worker: { args: { p_owner: string, p_lease_seconds: number }, result: Heartbeat }
+  /** The attempt of each unfinished run that the owner has, by the run's id. */
+  get_owned_runs: { args: { p_owner: string }, result: Record<string, number> }
+  /** Releases the leases of an owner, or of all owners, on some runs or on all. */
+  release_runs: { args: { p_owner: string | null, p_crashed?: boolean, p_run_ids?: string[] | null }, result: { released: number } }
+}
+
+/** The first owner of a run. Without one, the run waits for a process that claims it. */
+export interface FirstOwner {
+  p_owner: string | null
+  /** 0 without an owner. */
+  p_lease_seconds: number
+  /** Whether the run is queued, and not under way at once. */
+  p_waiting?: boolean
+  /** Whether the owner can run agents that are written in Python. */
+  p_python?: boolean
+}
+
+export interface BeginRun extends FirstOwner {
+  p_user_id: string
+  p_agent_id: string
+  /** Two requests with the same idempotency key must have the same hash. */
+  p_request_hash: string
+  p_input: RequestInput
+  p_idempotency_key?: string | null
+  /** The agent's configuration if the caller vouches for it; such a run is not charged. */
+  p_agent?: Agent | null
+  /** The models whose rates the run may need; the agent's own model replaces the first. */
+  p_models?: readonly string[]
+}
+
+/** A run that has begun, or an earlier one that the idempotency key or another process has begun (`joined`). */
+export type Begun =
+  | { run: Run, joined: false, agent: Agent, rates?: Rates, cached?: CachedAnswer | null }
+  | { run: Run, joined: true, agent: Agent | null, rates?: Rates | null, cached?: CachedAnswer | null }
+
+/** An agent without its functions, for deciding where it runs. */
+export interface FoundAgent extends Omit<Agent, 'functions' | 'entrypoint' | 'maxSteps'> {
+  agentId: string
+  executor: string
+  isHeavy: boolean
+  hasFunctions: boolean
+  railwayUrl: string | null
+}
+
+export interface FinishRun {
+  p_run_id: string
+  p_attempt: number
+  p_status: 'succeeded' | 'failed' | 'cancelled'
+  p_response: string
+  p_finish_reason: string | null
+  p_usage: Usage | null
+  p_credits: number
+  p_model: string | null
+  p_error: RunError | null
+  p_trace?: Trace | null
+  p_keep_messages?: boolean
+}
+
+export interface Heartbeat {
+  /** Whether the lease had ended before, so that another process may have claimed runs of the owner. */
+  lapsed: boolean
+  /** The number of unfinished runs that the owner has. */
+  owned: number
+  /** The ids of those that are to be cancelled. */
+  cancel: string[]
+}

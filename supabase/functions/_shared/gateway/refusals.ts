@@ -1,0 +1,46 @@
+import { errors, type ServiceError } from '../errors.ts'
+import { toStorable } from '../text.ts'
+
+/** A 4xx answer of the gateway to a request, with its status and sentence. */
+export class Refusal extends Error {
+  constructor (readonly status: number, readonly text: string) {
+    super(text)
+  }
+
+  get mayBeDialect (): boolean {
+    return this.status === 400 || this.status === 422
+  }
+
+  get isUnknownModel (): boolean {
+    return this.status === 404 || (this.status === 400 && /model/i.test(this.text))
+  }
+
+  toServiceError (): ServiceError {
+    return errors.gatewayRejected(this.text || `status ${this.status}`)
+  }
+}
+
+/**
+ * The error for a gateway's answer that is not a completion.
+ * @param text the sentence in its body.
+ * @param retryAfter seconds, if the answer has a Retry-After header.
+ */
+export function errorOfStatus (status: number, text: string, retryAfter?: number): ServiceError | Refusal {
+  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter })
+  if (status === 402) return errors.gatewayPaymentRequired()
+  if (status === 401 || status === 403) return errors.gatewayUnauthorized()
+  if (status === 408 || status === 504) return errors.gatewayTimeout()
+  if (status >= 400 && status < 500) return new Refusal(status, text)
+  return errors.gatewayUnavailable().with({ retryAfter })
+}
+
+/** The sentence in an error body, which is OpenAI's or Ollama's JSON or plain text. At most 300 characters. */
+export function errorText (body: string): string {
+  let text = body
+  try {
+    const { error, message } = JSON.parse(body)
+    const sentence = typeof error === 'string' ? error : error?.message ?? message
+    if (typeof sentence === 'string') text = [sentence, error?.param].filter(Boolean).join(' ')
+  } catch { /* not JSON: keep the text */ }
+  return toStorable(text.slice(0, 300))
+}

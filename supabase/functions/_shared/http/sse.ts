@@ -1,0 +1,30 @@
+import type { RunEvent } from '../schemas.ts'
+
+export const SSE_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no'
+}
+
+/** Milliseconds between two pings. Readers are promised a byte every 15 seconds; two pings fit in. */
+export const PING_MS = 7_000
+
+/** A comment. It keeps proxies from closing a stream that is quiet for long. */
+export const SSE_PING = ': ping\n\n'
+
+/** The last frame of a stream whose run has ended. */
+export const SSE_DONE = 'data: [DONE]\n\n'
+
+/** An event of a run as a frame of `text/event-stream`. The frame's id is the event's number, from which a reader can resume. */
+export function encodeSse (seq: number, event: RunEvent): string {
+  return `id: ${seq}\ndata: ${JSON.stringify(event)}\n\n`
+}
+
+/**
+ * The last frame of a stream that ends before its run. It has no id, because it is not an event of the run.
+ * @param after the number of the last event that was sent.
+ * @param target where the reader resumes, if not at the same address.
+ */
+export function encodeReconnect (after: number, target?: { runId: string, url: string }): string {
+  return `data: ${JSON.stringify({ type: 'reconnect', after, ...target })}\n\n`
+}

@@ -1,0 +1,61 @@
+import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
+import type { FoundAgent } from '../context.ts'
+
+/** A run that this function has begun for a backend to adopt. */
+export interface ForwardedRun {
+  userId: string
+  agent: FoundAgent
+  run: Run
+  /** The run was begun by an earlier request. That request ends it if the backend cannot be reached. */
+  joined: boolean
+  backend: string
+  secret: string
+  body: ExecuteBody
+}
+
+const RETRY_PAUSE_MS = 250
+
+/**
+ * Sends a run to its backend. A connection that breaks before there is an answer is tried once more: the run is adopted
+ * once, and joined the second time.
+ */
+export async function send (forwarded: ForwardedRun, signal: AbortSignal): Promise<Response> {
+  try {
+    return await post(forwarded, signal)
+  } catch (error) {
+    if (signal.aborted) throw error
+    await new Promise(resolve => setTimeout(resolve, RETRY_PAUSE_MS))
+    return post(forwarded, signal)
+  }
+}
+
+function post ({ userId, agent, run, backend, secret, body }: ForwardedRun, signal: AbortSignal): Promise<Response> {
+  return fetch(`${backend}/api/agent/execute-validated`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      'x-railway-secret': secret,
+      'x-run-id': run.runId,
+      // For backends that do not know x-run-id: they do not run a repeated request twice.
+      'idempotency-key': run.runId
+    },
+    body: JSON.stringify({
+      userId,
+      agentId: agent.agentId,
+      agentConfig: {
+        name: agent.name,
+        system_prompt: agent.systemPrompt,
+        ai_model: agent.model,
+        temperature: agent.temperature,
+        max_tokens: agent.maxTokens,
+        knowledge_base: agent.knowledgeBase
+      },
+      messages: body.messages,
+      response_format: body.response_format,
+      stream: body.stream ?? true
+    }),
+    // The secret must not be sent to another address.
+    redirect: 'manual',
+    signal
+  })
+}

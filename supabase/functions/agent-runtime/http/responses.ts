@@ -1,0 +1,69 @@
+import { toServiceError } from '../../_shared/errors.ts'
+import { SSE_HEADERS } from '../../_shared/http/sse.ts'
+import { describe, log, type LogFields } from './log.ts'
+
+const CORS = {
+  // Tokens are sent in headers and never in cookies, so `*` gives a site no more than its visitor has.
+  'access-control-allow-origin': '*',
+  'access-control-allow-headers': 'authorization, x-client-info, apikey, content-type, x-api-key, idempotency-key, last-event-id',
+  'access-control-allow-methods': 'GET, POST, OPTIONS',
+  'access-control-expose-headers': 'x-run-id, retry-after',
+  'access-control-max-age': '86400'
+}
+
+/** Answers the preflight request of a browser. */
+export function answerPreflight (): Response {
+  return new Response(null, { status: 204, headers: CORS })
+}
+
+export function json (status: number, body: unknown, headers: Record<string, string> = {}): Response {
+  return Response.json(body, { status, headers })
+}
+
+export function eventStream (body: ReadableStream<Uint8Array<ArrayBuffer>>, runId: string): Response {
+  return new Response(body, { headers: { ...SSE_HEADERS, 'x-run-id': runId } })
+}
+
+/** Runs a handler. Renders its error, adds the CORS headers, and writes the log line when the whole answer has been sent. */
+export async function answer (request: Request, handler: (fields: LogFields) => Promise<Response>): Promise<Response> {
+  const startedAt = performance.now()
+  const fields: LogFields = {}
+  const response = await handler(fields).catch(error => render(error, fields))
+  for (const [name, value] of Object.entries(CORS)) response.headers.set(name, value)
+  const done = () => {
+    const ms = Math.round(performance.now() - startedAt)
+    log('info', `${request.method} ${response.status} in ${ms} ms`, { ...fields, status: response.status, ms })
+  }
+  if (response.body && response.headers.get('content-type')?.startsWith('text/event-stream')) {
+    return new Response(withEnd(response.body, done), response)
+  }
+  done()
+  return response
+}
+
+function render (error: unknown, fields: LogFields): Response {
+  const { message, code, statusCode, retryAfter, runId = fields.runId, details, cause } = toServiceError(error)
+  // Only failures of this function and of what it calls are for the operator; 4xx are for the caller.
+  if (statusCode >= 500) log('error', message, { code, cause: describe(cause), runId })
+  return json(statusCode, { error: message, code, statusCode, requestId: crypto.randomUUID(), runId, details }, {
+    ...(retryAfter === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfter)) }),
+    ...(runId === undefined ? {} : { 'x-run-id': runId })
+  })
+}
+
+/** The same stream, with a call back when it has ended or its reader has left. */
+function withEnd (body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
+  const reader = body.getReader()
+  return new ReadableStream({
+    async pull (controller) {
+      const { done: isOver, value } = await reader.read()
+      if (!isOver) return controller.enqueue(value)
+      controller.close()
+      done()
+    },
+    cancel (reason) {
+      done()
+      return reader.cancel(reason)
+    }
+  })
+}

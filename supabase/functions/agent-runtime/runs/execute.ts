@@ -1,0 +1,104 @@
+import { errors } from '../../_shared/errors.ts'
+import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
+import { forward } from '../backend/forward.ts'
+import { required } from '../config.ts'
+import { addressOf, backendOf, findEnded, findRun, type FoundAgent, type RequestContext } from '../context.ts'
+import { readBody } from '../http/body.ts'
+import { findCaller } from '../http/caller.ts'
+import { keepAlive } from '../http/log.ts'
+import { eventStream } from '../http/responses.ts'
+import { pollUntil, streamLocalRun, streamWhenEnded } from '../streams/streams.ts'
+import { answerAccepted, answerWhole, replay } from './answers.ts'
+import { begin } from './begin.ts'
+import { LocalRun } from './local-run.ts'
+
+/** Runs an agent for the caller: a heavy one at its backend, any other one here. */
+export async function execute (context: RequestContext): Promise<Response> {
+  const { request, fields, supabase, database } = context
+  const userId = fields.userId = await findCaller(request.headers, supabase, database)
+  const key = readKey(request.headers)
+  const body = await readBody(request)
+  fields.agentId = body.agentId
+  const agent = await database.call<FoundAgent>('get_agent', { p_user_id: userId, p_agent_id: body.agentId })
+  return isHeavy(context, agent)
+    ? executeHeavy(context, userId, agent, body, key)
+    : executeHere(context, userId, agent, body, key)
+}
+
+/** Only the service runs functions of agents. If there is a service, agents with functions go there. */
+function isHeavy (context: RequestContext, agent: FoundAgent): boolean {
+  const hasService = backendOf(context, agent) !== undefined && context.config.backendSecret !== undefined
+  return agent.isHeavy || agent.executor === 'python' || (agent.hasFunctions && hasService)
+}
+
+/** The Idempotency-Key. @throws {ServiceError} bad_request, if it is empty, too long or not printable ASCII. */
+function readKey (headers: Headers): string | null {
+  const key = headers.get('idempotency-key')
+  if (key === null || /^[\x20-\x7e]{1,255}$/.test(key)) return key
+  throw errors.badRequest('The Idempotency-Key header is 1 to 255 characters of printable ASCII.')
+}
+
+async function executeHeavy (context: RequestContext, userId: string, agent: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
+  context.fields.where = 'backend'
+  const backend = backendOf(context, agent)
+  const secret = context.config.backendSecret
+  if (!backend || !secret) throw errors.heavyNotConfigured()
+  const { run, joined } = await begin(context, userId, body, key, { p_owner: null, p_waiting: true, p_python: true })
+  const ended = joined && run.finishedAt && await findEnded(context, run.runId)
+  if (ended) return replay(ended, body)
+  return forward(context, { userId, agent, run, joined, backend, secret, body })
+}
+
+async function executeHere (context: RequestContext, userId: string, found: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
+  context.fields.where = 'edge'
+  const { config, database, leases, running, deadline } = context
+  const gateway = { url: required(config.gatewayUrl, 'LOVABLE_API_KEY'), key: config.gatewayKey }
+  const { run, agent, rates, cached, joined } = await begin(context, userId, body, key, { p_owner: leases.owner })
+  const backend = backendOf(context, found)
+  const url = addressOf(context, backend, run.runId)
+  if (joined) {
+    const local = running.get(run.runId)
+    return local ? follow(context, local, body, url) : followRemote(context, run, body, url)
+  }
+  const { messages, response_format: responseFormat } = body
+  const assignment = {
+    run,
+    agent: agent!,
+    messages,
+    responseFormat,
+    rates,
+    cached,
+    gateway,
+    defaultModel: config.model,
+    deadline,
+    hasBackend: backend !== undefined
+  }
+  const local = new LocalRun(assignment, database, leases)
+  register(context, local)
+  return follow(context, local, body, url)
+}
+
+/** Makes a run known to requests that join it, and keeps the isolate alive until the run is settled, even if its client leaves. */
+function register ({ running }: RequestContext, run: LocalRun): void {
+  running.set(run.runId, run)
+  keepAlive(run.outcome.finally(() => running.delete(run.runId)), run.runId)
+}
+
+async function follow (context: RequestContext, local: LocalRun, { stream = true }: ExecuteBody, url: string): Promise<Response> {
+  const { runId } = local
+  if (stream) return eventStream(streamLocalRun(local, 0, `${url}/events`), runId)
+  const outcome = await local.outcome
+  if ('run' in outcome) return answerWhole(outcome.run)
+  return answerAccepted(await findRun(context, runId), url)
+}
+
+/** Answers with a run that was begun before and is not in this isolate. */
+async function followRemote (context: RequestContext, run: Run, body: ExecuteBody, url: string): Promise<Response> {
+  const { runId } = run
+  const find = () => findEnded(context, runId)
+  const ended = run.finishedAt ? await find() : undefined
+  if (ended) return replay(ended, body)
+  if (body.stream ?? true) return eventStream(streamWhenEnded(find, { runId, url: `${url}/events`, deadline: context.deadline }), runId)
+  const found = await pollUntil(context.deadline, find)
+  return found ? replay(found, body) : answerAccepted(await findRun(context, runId), url)
+}

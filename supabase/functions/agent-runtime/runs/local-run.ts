@@ -1,0 +1,192 @@
+import type { Agent, CachedAnswer } from '../../_shared/agent.ts'
+import { errors, ServiceError, toServiceError } from '../../_shared/errors.ts'
+import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
+import { finalEvent } from '../../_shared/final-event.ts'
+import { priceOf, type Rates } from '../../_shared/price.ts'
+import { buildMessages } from '../../_shared/prompt.ts'
+import type { Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'
+import { beginning, toTrace } from '../../_shared/trace.ts'
+import { measureUsage, NO_USAGE } from '../../_shared/usage.ts'
+import type { Database } from '../database.ts'
+import type { Completion } from '../gateway/answer-reader.ts'
+import { complete, type Gateway, type ModelRequest } from '../gateway/gateway.ts'
+import { describe, log } from '../http/log.ts'
+import type { Leases, Stop } from './leases.ts'
+
+/** Everything that a run in this isolate needs. */
+export interface Assignment {
+  run: Run
+  agent: Agent
+  messages: Message[]
+  responseFormat?: ResponseFormat
+  rates?: Rates
+  cached?: CachedAnswer | null
+  gateway: Gateway
+  defaultModel: string
+  /** When the request that began the run has to end, in milliseconds since 1970. */
+  deadline: number
+  /** Whether there is a service that would take the run over. */
+  hasBackend: boolean
+}
+
+/** The end of a run here: the settled run, or `goesOn` if it continues elsewhere. */
+export type Outcome = { run: Run } | { goesOn: true }
+
+const MAX_TRIES = 2
+const BACKOFF_MS = 500
+/** If a gateway asks for a longer pause than this, the run fails instead. */
+const MAX_BACKOFF_MS = 20_000
+
+/** A run of this isolate. It does not depend on its readers, and it is settled before its last event is emitted. */
+export class LocalRun {
+  readonly events: RunEvent[] = []
+  readonly outcome: Promise<Outcome>
+  #listeners = new Set<() => void>()
+  #abort = new AbortController()
+  #response = ''
+  #hasOutput = false
+  #completion?: Completion
+
+  constructor (private readonly assignment: Assignment, private readonly database: Database, private readonly leases: Leases) {
+    const release = leases.hold(assignment.run.runId, why => this.stop(why))
+    const timer = setTimeout(() => this.#abort.abort('timeout'), assignment.deadline - Date.now())
+    this.outcome = this.#execute().finally(() => {
+      release()
+      clearTimeout(timer)
+    })
+  }
+
+  get runId (): string { return this.assignment.run.runId }
+
+  stop: Stop = why => this.#abort.abort(why)
+
+  /** Calls back after each new event. Returns the function that ends this. */
+  listen (onEvent: () => void): () => void {
+    this.#listeners.add(onEvent)
+    return () => this.#listeners.delete(onEvent)
+  }
+
+  async #execute (): Promise<Outcome> {
+    const { run: { agentId, attempt }, cached, hasBackend } = this.assignment
+    for (const event of beginning(this.runId, agentId, attempt)) this.#emit(event)
+    let failure: unknown
+    try {
+      if (cached) this.#emitCached(cached)
+      else await this.#askModel(0)
+    } catch (error) {
+      failure = this.#abort.signal.aborted ? this.#abort.signal.reason : error
+    }
+    if (failure === 'lost') return { goesOn: true }
+    if (failure === 'timeout' && hasBackend) return this.#handOver()
+    return this.#settle(failure)
+  }
+
+  async #askModel (tries: number): Promise<void> {
+    try {
+      const sink = {
+        text: (content: string) => { this.#response += content; this.#emitOutput({ type: 'chunk', content }) },
+        reasoning: (content: string) => this.#emitOutput({ type: 'reasoning', content })
+      }
+      this.#completion = await complete(this.assignment.gateway, this.#request(), sink, this.#abort.signal)
+    } catch (error) {
+      const pause = this.#hasOutput || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1)
+      if (pause === undefined) throw error
+      this.#emit({ type: 'retry', code: (error as ServiceError).code, delayMs: pause })
+      await wait(pause, this.#abort.signal)
+      return this.#askModel(tries + 1)
+    }
+  }
+
+  /** Emits a cached answer. No model is called and no tokens are used. */
+  #emitCached ({ response, finishReason, model }: CachedAnswer): void {
+    this.#response = response
+    if (response) this.#emit({ type: 'chunk', content: response })
+    this.#completion = { finishReason, model: model ?? this.#request().model, usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } }
+  }
+
+  #request (): ModelRequest {
+    const { agent, messages, responseFormat, defaultModel } = this.assignment
+    return {
+      model: agent.model || defaultModel,
+      messages: buildMessages(agent, messages),
+      temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
+      maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
+      responseFormat
+    }
+  }
+
+  #emitOutput (event: RunEvent & { content: string }): void {
+    this.#hasOutput = true
+    this.#emit(event)
+  }
+
+  #emit (event: RunEvent): void {
+    this.events.push(event)
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** Releases the run for the service to begin again. If the database cannot be reached, the service does so after the lease. */
+  async #handOver (): Promise<Outcome> {
+    await this.database.persist('release_runs', { p_owner: this.leases.owner, p_run_ids: [this.runId] }).catch(() => {})
+    return { goesOn: true }
+  }
+
+  async #settle (failure: unknown): Promise<Outcome> {
+    try {
+      const run = await this.#finish(failure)
+      this.#emit(finalEvent(run))
+      return { run }
+    } catch (error) {
+      // The run is still unfinished. Its new owner, or whoever claims it, ends it.
+      log('error', 'not settled', { cause: describe(error), runId: this.runId })
+      return { goesOn: true }
+    }
+  }
+
+  async #finish (failure: unknown): Promise<Run> {
+    const error = failure === undefined || failure === 'cancelled'
+      ? null
+      : toServiceError(failure === 'timeout' ? errors.gatewayTimeout() : failure)
+    const request = this.#request()
+    const text = this.events.map(event => 'content' in event ? event.content : '').join('')
+    const usage = this.#completion || this.#hasOutput ? measureUsage(this.#completion?.usage, request.messages, text) : NO_USAGE
+    const result = {
+      p_run_id: this.runId,
+      p_attempt: this.assignment.run.attempt,
+      p_status: error ? 'failed' : failure === 'cancelled' ? 'cancelled' : 'succeeded',
+      p_response: this.#response,
+      p_finish_reason: this.#completion?.finishReason ?? null,
+      p_usage: usage,
+      // Nobody pays for our own faults.
+      p_credits: this.#hasOutput && error?.code !== errors.internal.code ? priceOf(this.assignment.rates, request.model, usage) : 0,
+      p_model: this.#completion?.model ?? request.model,
+      p_error: error && { code: error.code, message: error.message },
+      p_trace: toTrace(this.events.map((event, index) => ({ seq: index + 1, event })))
+    }
+    try {
+      return await this.database.persist<Run>('finish_run', result)
+    } catch (refusal) {
+      if (!(refusal instanceof ServiceError) || refusal.code !== errors.internal.code) throw refusal
+      // A result that the database always rejects must still end the run, or the run would be repeated again and again.
+      const { code, message } = refusal
+      return this.database.persist<Run>('finish_run', { ...result, p_status: 'failed', p_credits: 0, p_error: { code, message } })
+    }
+  }
+}
+
+/** Milliseconds to wait before the next try; undefined if there is none. Half of the pause is random. */
+function pauseBefore (error: unknown, tries: number): number | undefined {
+  if (!(error instanceof ServiceError) || !error.isRetryable || tries >= MAX_TRIES) return undefined
+  const asked = (error.retryAfter ?? 0) * 1000
+  return asked > MAX_BACKOFF_MS ? undefined : Math.round(Math.max(asked, BACKOFF_MS * (0.5 + Math.random() / 2)))
+}
+
+function wait (ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    }, { once: true })
+  })
+}

@@ -1,0 +1,19 @@
+-- Returns an agent that the user may run, and where it runs. The edge function asks for it.
+create function public.get_agent(p_user_id uuid, p_agent_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_agent public.agents;
+begin
+  select * into v_agent from public.agents where id = p_agent_id and (is_published or user_id = p_user_id);
+  if not found then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  return jsonb_build_object(
+    'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', v_agent.system_prompt, 'model', v_agent.ai_model,
+    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', v_agent.knowledge_base,
+    'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
+    'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)));
+end $$;
+
+revoke execute on function public.get_agent(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.get_agent(uuid, uuid) to service_role;

@@ -1,0 +1,22 @@
+-- Moves credits of a user from remaining to reserved. Returns false if there are too few.
+create function public.reserve_credits(p_user_id uuid, p_credits integer) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.credit_balances
+    set credits_remaining = credits_remaining - p_credits, credits_reserved = credits_reserved + p_credits
+    where user_id = p_user_id and credits_remaining >= p_credits;
+  if found then
+    return true;
+  end if;
+  -- Before a user is refused, the runs that no process will continue return their reservations.
+  if not public.end_forsaken_runs(p_user_id) then
+    return false;
+  end if;
+  update public.credit_balances
+    set credits_remaining = credits_remaining - p_credits, credits_reserved = credits_reserved + p_credits
+    where user_id = p_user_id and credits_remaining >= p_credits;
+  return found;
+end $$;
+
+revoke execute on function public.reserve_credits(uuid, integer) from public, anon, authenticated;
+grant execute on function public.reserve_credits(uuid, integer) to service_role;

@@ -1,0 +1,36 @@
+-- Takes one run, which the queue has handed out by its id.
+--   p_max_per_user  how many runs of one user may be under way at a time, over all processes
+--   p_keep_first    see take_run
+-- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
+-- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it.
+create function public.claim_run(
+  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
+  p_max_crashes integer default 20, p_keep_first boolean default true
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+  v_taken jsonb;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  if not found or v_run.finished_at is not null then
+    return '{"refused": "ended"}';
+  elsif not public.is_abandoned(v_run) then
+    return '{"refused": "owned"}';
+  elsif not p_python and public.is_python_run(p_run_id) then
+    return '{"refused": "unable"}';
+  end if;
+  -- If two processes take the user's last slot at once, the second waits here until the first has it.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || v_run.user_id, 0));
+  if (select count(*) from public.agent_runs r
+      where user_id = v_run.user_id and finished_at is null and owner is not null and id <> p_run_id
+        and not public.is_abandoned(r)) >= p_max_per_user then
+    return '{"refused": "busy"}';
+  end if;
+  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true);
+  return case when v_taken is null then '{"refused": "ended"}' else jsonb_build_object('claimed', v_taken) end;
+end $$;
+
+revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean)
+  from public, anon, authenticated;
+grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean) to service_role;

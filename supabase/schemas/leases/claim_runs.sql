@@ -1,0 +1,40 @@
+-- Takes over abandoned runs, oldest first, each as a new attempt. A run during which p_max_crashes processes have died
+-- is ended instead and costs nothing.
+--   p_python      false leaves runs of agents written in Python to other processes
+--   p_keep_first  see take_run
+--   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
+--                 handed out by claim_run
+-- Returns {claimed: [{run, userId, cancel, input, steps}], outstanding}: `outstanding` is true if any run is unfinished.
+create function public.claim_runs(
+  p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20, p_python boolean default true,
+  p_keep_first boolean default false, p_lapsed boolean default false
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_taken jsonb;
+  v_claimed jsonb := '[]';
+begin
+  for v_id in
+    select id from public.agent_runs r
+      where finished_at is null and lease_until < now() and public.is_abandoned(r)
+        and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
+        and (p_python or not public.is_python_run(id))
+      order by lease_until, created_at
+      limit p_limit
+      for update skip locked
+  loop
+    v_taken := public.take_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
+    if v_taken is not null then
+      v_claimed := v_claimed || v_taken;
+    end if;
+  end loop;
+  return jsonb_build_object(
+    'claimed', v_claimed,
+    'outstanding', exists (select from public.agent_runs where finished_at is null));
+end $$;
+
+revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+  from public, anon, authenticated;
+grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+  to service_role;

@@ -1,0 +1,1 @@
+create type public.app_role as enum ('admin', 'moderator', 'user');

@@ -1,0 +1,112 @@
+-- Begins a run. One transaction checks the idempotency key, reads the agent, reserves the credits and writes the run.
+--   p_input   {messages, functionResults, responseFormat}; it is kept so that another process can begin the run again
+--   p_owner   the process that owns the run; null means that no process owns it until one adopts it or its lease ends
+--   p_agent   the agent's configuration, given by a caller that has checked the user and the credits itself; the run is
+--             then never charged, and the table of agents is not read
+--   p_waiting true if no slot is free: the run begins as `queued`
+--   p_python  true if the calling service can run agents written in Python
+--   p_models  first the model for agents that name none, then the models to fall back to
+-- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
+-- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
+create function public.begin_run(
+  p_user_id uuid,
+  p_agent_id uuid,
+  p_request_hash text,
+  p_input jsonb,
+  p_owner uuid,
+  p_lease_seconds numeric,
+  p_idempotency_key text default null,
+  p_agent jsonb default null,
+  p_waiting boolean default false,
+  p_python boolean default false,
+  p_models jsonb default '[""]'
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+  v_agent jsonb := p_agent;
+  v_cache_seconds integer;
+  v_is_kept boolean;
+  v_models jsonb;
+  v_rates jsonb;
+  v_cache_key text;
+  v_cached jsonb;
+  v_credits integer := 0;
+begin
+  if p_idempotency_key is not null then
+    -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_user_id || p_idempotency_key, 0));
+    select * into v_run from public.agent_runs
+      where user_id = p_user_id and idempotency_key = p_idempotency_key;
+    if found then
+      if v_run.request_hash <> p_request_hash then
+        raise sqlstate 'PT422' using hint = 'idempotency_key_reused',
+          message = 'This Idempotency-Key was used before with another request.';
+      end if;
+      return jsonb_build_object('run', public.run_json(v_run), 'agent', null, 'joined', true);
+    end if;
+  end if;
+
+  if v_agent is null then
+    -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
+    -- platform may change.
+    select jsonb_build_object(
+        'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base,
+        'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
+        'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
+            'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
+            'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
+            order by f.execution_order, f.name), '[]')
+          from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true))),
+        a.cache_seconds, a.cache_seconds > 0 and a.temperature = 0
+      into v_agent, v_cache_seconds, v_is_kept
+      from public.agents a where a.id = p_agent_id and (a.is_published or a.user_id = p_user_id);
+    if not found then
+      raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+    end if;
+    if v_agent ->> 'executor' = 'python' and not p_python then
+      raise sqlstate 'PT503' using hint = 'python_unavailable',
+        message = 'This agent is written in Python, which this server cannot run.';
+    end if;
+  end if;
+  -- An agent's own model replaces the default model. Agents written in Python have the rate of "python".
+  v_models := case
+    when v_agent ->> 'executor' = 'python' then '["python"]'
+    when v_agent ->> 'model' is null then p_models
+    else jsonb_set(p_models, '{0}', v_agent -> 'model') end;
+
+  v_rates := public.rates_of(v_models);
+
+  if v_is_kept then
+    v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
+    select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
+      from public.response_cache where key = v_cache_key and expires_at > now();
+  end if;
+
+  if p_agent is null and v_cached is null then
+    v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
+  end if;
+  if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
+    raise sqlstate 'PT402' using hint = 'insufficient_credits',
+      message = 'There are not enough credits for this run.';
+  end if;
+
+  insert into public.agent_runs
+      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
+        cache_seconds, started_at, owner, lease_until)
+    values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
+      p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
+      case when v_cached is null then v_cache_key end, v_cache_seconds,
+      case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds))
+    returning * into v_run;
+  insert into public.agent_run_inputs (run_id, input)
+    values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
+  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'rates', v_rates,
+    'cached', v_cached, 'joined', false);
+end $$;
+
+revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+  from public, anon, authenticated;
+grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+  to service_role;

@@ -1,0 +1,16 @@
+-- Links a run and its firing when the run is inserted, so that the link survives the death of the process. The run's
+-- idempotency key names the firing. A user who sends such a key gains nothing: the run's user must be the firing's.
+create function public.link_scheduled_run() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.scheduled_runs set run_id = new.id, request = null, lease_until = null
+    where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text;
+  return null;
+end $$;
+
+create trigger link_scheduled_run after insert on public.agent_runs for each row
+  when (new.idempotency_key ~ '^schedule:[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$')
+  execute function public.link_scheduled_run();
+
+revoke execute on function public.link_scheduled_run() from public, anon, authenticated;
+grant execute on function public.link_scheduled_run() to service_role;

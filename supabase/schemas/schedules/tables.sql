@@ -1,0 +1,30 @@
+-- The service's columns of the platform's schedules. If next_run_at and unplanned_since are both null, the schedule is
+-- faulty and its user has been told.
+alter table public.agent_schedules
+  add column is_active boolean not null default true,
+  -- Since when the schedule waits for the service to compute next_run_at.
+  add column unplanned_since timestamptz default now();
+create index agent_schedules_due on public.agent_schedules (next_run_at)
+  where is_active and next_run_at is not null;
+create index agent_schedules_unplanned on public.agent_schedules (unplanned_since)
+  where is_active and unplanned_since is not null;
+
+-- The service's columns of the platform's firings.
+alter table public.scheduled_runs
+  add column result text,
+  add column error text,
+  -- The time that the firing was due, and the run that it began.
+  add column scheduled_for timestamptz,
+  add column run_id uuid,
+  -- Until the run has begun: {userId, agentId, content}, and the lease of the process that begins it.
+  add column request jsonb,
+  add column lease_until timestamptz,
+  -- If the result is sent: `pending`, `delivered` or `failed`; the time of the next try; the number of tries.
+  add column delivery_status text,
+  add column delivery_at timestamptz,
+  add column delivery_tries integer not null default 0;
+create unique index scheduled_runs_once_a_time on public.scheduled_runs (schedule_id, scheduled_for)
+  where scheduled_for is not null;
+create index scheduled_runs_by_run on public.scheduled_runs (run_id) where run_id is not null;
+create index scheduled_runs_to_begin on public.scheduled_runs (lease_until) where run_id is null and request is not null;
+create index scheduled_runs_to_deliver on public.scheduled_runs (delivery_at) where delivery_status = 'pending';

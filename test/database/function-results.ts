@@ -1,0 +1,123 @@
+import { type TSchema, Type } from '@sinclair/typebox'
+import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
+import { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../../src/contract/schemas.js'
+import type { FunctionName, ResultOf } from '../../src/database/functions.js'
+
+const Text = Type.String()
+const AgentColumns = {
+  name: Nullable(Text),
+  systemPrompt: Nullable(Text),
+  model: Nullable(Text),
+  temperature: Nullable(Type.Number()),
+  maxTokens: Nullable(Type.Integer()),
+  knowledgeBase: Type.Unknown(),
+  executor: Text
+}
+const Agent = Type.Object({
+  ...AgentColumns,
+  entrypoint: Nullable(Text),
+  maxSteps: Nullable(Type.Integer()),
+  functions: Type.Array(Type.Object({
+    name: Text,
+    description: Nullable(Text),
+    type: Text,
+    triggerKeywords: Type.Array(Text),
+    config: Type.Record(Text, Type.Unknown())
+  }))
+})
+const Rates = Type.Record(Text, Type.Object({ perRun: Type.Number(), perThousandTokens: Type.Number() }))
+const Cached = Nullable(Type.Object({ response: Text, finishReason: Nullable(Text), model: Nullable(Text) }))
+const Begun = Type.Object({ run: Run, joined: Type.Literal(false), agent: Agent, rates: Rates, cached: Cached })
+const EmittedEvents = Type.Object({ first: Type.Integer(), events: Type.Array(RunEvent) })
+const StoredStep = Type.Object({
+  kind: Type.Literal('model'),
+  step: Type.Integer(),
+  content: Text,
+  toolCalls: Type.Array(Type.Never()),
+  finishReason: Nullable(Text),
+  model: Text,
+  askedFor: Text,
+  usage: Usage
+})
+const ClaimedRun = Type.Object({
+  run: Run,
+  userId: Text,
+  cancel: Type.Boolean(),
+  input: Type.Object({ agent: Agent, messages: Type.Array(Type.Never()), rates: Rates, cached: Cached }),
+  steps: Type.Array(StoredStep, { minItems: 1 })
+})
+const RunPage = <T extends TSchema>(run: T) => Type.Object({ runs: Type.Array(run, { minItems: 1 }), next: Nullable(Text) })
+const Timing = { id: Text, cron: Nullable(Text), timezone: Nullable(Text) }
+const OutputPlace = { action: Nullable(Text), config: Type.Unknown() }
+const Firing = Type.Object({ id: Text, scheduleId: Text, userId: Text, agentId: Text, content: Text, startedAt: Text, now: Text })
+
+/** What each function returned is held to one of these, in which every key is named; the types are held to the map's. */
+export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } } = {
+  authenticate_api_key: Type.Object({ userId: Nullable(Text) }),
+  get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), railwayUrl: Nullable(Text) }),
+  begin_run: Begun,
+  adopt_run: Begun,
+  get_run: Run,
+  cancel_run: Run,
+  drop_run: Run,
+  finish_run: Run,
+  get_ended_runs: Type.Array(Type.Object({ run: Run, trace: Nullable(Type.Array(Type.Union([Type.Integer(), RunEvent]))) }), { minItems: 1 }),
+  heartbeat_worker: Type.Object({ lapsed: Type.Boolean(), owned: Type.Integer(), cancel: Type.Array(Text, { minItems: 1 }) }),
+  get_owned_runs: Type.Record(Text, Type.Integer(), { minProperties: 1 }),
+  release_runs: Type.Object({ released: Type.Integer({ minimum: 1 }) }),
+  list_runs: RunPage(AdminRun),
+  start_run: Run,
+  record_step: Type.Object({ reserved: Type.Integer(), isEnough: Type.Boolean() }),
+  claim_run: Type.Object({ claimed: ClaimedRun }),
+  claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean() }),
+  list_waiting_runs: Type.Object({ runs: Type.Array(Type.Object({ runId: Text, userId: Text }), { minItems: 1 }), outstanding: Type.Boolean() }),
+  get_told_steps: Type.Array(Type.Object({ runId: Text, attempt: Type.Integer(), told: Type.Array(EmittedEvents, { minItems: 1 }) }), { minItems: 1 }),
+  erase_old_runs: Type.Object({ erased: Type.Integer({ minimum: 1 }) }),
+  schema_version: Type.Object({ version: Type.Integer(), oldest: Type.Integer(), writable: Type.Boolean() }),
+  get_credits: Credits,
+  audit_credits: Audit,
+  adjust_ledger: Type.Object({ adjusted: Type.Integer() }),
+  admin_stats: AdminStats,
+  admin_list_runs: RunPage(AdminRun),
+  admin_get_ledger: Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry, { minItems: 1 }), next: Nullable(Text) }),
+  admin_grant_credits: Credits,
+  admin_audit_credits: Audit,
+  list_schedules: Type.Object({
+    now: Text,
+    timed: Type.Array(Type.Object({ ...Timing, nextRunAt: Text }), { minItems: 1 }),
+    unplanned: Type.Array(Text, { minItems: 1 })
+  }),
+  get_schedules: Type.Object({
+    now: Text,
+    schedules: Type.Array(Type.Object({
+      ...Timing,
+      ...OutputPlace,
+      userId: Nullable(Text),
+      agentId: Nullable(Text),
+      prompt: Nullable(Text),
+      nextRunAt: Nullable(Text),
+      unplannedSince: Nullable(Text)
+    }), { minItems: 1 })
+  }),
+  plan_schedule: Type.Object({ planned: Type.Literal(true) }),
+  fault_schedule: Type.Object({ told: Type.Literal(true) }),
+  fire_schedule: Firing,
+  claim_firings: Type.Array(Firing, { minItems: 1 }),
+  postpone_firing: Type.Object({ postponed: Type.Literal(true) }),
+  fail_firing: Type.Object({ failed: Type.Literal(true) }),
+  claim_deliveries: Type.Array(Type.Object({
+    ...OutputPlace,
+    id: Text,
+    scheduleId: Text,
+    runId: Text,
+    agentId: Text,
+    userId: Text,
+    tries: Type.Integer(),
+    result: Text,
+    scheduledFor: Text,
+    completedAt: Text,
+    prompt: Nullable(Text),
+    timezone: Nullable(Text)
+  }), { minItems: 1 }),
+  record_delivery: Type.Object({ recorded: Type.Literal(true) })
+}

@@ -1,0 +1,182 @@
+import { createHash, randomUUID } from 'node:crypto'
+import type { ArgumentsOf, FunctionName, ResultOf } from '../../src/database/functions.js'
+import type { Database } from '../../src/database/port.js'
+import { untyped } from '../support/database.js'
+import { DEMO_AGENT, DEMO_KEY, DEMO_USER } from '../support/helper.js'
+
+type OptionalKeys<T> = { [K in keyof T]-?: Record<never, never> extends Pick<T, K> ? K : never }[keyof T]
+
+/** Arguments of a call, those that have a default in SQL apart; neither part lacks one. */
+export interface Sample<F extends FunctionName> {
+  required: string extends keyof ArgumentsOf<F> ? Record<never, never> : Omit<ArgumentsOf<F>, OptionalKeys<ArgumentsOf<F>>>
+  optional: string extends keyof ArgumentsOf<F> ? Record<never, never> : Required<Pick<ArgumentsOf<F>, OptionalKeys<ArgumentsOf<F>>>>
+}
+
+/** For each function a call that does something, each time anew, on a database with the demo rows. */
+export type Samples = { [F in FunctionName]: () => Promise<Sample<F>> | Sample<F> }
+
+type UnknownArguments<S extends Samples> = {
+  [F in FunctionName]: Exclude<keyof Awaited<ReturnType<S[F]>>['required'] | keyof Awaited<ReturnType<S[F]>>['optional'], keyof ArgumentsOf<F>>
+}[FunctionName]
+
+const OWNER = randomUUID()
+const LEASE = { p_owner: OWNER, p_lease_seconds: 60 }
+const ADMIN = { p_admin_id: DEMO_USER }
+const DUE = '2026-01-01T00:00:00.000Z'
+const ERROR = { code: 'a_code', message: 'A sentence.' }
+const USAGE = { promptTokens: 1, completionTokens: 1, totalTokens: 2, estimated: false }
+const RECORD = {
+  p_step: { kind: 'model' as const, name: 'a/model', startedAt: DUE },
+  p_record: { kind: 'model' as const, content: 'Hi', toolCalls: [], finishReason: 'tool_calls', model: 'a', askedFor: 'a/model', usage: USAGE }
+}
+const STEP = {
+  required: { p_attempt: 1, p_number: 1, ...RECORD },
+  optional: { p_credits: 1, p_told: { first: 1, events: [{ type: 'chunk' as const, content: 'Hi' }] } }
+}
+const END = {
+  p_attempt: 1, p_status: 'succeeded' as const, p_response: 'Hi', p_finish_reason: 'stop', p_usage: USAGE, p_credits: 1, p_model: 'a/model', p_error: null
+}
+
+export function createSamples (db: Database): Samples {
+  const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })
+  const begin = async (more: Partial<ArgumentsOf<'begin_run'>> = {}) => {
+    const { run } = await db.call('begin_run', {
+      p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, p_agent: { name: 'A' }, ...LEASE, ...more
+    })
+    return { p_run_id: run.runId }
+  }
+  /** A run whose agent the database knows, as input and result have it wholly. */
+  const beginFully = (more: Partial<ArgumentsOf<'begin_run'>> = {}) => begin({ p_agent: null, ...more })
+  const beginWaiting = () => beginFully({ p_owner: null, p_lease_seconds: 0, p_waiting: true })
+  const finish = async (run: { p_run_id: string }) => {
+    await db.call('finish_run', { ...run, ...END, p_trace: [2, { type: 'step', step: 1 }] })
+    return run.p_run_id
+  }
+  /** A run that nobody owns any more, with a step of its first attempt. */
+  const leaveBehind = async () => {
+    const run = await beginFully()
+    await db.call('record_step', { ...run, ...STEP.required })
+    await sql(`update public.agent_runs set lease_until = '-infinity' where id = '${run.p_run_id}' returning id`)
+    return run
+  }
+  const addSchedule = async (columns: Record<string, string> = {}) => {
+    const all = { user_id: `'${DEMO_USER}'`, agent_id: `'${DEMO_AGENT}'`, cron_expression: "'0 9 * * *'", prompt_template: "'Hello'" }
+    const [added] = await sql<{ id: string }>(`insert into public.agent_schedules (${Object.keys(all).join(', ')}) values (${Object.values(all).join(', ')}) returning id`)
+    for (const [name, value] of Object.entries(columns)) await sql(`update public.agent_schedules set ${name} = ${value} where id = '${added!.id}' returning id`)
+    return added!.id
+  }
+  const addDue = () => addSchedule({ next_run_at: `'${DUE}'`, unplanned_since: 'null' })
+  const fire = async (seconds: number) => (await db.call('fire_schedule', {
+    p_schedule_id: await addDue(), p_due: DUE, p_for: DUE, p_next: '2099-01-01T00:00:00.000Z', p_content: 'Hello', p_lease_seconds: seconds
+  }))!.id
+  const addDelivery = async () => {
+    const id = await fire(60)
+    await sql(`update public.scheduled_runs set delivery_status = 'pending', delivery_at = now(), result = 'Hi', completed_at = now(), run_id = gen_random_uuid() where id = '${id}' returning id`)
+    return id
+  }
+  const of = <R extends object, O extends object = Record<never, never>>(required: R, optional: O = {} as O) => ({ required, optional })
+  const runOf = async (run: Promise<{ p_run_id: string }>) => of({ p_user_id: DEMO_USER, ...await run })
+
+  const samples = {
+    authenticate_api_key: () => of({ p_key_hash: createHash('sha256').update(DEMO_KEY).digest('hex') }),
+    get_agent: () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }),
+    begin_run: () => of(
+      { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },
+      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'] }),
+    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true }),
+    get_run: () => runOf(begin()),
+    cancel_run: () => runOf(begin()),
+    drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
+    finish_run: async () => of({ ...await begin(), ...END }, { p_trace: [2], p_keep_messages: true }),
+    get_ended_runs: async () => of({ p_run_ids: [await finish(await begin())] }),
+    async heartbeat_worker () {
+      await db.call('cancel_run', { p_user_id: DEMO_USER, ...await begin() })
+      return of(LEASE)
+    },
+    async get_owned_runs () {
+      await begin()
+      return of({ p_owner: OWNER })
+    },
+    async release_runs () {
+      const { p_run_id: runId } = await begin()
+      return of({ p_owner: OWNER }, { p_crashed: false, p_run_ids: [runId] })
+    },
+    list_runs: async () => of({ p_user_id: DEMO_USER, p_limit: 1 }, await pageOfRuns()),
+    start_run: async () => of({ ...await begin({ p_waiting: true }), p_attempt: 1 }),
+    record_step: async () => of({ ...await begin(), ...STEP.required }, STEP.optional),
+    claim_run: async () => of({ ...await leaveBehind(), ...LEASE, p_max_per_user: 1000 }, { p_python: true, p_max_crashes: 20, p_keep_first: true }),
+    async claim_runs () {
+      await sql('update public.agent_runs set finished_at = now(), status = \'failed\' where finished_at is null returning id')
+      const { p_run_id: runId } = await leaveBehind()
+      await sql(`update public.agent_runs set lease_until = now() - interval '1 hour' where id = '${runId}' returning id`)
+      await sql('delete from public.agent_workers returning owner')
+      return of({ ...LEASE, p_limit: 1 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_lapsed: true })
+    },
+    async list_waiting_runs () {
+      await beginWaiting()
+      return of({ p_limit: 1, p_queued: true })
+    },
+    async get_told_steps () {
+      const run = await begin()
+      await db.call('record_step', { ...run, ...STEP.required, ...STEP.optional })
+      return of({ p_cursors: { [run.p_run_id]: 0 } })
+    },
+    async erase_old_runs () {
+      await sql(`update public.agent_runs set finished_at = now() - interval '9 days' where id = '${await finish(await begin())}' returning id`)
+      return of({ p_days: 8, p_limit: 1 })
+    },
+    schema_version: () => of({}),
+    get_credits: () => of({ p_user_id: DEMO_USER }),
+    async audit_credits () {
+      await sql(`update public.credit_balances set credits_remaining = credits_remaining + 1 where user_id = '${DEMO_USER}' returning id`)
+      return of({}, { p_limit: 1 })
+    },
+    adjust_ledger: () => of({ p_reason: 'A reason' }),
+    admin_stats: () => of({ p_user_id: DEMO_USER }),
+    admin_list_runs: async () => of({ ...ADMIN, p_limit: 1 }, { p_user_id: DEMO_USER, ...await pageOfRuns() }),
+    admin_get_ledger: async () => of({ ...ADMIN, p_user_id: DEMO_USER, p_limit: 1 }, { p_after: await newestEntry() }),
+    admin_grant_credits: () => of({ ...ADMIN, p_user_id: DEMO_USER, p_credits: 1, p_reason: 'A reason' }, { p_idempotency_key: randomUUID() }),
+    admin_audit_credits: () => of(ADMIN, { p_limit: 1 }),
+    async list_schedules () {
+      await addDue()
+      await addSchedule()
+      return of({ p_within_seconds: null, p_limit: 100 })
+    },
+    get_schedules: async () => of({ p_ids: [await addSchedule()] }),
+    plan_schedule: async () => of({ p_schedule_id: await addSchedule(), p_cron: '0 9 * * *', p_timezone: await zone(), p_next: DUE }),
+    fault_schedule: async () => of({ p_schedule_id: await addDue(), p_since: DUE, p_error: 'A reason.' }),
+    fire_schedule: async () => of({ p_schedule_id: await addDue(), p_due: DUE, p_for: DUE, p_next: '2099-01-01T00:00:00.000Z', p_content: 'Hello', p_lease_seconds: 60 }),
+    async claim_firings () {
+      await fire(-60)
+      return of({ p_lease_seconds: 60, p_limit: 1 })
+    },
+    postpone_firing: async () => of({ p_id: await fire(60), p_seconds: 1 }),
+    fail_firing: async () => of({ p_id: await fire(60), p_error: 'A reason.' }),
+    async claim_deliveries () {
+      await addDelivery()
+      return of({ p_lease_seconds: 60, p_limit: 1 })
+    },
+    record_delivery: async () => of({ p_id: await addDelivery(), p_tries: 0, p_status: 'failed' }, { p_error: 'A reason.', p_seconds: 1 })
+  } satisfies Samples
+  // Fails to compile if a sample has an argument that the map lacks.
+  const unknownArguments: never[] = [] as Array<UnknownArguments<typeof samples>>
+  return unknownArguments.length === 0 ? samples : undefined as never
+
+  /** The page after the newest run that succeeded. */
+  async function pageOfRuns () {
+    await finish(await begin())
+    return { p_status: 'succeeded' as const, p_agent_id: DEMO_AGENT, p_after: await finish(await begin()) }
+  }
+
+  async function newestEntry (): Promise<string> {
+    await db.call('admin_grant_credits', { ...ADMIN, p_user_id: DEMO_USER, p_credits: 1, p_reason: 'A reason' })
+    await db.call('admin_grant_credits', { ...ADMIN, p_user_id: DEMO_USER, p_credits: 1, p_reason: 'A reason' })
+    const { entries: [entry] }: ResultOf<'admin_get_ledger'> = await db.call('admin_get_ledger', { ...ADMIN, p_user_id: DEMO_USER, p_limit: 1 })
+    return entry!.id
+  }
+
+  async function zone (): Promise<string | null> {
+    const [row] = await sql<{ timezone: string | null }>('select timezone from public.agent_schedules limit 1')
+    return row!.timezone
+  }
+}

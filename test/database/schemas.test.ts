@@ -1,0 +1,153 @@
+import { readFile } from 'node:fs/promises'
+import { PGlite } from '@electric-sql/pglite'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { BASELINE, buildBaseline, listSchemas } from '../../scripts/build-baseline.js'
+import { migrate, type SqlRunner } from '../../src/database/migrations.js'
+import { createPostgres, findPostgres } from '../support/helper.js'
+import { readCatalog } from '../support/catalog.js'
+import { LIVE_COLUMNS, LIVE_KEYS, SERVICE_COLUMNS } from '../support/live-columns.js'
+
+t.test('the baseline is what `npm run schema` makes of the schemas', async t => {
+  t.equal(await readFile(BASELINE, 'utf8'), await buildBaseline())
+})
+
+t.test('every object is defined once, and a function in a file of its name', async t => {
+  const definitions: string[] = []
+  for (const file of await listSchemas()) {
+    const sql = await readSql(file)
+    const found = [...sql.matchAll(/^create (?:unique )?(table|index|function|trigger|policy|type) (?:public\.)?(\w+)(?: on (\S+))?/gm)]
+    for (const [, kind, name, table] of found) {
+      definitions.push([kind, name, kind === 'policy' && table].filter(Boolean).join(' '))
+      if (kind === 'function') t.equal(file.split('/').at(-1), `${name}.sql`)
+    }
+  }
+  t.ok(definitions.includes('function finish_run'))
+  t.same(definitions, [...new Set(definitions)])
+})
+
+t.test('schemas and migrations on PGlite', async t => testSchemas(t, async t => {
+  const pglite = await PGlite.create()
+  t.teardown(() => pglite.close())
+  return {
+    async run (sql) { await pglite.exec(sql) },
+    async query (sql, values) { return (await pglite.query<Record<string, unknown>>(sql, values)).rows }
+  }
+}))
+
+t.test('schemas and migrations on PostgreSQL', async t => {
+  if (!await findPostgres(t)) return
+  const open = async (t: Test): Promise<SqlRunner> => {
+    const client = new pg.Client({ connectionString: await createPostgres(t, { migrated: false }) })
+    await client.connect()
+    t.teardown(() => client.end())
+    return {
+      async run (sql) { await client.query(sql) },
+      async query (sql, values) { return (await client.query(sql, values)).rows }
+    }
+  }
+  await testSchemas(t, open)
+
+  t.test('come to the same in a project that grants and publishes what is new', async t => {
+    const [declared, migrated] = [await declare(await open(t), OLDER_PROJECT), await open(t)]
+    await migrated.run(await readSql('platform.sql') + OLDER_PROJECT)
+    await migrate(migrated)
+    const catalog = await readCatalog(declared)
+    t.match(catalog['publication supabase_realtime'], /agent_runs.*credit_balances/)
+    t.same(await readCatalog(migrated), catalog)
+  })
+})
+
+/** What a project of Supabase's may have beside the platform's SQL: everybody is granted everything on what is new, and Realtime publishes. */
+const OLDER_PROJECT = `create publication supabase_realtime;
+  alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+  alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
+  alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;`
+
+/** A change of each kind that the comparison has to see. */
+const CHANGES = [
+  "comment on table public.agent_runs is 'Runs'",
+  "comment on function public.iso_time(timestamptz) is 'Formats'",
+  'create view public.all_runs as select * from public.agent_runs',
+  'alter table public.agent_runs add column motto text',
+  'alter table public.agent_runs alter column attempt set default 2',
+  'alter table public.agent_runs alter column attempt drop not null',
+  'alter table public.agents alter column ai_model type text',
+  'alter table public.agent_runs disable row level security',
+  'alter table public.agent_runs force row level security',
+  'alter table public.agent_runs replica identity full',
+  'alter table public.agent_runs drop constraint agent_runs_status_check',
+  'drop index public.agent_runs_newest',
+  'create index another on public.agent_runs (status)',
+  'drop policy agent_runs_own on public.agent_runs',
+  'alter policy agent_runs_own on public.agent_runs using (true)',
+  'alter policy agent_runs_own on public.agent_runs to anon',
+  'alter table public.agent_runs disable trigger link_scheduled_run',
+  'drop trigger link_scheduled_run on public.agent_runs',
+  'alter function public.begin_run reset lock_timeout',
+  'alter function public.begin_run security invoker',
+  'alter function public.iso_time volatile',
+  "create or replace function public.iso_time(p_time timestamptz) returns text language sql immutable set search_path = '' as $$ select 'now' $$",
+  'grant select on public.agent_workers to anon',
+  'grant select (id) on public.agent_runs to anon',
+  'grant execute on function public.begin_run to anon',
+  'grant usage on sequence public.admin_actions_id_seq to anon',
+  'grant create on schema public to anon',
+  'alter default privileges in schema public grant select on tables to anon',
+  "alter type public.app_role rename value 'user' to 'member'",
+  'create publication everything for table public.agent_runs'
+]
+
+async function testSchemas (t: Test, open: (t: Test) => Promise<SqlRunner>): Promise<void> {
+  const bare = await open(t)
+  await migrate(bare)
+
+  t.test('come to the same in an empty database', async t => {
+    const catalog = await readCatalog(await declare(await open(t)))
+    t.ok(Object.keys(catalog).length > 400)
+    t.same(await readCatalog(bare), catalog)
+  })
+
+  t.test('a change of any kind is seen', async t => {
+    const before = await readCatalog(bare)
+    for (const change of CHANGES) {
+      await bare.run('begin')
+      await bare.run(change)
+      t.notSame(await readCatalog(bare), before, change)
+      await bare.run('rollback')
+    }
+    t.same(await readCatalog(bare), before)
+  })
+
+  t.test('the tables that a live project has are the same in a bare database', async t => {
+    for (const [table, columns] of Object.entries(LIVE_COLUMNS)) {
+      const found = await readColumns(bare, table)
+      for (const name of SERVICE_COLUMNS[table] ?? []) {
+        t.ok(found[name], `${table}.${name}`)
+        delete found[name]
+      }
+      t.same(found, columns, table)
+    }
+    const catalog = await readCatalog(bare)
+    for (const [name, definition] of Object.entries(LIVE_KEYS)) t.equal(catalog[`constraint ${name}`], `${definition} t`, name)
+  })
+}
+
+async function declare (sql: SqlRunner, project = ''): Promise<SqlRunner> {
+  await sql.run(await readSql('platform.sql') + project)
+  for (const file of await listSchemas()) await sql.run(await readSql(file))
+  return sql
+}
+
+/** Columns as {name: 'type not null default value'}, the value without a cast. */
+async function readColumns (sql: SqlRunner, table: string): Promise<Record<string, string>> {
+  const rows = await sql.query(`select attname as name, concat_ws(' ', format_type(atttypid, atttypmod), case when attnotnull then 'not null' end,
+      'default ' || pg_get_expr(adbin, adrelid)) as definition
+    from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
+    where attrelid = $1::regclass and attnum > 0 and not attisdropped`, [`public.${table}`])
+  return Object.fromEntries(rows.map(({ name, definition }) => [name, (definition as string).replace(/::[a-z ]+(\[\])?$/, '')]))
+}
+
+function readSql (file: string): Promise<string> {
+  return readFile(new URL(`../../supabase/${file}`, import.meta.url), 'utf8')
+}
