@@ -32,18 +32,18 @@ const result: Result = {
   leftOut: { nginx: 'it is not installed' }
 }
 
-t.test('repeated measurements come to their middle, least and most', async t => {
+t.test('repeated measurements are summarized by median, minimum and maximum', async t => {
   t.same(summarize([3, 1, 2]), { median: 2, min: 1, max: 3, runs: 3 })
   t.same(summarize([4, 1]), { median: 2.5, min: 1, max: 4, runs: 2 })
 })
 
-t.test('ratios are ours over the others', async t => {
+t.test('ratios divide our figure by the others', async t => {
   const figures = { ours: summarize([9]), pipe: summarize([6]), nginx: summarize([12]) }
   t.same(ratiosOf(figures, 'ours'), { pipe: 1.5, nginx: 0.75 })
   t.same(ratiosOf({ pipe: summarize([6]) }, 'ours' as 'pipe'), {}, 'without ours there are none')
 })
 
-t.test('a figure is worse only beyond the noise of both measurements', async t => {
+t.test('a figure is worse only if the change exceeds the noise of both measurements', async t => {
   const before = summarize([9, 10, 11])
   t.equal(judge(before, summarize([10, 11, 12]), 'less'), 'same')
   t.equal(judge(before, summarize([13, 14, 15]), 'less'), 'worse')
@@ -51,18 +51,18 @@ t.test('a figure is worse only beyond the noise of both measurements', async t =
   t.equal(judge(before, summarize([5, 6, 7]), 'more'), 'worse')
 })
 
-t.test('a figure that did not spread has noise all the same, and one that was taken once has more', async t => {
+t.test('a figure without spread has some noise, and one that was measured once has more', async t => {
   t.equal(noiseOf(summarize([100, 100, 100])), 2.5)
   t.equal(noiseOf(summarize([100])), 7.5)
 })
 
-t.test('a comparison is of our figures that both results have', async t => {
+t.test('only our figures that both results have are compared', async t => {
   const now = { metrics: { cpu_per_mtok_saturated: { ours: summarize([20, 20]), pipe: summarize([60]) } } }
   t.match(compare(result, now), [{ metric: 'cpu_per_mtok_saturated', verdict: 'worse' }])
   t.equal(compare(result, now).length, 1)
 })
 
-t.test('an earlier result that knows fewer subjects and no gaps is compared all the same', async t => {
+t.test('an old result with fewer subjects and no gaps can be compared', async t => {
   const now = {
     machine: result.machine,
     metrics: { cpu_per_mtok_saturated: { ours: summarize([9, 8, 10]), express: summarize([30]) }, runs_per_second: { express: summarize([800]) } },
@@ -75,7 +75,7 @@ t.test('an earlier result that knows fewer subjects and no gaps is compared all 
   t.match(renderTable(earlier), 'SQL calls a run')
 })
 
-t.test('a figure that could not be taken is none, and the reason stands below', async t => {
+t.test('a figure that could not be measured is shown as none, with the reason below the table', async t => {
   const table = renderTable({ ...result, gaps: { cpu_per_mtok_saturated: { express: 'it was too slow' }, kb_per_stream_5000: { portkey: '3 of 5000 streams' } } })
   t.match(table, /processor s per million tokens, saturated +9 ±1 ×1\.1 +6 +none\n/)
   t.match(table, /KB a running stream, of 5,000 +none\n/)
@@ -83,12 +83,12 @@ t.test('a figure that could not be taken is none, and the reason stands below', 
   t.match(table, 'portkey has no kb_per_stream_5000: 3 of 5000 streams')
 })
 
-t.test('figures of another machine are not judged', async t => {
+t.test('results of different machines are not comparable', async t => {
   t.equal(whyIncomparable(result, result), undefined)
   t.match(whyIncomparable(result, { machine: { ...result.machine, cores: 8 } }), 'cores 2 then, 8 now')
 })
 
-t.test('the table has a line a figure and says who is left out, the chart has a bar a subject', async t => {
+t.test('the table has a row per figure and lists omitted subjects, and the chart has a bar per subject', async t => {
   const table = renderTable(result)
   t.match(table, /processor s per million tokens, saturated +9 ±1 ×1\.1 +6/)
   t.match(table, 'ours refused 3 requests')
@@ -98,7 +98,7 @@ t.test('the table has a line a figure and says who is left out, the chart has a 
   t.match(chart, 'Some &lt;CPU&gt;')
 })
 
-t.test('statements are counted when they are executed, however their bytes are cut', async t => {
+t.test('statements are counted when they are executed, however their bytes are split', async t => {
   const calls: string[] = []
   const reader = new StatementReader(statement => calls.push(statement))
   const bytes = Buffer.concat([
@@ -112,7 +112,7 @@ t.test('statements are counted when they are executed, however their bytes are c
   t.same(calls, ['select public.begin_run($1)', 'select public.begin_run($1)', 'select 1'])
 })
 
-t.test('the load generator accepts the text that the stand-in says, and nothing else', async t => {
+t.test('the load generator accepts only the text that the stand-in sends', async t => {
   const directory = await prepareTools(t)
   if (!directory) return
   const gateway = await startGateway(directory)
@@ -133,7 +133,7 @@ t.test('the load generator accepts the text that the stand-in says, and nothing 
   for (const [what, pieces] of Object.entries(wrong)) await t.rejects(read(t, directory, pieces.join('')), /should be/, what)
 })
 
-t.test('no more connections than asked for wait for their first text while others begin', async t => {
+t.test('new connections begin only while fewer than the limit wait for their first text', async t => {
   const directory = await prepareTools(t)
   if (!directory) return
   const gateway = await startGateway(directory)
@@ -146,7 +146,7 @@ t.test('no more connections than asked for wait for their first text while other
     waiting.push(response)
     asked.all++
     asked.most = Math.max(asked.most, waiting.length)
-    // One is answered when as many wait as may; the last ones when there is no more to come.
+    // Answers one when the limit is reached, and all when no more connections will come.
     while (waiting.length >= 5 || (asked.all === 20 && waiting.length > 0)) waiting.shift()!.writeHead(200, { connection: 'close' }).end(right)
   })
   const load = new Load(directory, { ports: [port], connections: 20, streams: 20, maxSilent: 5, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
@@ -154,14 +154,14 @@ t.test('no more connections than asked for wait for their first text while other
   t.equal(asked.most, 5)
 })
 
-t.test('a program that does not start is named, with what it said', async t => {
+t.test('the error for a program that does not start contains its name and output', async t => {
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-test-bench-'))
   t.teardown(() => rm(directory, { recursive: true }))
   const program = startProgram('sh', ['-c', 'echo no port is left; exit 1'], { log: join(directory, 'log') })
   await t.rejects(untilStarted('nginx', program, async () => false), /nginx did not start:\nno port is left/)
 })
 
-t.test('a program goes with the process that started it, even where that is killed', async t => {
+t.test('a program ends with the process that started it, even if that is killed', async t => {
   if (!hasProgram('setpriv')) {
     t.comment('LEFT OUT: no setpriv')
     return
@@ -173,7 +173,7 @@ t.test('a program goes with the process that started it, even where that is kill
     startProgram('cat', ['${directory}/fifo'], { log: '${directory}/log' })`
   execFileSync('mkfifo', [join(directory, 'fifo')])
   const starter = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: 'inherit' })
-  // The other end of the pipe opens when the program does, and says when it has gone.
+  // The pipe opens when the program opens it, and fails when the program has ended.
   const pipe = createWriteStream(join(directory, 'fifo'))
   await once(pipe, 'open')
   const gone = once(pipe, 'error')
@@ -184,7 +184,7 @@ t.test('a program goes with the process that started it, even where that is kill
   clearInterval(writing)
 })
 
-/** A message of PostgreSQL's protocol. */
+/** Encodes a message of the PostgreSQL protocol. */
 function message (type: string, body: string): Buffer {
   const length = Buffer.alloc(4)
   length.writeInt32BE(body.length + 4)
@@ -203,14 +203,14 @@ async function prepareTools (t: Test): Promise<string | undefined> {
   return directory
 }
 
-/** Has the load generator read one stream, which is this. */
+/** Lets the load generator read one stream with this body. */
 async function read (t: Test, directory: string, body: string) {
   const port = await serve(t, response => { response.writeHead(200, { 'content-type': 'text/event-stream' }).end(body) })
   const load = new Load(directory, { ports: [port], connections: 1, streams: 1, tokens: MODE.tokens, format: 'openai', requests: [post('/', {}, {})] })
   return load.ended().finally(() => load.stop())
 }
 
-/** @returns the port of a server that answers so until the test is over. */
+/** Starts a server until the end of the test. @returns its port. */
 async function serve (t: Test, answer: (response: ServerResponse) => void): Promise<number> {
   const server = createServer((_, response) => answer(response))
   server.listen(0, '127.0.0.1')

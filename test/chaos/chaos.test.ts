@@ -9,7 +9,7 @@ const SHORT = { clients: 8, pause: 1500, seed: 11 }
 
 const NOTHING_WRONG: Partial<ChaosReport> = { lost: 0, doubled: 0, stuck: 0, miscounted: 0, complaints: 0, problems: [] }
 
-t.test('whatever happens to the process, every run on the embedded database ends once and is read whole', async t => {
+t.test('on the embedded database, every run ends once and is read completely in spite of faults', async t => {
   const dataDir = await createDataDir(t)
   const ledger = await embeddedLedger(dataDir, 100_000)
   const report = await runChaos({ ...SHORT, blows: 3, replicas: 1, variables: { DATA_DIR: dataDir }, ledger })

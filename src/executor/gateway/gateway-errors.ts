@@ -1,8 +1,9 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import { errorOfStatus, errorText, Refusal } from '#shared/gateway/refusals.ts'
 
-// Here every failure of the gateway becomes an error with the sentence that the caller reads (errors.ts in _shared holds the
-// sentences). The exception is a Refusal, which becomes one in gateway.ts if the request cannot be adapted and repeated.
+// Here the failures of the gateway become errors with the sentence that the caller reads; the sentences themselves are in
+// #shared/errors.ts. An error within a stream is mapped by `errorOfFrame` in #shared/gateway/frames.ts. A Refusal becomes such
+// an error in gateway.ts, if the request cannot be adapted and repeated.
 
 /**
  * Maps a response whose status is not 200.
