@@ -1,7 +1,7 @@
-"""A worker: started by the service, runs entrypoints one after the other until it is ended.
+"""A worker process. The service starts it, and it runs entrypoints one after the other until it is terminated.
 
-The service speaks to it by lines of JSON on descriptor 3, it answers on 4, and 5 is its lifeline: it ends when the
-service does. What agents print goes to stdout and stderr, as always, and is no part of the protocol.
+The protocol is lines of JSON: orders on descriptor 3, messages on descriptor 4. Descriptor 5 is a pipe that closes when the
+service ends, which ends the worker. Agents print to stdout and stderr as usual; that is not part of the protocol.
 """
 
 import os
@@ -15,8 +15,8 @@ def main():
     guard.prepare()
     worker = os.fork()
     if worker:
-        guard.keep(worker)
-    # Only now, so that the guard stays small.
+        guard.watch(worker)
+    # Imported after the fork, so that the guard stays small.
     from jeesi_worker import limits, serve
     limits.apply(memory_mb)
     serve.serve(memory_mb)

@@ -1,4 +1,4 @@
-"""An agent: works through a text file of a few megabytes, and reports on it."""
+"""An agent that analyses a text file of a few megabytes and reports its statistics."""
 
 import collections
 import itertools
@@ -14,22 +14,22 @@ STEPS = 20
 
 
 def run(input, context):
-    """Says what it counts as it goes. A path in the prompt names the file; without one it makes itself a text."""
+    """Reports progress while it counts. The prompt may contain the path of the file; otherwise it generates a text."""
     prompt = input.get('prompt') or ''
     path = next((word for word in prompt.split() if os.path.isabs(word) and os.path.isfile(word)), None)
     with open_text(path) as file:
         size = os.fstat(file.fileno()).st_size
         yield f'{size / 1e6:.1f} MB of text{f" in {path}" if path else ", made up for this run"}.\n'
         words, sentences, lines = collections.Counter(), 0, 0
-        read, told = 0, 0
+        read, reported = 0, 0
         for line in file:
             text = line.decode(errors='replace')
             words.update(word.lower() for word in WORD.findall(text))
             sentences += len(SENTENCE_END.findall(text))
             lines += 1
             read += len(line)
-            if read * STEPS >= size * (told + 1):
-                told = read * STEPS // size
+            if read * STEPS >= size * (reported + 1):
+                reported = read * STEPS // size
                 context.progress(read / size, f'{sum(words.values()):,} words so far')
                 if context.cancelled:
                     return
@@ -46,7 +46,7 @@ def open_text(path):
 
 
 def write_sample(file):
-    """The same text every time: words of which the first are the most frequent, as in any language."""
+    """Writes the same text every time. Its word frequencies fall with the rank, as in natural languages."""
     chance = random.Random(1)
     syllables = ['ba', 'do', 'fi', 'ga', 'ke', 'lo', 'mu', 'na', 'pe', 'ri', 'so', 'tu']
     vocabulary = [''.join(chance.choices(syllables, k=chance.randint(1, 4))) for _ in range(2000)]

@@ -1,5 +1,5 @@
-"""What runs agents that are written in Python. An agent needs nothing of it, but may catch `Cancelled`."""
+"""Runs agents that are written in Python. An agent need not import it, but may do so to catch `Cancelled`."""
 
 
 class Cancelled(BaseException):
-    """The run was cancelled. No Exception, so that `except Exception` does not keep an agent from ending."""
+    """The run was cancelled. Not an Exception, so that `except Exception` does not catch it."""

@@ -1,10 +1,10 @@
-"""What an agent is given beside its input."""
+"""The context that an agent receives beside its input."""
 
 import threading
 
 
 class Flag(threading.Event):
-    """An event that can be asked as a bool, too: `if context.cancelled`, `context.cancelled.wait(1)`."""
+    """An event that also works as a bool: `if context.cancelled`, `context.cancelled.wait(1)`."""
 
     def __bool__(self):
         return self.is_set()
@@ -12,18 +12,18 @@ class Flag(threading.Event):
 
 class Context:
     def __init__(self, run, channel):
-        #: Whether the run was cancelled. An agent that looks, and returns, ends tidily; others are broken off.
+        #: Whether the run was cancelled. An agent that returns when it is set ends cleanly; others are interrupted.
         self.cancelled = Flag()
         self._run = run
         self._channel = channel
 
     def progress(self, fraction=None, message=None):
-        """Tells the run's readers how far it is: a number from 0 to 1, a sentence, or both."""
+        """Reports progress to the run's readers: a fraction from 0 to 1, a message, or both."""
         self._channel.send(
             type='progress', id=self._run,
             fraction=None if fraction is None else min(1.0, max(0.0, float(fraction))),
             message=None if message is None else str(message)[:1000])
 
     def log(self, text):
-        """Tells the operators, in the service's log."""
+        """Writes a text to the service's log."""
         self._channel.send(type='log', id=self._run, text=str(text)[:4000])

@@ -1,4 +1,4 @@
-"""Entrypoints: `package.module:function`."""
+"""Loads and calls entrypoints: `package.module:function`."""
 
 import functools
 import importlib
@@ -11,25 +11,25 @@ import sysconfig
 
 PATTERN = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*', re.ASCII)
 
-
-# The worker's own modules are nobody's agents.
-OWN = ('jeesi_worker', 'worker')
+# The worker's own modules contain no agents.
+WORKER_MODULES = ('jeesi_worker', 'worker')
 STDLIB = {os.path.realpath(path) for path in (
     sysconfig.get_paths()['stdlib'], sysconfig.get_paths()['platstdlib'], os.path.dirname(os.__file__))}
 
 
 class EntrypointError(Exception):
-    """There is no such function; the message says why."""
+    """The entrypoint cannot be loaded. The message is for the caller."""
 
 
 def load(entrypoint):
+    """Imports the module and returns the function. Raises EntrypointError."""
     if not isinstance(entrypoint, str) or not PATTERN.fullmatch(entrypoint):
         raise EntrypointError(f'The entrypoint must be package.module:function; {str(entrypoint)[:200]!r} is not.')
     module_name, name = entrypoint.split(':')
     try:
-        # Before it is imported: that alone may do something.
+        # Checked before the import, which runs the module's code.
         if not is_permitted(module_name):
-            raise not_ours(entrypoint)
+            raise not_permitted(entrypoint)
         module = importlib.import_module(module_name)
     except EntrypointError:
         raise
@@ -44,55 +44,56 @@ def load(entrypoint):
     function = getattr(module, name)
     if not callable(function):
         raise EntrypointError(f'{entrypoint} is not a function.')
-    # A module may have imported what it is no good idea to call.
-    home = home_of(function)
-    if home not in sys.modules or not is_permitted(home):
-        raise not_ours(entrypoint)
+    # The function may be imported from a module that is not permitted.
+    module_name = module_of(function)
+    if module_name not in sys.modules or not is_permitted(module_name):
+        raise not_permitted(entrypoint)
     return function
 
 
-def not_ours(entrypoint):
+def not_permitted(entrypoint):
     return EntrypointError(f"{entrypoint} is not one of this service's modules.")
 
 
-def home_of(function):
+def module_of(function):
+    """The name of the module that defines a function; '' if it has none."""
     while isinstance(function, functools.partial):
         function = function.func
-    home = getattr(function, '__module__', None)
-    return home if isinstance(home, str) else ''
+    name = getattr(function, '__module__', None)
+    return name if isinstance(name, str) else ''
 
 
 def is_permitted(module_name):
-    """Whether a module is of the service or was installed for it; one that is not there is, for want of a place."""
+    """Whether a module belongs to the service or was installed for it. A module that does not exist counts as permitted."""
     parts = module_name.split('.')
-    if parts[0] in OWN or not parts[0]:
+    if parts[0] in WORKER_MODULES or not parts[0]:
         return False
-    # From the package inwards: finding a module imports the packages that it is in.
+    # From the outermost package inwards, because finding a module imports its packages.
     for end in range(1, len(parts) + 1):
         try:
             spec = importlib.util.find_spec('.'.join(parts[:end]))
         except ValueError:
-            # What was not imported, as the script itself, has none.
+            # A module that was not imported, such as the script itself, has no spec.
             return False
         if spec is None:
             return True
-        # A package without a file of its own is where its parts are.
-        places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])
-        if not places or not all(map(is_installed, places)):
+        # A namespace package has no file, but the folders of its parts.
+        paths = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])
+        if not paths or not all(map(is_installed, paths)):
             return False
     return True
 
 
-def is_installed(place):
-    """Whether of all places that modules come from, the nearest to this one is not the standard library's."""
-    if not os.path.isabs(place):
-        # built-in, frozen
+def is_installed(path):
+    """Whether the innermost folder of `sys.path` that contains the path is not of the standard library."""
+    if not os.path.isabs(path):
+        # A built-in or frozen module.
         return False
-    place = os.path.realpath(place)
+    path = os.path.realpath(path)
     folders = [os.path.realpath(folder) for folder in sys.path if folder]
-    around = [folder for folder in folders if place.startswith(folder.rstrip(os.sep) + os.sep)]
-    nearest = max(around, key=len, default=None)
-    return nearest is not None and not is_stdlib(nearest)
+    containing = [folder for folder in folders if path.startswith(folder.rstrip(os.sep) + os.sep)]
+    innermost = max(containing, key=len, default=None)
+    return innermost is not None and not is_stdlib(innermost)
 
 
 def is_stdlib(folder):
@@ -100,13 +101,13 @@ def is_stdlib(folder):
 
 
 def call(function, value, context):
-    """Calls it with the value, and with the context where it takes one."""
+    """Calls a function with a value, and with the context if it has a parameter for it."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return function(value)
     if any(p.name == 'context' and p.kind is p.KEYWORD_ONLY for p in parameters):
         return function(value, context=context)
-    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-    takes_context = len(places) > 1 or any(p.kind is p.VAR_POSITIONAL for p in places)
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    takes_context = len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in positional)
     return function(value, context) if takes_context else function(value)

@@ -1,4 +1,4 @@
-"""The first process of a worker's group. It runs no code of agents, and sees to it that the whole group ends."""
+"""The guard: the first process of a worker's group. It runs no code of agents, and ends the whole group."""
 
 import ctypes
 import os
@@ -10,13 +10,13 @@ import time
 
 LIFELINE = 5
 PROTOCOL = (3, 4, LIFELINE)
-# How long processes have to end by themselves before they are killed.
+# The time between SIGTERM and SIGKILL.
 GRACE_SECONDS = 1.0
 PR_SET_CHILD_SUBREAPER = 36
 
 
 def prepare():
-    """Before the fork: what both processes need."""
+    """Prepares both processes, before the fork: the descriptors and a temporary home."""
     for descriptor in PROTOCOL:
         os.set_inheritable(descriptor, False)
     home = tempfile.mkdtemp(prefix='jeesi-python-')
@@ -24,31 +24,31 @@ def prepare():
     os.chdir(home)
 
 
-def keep(worker):
-    """Waits for the worker's end, or the service's, or for being told to end; then ends all that is left, and itself."""
+def watch(worker):
+    """Waits until the worker or the service ends, or for SIGTERM. Then ends all remaining processes, and exits."""
     os.close(3)
     os.close(4)
     adopt_orphans()
-    alarm, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    wakeup, wakeup_writer = os.pipe()
+    os.set_blocking(wakeup_writer, False)
+    signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
+    stop_requests = []
+    signal.signal(signal.SIGTERM, lambda *_: stop_requests.append(True))
     signal.signal(signal.SIGCHLD, lambda *_: None)
     status = None
-    while status is None and not stop:
-        ready, _, _ = select.select([alarm, LIFELINE], [], [])
+    while status is None and not stop_requests:
+        ready, _, _ = select.select([wakeup, LIFELINE], [], [])
         if LIFELINE in ready:
             break
-        os.read(alarm, 4096)
+        os.read(wakeup, 4096)
         status = reap(worker)
-    end_all()
+    terminate_all()
     shutil.rmtree(os.environ['HOME'], ignore_errors=True)
-    os._exit(128 + signal.SIGTERM if status is None else code_of(status))
+    os._exit(128 + signal.SIGTERM if status is None else exit_code(status))
 
 
 def adopt_orphans():
-    """On Linux what loses its parent becomes the guard's, even from a session of its own. Elsewhere there is the group."""
+    """On Linux, makes the guard the parent of orphaned descendants, even of other sessions. Other systems have only the group."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (AttributeError, OSError):
@@ -56,7 +56,7 @@ def adopt_orphans():
 
 
 def reap(worker):
-    """Takes the status of whoever has ended; returns the worker's, if it was among them."""
+    """Reaps all children that have ended. Returns the status of the worker, if it is one of them."""
     status = None
     while True:
         try:
@@ -69,8 +69,8 @@ def reap(worker):
             status = ended
 
 
-def end_all():
-    """First a request, then force, again and again until nobody is left: who is killed leaves children behind."""
+def terminate_all():
+    """Sends SIGTERM, then SIGKILL until no process is left: the children of a killed process become the guard's."""
     os.killpg(0, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     force = False
@@ -83,7 +83,7 @@ def end_all():
 
 
 def reap_all():
-    """Whether there are children still."""
+    """Reaps all children that have ended. Returns whether any are left."""
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -94,14 +94,16 @@ def reap_all():
 
 
 def children():
+    """The ids of the guard's children."""
     try:
         with open(f'/proc/self/task/{os.getpid()}/children') as file:
             return [int(pid) for pid in file.read().split()]
     except OSError:
-        # Without /proc the group goes at once, and the guard with it.
+        # Without /proc, the whole group is killed at once, including the guard.
         os.killpg(0, signal.SIGKILL)
         return []
 
 
-def code_of(status):
+def exit_code(status):
+    """The exit code of a status; as in shells, 128 plus the number of the signal that ended the process."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

@@ -1,4 +1,4 @@
-"""How a run in the main thread is broken off from another thread."""
+"""Interrupts a run in the main thread from another thread."""
 
 import contextlib
 import signal
@@ -8,18 +8,18 @@ from . import Cancelled
 
 
 class Interrupt:
-    """Raises Cancelled in the main thread, wherever it is: in a loop, in a sleep, in a read."""
+    """Raises Cancelled in the main thread, whether it computes, sleeps or reads."""
 
     def __init__(self):
         self._armed = None
-        self._victim = None
+        self._target = None
         self._shields = 0
         self._pending = False
         signal.signal(signal.SIGUSR1, self._on_signal)
 
     @contextlib.contextmanager
     def armed(self, run):
-        """For the time that a run's code is on. Outside of it nothing is raised."""
+        """Allows the run to be interrupted within the block. Outside of it nothing is raised."""
         self._armed, self._pending = run, False
         try:
             yield
@@ -28,7 +28,7 @@ class Interrupt:
 
     @contextlib.contextmanager
     def shielded(self):
-        """For what must not be broken off in the middle; other threads than the main one are never."""
+        """Defers an interruption to the end of the block. Only the main thread is ever interrupted."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -41,13 +41,13 @@ class Interrupt:
             self._on_signal()
 
     def fire(self, run):
-        """Breaks a run off, if it is still on."""
-        self._victim = run
+        """Interrupts a run, if it is still running."""
+        self._target = run
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
     def _on_signal(self, *_):
         if self._shields > 0:
             self._pending = True
-        elif self._armed and self._armed is self._victim:
+        elif self._armed and self._armed is self._target:
             self._armed, self._pending = None, False
             raise Cancelled

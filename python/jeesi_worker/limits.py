@@ -1,4 +1,4 @@
-"""What the code of agents may not do. Applied once, before any of it is loaded, and for all processes it starts."""
+"""Restricts the code of agents. Applied once, before any of it is loaded; its child processes inherit the restrictions."""
 
 import ctypes
 import os
@@ -10,12 +10,12 @@ LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 4
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
 MAKE_BLOCK, REFER = 1 << 11, 1 << 13
-# Who has one of these may look into any process, confined or not: SYS_PTRACE, SYS_ADMIN, PERFMON.
-ALL_SEEING = (19, 21, 38)
+# With one of these a process can inspect any other, even from within Landlock: SYS_PTRACE, SYS_ADMIN, PERFMON.
+INSPECTING_CAPABILITIES = (19, 21, 38)
 PR_CAPBSET_DROP = 24
 CAPABILITY_VERSION = 0x20080522
-# The first version that can allow files to be moved from folder to folder.
-OLDEST_LANDLOCK = 2
+# The first version that can permit moving files between folders.
+MIN_LANDLOCK = 2
 
 
 def apply(memory_mb):
@@ -23,7 +23,7 @@ def apply(memory_mb):
     try:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     except (ValueError, OSError):
-        # A stricter limit is set already; or the system has no such limit, as macOS.
+        # A stricter limit is already set, or the system has no such limit, like macOS.
         pass
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hide_other_processes()
@@ -31,12 +31,12 @@ def apply(memory_mb):
 
 def hide_other_processes():
     """
-    Keeps the service's own environment and memory from this process: what Landlock has confined may not look into
-    processes beyond (/proc/<pid>/environ, ptrace). Nothing else is forbidden by it. A kernel without it forbids nothing.
+    Hides the environment and memory of the service: within a Landlock domain, a process cannot inspect others
+    outside of it (/proc/<pid>/environ, ptrace). The domain forbids nothing else. Without Landlock nothing is hidden.
     """
     try:
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION) < OLDEST_LANDLOCK:
+        if libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION) < MIN_LANDLOCK:
             return
         drop_capabilities(libc)
         handled = struct.pack('=Q', MAKE_BLOCK | REFER)
@@ -53,12 +53,12 @@ def hide_other_processes():
 
 
 def drop_capabilities(libc):
-    """Root has them; nobody else loses anything."""
+    """Drops the capabilities that circumvent Landlock. Only root has them."""
     header = struct.pack('=Ii', CAPABILITY_VERSION, 0)
     data = ctypes.create_string_buffer(24)
     libc.capget(header, data)
     words = list(struct.unpack('=6I', data.raw))
-    for capability in ALL_SEEING:
+    for capability in INSPECTING_CAPABILITIES:
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
         # Effective, permitted and inheritable, of the lower and the upper half.
         for kind in range(3):

@@ -1,4 +1,4 @@
-"""One run: an entrypoint from its call to its last word."""
+"""One run of an entrypoint."""
 
 import asyncio
 import inspect
@@ -18,53 +18,53 @@ class Run:
         self._task = None
 
     def perform(self):
-        """Runs it in this thread and sends what it says."""
+        """Runs the entrypoint in this thread and sends its output. Raises Cancelled and all that it raises."""
         if self.context.cancelled:
             raise Cancelled
-        outcome = call(load(self._order['entrypoint']), self._order['input'], self.context)
-        if inspect.isasyncgen(outcome):
-            asyncio.run(self._perform_async(self._say_each_async(outcome)))
-        elif inspect.isawaitable(outcome):
-            asyncio.run(self._perform_async(self._say_awaited(outcome)))
-        elif inspect.isgenerator(outcome):
-            self._say_each(outcome)
+        result = call(load(self._order['entrypoint']), self._order['input'], self.context)
+        if inspect.isasyncgen(result):
+            asyncio.run(self._perform_async(self._send_each_async(result)))
+        elif inspect.isawaitable(result):
+            asyncio.run(self._perform_async(self._send_awaited(result)))
+        elif inspect.isgenerator(result):
+            self._send_each(result)
         else:
-            self._say(outcome)
+            self._send(result)
 
     def cancel(self):
-        """From another thread: the flag for those who look at it, and asyncio's own way for those who await."""
+        """Called from another thread. Sets the flag, and cancels the asyncio task, if there is one."""
         self.context.cancelled.set()
         if self._task:
             try:
                 self._loop.call_soon_threadsafe(self._task.cancel)
             except RuntimeError:
-                # The loop has ended meanwhile.
+                # The loop has ended in the meantime.
                 pass
 
-    def _say(self, value):
+    def _send(self, value):
         if value is None:
             return
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
         self._channel.send_text(self.number, text)
 
-    def _say_each(self, generator):
+    def _send_each(self, generator):
         try:
             while True:
                 if self.context.cancelled:
                     generator.close()
                     raise Cancelled
-                self._say(next(generator))
+                self._send(next(generator))
         except StopIteration as end:
-            self._say(end.value)
+            self._send(end.value)
 
-    async def _say_each_async(self, generator):
+    async def _send_each_async(self, generator):
         async for value in generator:
-            self._say(value)
-            # A generator that awaits nothing would never hear that it is cancelled.
+            self._send(value)
+            # Yields to the loop, so that a generator that awaits nothing can be cancelled.
             await asyncio.sleep(0)
 
-    async def _say_awaited(self, awaitable):
-        self._say(await awaitable)
+    async def _send_awaited(self, awaitable):
+        self._send(await awaitable)
 
     async def _perform_async(self, work):
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""A worker's life: reads what the service wants, one run at a time, and says that it is alive."""
+"""The main loop of a worker: executes the service's orders, one run at a time, and sends heartbeats."""
 
 import asyncio
 import json
@@ -15,9 +15,9 @@ from .interrupt import Interrupt
 from .run import Run
 
 IN = 3
-BEAT_SECONDS = 1.0
-# An agent that was cancelled has so long to end tidily before it is broken off.
-TIDY_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
+# The time that a cancelled agent has to end by itself before it is interrupted.
+CANCEL_SECONDS = 1.0
 MAX_MESSAGE, MAX_TRACEBACK = 2000, 8000
 
 
@@ -25,17 +25,17 @@ def serve(memory_mb):
     interrupt = Interrupt()
     channel = Channel(interrupt)
     runs = queue.SimpleQueue()
-    threading.Thread(target=read, args=(runs, channel, interrupt), daemon=True).start()
-    threading.Thread(target=beat, args=(channel,), daemon=True).start()
+    threading.Thread(target=read_orders, args=(runs, channel, interrupt), daemon=True).start()
+    threading.Thread(target=send_heartbeats, args=(channel,), daemon=True).start()
     while True:
         run = runs.get()
         outcome = perform(run, interrupt, memory_mb)
-        if leaves_something():
+        if has_leftovers():
             outcome['retire'] = True
         channel.send(id=run.number, **outcome)
 
 
-def read(runs, channel, interrupt):
+def read_orders(runs, channel, interrupt):
     latest = None
     with open(IN, 'rb') as lines:
         for line in lines:
@@ -45,25 +45,25 @@ def read(runs, channel, interrupt):
                 runs.put(latest)
             elif latest and order['id'] == latest.number:
                 cancel(latest, interrupt)
-    # The service is gone.
+    # The service has ended.
     os._exit(0)
 
 
 def cancel(run, interrupt):
     run.cancel()
-    timer = threading.Timer(TIDY_SECONDS, interrupt.fire, [run])
+    timer = threading.Timer(CANCEL_SECONDS, interrupt.fire, [run])
     timer.daemon = True
     timer.start()
 
 
-def beat(channel):
+def send_heartbeats(channel):
     while True:
         channel.send(type='alive')
-        threading.Event().wait(BEAT_SECONDS)
+        threading.Event().wait(HEARTBEAT_SECONDS)
 
 
 def perform(run, interrupt, memory_mb):
-    """The run's last message."""
+    """Executes a run. Returns its final message."""
     try:
         with interrupt.armed(run):
             run.perform()
@@ -75,7 +75,7 @@ def perform(run, interrupt, memory_mb):
     except EntrypointError as error:
         return failure(error, str(error), kind='entrypoint')
     except MemoryError as error:
-        # What is left of it may be in pieces.
+        # The process may be in an inconsistent state.
         return {**failure(error, f'MemoryError: it needs more than PYTHON_MEMORY_MB ({memory_mb}) allows.'), 'retire': True}
     except BaseException as error:
         return failure(error, describe(error))
@@ -96,8 +96,8 @@ def failure(error, message, kind='exception'):
     }
 
 
-def leaves_something():
-    """Whether a run has left threads or processes behind: they end with the worker, which is replaced."""
+def has_leftovers():
+    """Whether a run left threads or processes behind. They end with the worker, which the service then replaces."""
     threads = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
     if not hasattr(os, 'waitid'):
         return bool(threads)

@@ -1,4 +1,4 @@
-"""Agents that the tests run: good ones and bad ones."""
+"""The agents of the tests, well-behaved and not."""
 
 import asyncio
 import ctypes
@@ -57,7 +57,7 @@ own_in_part = functools.partial(plain)
 
 
 def steps(input, context):
-    """Says a word for each file that comes to be, and nothing else: the test has it in hand."""
+    """Yields a word for each file that the test creates."""
     for n in range(3):
         yield f'word {n}. '
         context.progress((n + 1) / 3, f'step {n}')
@@ -150,7 +150,7 @@ def memory_in_pieces(input):
 
 
 def hangs(input):
-    """Holds the interpreter's lock, so that not even the heartbeat gets its turn."""
+    """Holds the interpreter's lock, so that not even the heartbeat is sent."""
     yield 'before '
     ctypes.PyDLL(None).sleep(1000)
 
@@ -171,7 +171,7 @@ def kills_its_guard(input):
 
 
 def dies_once(input):
-    """Dies at its first call; the prompt is a folder in which it notes that."""
+    """Dies at its first call, and marks that in the folder of the prompt."""
     mark = pathlib.Path(input['prompt'], 'died')
     yield 'half an '
     time.sleep(0.1)
@@ -190,7 +190,7 @@ def environment(input):
 
 
 def other_environment(input):
-    """What the environment of another process says, or why it says nothing."""
+    """Returns the environment of another process, or the error of reading it."""
     try:
         return pathlib.Path(f'/proc/{input["prompt"]}/environ').read_bytes().decode()
     except OSError as error:
@@ -216,7 +216,7 @@ def leaves_a_process(input):
 
 
 def talks_on(input, context):
-    """A thread of a job that is over goes on saying things."""
+    """Leaves a thread that sends progress after the job has ended."""
     def talk():
         while True:
             context.progress(0.5, 'from the past')
@@ -226,7 +226,7 @@ def talks_on(input, context):
 
 
 def listens(input):
-    """Says nothing for long enough to hear others."""
+    """Sends nothing for long enough to receive messages of others."""
     time.sleep(0.2)
     return 'heard'
 
@@ -276,7 +276,7 @@ def sleeps(input):
 
 
 def stubborn(input):
-    """Catches all that can be caught, and has a grandchild, and one in a session of its own, who ignore SIGTERM."""
+    """Catches every exception, and has two children that ignore SIGTERM, one of them in its own session."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ignoring = ['sh', '-c', "trap '' TERM; while :; do sleep 1000; done"]
     children = [subprocess.Popen(ignoring), subprocess.Popen(ignoring, start_new_session=True)]

@@ -1,11 +1,10 @@
 import type { AgentFunction } from '#shared/agent.ts'
 import { textIn, wordsIn } from '../function-config.js'
-import type { Log } from '../function-kind.js'
+import type { OpenContext, OpenedTools } from '../function-kind.js'
 import { readHeaders } from '../outbound/headers.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
 import { shorten } from '../result-text.js'
-import type { ToolNames } from '../tool-names.js'
 import { type Tool, ToolError } from '../tool.js'
 import { connectMcp, type McpSession, type McpTool } from './session.js'
 
@@ -19,20 +18,11 @@ const MAX_TOOLS = 128
 const MAX_SCHEMA = 32_000
 const MAX_DESCRIPTION = 4000
 
-export interface McpOptions {
+export interface McpOptions extends OpenContext {
   outbound: Outbound
-  /** The names in use; each tool adds its own. */
-  names: ToolNames
-  signal: AbortSignal
-  log: Log
+  /** Milliseconds; only tests change them. */
   listTimeout?: number
   callTimeout?: number
-}
-
-export interface McpTools {
-  tools: Tool[]
-  /** Closes the sessions. Never rejects. */
-  close (): Promise<void>
 }
 
 /**
@@ -40,7 +30,7 @@ export interface McpTools {
  * cannot be used is logged, and its tools are missing.
  * @throws the signal's reason once it is aborted; nothing else.
  */
-export async function openMcpTools (functions: readonly AgentFunction[], options: McpOptions): Promise<McpTools> {
+export async function openMcpTools (functions: readonly AgentFunction[], options: McpOptions): Promise<OpenedTools> {
   const servers = functions.filter(({ type }) => type === 'mcp').slice(0, MAX_SERVERS)
   const opened = await Promise.all(servers.map(fn => openServer(fn, options)))
   const sessions = opened.flatMap(server => server?.session ?? [])

@@ -7,7 +7,8 @@ import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/
 import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema, type Tool as McpTool } from '@modelcontextprotocol/sdk/types.js'
 import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
-import { type McpOptions, type McpTools, openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
+import type { OpenedTools } from '../../../../src/executor/tools/function-kind.js'
+import { type McpOptions, openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
 import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
 import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
 import { createContext, failureOf, fn, openOutbound, respond, startServer } from '../../../support/tools.js'
@@ -72,7 +73,7 @@ async function startMcp (t: Test, { pages = [[tool('echo')]], call = (_name, arg
   return double
 }
 
-interface Opened extends McpTools {
+interface Opened extends OpenedTools {
   logged: Array<Record<string, unknown>>
   call (name: string, args?: Record<string, unknown>, signal?: AbortSignal): Promise<string>
 }
