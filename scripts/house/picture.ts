@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runCommand } from '../../src/lib/command.js'
 import { readImports, ROOT, type Imports } from './imports.js'
 import { ROOMS, roomOf } from './rooms.js'
 
@@ -37,4 +38,8 @@ function idOf (path: string): string {
   return path.replace(/^src\//, '').replace(/\W+/g, '_')
 }
 
-if (process.argv[1]?.endsWith('picture.ts')) writeFileSync(DESIGN, drawDesign(readFileSync(DESIGN, 'utf8')))
+if (process.argv[1]?.endsWith('picture.ts')) {
+  await runCommand({ name: 'npm run picture', does: 'draws the rooms and their imports into docs/design.md.', options: {} }, async () => {
+    writeFileSync(DESIGN, drawDesign(readFileSync(DESIGN, 'utf8')))
+  })
+}

@@ -1,26 +1,26 @@
-import { parseArgs } from 'node:util'
 import type { DatabaseConfig } from '../config/backing-services.js'
 import { loadConfig } from '../config/config.js'
 import type { Audit } from '../contract/schemas.js'
 import { openDatabase } from '../database/open.js'
 import type { Database } from '../database/port.js'
-import { examine } from '../database/schema-version.js'
-import { runCommand } from './command.js'
+import { checkSchema } from '../database/schema-version.js'
+import { runCommand } from '../lib/command.js'
 
 const MAX_LINES = 1000
 
-/**
- * Compares balances, ledger and runs: `npm run audit [-- --url <postgres url>] [--json] [--accept "<reason>"]`.
- * Ends with 1 where they do not add up.
- */
-await runCommand(async () => {
-  const { values } = parseArgs({
-    options: { url: { type: 'string' }, accept: { type: 'string' }, json: { type: 'boolean', default: false } }
-  })
+await runCommand({
+  name: 'npm run audit',
+  does: 'compares balances, ledger and runs; ends with 1 if they do not add up.',
+  options: {
+    url: { type: 'string', value: '<postgres url>', does: 'the database; by default that of the service, by its variables' },
+    json: { type: 'boolean', default: false, does: 'prints one JSON object' },
+    accept: { type: 'string', value: '<reason>', does: 'first enters in the ledger what was changed past it' }
+  }
+}, async values => {
   const { database } = await openDatabase(values.url ? byUrl(values.url) : loadConfig().database)
   try {
-    const { state, why } = await examine(database)
-    if (state !== 'up' && state !== 'read-only') throw new Error(why)
+    const { status, reason } = await checkSchema(database)
+    if (status !== 'up' && status !== 'read-only') throw new Error(reason)
     if (values.accept !== undefined) await accept(database, values.accept)
     const audit = await database.call('audit_credits', { p_limit: MAX_LINES })
     process.stdout.write(values.json ? `${JSON.stringify(audit)}\n` : describe(audit))
@@ -35,7 +35,7 @@ function byUrl (url: string): DatabaseConfig {
   return { kind: 'postgres', url, maxConnections: 1 }
 }
 
-/** What was changed past the ledger is entered in it, with a reason. */
+/** Enters changes that were made past the ledger in it, with a reason. */
 async function accept (database: Database, reason: string): Promise<void> {
   const { adjusted } = await database.call('adjust_ledger', { p_reason: reason })
   process.stderr.write(`entered in the ledger: ${adjusted} adjustments\n`)

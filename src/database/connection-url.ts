@@ -4,18 +4,18 @@ import type { ConnectionOptions } from 'node:tls'
 import type { ClientConfig } from 'pg'
 import { UnfitDatabaseError } from './port.js'
 
-/** How a Postgres URL is to be taken. */
+/** How to connect to a Postgres URL. */
 export interface Connection {
   options: Pick<ClientConfig, 'connectionString' | 'ssl'>
-  /** A pooler that gives each transaction another session: what belongs to a session cannot be relied on. */
+  /** Whether a pooler gives each transaction another session, so that nothing may depend on session state. */
   isTransactionPooler: boolean
-  /** Host, kind and encryption, for people; without user and password. */
+  /** Host, kind and encryption, for operators; without user and password. */
   description: string
 }
 
-/** Supabase's transaction poolers listen here, its own and the dedicated one; sessions are had at 5432. */
+/** The port of Supabase's transaction poolers, the shared and the dedicated one; its session poolers listen on 5432. */
 const TRANSACTION_PORT = '6543'
-/** Certificates of these are of Supabase's own CA. */
+/** Hosts whose certificates are signed by Supabase's own CA. */
 const SUPABASE_HOST = /\.supabase\.(co|com)$/
 const SESSION_POOLER_HOST = /\.pooler\.supabase\.com$/
 const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'ssl', 'uselibpqcompat']
@@ -23,7 +23,7 @@ const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'ssl', 'u
 type Mode = 'disable' | 'require' | 'verify-ca' | 'verify-full'
 const MODES: Record<string, Mode> = {
   disable: 'disable',
-  // There is no falling back here from an encrypted connection to another, or from that to an encrypted one.
+  // There is no fallback to an unencrypted connection, so `prefer` requires encryption.
   prefer: 'require',
   require: 'require',
   'no-verify': 'require',
@@ -32,10 +32,10 @@ const MODES: Record<string, Mode> = {
 }
 
 /**
- * Takes a Postgres URL as libpq and Supabase mean it, where node-postgres takes it otherwise: `sslmode=require` encrypts
- * and trusts any certificate, or those of a CA that is named; `pgbouncer=true` names a transaction pooler.
- * @param ca PEM text of the CA that the server's certificate has to be of; with it and no `sslmode` it is `verify-full`.
- * @throws {UnfitDatabaseError} where the URL contradicts itself, or names a file that cannot be read.
+ * Reads a Postgres URL with the meaning that libpq and Supabase give it, which differs from node-postgres: `sslmode=require`
+ * encrypts and accepts any certificate, or one of a given CA; `pgbouncer=true` marks a transaction pooler.
+ * @param ca the CA of the server's certificate, as PEM text; with a CA the default of `sslmode` is `verify-full`.
+ * @throws {UnfitDatabaseError} if the URL is contradictory, or names a file that cannot be read.
  */
 export function readConnectionUrl (text: string, ca?: string): Connection {
   const url = new URL(text)
@@ -55,10 +55,10 @@ export function readConnectionUrl (text: string, ca?: string): Connection {
 }
 
 function readTls (params: URLSearchParams, host: string, given?: string): false | ConnectionOptions {
-  // Its meaning differs from one driver to the next.
-  if (params.has('ssl')) throw new UnfitDatabaseError('the database URL has ssl=…: say sslmode=require or sslmode=verify-full instead')
+  // Drivers disagree about its meaning.
+  if (params.has('ssl')) throw new UnfitDatabaseError('the database URL has ssl=…: use sslmode=require or sslmode=verify-full instead')
   const root = params.get('sslrootcert')
-  // libpq's word for the CAs that the system trusts.
+  // `system` is libpq's name for the CAs that the system trusts.
   const ca = root && root !== 'system' ? readPem(root) : given
   const named = params.get('sslmode')
   const mode = named === null ? defaultMode(host, ca ?? root) : MODES[named]

@@ -9,8 +9,8 @@ import type { Database } from './port.js'
 import { type Arguments, toQuery } from './statements.js'
 
 /**
- * PostgreSQL in this process, its files in `dataDir`, migrated, and with the demo rows where it is new.
- * @throws {DirectoryLockedError} where another process has the directory.
+ * Opens PostgreSQL in this process, with its files in `dataDir`, and migrates it. A new database gets the demo rows.
+ * @throws {DirectoryLockedError} if another process uses the directory.
  */
 export async function openEmbedded (dataDir: string): Promise<Database> {
   await mkdir(dataDir, { recursive: true })
@@ -27,7 +27,7 @@ export async function openEmbedded (dataDir: string): Promise<Database> {
   }
 }
 
-/** First boot: in a directory beside the final one, so that a process killed half-way leaves nothing that looks whole. */
+/** Creates the database in a temporary directory and renames that, so that a process that is killed meanwhile leaves no incomplete database. */
 async function initialise (dataDir: string, path: string): Promise<void> {
   for (const leftover of await readdir(dataDir)) {
     if (leftover.startsWith('postgres.new-')) await rm(join(dataDir, leftover), { recursive: true, force: true })
@@ -48,7 +48,7 @@ async function open (path: string): Promise<PGlite> {
 function databaseOf (pglite: PGlite, unlock: () => Promise<void>): Database {
   return {
     async call (fn: string, args: Arguments = {}) {
-      // PGlite computes on this thread: between two calls the event loop has its turn.
+      // PGlite executes queries on this thread: let the event loop run between two calls.
       await nextTurn()
       const { text, values } = toQuery(fn, args)
       try {

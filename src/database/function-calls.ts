@@ -1,10 +1,10 @@
 import type { Connection, Submittable } from 'pg'
 import { errors } from '#shared/errors.ts'
 
-/** What pg's own queries use of a connection, and its types do not know. */
+/** The parts of a pg connection that pg's own queries use and its types omit. */
 interface Wire {
   stream: { cork (): void, uncork (): void, destroy (): void }
-  /** The texts of the statements that were prepared on it, by their names. */
+  /** The texts of the statements that are prepared on this connection, by name. */
   parsedStatements: Record<string, string>
   parse (statement: { name?: string, text: string }): void
   bind (values: { statement?: string, values: unknown[], valueMapper (value: unknown): string | null }): void
@@ -13,25 +13,25 @@ interface Wire {
 }
 
 export interface FunctionCallsOptions {
-  /** Of the statement, which is prepared where it is not yet; undefined: it is prepared for this time. */
+  /** The name of the prepared statement; without a name the statement is prepared for these calls only. */
   name?: string
-  /** Milliseconds until it is given up. */
+  /** Milliseconds after which pg fails the query. */
   timeout: number
-  /** Milliseconds that PostgreSQL may take for each of the calls. */
+  /** PostgreSQL's statement timeout for each of the calls, in milliseconds. */
   statementTimeout?: number
 }
 
 /**
- * Calls of one SQL function that returns jsonb, in one transaction, by PostgreSQL's extended query protocol: a query for
- * pg that knows what comes of it, and so asks for no description of it and makes no table of it.
+ * A pg query that calls one SQL function once or several times, in one transaction, by PostgreSQL's extended query
+ * protocol. Since each call returns one jsonb value, the query requests no row description and builds no result table.
  */
 export class FunctionCalls<T> implements Submittable {
   readonly name: string | undefined
-  /** pg looks at it by this name. */
+  /** pg reads the timeout from this property. */
   readonly query_timeout: number
   readonly #statementTimeout: number | undefined
   #rows: Array<string | null> = []
-  /** Set by pg, too: to be told nothing more once the time is up. */
+  /** pg replaces the callback once the timeout has elapsed. */
   callback: (error: Error | null) => void = () => {}
 
   /** @param calls the values of each call. */
@@ -41,12 +41,12 @@ export class FunctionCalls<T> implements Submittable {
     this.#statementTimeout = statementTimeout
   }
 
-  /** How many of the calls were answered; one that failed comes after them. */
+  /** The number of calls that succeeded; if a call failed, it is the one after them. */
   get answered (): number {
     return this.#answers.length
   }
 
-  /** What the function returned, for each call. @throws {ServiceError} `internal_error` where that is no JSON. */
+  /** The result of each call. @throws {ServiceError} `internal_error` if a result is not JSON. */
   get results (): T[] {
     try {
       return this.#answers.map(json => JSON.parse(json ?? 'null'))
@@ -66,7 +66,7 @@ export class FunctionCalls<T> implements Submittable {
       this.#send(wire)
       wire.sync()
     } catch (error) {
-      // There may be no room for such values. What a sync follows is committed: of a group nothing may be.
+      // The values may be too large to serialise. A sync commits the calls before it, which must not happen to part of a group.
       if (this.calls.length > 1) wire.stream.destroy()
       else wire.sync()
       this.callback(error as Error)
@@ -77,7 +77,7 @@ export class FunctionCalls<T> implements Submittable {
 
   #send (wire: Wire): void {
     const { name, text } = this
-    // pg takes the first statement that is prepared for the one with the name.
+    // pg registers the first statement that is prepared under the query's name, so the named one is sent first.
     if (name !== undefined && wire.parsedStatements[name] === undefined) wire.parse({ name, text })
     if (this.#statementTimeout !== undefined) limitStatements(wire, this.#statementTimeout)
     if (name === undefined) wire.parse({ text })
@@ -102,7 +102,7 @@ export class FunctionCalls<T> implements Submittable {
   }
 }
 
-/** For the rest of the transaction: what is set so is gone with it, behind a transaction pooler too. */
+/** Sets the timeout for the rest of the transaction, which is safe behind a transaction pooler too. */
 function limitStatements (wire: Wire, milliseconds: number): void {
   wire.parse({ text: `select pg_catalog.set_config('statement_timeout', '${milliseconds}', true)` })
   wire.bind({ values: [], valueMapper: toText })

@@ -1,75 +1,75 @@
-/** So many calls are made each by itself: alone they are soonest done, and wait for nobody. */
-const FEW = 4
-/** How many may share a transaction: each waits for all. */
-const MOST = 32
+/** While at most this many calls are under way or waiting, each is sent alone: that is fastest for all of them. */
+const MAX_ALONE = 4
+/** The largest number of calls in a group: each of them waits for all. */
+const MAX_GROUP = 32
 
-/** None of a group's calls were made. */
-export class GroupFailed extends Error {
-  /** @param at the place of the one that failed; undefined: none of them did. */
-  constructor (readonly at: number | undefined, cause: unknown) {
+/** A group of calls was rolled back, so that none of them has taken effect. */
+export class GroupRolledBack extends Error {
+  /** @param failed the index of the call that failed; undefined if no call did, but the commit. */
+  constructor (readonly failed: number | undefined, cause: unknown) {
     super('a group of calls was rolled back', { cause })
   }
 }
 
-/** How calls get to the database. */
-export interface Ways<Call> {
-  alone (call: Call): Promise<unknown>
-  /** In one transaction, and the results in the order of the calls. @throws {GroupFailed} where each can still be made alone. */
-  together (calls: Call[]): Promise<unknown[]>
-  /** Whether two may share a transaction. */
-  fit (first: Call, other: Call): boolean
+/** Sends calls to the database. */
+export interface CallSender<Call> {
+  sendAlone (call: Call): Promise<unknown>
+  /** Sends calls in one transaction, and resolves to their results in order. @throws {GroupRolledBack} if each can still be sent alone. */
+  sendGroup (calls: Call[]): Promise<unknown[]>
+  /** Whether two calls may share a transaction. */
+  canShare (first: Call, other: Call): boolean
 }
 
 interface Waiting<Call> {
   call: Call
   resolve: (result: any) => void
   reject: (error: unknown) => void
-  /** It was in a group that another one made fail. */
-  hasFailed: boolean
+  /** Whether the call was in a group that another call made fail. */
+  wasRolledBack: boolean
 }
 
 /**
- * A group commit: where many calls are made at once, those that wait share a transaction, and so a message, an answer and
- * a write of the database's log. One group is under way at a time: two could wait for each other's locks.
+ * Group commit: when many calls are concurrent, those that wait share a transaction, and so one message, one answer and
+ * one write of the database's log. Only one group is under way at a time, since two could deadlock.
  */
 export class GroupCommit<Call> {
   #waiting: Array<Waiting<Call>> = []
   #alone = 0
   #hasGroup = false
-  #isDue = false
+  #isScheduled = false
 
-  constructor (private readonly ways: Ways<Call>) {}
+  constructor (private readonly sender: CallSender<Call>) {}
 
-  /** What comes of a call, as if it had been made alone. */
-  ask<T> (call: Call): Promise<T> {
+  /** Makes a call, alone or in a group. The result or error is the same in both cases. */
+  call<T> (call: Call): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ call, resolve, reject, hasFailed: false })
+      this.#waiting.push({ call, resolve, reject, wasRolledBack: false })
       if (this.#areFew) return this.#send()
-      if (this.#isDue) return
-      this.#isDue = true
-      // What else this turn of the event loop brings goes along.
+      if (this.#isScheduled) return
+      this.#isScheduled = true
+      // The other calls of this turn of the event loop join the group.
       setImmediate(() => {
-        this.#isDue = false
+        this.#isScheduled = false
         this.#send()
       })
     })
   }
 
   get #areFew (): boolean {
-    return this.#alone + this.#waiting.length <= FEW
+    return this.#alone + this.#waiting.length <= MAX_ALONE
   }
 
   #send (): void {
     if (this.#waiting.length === 0) return
     if (this.#areFew) for (const each of this.#waiting.splice(0)) this.#sendAlone(each)
-    else if (!this.#hasGroup) this.#sendTogether(this.#takeGroup())
+    else if (!this.#hasGroup) this.#sendGroup(this.#takeGroup())
   }
 
   #takeGroup (): Array<Waiting<Call>> {
     const group: Array<Waiting<Call>> = []
     const [first] = this.#waiting
     this.#waiting = this.#waiting.filter(each => {
-      const isTaken = group.length < MOST && this.ways.fit(first!.call, each.call)
+      const isTaken = group.length < MAX_GROUP && this.sender.canShare(first!.call, each.call)
       if (isTaken) group.push(each)
       return !isTaken
     })
@@ -78,29 +78,29 @@ export class GroupCommit<Call> {
 
   async #sendAlone ({ call, resolve, reject }: Waiting<Call>): Promise<void> {
     this.#alone++
-    await this.ways.alone(call).then(resolve, reject)
+    await this.sender.sendAlone(call).then(resolve, reject)
     this.#alone--
     this.#send()
   }
 
-  async #sendTogether (group: Array<Waiting<Call>>): Promise<void> {
+  async #sendGroup (group: Array<Waiting<Call>>): Promise<void> {
     this.#hasGroup = true
     try {
-      const results = await this.ways.together(group.map(({ call }) => call))
+      const results = await this.sender.sendGroup(group.map(({ call }) => call))
       for (const [index, { resolve }] of group.entries()) resolve(results[index])
     } catch (error) {
-      if (error instanceof GroupFailed) this.#tryAgain(group, error.at)
+      if (error instanceof GroupRolledBack) this.#retry(group, error.failed)
       else for (const { reject } of group) reject(error)
     }
     this.#hasGroup = false
     this.#send()
   }
 
-  /** The one that failed hears alone of what it did; the others go together once more, and after that each alone. */
-  #tryAgain (group: Array<Waiting<Call>>, failed: number | undefined): void {
+  /** The failed call is sent alone and gets its own error. The others are grouped once more, and after a second rollback sent alone. */
+  #retry (group: Array<Waiting<Call>>, failed: number | undefined): void {
     for (const [index, each] of group.entries()) {
-      if (failed === undefined || index === failed || each.hasFailed) this.#sendAlone(each)
-      else this.#waiting.push({ ...each, hasFailed: true })
+      if (failed === undefined || index === failed || each.wasRolledBack) this.#sendAlone(each)
+      else this.#waiting.push({ ...each, wasRolledBack: true })
     }
   }
 }

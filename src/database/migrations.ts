@@ -3,7 +3,7 @@ import { ROOT } from '../config/root.js'
 
 const FOLDER = new URL('supabase/', ROOT)
 
-/** Anything that runs SQL: several statements at once without values, or one statement with them. */
+/** Runs SQL: several statements without values, or one statement with values. */
 export interface SqlRunner {
   run (sql: string): Promise<void>
   query (sql: string, values: unknown[]): Promise<Array<Record<string, unknown>>>
@@ -15,9 +15,9 @@ export interface MigrateOptions {
 }
 
 /**
- * Brings a database up to date, each migration in a transaction of its own, and notes it where the Supabase CLI
- * does, so that the two agree on what has been applied.
- * @returns the names of the migrations that were applied now.
+ * Applies the migrations that a database lacks, each in a transaction of its own, and records them in the table of the
+ * Supabase CLI, so that both agree on what has been applied.
+ * @returns the file names of the migrations that were applied.
  */
 export async function migrate (sql: SqlRunner, { seed = false }: MigrateOptions = {}): Promise<string[]> {
   await sql.run(await readSql('platform.sql'))
@@ -36,7 +36,7 @@ async function applyMigration (sql: SqlRunner, file: string): Promise<boolean> {
   const [, version, name] = /^(\d+)_(.+)\.sql$/.exec(file)!
   const known = await sql.query('select from supabase_migrations.schema_migrations where version = $1', [version])
   if (known.length > 0) return false
-  // Both in one script: what has no explicit transaction runs in a single implicit one.
+  // A script without an explicit transaction runs in a single implicit one, so the record is part of it.
   await sql.run(`${await readSql(`migrations/${file}`)}
     ;insert into supabase_migrations.schema_migrations (version, name) values ('${version}', '${name}');`)
   return true

@@ -3,66 +3,66 @@ import type { Logger } from 'pino'
 import { errors, ServiceError } from '#shared/errors.ts'
 import type { CallParameters, FunctionName, ResultOf } from './functions.js'
 import { type Database, UnfitDatabaseError } from './port.js'
-import { examine, type Finding } from './schema-version.js'
+import { checkSchema, type DatabaseState } from './schema-version.js'
 
-/** How long a start waits for a database that says nothing. */
+/** How long the start waits for the database's first answer. */
 const FIRST_ANSWER_MS = 2_000
-/** How often a database that is not as it should be is asked again. */
-const ASK_MS = 1_000
-/** Errors of a call after which it is doubtful whether the database is as it should be. */
+/** How often a database that is not up is checked again. */
+const CHECK_MS = 1_000
+/** Errors of a call after which the state is checked. */
 const DOUBTFUL = new Set(['database_unavailable', 'database_not_migrated'])
 
 /**
- * A database whose state is known, and told in the log when it changes: once when it goes, once when it is back.
- * While it is as it should be nobody asks, but for `isUp`.
+ * A database that knows its state and logs each change of it: once when the database goes away, once when it is back.
+ * It checks the state at the start, after a call that failed, and then until the database is up; and for `isUp`.
  */
 export class MonitoredDatabase implements Database {
-  #last: Finding = { state: 'up' }
-  /** Whether its schema was ever found to fit: before that nothing is written to it. */
-  #isKnown = false
-  #asking: Promise<Finding> | undefined
+  #state: DatabaseState = { status: 'up' }
+  /** Whether the schema was ever found to fit; before that no call is made. */
+  #hasFit = false
+  #checking: Promise<DatabaseState> | undefined
   #timer: NodeJS.Timeout | undefined
-  /** What ends the calls that are under way. */
-  #waiting = new Set<(error: ServiceError) => void>()
-  #isGivenUp = false
+  /** Rejects the calls that are under way. */
+  #pending = new Set<(error: ServiceError) => void>()
+  #isFailing = false
 
   constructor (private readonly database: Database, private readonly log: Pick<Logger, 'info' | 'warn' | 'error'>) {}
 
   /**
-   * Asks for the first time; one that is away or read-only is waited for from here on, and this does not wait.
-   * @throws {UnfitDatabaseError} where it has another schema, or does not let this service in.
+   * Checks the state for the first time. Resolves even if the database is away or read-only, and keeps checking then.
+   * @throws {UnfitDatabaseError} if the database has another schema, or refuses this service.
    */
   async connect (): Promise<void> {
-    const nothing: Finding = { state: 'away', why: `it said nothing for ${FIRST_ANSWER_MS / 1000} s` }
-    const finding = await Promise.race([examine(this.database), delay(FIRST_ANSWER_MS, nothing, { ref: false })])
-    if (isForOperator(finding)) throw new UnfitDatabaseError(finding.why)
-    this.#note(finding)
-    if (finding.state === 'up' && finding.why) this.log.info(finding.why)
+    const silent: DatabaseState = { status: 'away', reason: `it did not answer within ${FIRST_ANSWER_MS / 1000} s` }
+    const state = await Promise.race([checkSchema(this.database), delay(FIRST_ANSWER_MS, silent, { ref: false })])
+    if (needsOperator(state)) throw new UnfitDatabaseError(state.reason)
+    this.#update(state)
+    if (state.status === 'up' && state.reason) this.log.info(state.reason)
   }
 
-  /** Asks whether it is there, fits, and can be written to; those who ask at the same time share an answer. */
+  /** Checks whether the database answers, has a schema that fits, and accepts writes. Concurrent calls share one check. */
   async isUp (): Promise<boolean> {
-    return (await this.#ask()).state === 'up'
+    return (await this.#check()).status === 'up'
   }
 
   async call<F extends FunctionName> (fn: F, ...args: CallParameters<F>): Promise<ResultOf<F>> {
-    if (this.#isGivenUp) throw givenUp()
-    if (!this.#isKnown) await this.#untilGivenUp(this.#ask())
-    if (this.#last.state === 'unfit') throw errors.databaseNotMigrated().with({ cause: new Error(this.#last.why) })
-    if (!this.#isKnown) throw errors.databaseUnavailable().with({ cause: new Error(this.#last.why) })
+    if (this.#isFailing) throw processEnds()
+    if (!this.#hasFit) await this.#untilFailed(this.#check())
+    if (this.#state.status === 'unfit') throw errors.databaseNotMigrated().with({ cause: new Error(this.#state.reason) })
+    if (!this.#hasFit) throw errors.databaseUnavailable().with({ cause: new Error(this.#state.reason) })
     try {
-      return await this.#untilGivenUp(this.database.call(fn, ...args))
+      return await this.#untilFailed(this.database.call(fn, ...args))
     } catch (error) {
-      if (error instanceof ServiceError && DOUBTFUL.has(error.code) && !this.#isGivenUp) this.#ask()
+      if (error instanceof ServiceError && DOUBTFUL.has(error.code) && !this.#isFailing) this.#check()
       throw error
     }
   }
 
-  /** Ends the calls that are under way, and each that is still made, as if the database had gone: who ends waits for none. */
+  /** Fails the calls under way, and all later ones, with `database_unavailable`, so that the end of the process waits for none. */
   failPending (): void {
-    this.#isGivenUp = true
+    this.#isFailing = true
     clearTimeout(this.#timer)
-    for (const end of this.#waiting) end(givenUp())
+    for (const reject of this.#pending) reject(processEnds())
   }
 
   async close (): Promise<void> {
@@ -70,43 +70,43 @@ export class MonitoredDatabase implements Database {
     await this.database.close()
   }
 
-  #untilGivenUp<T> (call: Promise<T>): Promise<T> {
+  #untilFailed<T> (call: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.add(reject)
-      call.then(resolve, reject).then(() => this.#waiting.delete(reject))
+      this.#pending.add(reject)
+      call.then(resolve, reject).then(() => this.#pending.delete(reject))
     })
   }
 
-  #ask (): Promise<Finding> {
-    this.#asking ??= examine(this.database).then(finding => {
-      this.#asking = undefined
-      this.#note(finding)
-      return finding
+  #check (): Promise<DatabaseState> {
+    this.#checking ??= checkSchema(this.database).then(state => {
+      this.#checking = undefined
+      this.#update(state)
+      return state
     })
-    return this.#asking
+    return this.#checking
   }
 
-  #note (finding: Finding): void {
-    if (this.#isGivenUp) return
-    const before = this.#last
-    this.#last = finding
-    this.#isKnown ||= finding.state === 'up' || finding.state === 'read-only'
-    if (finding.state !== before.state) this.#tell(finding)
+  #update (state: DatabaseState): void {
+    if (this.#isFailing) return
+    const before = this.#state
+    this.#state = state
+    this.#hasFit ||= state.status === 'up' || state.status === 'read-only'
+    if (state.status !== before.status) this.#log(state)
     clearTimeout(this.#timer)
-    if (finding.state !== 'up') this.#timer = setTimeout(() => this.#ask(), ASK_MS).unref()
+    if (state.status !== 'up') this.#timer = setTimeout(() => this.#check(), CHECK_MS).unref()
   }
 
-  #tell (finding: Finding): void {
-    if (isForOperator(finding)) this.log.error(`${finding.why}; it is asked again and again`)
-    else if (finding.state === 'up') this.log.info(`the database is there${finding.why ? `: ${finding.why}` : ''}`)
-    else this.log.warn(`waiting for the database: ${finding.why}`)
+  #log (state: DatabaseState): void {
+    if (needsOperator(state)) this.log.error(`${state.reason}; it is checked again every ${CHECK_MS / 1000} s`)
+    else if (state.status === 'up') this.log.info(`the database is there${state.reason ? `: ${state.reason}` : ''}`)
+    else this.log.warn(`waiting for the database: ${state.reason}`)
   }
 }
 
-function givenUp (): ServiceError {
+function processEnds (): ServiceError {
   return errors.databaseUnavailable().with({ cause: new Error('this process ends') })
 }
 
-function isForOperator ({ state }: Finding): boolean {
-  return state === 'unfit' || state === 'refused'
+function needsOperator ({ status }: DatabaseState): boolean {
+  return status === 'unfit' || status === 'refused'
 }

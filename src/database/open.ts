@@ -5,13 +5,13 @@ import type { PostgresOptions } from './postgres.js'
 
 export interface Opened {
   database: Database
-  /** Which it is, for people; without user and password. */
+  /** Which database it is, for operators; without user and password. */
   description: string
 }
 
 /**
- * Opens the database that is configured, whether it answers or not; the drivers of the others are not loaded.
- * @throws {UnfitDatabaseError} where its URL makes no sense, {DirectoryLockedError} where another process has it.
+ * Opens the configured database, whether it can be reached or not, and loads only its driver.
+ * @throws {UnfitDatabaseError} if its URL is invalid. @throws {DirectoryLockedError} if another process uses its directory.
  */
 export async function openDatabase (config: DatabaseConfig, hooks: Pick<PostgresOptions, 'onBroken' | 'onTransactionPooler'> = {}): Promise<Opened> {
   switch (config.kind) {
@@ -20,12 +20,12 @@ export async function openDatabase (config: DatabaseConfig, hooks: Pick<Postgres
       const { description } = readConnectionUrl(config.url, config.ca)
       return {
         database: connectPostgres({ ...config, ...hooks }),
-        description: `PostgreSQL by SUPABASE_DB_URL, ${description}, at most ${config.maxConnections + 1} connections`
+        description: `PostgreSQL at SUPABASE_DB_URL, ${description}, at most ${config.maxConnections + 1} connections`
       }
     }
     case 'supabase': {
       const { connectSupabase } = await import('./supabase.js')
-      return { database: connectSupabase(config.url, config.serviceRoleKey), description: 'Supabase by SUPABASE_URL' }
+      return { database: connectSupabase(config.url, config.serviceRoleKey), description: 'Supabase at SUPABASE_URL' }
     }
     case 'embedded': {
       const { openEmbedded } = await import('./embedded.js')

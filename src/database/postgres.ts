@@ -4,107 +4,108 @@ import pg from 'pg'
 import { type SqlError, translateError } from '#shared/sql-errors.ts'
 import { readConnectionUrl } from './connection-url.js'
 import { FunctionCalls } from './function-calls.js'
-import { GroupCommit, GroupFailed } from './group-commit.js'
+import { GroupCommit, GroupRolledBack } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
 import { type Database, timeoutOf } from './port.js'
 import { type Arguments, toQuery } from './statements.js'
 
 const CONNECT_TIMEOUT = 5_000
 const CLOSE_TIMEOUT = 1_000
-/** What the next burst needs is kept for it: a session costs Postgres some 6 ms to begin, with its first plans, and 3 to end. */
+/** Idle sessions are kept for the next burst: a session costs Postgres some 6 ms to begin, with its first plans, and 3 ms to end. */
 const IDLE_TIMEOUT = 5 * 60_000
-/** What stands between forgets a connection of which nothing is heard, some after a minute. */
+/** Network devices drop connections that are silent, some after a minute. */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 30_000 }
 
 /**
- * What does not wait behind users' calls, which may all be waiting for one locked balance: a process that is not heard
- * of loses its runs, what others left behind is to be taken over, and a full pool is no database that is away.
+ * Functions that have a connection of their own, since users' calls may all wait for one locked balance: without
+ * heartbeats a process loses its runs, abandoned runs must be claimed, and a full pool must not look like an outage.
  */
-const APART = new Set(['heartbeat_worker', 'get_owned_runs', 'claim_runs', 'release_runs', 'schema_version'])
+const RESERVED = new Set(['heartbeat_worker', 'get_owned_runs', 'claim_runs', 'release_runs', 'schema_version'])
 
-/** What every run calls, and writes by: these are made together where they are many. */
+/** Functions that every run calls to write: many concurrent calls of one are grouped into a transaction. */
 const GROUPED = new Set(['begin_run', 'finish_run'])
-/** What is longer goes by itself, in characters: the others of a group would wait for it. */
-const LONGEST_IN_GROUP = 64 * 1024
-/** How long one of a group may take: it waits for a lock, and is taken out of it. */
-const GROUP_PATIENCE = 200
+/** A call with more characters of text is not grouped, since the others of its group would wait for it. */
+const MAX_GROUPED_LENGTH = 64 * 1024
+/** The statement timeout within a group, in milliseconds: a call that waits longer, for a lock, is taken out of the group. */
+const GROUP_STATEMENT_TIMEOUT = 200
 
-/** Prepared statement does not exist, and exists already: the session is another's than it was. */
-const OTHER_SESSION = new Set(['26000', '42P05'])
+/** Prepared statement does not exist, and exists already: a pooler has switched the session. */
+const SWITCHED_SESSION = new Set(['26000', '42P05'])
 
 export interface PostgresOptions {
   url: string
-  /** PEM text of the CA of the server's certificate. */
+  /** The CA of the server's certificate, as PEM text. */
   ca?: string
-  /** Connections for users' calls; there is one more. */
+  /** Connections for users' calls; the reserved functions have one more. */
   maxConnections?: number
-  /** An idle connection broke: the pool replaces it when one is needed. */
+  /** Called when an idle connection breaks; the pool replaces it when it needs one. */
   onBroken?: (error: Error) => void
-  /** What the URL did not tell: connections go by a transaction pooler. */
+  /** Called when the database turns out to be behind a transaction pooler, which the URL does not show. */
   onTransactionPooler?: () => void
 }
 
 interface Call { fn: string, text: string, values: unknown[] }
 
 /**
- * The database by a pool of connections, direct or by a pooler, and one beside it for what must not wait.
- * @throws {UnfitDatabaseError} where the URL makes no sense.
+ * Connects to a PostgreSQL database, directly or through a pooler, by a pool of connections for users' calls and one
+ * reserved connection.
+ * @throws {UnfitDatabaseError} if the URL is invalid.
  */
 export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () => {}, onTransactionPooler = () => {} }: PostgresOptions): Database {
   const { options, isTransactionPooler } = readConnectionUrl(url, ca)
   const open = (max: number) => {
     const pool = new pg.Pool({ ...options, ...KEEP_ALIVE, max, connectionTimeoutMillis: CONNECT_TIMEOUT, idleTimeoutMillis: IDLE_TIMEOUT })
-    // Without a listener a connection that breaks would end the process: from its first moment on, idle or in use, where
-    // its query hears of it too.
+    // An 'error' event without a listener would end the process. The pool listens only while a connection is idle; while it
+    // is in use or being made, its query fails with the error.
     pool.on('connect', client => client.on('error', () => {}))
     return pool.on('error', error => { if (!pool.ending) onBroken(error) })
   }
-  const pools = { users: open(maxConnections), apart: open(1) }
+  const pools = { users: open(maxConnections), reserved: open(1) }
   let hasSessions = !isTransactionPooler
-  const groups = new GroupCommit<Call>({ alone: ask, together: askTogether, fit: (first, other) => first.text === other.text })
+  const groups = new GroupCommit<Call>({ sendAlone, sendGroup, canShare: (first, other) => first.text === other.text })
   return {
     async call (fn: string, args: Arguments = {}): Promise<any> {
       const call = { fn, ...toQuery(fn, args) }
       try {
-        return await (GROUPED.has(fn) && isShort(call) ? groups.ask(call) : ask(call))
+        return await (GROUPED.has(fn) && isShort(call) ? groups.call(call) : sendAlone(call))
       } catch (error) {
         throw translateError(describe(error as SqlError))
       }
     },
-    // A server that does not answer any more is not waited for.
+    // Do not wait for a server that has stopped answering.
     close: async () => {
-      await Promise.race([Promise.all([pools.users.end(), pools.apart.end()]), delay(CLOSE_TIMEOUT, undefined, { ref: false })])
+      await Promise.race([Promise.all([pools.users.end(), pools.reserved.end()]), delay(CLOSE_TIMEOUT, undefined, { ref: false })])
     }
   }
 
-  async function ask<T> ({ fn, text, values }: Call): Promise<T> {
-    const pool = APART.has(fn) ? pools.apart : pools.users
-    const call = async (name?: string) => (await run(pool, new FunctionCalls<T>(text, [values], { name, timeout: timeoutOf(fn) })))[0]!
+  async function sendAlone ({ fn, text, values }: Call): Promise<unknown> {
+    const pool = RESERVED.has(fn) ? pools.reserved : pools.users
+    const call = async (name?: string) => (await run(pool, new FunctionCalls(text, [values], { name, timeout: timeoutOf(fn) })))[0]!
     if (!hasSessions) return call()
     try {
       return await call(nameOf(text))
     } catch (error) {
-      if (!OTHER_SESSION.has((error as SqlError).code ?? '')) throw error
+      if (!SWITCHED_SESSION.has((error as SqlError).code ?? '')) throw error
       if (hasSessions) onTransactionPooler()
       hasSessions = false
-      // Refused before it was executed.
+      // The statement was refused before it was executed, so the call can be repeated.
       return call()
     }
   }
 
-  async function askTogether (calls: Call[]): Promise<unknown[]> {
+  async function sendGroup (calls: Call[]): Promise<unknown[]> {
     const { fn, text } = calls[0]!
     const group = new FunctionCalls(text, calls.map(({ values }) => values), {
       name: hasSessions ? nameOf(text) : undefined,
       timeout: timeoutOf(fn),
-      statementTimeout: GROUP_PATIENCE
+      statementTimeout: GROUP_STATEMENT_TIMEOUT
     })
     try {
       return await run(pools.users, group)
     } catch (error) {
-      // Whether all was done or nothing is not known where the connection broke.
+      // If the connection broke it is unknown whether the group was committed.
       if (breaksConnection((error as SqlError).code)) throw error
-      throw new GroupFailed(group.answered < calls.length ? group.answered : undefined, error)
+      throw new GroupRolledBack(group.answered < calls.length ? group.answered : undefined, error)
     }
   }
 }
@@ -112,10 +113,10 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
 function isShort ({ values }: Call): boolean {
   let length = 0
   for (const value of values) if (typeof value === 'string') length += value.length
-  return length <= LONGEST_IN_GROUP
+  return length <= MAX_GROUPED_LENGTH
 }
 
-/** Calls by one connection, which is kept where it is as good as before: a business error is an answer. */
+/** Runs calls on one connection of the pool. The connection is kept after a business error, and closed after an error that breaks it. */
 async function run<T> (pool: pg.Pool, call: FunctionCalls<T>): Promise<T[]> {
   const client = await pool.connect()
   let isBroken = true
@@ -135,8 +136,8 @@ async function run<T> (pool: pg.Pool, call: FunctionCalls<T>): Promise<T[]> {
 }
 
 /**
- * Without a SQLSTATE the answer is still to come, or nobody is there. With one of these the server or a pooler is about
- * to go (08, 57P, XX), or is not the one to write to any more (25006).
+ * Whether a connection cannot be used after an error. Without a SQLSTATE the answer may still arrive, or the server is gone;
+ * with 08, 57P or XX the server or a pooler is shutting down; with 25006 the server has become read-only.
  */
 function breaksConnection (code = ''): boolean {
   return !/^(?=.*\d)[0-9A-Z]{5}$/.test(code) || /^(08|57P|XX|25006)/.test(code)
@@ -144,7 +145,7 @@ function breaksConnection (code = ''): boolean {
 
 const names = new Map<string, string>()
 
-/** Short and the same in all processes: behind an unknown pooler they meet in one session. There are as many as functions. */
+/** The name of a prepared statement: short, and the same in all processes, which may share sessions behind an unknown pooler. */
 function nameOf (text: string): string {
   const known = names.get(text)
   if (known !== undefined) return known
@@ -153,20 +154,20 @@ function nameOf (text: string): string {
   return name
 }
 
-/** An error of the driver's own in words. */
+/** An error of the driver in words for operators. */
 function describe (error: SqlError & { errors?: Error[] }): SqlError {
-  // Of a name with several addresses each has failed.
+  // For a host name with several addresses, the driver's error contains one error per address.
   const message = error.message || error.errors?.[0]?.message || 'no connection'
   const { code, hint } = error
   return { code, hint, message: message === 'timeout exceeded when trying to connect' ? 'no connection came free in time' : message }
 }
 
-/** Brings a database up to date by a connection of its own. Returns the names of the migrations that were applied now. */
+/** Applies the migrations that a database lacks, on a connection of its own. Resolves to the names of those that were applied. */
 export async function migratePostgres (url: string, options?: MigrateOptions): Promise<string[]> {
   const client = new pg.Client({ ...readConnectionUrl(url).options, connectionTimeoutMillis: CONNECT_TIMEOUT })
   await client.connect()
   try {
-    // Each script is one message, which is one transaction: behind a transaction pooler too.
+    // Each script is one message and so one transaction, behind a transaction pooler too.
     return await migrate({
       async run (sql) { await client.query(sql) },
       async query (sql, values) { return (await client.query(sql, values)).rows }

@@ -3,54 +3,54 @@ import { isRefusal } from '#shared/sql-errors.ts'
 import type { SchemaVersion } from './functions/administration.js'
 import type { Database } from './port.js'
 
-/** The version of supabase/migrations that this code is written for. */
+/** The version of the database's schema that this release is written for. */
 export const SCHEMA_VERSION = 4
 
 /**
- * What became of asking a database whether it is there and fits. `unfit` and `refused` are for an operator to mend; the
- * others go by.
+ * Whether a database can be used. `unfit` (another schema) and `refused` (no access) last until an operator changes
+ * something; `away` and `read-only` pass.
  */
-export interface Finding {
-  state: 'up' | 'away' | 'read-only' | 'refused' | 'unfit'
-  /** A line for people, where there is something to say; without passwords and keys. */
-  why?: string
+export interface DatabaseState {
+  status: 'up' | 'away' | 'read-only' | 'refused' | 'unfit'
+  /** A line for operators, without passwords and keys. */
+  reason?: string
 }
 
 const MIGRATE = 'run npm run migrate -- --url <postgres url> (or supabase db push)'
-/** Refusals whose SQLSTATE, if they have one, does not tell; the last two are poolers'. */
+/** Messages of refusals whose SQLSTATE does not show it; the last two are messages of poolers. */
 const REFUSALS = /^SASL|does not support SSL|no such (database|user)|password authentication failed/
 
-/** Asks a database for its version; never rejects. */
-export async function examine (database: Database): Promise<Finding> {
+/** Checks whether a database answers, has a schema that fits this release, and accepts writes. Never rejects. */
+export async function checkSchema (database: Database): Promise<DatabaseState> {
   try {
-    return judge(await database.call('schema_version'))
+    return stateOfVersion(await database.call('schema_version'))
   } catch (error) {
-    return explain(error as Error)
+    return stateOfError(error as Error)
   }
 }
 
-function judge (answer: Partial<SchemaVersion> | null): Finding {
+function stateOfVersion (answer: Partial<SchemaVersion> | null): DatabaseState {
   const { version = 0, oldest = version, writable = true } = answer ?? {}
-  const its = `the database's schema (version ${version})`
+  const schema = `the database's schema (version ${version})`
   if (version === 0) return lacksMigrations
-  if (version < SCHEMA_VERSION) return { state: 'unfit', why: `${its} is older than this release needs (version ${SCHEMA_VERSION}): ${MIGRATE}` }
+  if (version < SCHEMA_VERSION) return { status: 'unfit', reason: `${schema} is older than this release needs (version ${SCHEMA_VERSION}): ${MIGRATE}` }
   if (oldest > SCHEMA_VERSION) {
-    return { state: 'unfit', why: `${its} is newer than this release understands (version ${SCHEMA_VERSION}): deploy the newer release` }
+    return { status: 'unfit', reason: `${schema} is newer than this release understands (version ${SCHEMA_VERSION}): deploy the newer release` }
   }
-  if (!writable) return { state: 'read-only', why: 'it can be read only: it is a standby, or default_transaction_read_only is on' }
-  return { state: 'up', why: version > SCHEMA_VERSION ? `${its} is newer than this release (version ${SCHEMA_VERSION}), and still serves it` : undefined }
+  if (!writable) return { status: 'read-only', reason: 'it can be read only: it is a standby, or default_transaction_read_only is on' }
+  return { status: 'up', reason: version > SCHEMA_VERSION ? `${schema} is newer than this release (version ${SCHEMA_VERSION}), and still serves it` : undefined }
 }
 
-const lacksMigrations: Finding = { state: 'unfit', why: `the database lacks the migrations of this service: ${MIGRATE}` }
+const lacksMigrations: DatabaseState = { status: 'unfit', reason: `the database lacks the migrations of this service: ${MIGRATE}` }
 
-function explain (error: Error): Finding {
+function stateOfError (error: Error): DatabaseState {
   const { code = '', message } = (error.cause ?? error) as Error & { code?: string }
-  const why = oneLine(message)
+  const reason = oneLine(message)
   if (error instanceof ServiceError) {
     if (error.code === 'database_not_migrated') return lacksMigrations
-    if (error.code === 'database_unavailable' && !isRefusal(code) && !REFUSALS.test(message)) return { state: 'away', why }
+    if (error.code === 'database_unavailable' && !isRefusal(code) && !REFUSALS.test(message)) return { status: 'away', reason }
   }
-  return { state: 'refused', why: `the database refuses this service: ${why}${advise(code, message)}` }
+  return { status: 'refused', reason: `the database refuses this service: ${reason}${advise(code, message)}` }
 }
 
 function advise (code: string, message: string): string {

@@ -4,11 +4,11 @@ import { codeOfAnswer, isRefusal, type SqlError, translateError } from '#shared/
 import { type Database, timeoutOf } from './port.js'
 import { type Arguments, toStorableArguments } from './statements.js'
 
-/** The database behind Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
+/** Connects to a database through Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
 export function connectSupabase (url: string, serviceRoleKey: string): Database {
   const client = createClient(url, serviceRoleKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    // Unused, but supabase-js throws on Node 20 where it finds no WebSocket.
+    // Realtime is unused, but supabase-js throws on Node 20 if it finds no WebSocket.
     realtime: { transport: WebSocket as never }
   })
   return {
@@ -17,7 +17,7 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
       if (!error) return data
       if (status === 0) throw translateError(explain(error))
       const code = codeOfAnswer(error.code, status)
-      // The answer of a proxy is a page.
+      // A proxy's answer is an HTML page.
       const message = /^\s*(<|$)/.test(error.message ?? '') ? `HTTP ${status}` : error.message
       throw translateError({ code, message, hint: error.hint })
     },
@@ -25,7 +25,7 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
   }
 }
 
-/** No answer at all: why, supabase-js hides in its details, before a stack. */
+/** The cause of a request without an answer, which supabase-js only has in the details, before a stack. */
 function explain ({ message, details }: { message: string, details: string }): SqlError {
   const [, cause, code] = /\nCaused by: \w+: (.*?)(?: \((\w+)\))?\n/.exec(`${details}\n`) ?? []
   return { code: code && isRefusal(code) ? code : '', message: cause || code || message }

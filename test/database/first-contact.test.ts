@@ -65,7 +65,7 @@ t.test('the first contact with a database by SUPABASE_DB_URL', async t => {
     t.match(await service.request('GET', '/ready'), { status: 200, body: { database: 'up' } })
     t.equal((await service.execute()).text, 'Hello world')
     const lines = linesOf(service)
-    t.match(lines[0], /^database: PostgreSQL by SUPABASE_DB_URL, 127\.0\.0\.1:\d+, direct connection, no TLS, at most 21 connections$/)
+    t.match(lines[0], /^database: PostgreSQL at SUPABASE_DB_URL, 127\.0\.0\.1:\d+, direct connection, no TLS, at most 21 connections$/)
     t.match(lines[1], /^the database's schema \(version 9\) is newer than this release \(version 4\), and still serves it$/)
     t.notMatch(service.logs.join(''), /by_password|the-right-one/)
   })

@@ -8,8 +8,8 @@ const FITS = { version: SCHEMA_VERSION, oldest: 1, writable: true }
 const OWNER = { p_owner: 'owner' }
 const AWAY = translateError({ code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' })
 
-/** A watch over a database that answers as the test says. */
-function watchOver (t: Test, first: unknown) {
+/** A monitored database whose answers the test sets. */
+function monitor (t: Test, first: unknown) {
   const log: string[] = []
   let heard = () => {}
   const told = (level: string) => (message: string) => {
@@ -29,20 +29,20 @@ function watchOver (t: Test, first: unknown) {
     },
     async close () {}
   }
-  const watch = new MonitoredDatabase(database, { info: told('info'), warn: told('warn'), error: told('error') } as never)
+  const monitored = new MonitoredDatabase(database, { info: told('info'), warn: told('warn'), error: told('error') } as never)
   // What waits keeps no process alive, and here there is nothing else.
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => {
     clearInterval(alive)
-    return watch.close()
+    return monitored.close()
   })
-  return { watch, database, log, nextLine: () => new Promise<void>(resolve => { heard = resolve }) }
+  return { monitored, database, log, nextLine: () => new Promise<void>(resolve => { heard = resolve }) }
 }
 
 t.test('a database that fits is not spoken of, nor asked for without need', async t => {
-  const { watch, database, log } = watchOver(t, FITS)
-  await watch.connect()
-  await watch.call('get_owned_runs', OWNER)
+  const { monitored, database, log } = monitor(t, FITS)
+  await monitored.connect()
+  await monitored.call('get_owned_runs', OWNER)
   t.same(log, [])
   t.equal(database.asked, 1)
 })
@@ -64,8 +64,8 @@ t.test('at the start, what only an operator can mend is thrown', async t => {
     ['an address that is none of Supabase', translateError({ code: 'HTTP 404', message: 'not\nfound' }), /refuses this service: not found; see SUPABASE_URL$/]
   ]
   for (const [what, answer, line] of cases) {
-    const { watch, log } = watchOver(t, answer)
-    const error = await watch.connect().then(() => undefined, error => error)
+    const { monitored, log } = monitor(t, answer)
+    const error = await monitored.connect().then(() => undefined, error => error)
     t.ok(error instanceof UnfitDatabaseError, what)
     t.match(error.message, line, what)
     t.notMatch(error.message, '\n', what)
@@ -74,74 +74,74 @@ t.test('at the start, what only an operator can mend is thrown', async t => {
 })
 
 t.test('a newer schema that still serves is used, and mentioned', async t => {
-  const { watch, log } = watchOver(t, { version: 9, oldest: SCHEMA_VERSION, writable: true })
-  await watch.connect()
-  t.equal(await watch.isUp(), true)
+  const { monitored, log } = monitor(t, { version: 9, oldest: SCHEMA_VERSION, writable: true })
+  await monitored.connect()
+  t.equal(await monitored.isUp(), true)
   t.same(log, [`info: the database's schema (version 9) is newer than this release (version ${SCHEMA_VERSION}), and still serves it`])
 })
 
 t.test('a database that is away at the start is waited for, and used once it is known to fit', async t => {
-  const { watch, database, log, nextLine } = watchOver(t, AWAY)
-  await watch.connect()
-  await t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_unavailable', cause: { message: 'connect ECONNREFUSED' } })
+  const { monitored, database, log, nextLine } = monitor(t, AWAY)
+  await monitored.connect()
+  await t.rejects(monitored.call('get_owned_runs', OWNER), { code: 'database_unavailable', cause: { message: 'connect ECONNREFUSED' } })
   database.answer = null
   const unfit = nextLine()
   await unfit
-  await t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_not_migrated' })
+  await t.rejects(monitored.call('get_owned_runs', OWNER), { code: 'database_not_migrated' })
   t.same(database.calls, [], 'before that nothing is asked of it')
   database.answer = FITS
   await nextLine()
-  await watch.call('get_owned_runs', OWNER)
+  await monitored.call('get_owned_runs', OWNER)
   t.same(database.calls, ['get_owned_runs'])
   t.match(log, [/^warn: waiting for the database: connect ECONNREFUSED$/, /^error: the database lacks the migrations/, /^info: the database is there$/])
   t.equal(log.length, 3)
 })
 
 t.test('a database that says nothing does not hold up the start', async t => {
-  const { watch, database, log } = watchOver(t, new Promise(() => {}))
+  const { monitored, database, log } = monitor(t, new Promise(() => {}))
   const since = performance.now()
-  await watch.connect()
+  await monitored.connect()
   t.ok(performance.now() - since < 3000)
-  t.same(log, ['warn: waiting for the database: it said nothing for 2 s'])
+  t.same(log, ['warn: waiting for the database: it did not answer within 2 s'])
   t.equal(database.asked, 1)
 })
 
 t.test('one that goes is told of once, and once when it is back', async t => {
-  const { watch, database, log, nextLine } = watchOver(t, FITS)
-  await watch.connect()
+  const { monitored, database, log, nextLine } = monitor(t, FITS)
+  await monitored.connect()
   database.answer = AWAY
   const gone = nextLine()
-  await Promise.all([1, 2, 3].map(() => t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_unavailable' })))
+  await Promise.all([1, 2, 3].map(() => t.rejects(monitored.call('get_owned_runs', OWNER), { code: 'database_unavailable' })))
   await gone
-  t.equal(await watch.isUp(), false)
-  await t.rejects(watch.call('get_owned_runs', OWNER))
+  t.equal(await monitored.isUp(), false)
+  await t.rejects(monitored.call('get_owned_runs', OWNER))
   database.answer = { ...FITS, writable: false }
   await nextLine()
-  t.equal(await watch.isUp(), false, 'who cannot write cannot run')
+  t.equal(await monitored.isUp(), false, 'who cannot write cannot run')
   database.answer = FITS
   await nextLine()
-  t.equal(await watch.isUp(), true)
+  t.equal(await monitored.isUp(), true)
   t.match(log, [/^warn: waiting for the database: connect/, /^warn: waiting for the database: it can be read only/, /^info: the database is there$/])
   t.equal(log.length, 3)
 })
 
 t.test('one that refuses a call and is there is not spoken of', async t => {
-  const { watch, database, log } = watchOver(t, FITS)
-  await watch.connect()
+  const { monitored, database, log } = monitor(t, FITS)
+  await monitored.connect()
   const refusing = Object.assign(database, {
     call: async (fn: string) => {
       if (fn !== 'schema_version') throw translateError({ code: '55P03', message: 'lock timeout' })
       return FITS
     }
   })
-  await t.rejects(watch.call('get_owned_runs', OWNER), { code: 'database_unavailable' })
-  t.equal(await watch.isUp(), true)
+  await t.rejects(monitored.call('get_owned_runs', OWNER), { code: 'database_unavailable' })
+  t.equal(await monitored.isUp(), true)
   t.same([log, refusing.asked], [[], 1])
 })
 
 t.test('those who ask at the same time share an answer', async t => {
-  const { watch, database } = watchOver(t, FITS)
-  await watch.connect()
-  t.same(await Promise.all([1, 2, 3, 4].map(() => watch.isUp())), [true, true, true, true])
+  const { monitored, database } = monitor(t, FITS)
+  await monitored.connect()
+  t.same(await Promise.all([1, 2, 3, 4].map(() => monitored.isUp())), [true, true, true, true])
   t.equal(database.asked, 2, 'the start\'s, and theirs')
 })

@@ -34,18 +34,18 @@ class FetchError extends Error {
  * @returns the directory that has it in its node_modules.
  * @throws {FetchError} if npm cannot install it, which it cannot without a network.
  */
-export async function fetchPackage (name: Package): Promise<string> {
+export async function fetchPackage (name: Package, cache = CACHE): Promise<string> {
   const hash = createHash('sha256')
   for (const file of FILES) hash.update(await readFile(join(FOLDER, name, file)))
-  const path = join(CACHE, `${name}-${hash.digest('hex').slice(0, 16)}`)
+  const path = join(cache, `${name}-${hash.digest('hex').slice(0, 16)}`)
   if (!await exists(path)) await fetchAlone(name, path)
   return path
 }
 
 /** @returns undefined if the package cannot be had; the test says so, and fails where every service has to be there. */
-export async function fetchForTest (t: Pick<Test, 'comment'>, name: Package): Promise<string | undefined> {
+export async function fetchForTest (t: Pick<Test, 'comment'>, name: Package, cache?: string): Promise<string | undefined> {
   try {
-    return await fetchPackage(name)
+    return await fetchPackage(name, cache)
   } catch (error) {
     if (!(error instanceof FetchError) || process.env.REQUIRE_SERVICES) throw error
     t.comment(`LEFT OUT: ${error.message}`)
