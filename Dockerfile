@@ -15,6 +15,8 @@ RUN python3 -m venv /opt/python && /opt/python/bin/pip install --no-cache-dir -r
 ENV NODE_ENV=production PYTHON_BIN=/opt/python/bin/python
 WORKDIR /app
 COPY --from=build /app/package.json ./
+# For `npm start`.
+COPY start.js ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY supabase ./supabase

@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
+import { readOptions } from '../src/lib/command.js'
 import { runBench } from './bench.js'
 import { compareBuilds } from './beside.js'
 import { renderChart } from './chart.js'
@@ -13,40 +13,26 @@ import type { Result } from './result.js'
 import { SUBJECTS, type SubjectName } from './subjects/subject.js'
 import { renderComparison, renderTable } from './table.js'
 
-const { values } = parseArgs({
+const values = readOptions({
+  name: 'npm run bench',
+  does: 'what a token, a stream and a run cost, beside what others need for them.',
   options: {
-    quick: { type: 'boolean', default: false },
-    runs: { type: 'string' },
-    only: { type: 'string' },
-    subjects: { type: 'string' },
-    json: { type: 'string' },
-    svg: { type: 'string' },
-    compare: { type: 'string' },
-    replicas: { type: 'string' },
-    beside: { type: 'string' },
-    profile: { type: 'boolean', default: false },
-    url: { type: 'string', default: 'postgres://postgres@127.0.0.1:5432/postgres' },
-    help: { type: 'boolean', default: false }
+    quick: { type: 'boolean', default: false, does: 'one short look at everything, and none at twice the load; its figures are rough' },
+    runs: { type: 'string', value: '<n>', does: 'how often each figure is taken, of the slowest subjects less often (default: 3; quick: 1)' },
+    only: { type: 'string', value: '<figures>', does: `of ${METRIC_NAMES.join(', ')} (default: all)` },
+    subjects: { type: 'string', value: '<names>', does: `of ${SUBJECTS.join(', ')} (default: all)` },
+    json: { type: 'string', value: '<file>', does: 'writes the figures; - is standard output, with everything else on standard error' },
+    svg: { type: 'string', value: '<file>', does: 'draws them' },
+    compare: { type: 'string', value: '<file>', does: 'holds ours against an earlier --json; exit code 1 where one is worse by more than its noise' },
+    replicas: { type: 'string', value: '<1,2,4>', does: 'throughput and the cost of a token by so many processes, and nothing else' },
+    beside: { type: 'string', value: '<directory>', does: 'another build of ours (a dist/) and this one at once, on one core, and nothing else' },
+    profile: { type: 'boolean', default: false, does: 'the hottest functions of ours under four loads, and nothing else' },
+    url: { type: 'string', default: 'postgres://postgres@127.0.0.1:5432/postgres', value: '<postgres url>', does: 'a server on which databases may be made' }
   }
 })
 
-const HELP = `npm run bench -- [options]: measures what a token, a stream and a run cost, here and in other servers.
-  --quick              short windows, and no measurements at twice the load; the figures are rough
-  --runs <n>           rounds of measurements (3; quick: 1); fewer for the slowest subjects
-  --only <figures>     ${METRIC_NAMES.join(', ')}
-  --subjects <names>   ${SUBJECTS.join(', ')}
-  --json <file>        writes the figures; - is standard output, and everything else goes to standard error
-  --svg <file>         draws the figures
-  --compare <file>     compares ours with an earlier --json; exit code 1 if one is worse by more than the noise
-  --replicas <1,2,4>   only measures throughput and the cost of a token with these numbers of processes
-  --beside <directory> only compares another build of ours (a dist/) with this one, both at once on one core
-  --profile            only lists the hottest functions of ours under four loads
-  --url <postgres url> a server on which databases may be created (postgres://postgres@127.0.0.1:5432/postgres)
-`
-
 try {
-  if (values.help) process.stdout.write(HELP)
-  else await main()
+  await main()
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)
   process.exitCode = 1

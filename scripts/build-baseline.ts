@@ -1,5 +1,6 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { runCommand } from '../src/lib/command.js'
 
 const SUPABASE = new URL('../supabase/', import.meta.url)
 export const BASELINE = new URL('migrations/20261129000000_baseline.sql', SUPABASE)
@@ -64,4 +65,8 @@ function readSql (file: string): Promise<string> {
   return readFile(new URL(file, SUPABASE), 'utf8')
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile(BASELINE, await buildBaseline())
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await runCommand({ name: 'npm run schema', does: 'makes the baseline migration out of supabase/schemas.', options: {} }, async () => {
+    await writeFile(BASELINE, await buildBaseline())
+  })
+}

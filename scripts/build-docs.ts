@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
+import { runCommand } from '../src/lib/command.js'
 import { renderEnvExample, renderEnvironmentReference } from './docs/environment.js'
 
 /** The files that `npm run docs` makes, by their paths from the project's folder; a test compares them with what is committed. */
@@ -8,6 +9,7 @@ export const DOCUMENTS: Record<string, () => string> = {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  await mkdir(new URL('../docs/reference/', import.meta.url), { recursive: true })
-  for (const [path, render] of Object.entries(DOCUMENTS)) await writeFile(new URL(`../${path}`, import.meta.url), render())
+  await runCommand({ name: 'npm run docs', does: `makes ${Object.keys(DOCUMENTS).join(' and ')}.`, options: {} }, async () => {
+    for (const [path, render] of Object.entries(DOCUMENTS)) await writeFile(new URL(`../${path}`, import.meta.url), render())
+  })
 }

@@ -1,22 +1,22 @@
-import { parseArgs } from 'node:util'
 import type { DatabaseConfig } from '../config/backing-services.js'
 import { loadConfig } from '../config/config.js'
 import type { Audit } from '../contract/schemas.js'
 import { openDatabase } from '../database/open.js'
 import type { Database } from '../database/port.js'
 import { checkSchema } from '../database/schema-version.js'
-import { runCommand } from './command.js'
+import { runCommand } from '../lib/command.js'
 
 const MAX_LINES = 1000
 
-/**
- * Compares balances, ledger and runs: `npm run audit [-- --url <postgres url>] [--json] [--accept "<reason>"]`.
- * Exits with 1 if they do not add up.
- */
-await runCommand(async () => {
-  const { values } = parseArgs({
-    options: { url: { type: 'string' }, accept: { type: 'string' }, json: { type: 'boolean', default: false } }
-  })
+await runCommand({
+  name: 'npm run audit',
+  does: 'compares balances, ledger and runs; ends with 1 if they do not add up.',
+  options: {
+    url: { type: 'string', value: '<postgres url>', does: 'the database; by default that of the service, by its variables' },
+    json: { type: 'boolean', default: false, does: 'prints one JSON object' },
+    accept: { type: 'string', value: '<reason>', does: 'first enters in the ledger what was changed past it' }
+  }
+}, async values => {
   const { database } = await openDatabase(values.url ? byUrl(values.url) : loadConfig().database)
   try {
     const { status, reason } = await checkSchema(database)

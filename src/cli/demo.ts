@@ -6,17 +6,20 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { ROOT } from '../config/root.js'
-import { runCommand } from './command.js'
+import { runCommand } from '../lib/command.js'
 
 const KEY = 'jeesi_demo_key_for_local_use_only'
 const MODEL_AGENT = { agentId: '22222222-2222-4222-8222-222222222222', question: 'What is this service for?' }
 const PYTHON_AGENT = { agentId: '33333333-3333-4333-8333-333333333333', question: 'What is in a text?' }
 
-/** Starts the service in embedded mode, executes a demo agent as a client would, and shows what happens. */
-await runCommand(async () => {
-  const { values } = parseArgs({ options: { python: { type: 'boolean', default: false } } })
+await runCommand({
+  name: 'npm run demo',
+  does: 'starts the service in embedded mode, executes a demo agent as a client would, and shows what happens.',
+  options: {
+    python: { type: 'boolean', default: false, does: 'executes the agent that is written in Python' }
+  }
+}, async values => {
   const agent = values.python ? PYTHON_AGENT : MODEL_AGENT
   const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-demo-'))
   say('Starting the service in embedded mode …')

@@ -1,18 +1,18 @@
 import { createContext, Script } from 'node:vm'
 
-const world: { job?: () => unknown } = createContext({})
+const sandbox: { job?: () => unknown } = createContext({})
 const script = new Script('job()')
 
 /**
- * Runs something that ends by itself or is broken off after so many milliseconds: what somebody else's data makes of it
- * may take for ever. Not for what runs another one within.
- * @throws what it throws; an error of the code ERR_SCRIPT_EXECUTION_TIMEOUT.
+ * Runs a synchronous job and interrupts it after some milliseconds, for jobs that foreign data may make endless. Calls
+ * must not be nested.
+ * @throws what the job throws; an error with the code ERR_SCRIPT_EXECUTION_TIMEOUT after the timeout.
  */
 export function runBounded<T> (job: () => T, ms: number): T {
-  world.job = job
+  sandbox.job = job
   try {
-    return script.runInContext(world, { timeout: ms }) as T
+    return script.runInContext(sandbox, { timeout: ms }) as T
   } finally {
-    world.job = undefined
+    sandbox.job = undefined
   }
 }

@@ -1,22 +1,23 @@
-/** A signal that is aborted with another one, or when time is up; `clear` once neither matters any more. */
+/** A signal that is aborted with an outer signal or after a timeout. Must be cleared when it is no longer needed. */
 export class Deadline {
   #controller = new AbortController()
   #timer: NodeJS.Timeout
-  #follow = () => { this.#controller.abort(this.outer.reason) }
+  #onOuterAbort = () => { this.#controller.abort(this.outer.reason) }
 
-  /** @param reason what the signal is aborted with when time is up. */
+  /** @param reason is the signal's reason after the timeout of `ms` milliseconds. */
   constructor (ms: number, private readonly outer: AbortSignal, reason: Error) {
     this.#timer = setTimeout(() => { this.#controller.abort(reason) }, ms)
-    outer.addEventListener('abort', this.#follow, { once: true })
-    if (outer.aborted) this.#follow()
+    outer.addEventListener('abort', this.#onOuterAbort, { once: true })
+    if (outer.aborted) this.#onOuterAbort()
   }
 
   get signal (): AbortSignal {
     return this.#controller.signal
   }
 
+  /** Clears the timer and stops listening to the outer signal. */
   clear (): void {
     clearTimeout(this.#timer)
-    this.outer.removeEventListener('abort', this.#follow)
+    this.outer.removeEventListener('abort', this.#onOuterAbort)
   }
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import type { EventLog } from '../executor/events/event-log.js'
 import { MemoryEventLog } from '../executor/events/memory-event-log.js'
+import type { StreamFormatName } from '../http/sse/formats.js'
 import { SseStreams } from '../http/sse/streams.js'
 
 declare module 'fastify' {
@@ -10,7 +11,7 @@ declare module 'fastify' {
   }
   interface FastifyReply {
     /** Answers with a run's events after `after` as SSE, until the run ends, the client leaves, or the server closes. */
-    streamRun (runId: string, after?: number): FastifyReply
+    streamRun (runId: string, after?: number, format?: StreamFormatName): FastifyReply
   }
 }
 
@@ -22,8 +23,8 @@ async function events (app: FastifyInstance): Promise<void> {
   const log = await createLog(app)
   const streams = new SseStreams(log, app.config.sseMaxSeconds * 1000)
   app.decorate('events', log)
-  app.decorateReply('streamRun', function (this: FastifyReply, runId: string, after = 0) {
-    return streams.open(this, runId, after)
+  app.decorateReply('streamRun', function (this: FastifyReply, runId: string, after = 0, format: StreamFormatName = 'jeesi') {
+    return streams.open(this, runId, after, format)
   })
   app.shutdown.on('eventStreams', () => streams.close())
   app.shutdown.on('eventLog', () => log.close())

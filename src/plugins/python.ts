@@ -27,10 +27,10 @@ async function python (app: FastifyInstance): Promise<void> {
   // Detected after the start, which would take longer if it shared its CPU with an interpreter.
   app.addHook('onListen', async () => { pool.detected.then(log) })
 
-  function log (found: DetectedPython): void {
-    if ('path' in found) app.log.debug(found, 'agents in Python can be run')
-    else if (isChosen) app.log.warn(`agents in Python cannot be run: PYTHON_BIN: ${found.reason}`)
-    else app.log.info(`agents in Python cannot be run: ${found.reason}`)
+  function log (detected: DetectedPython): void {
+    if ('path' in detected) app.log.debug(detected, 'agents in Python can be run')
+    else if (isChosen) app.log.warn(`agents in Python cannot be run: PYTHON_BIN: ${detected.reason}`)
+    else app.log.info(`agents in Python cannot be run: ${detected.reason}`)
   }
 }
 

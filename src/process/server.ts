@@ -1,4 +1,9 @@
 import { buildApp } from '../app.js'
+import { runCommand } from '../lib/command.js'
 import { serve } from './serve.js'
 
-await serve(buildApp)
+await runCommand({
+  name: 'node dist/server.js',
+  does: 'serves what npm run build has built (npm start); its variables are explained in .env.example.',
+  options: {}
+}, () => serve(buildApp))

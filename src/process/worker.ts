@@ -1,9 +1,14 @@
 import { buildWorker } from '../app.js'
 import type { Config } from '../config/config.js'
+import { runCommand } from '../lib/command.js'
 import { serve } from './serve.js'
 
 /** A worker: makes runs that other processes begin, and answers probes only. */
-await serve(buildWorker, findProblems)
+await runCommand({
+  name: 'node dist/worker.js',
+  does: 'makes runs that others begin, and answers probes only (npm run worker); its variables are explained in .env.example.',
+  options: {}
+}, () => serve(buildWorker, findProblems))
 
 function findProblems ({ database, maxConcurrentRuns }: Config): string[] {
   return [

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { ClaimedDelivery } from '../database/functions/schedules.js'
 import type { Database } from '../database/port.js'
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound/outbound.js'
-import { type Outcome, PAUSES, tryDelivery, wordsOf } from '../executor/tools/webhooks/delivery.js'
+import { type DeliveryOutcome, describeError, RETRY_DELAYS, tryDelivery } from '../executor/tools/webhooks/delivery.js'
 import { isSent, makeOutputRequest } from './output.js'
 import { fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
@@ -63,19 +63,19 @@ export class Deliveries {
       return this.options.log('schedule\'s result delivered', fields)
     }
     const { reason, isFinal, pause = 0 } = outcome
-    if (!isFinal && tries < PAUSES.length) return this.#record(claimed, 'pending', null, Math.max(PAUSES[tries]!, pause) / 1000)
+    if (!isFinal && tries < RETRY_DELAYS.length) return this.#record(claimed, 'pending', null, Math.max(RETRY_DELAYS[tries]!, pause) / 1000)
     await this.#record(claimed, 'failed', `The result could not be delivered: ${reason}`)
     this.options.log('schedule\'s result not delivered', { ...fields, reason })
   }
 
-  async #try (claimed: ClaimedDelivery): Promise<Outcome> {
+  async #try (claimed: ClaimedDelivery): Promise<DeliveryOutcome> {
     let request: OutboundRequest
     try {
       const at = new Date(claimed.scheduledFor)
       const content = fillPrompt({ ...claimed, id: claimed.scheduleId }, at)
       request = makeOutputRequest({ ...claimed, content }, this.options.secret)
     } catch (error) {
-      return { delivered: false, reason: error instanceof ScheduleFault ? error.message : wordsOf(error), isFinal: true }
+      return { delivered: false, reason: error instanceof ScheduleFault ? error.message : describeError(error), isFinal: true }
     }
     return tryDelivery(this.options.outbound, () => request, this.#closing.signal)
   }

@@ -1,8 +1,8 @@
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import pg from 'pg'
+import { readOptions } from '../../src/lib/command.js'
 import { openEmbedded } from '../../src/database/embedded.js'
 import { migratePostgres } from '../../src/database/postgres.js'
 import { createCluster } from '../support/doubles/postgres-cluster.js'
@@ -14,49 +14,39 @@ import { embeddedLedger, postgresLedger } from './ledger.js'
 const DEFAULT_URL = 'postgres://postgres@127.0.0.1:5432/postgres'
 const CREDITS = 1_000_000
 
-const { values } = parseArgs({
+const values = readOptions({
+  name: 'npm run chaos',
+  does: 'hits the service and what it stands on under load, and counts what went wrong.',
   options: {
-    database: { type: 'string', default: 'embedded' },
-    replicas: { type: 'string' },
-    tiers: { type: 'boolean', default: false },
-    url: { type: 'string' },
-    blows: { type: 'string', default: '100' },
-    clients: { type: 'string', default: '20' },
-    pause: { type: 'string', default: '2500' },
-    quiet: { type: 'string', default: '10000' },
-    only: { type: 'string' },
-    logs: { type: 'string' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    help: { type: 'boolean', default: false }
+    database: { type: 'string', default: 'embedded', value: 'embedded|postgres', does: 'one process on PGlite, or two beside PostgreSQL' },
+    replicas: { type: 'string', value: '<n>', does: 'so many processes beside PostgreSQL and a Redis of their own, which is hit as well' },
+    tiers: { type: 'boolean', default: false, does: 'of these half begin runs and make none, the others are workers' },
+    url: {
+      type: 'string',
+      value: '<postgres url>',
+      does: `a server on which a database may be made (default: ${DEFAULT_URL}); without it --replicas makes a server of its own, which is hit as well`
+    },
+    blows: { type: 'string', default: '100', value: '<n>', does: 'how many' },
+    pause: { type: 'string', default: '2500', value: '<ms>', does: 'between two, at the most' },
+    quiet: { type: 'string', default: '10000', value: '<ms>', does: 'before the first, in which it is measured how live readers are' },
+    clients: { type: 'string', default: '20', value: '<n>', does: 'that start and read runs all the time' },
+    only: { type: 'string', value: '<blow,…>', does: `nothing but these: ${Object.keys(BLOWS).join(', ')}` },
+    logs: { type: 'string', value: '<directory>', does: "where the processes' logs are kept" },
+    seed: { type: 'string', value: '<n>', does: 'repeats a choice of blows (default: the clock)' }
   }
 })
+const seed = Number(values.seed ?? Date.now() % 1_000_000)
 
-if (values.help) {
-  say(`npm run chaos -- [options]: injects faults into the service, Redis and PostgreSQL under load, and counts what went wrong.
-  --database embedded|postgres   one process on PGlite, or two on PostgreSQL (embedded)
-  --replicas <n>                 this number of processes on PostgreSQL and a Redis that is started for them and hit as well
-  --tiers                        half of these only accept runs, the others are workers
-  --url <postgres url>           a server on which a database may be created (${DEFAULT_URL});
-                                 without it --replicas starts a server of its own, which is hit as well
-  --blows <n>                    the number of faults (100)
-  --pause <ms>                   the maximum time between two (2500)
-  --quiet <ms>                   the time before the first, in which the delay of live readers is measured (10000)
-  --clients <n>                  clients that start and read one run after the other (20)
-  --only <blow,…>                only these: ${Object.keys(BLOWS).join(', ')}
-  --logs <directory>             keeps the processes' logs there
-  --seed <n>                     repeats a sequence of blows (from the clock)`)
-} else {
-  say(`seed ${values.seed}`)
-  if (values.logs) await mkdir(values.logs, { recursive: true })
-  const report = await (values.replicas ? onServices() : values.database === 'postgres' ? onPostgres() : onEmbedded())
-  for (const problem of report.problems.slice(0, 20)) say(problem)
-  say(JSON.stringify({ ...report, problems: report.problems.length }, null, 2))
-  process.exitCode = report.lost + report.doubled + report.stuck + report.miscounted + report.complaints === 0 ? 0 : 1
-}
+say(`seed ${seed}`)
+if (values.logs) await mkdir(values.logs, { recursive: true })
+const report = await (values.replicas ? onServices() : values.database === 'postgres' ? onPostgres() : onEmbedded())
+for (const problem of report.problems.slice(0, 20)) say(problem)
+say(JSON.stringify({ ...report, problems: report.problems.length }, null, 2))
+process.exitCode = report.lost + report.doubled + report.stuck + report.miscounted + report.complaints === 0 ? 0 : 1
 
 function options () {
-  const { blows, clients, pause, quiet, seed } = values
-  return { blows: Number(blows), clients: Number(clients), pause: Number(pause), quiet: Number(quiet), seed: Number(seed), only: values.only?.split(','), logs: values.logs, say }
+  const { blows, clients, pause, quiet } = values
+  return { blows: Number(blows), clients: Number(clients), pause: Number(pause), quiet: Number(quiet), seed, only: values.only?.split(','), logs: values.logs, say }
 }
 
 async function onEmbedded (): Promise<ChaosReport> {

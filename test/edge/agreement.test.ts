@@ -65,7 +65,7 @@ const OPERATIONS: Record<string, [number, fc.Arbitrary<unknown[]>]> = {
 }
 
 t.test('what the edge function shares with the service does the same under Deno', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const samples = Object.entries(OPERATIONS).flatMap(([name, [numRuns, args]]) => fc.sample(args, numRuns).map(args => [name, ...args]))
   // As JSON has them, so that both are given the same.
@@ -134,7 +134,7 @@ t.test('a stream is cut into whole frames wherever the network has cut it, and n
 })
 
 t.test('Deno takes the function as it is, without a network', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const { code, stdout, stderr } = await runDeno(deno, ['check', 'index.ts'])
   t.equal(code, 0, stdout + stderr)

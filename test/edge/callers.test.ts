@@ -17,7 +17,7 @@ function sign (claims: Record<string, unknown>, key: Uint8Array = secret): Promi
 }
 
 t.test('who calls the edge function', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const project = await startProject(t)
   const service = await startBackend(t, project)

@@ -8,7 +8,7 @@ const MESSAGES = [{ role: 'user', content: 'Hi' }]
 const WHOLE = { ...HEAVY, messages: MESSAGES, stream: false }
 
 t.test('an agent that is heavy runs at the backend', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const project = await startProject(t)
   const service = await startBackend(t, project, { PYTHON_BIN: '/nonexistent/python' })

@@ -4,7 +4,7 @@ import { findDeno, PRIVATE_SIMPLE_AGENT, readUntil, SIMPLE_AGENT, startEdge, sta
 import { bearer, DEMO_KEY, OTHER_USER, parseStream, readStream, typesOf } from '../support/helper.js'
 
 t.test('an agent that is not heavy runs in the edge function', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const world = await startWorld(t, deno)
   const { project, edge, gateway, service } = world

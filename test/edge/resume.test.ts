@@ -7,7 +7,7 @@ import { bearer, DEMO_AGENT, DEMO_KEY, OTHER_USER, parseStream, readStream, text
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
 
 t.test('a run is asked for, followed and cancelled through the edge function', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const project = await startProject(t)
   const service = await startBackend(t, project)

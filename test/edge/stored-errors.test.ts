@@ -7,7 +7,7 @@ import { bearer, typesOf } from '../support/helper.js'
 const BODY = { agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }] }
 
 t.test('a run that failed is answered again with the status of its error, by the edge function and by the service', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const { project, service, edge, gateway } = await startWorld(t, deno)
   gateway.reply = say('Hello')

@@ -78,7 +78,7 @@ t.test('the frontends there are read the service\'s own stream', async t => {
 })
 
 t.test('and that of the edge function, be the agent heavy or not', async t => {
-  const deno = findDeno(t)
+  const deno = await findDeno(t)
   if (!deno) return
   const { edge, gateway, service } = await startWorld(t, deno)
   for (const [name, headers] of await callers()) {

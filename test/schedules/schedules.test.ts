@@ -9,7 +9,7 @@ import {
   bearer, createDataDir, createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER, type Service, startService,
   UNPUBLISHED_AGENT
 } from '../support/helper.js'
-import { say as answer, startServer } from '../support/tools.js'
+import { respond as answer, startServer } from '../support/tools.js'
 
 const KEY = 'service-role-key'
 
@@ -274,15 +274,15 @@ t.test('results go to a webhook and to an API, again until they arrive, with one
   await service.app.schedules.look()
   const [row] = await overOf(place, id, 1, isDelivered)
   t.match(row, { status: 'completed', delivery_tries: 2, result: 'Good morning' })
-  t.same(server.asked.map(({ headers }) => headers['webhook-id']), Array(2).fill(`msg_${row!.id}`))
-  t.match(server.asked[1]!.headers['webhook-signature'], /^v1,/)
-  t.same(JSON.parse(server.asked[1]!.body), { text: 'Good morning', asked: 'Hello', of: DEMO_AGENT })
+  t.same(server.requests.map(({ headers }) => headers['webhook-id']), Array(2).fill(`msg_${row!.id}`))
+  t.match(server.requests[1]!.headers['webhook-signature'], /^v1,/)
+  t.same(JSON.parse(server.requests[1]!.body), { text: 'Good morning', asked: 'Hello', of: DEMO_AGENT })
 
   const other = await addSchedule(place, { output_action: 'api_call', output_config: JSON.stringify({ url: `${server.url}/{{schedule_id}}`, headers_json: '{"x-secret": "sesame"}' }) })
   await makeDue(place, service, other)
   await service.app.schedules.look()
   const [sent] = await overOf(place, other, 1, isDelivered)
-  const last = server.asked.at(-1)!
+  const last = server.requests.at(-1)!
   t.match(last, { method: 'POST', url: `/${other}`, headers: { 'x-secret': 'sesame', 'idempotency-key': sent!.id, 'content-type': 'application/json' } })
   t.match(JSON.parse(last.body), { type: 'schedule.completed', data: { schedule_id: other, agent_id: DEMO_AGENT, run_id: sent!.run_id, content: 'Hello', response: 'Good morning' } })
   t.notMatch(service.logs.join(''), /sesame|\/hook|Good morning/)
@@ -302,13 +302,13 @@ t.test('a result that does not arrive is told in its row after the last try, or 
     await place.sql('update public.scheduled_runs set delivery_at = now() where schedule_id = $1', [id])
   }
   t.match(await overOf(place, id, 1, isFailed), [{ status: 'failed', result: 'Good morning', error: 'The result could not be delivered: status 503', delivery_tries: 4 }])
-  t.equal(server.asked.length, 4)
+  t.equal(server.requests.length, 4)
 
   const inside = await addSchedule(place, { output_action: 'webhook', output_config: JSON.stringify({ url: `http://127.0.0.2:${server.port}` }) })
   await makeDue(place, service, inside)
   await service.app.schedules.look()
   t.match(await overOf(place, inside, 1, isFailed), [{ error: /not at a public address/, delivery_tries: 1 }])
-  t.equal(server.asked.length, 4)
+  t.equal(server.requests.length, 4)
 })
 
 t.test('what a process was sending when it ended another sends, with the same id', async t => {
@@ -324,7 +324,7 @@ t.test('what a process was sending when it ended another sends, with the same id
   t.match(await rowsOf(place, id), [{ delivery_status: 'pending', status: 'completed' }])
   await start(t, place)
   t.match(await overOf(place, id, 1, row => row.delivery_status === 'delivered'), [{ delivery_tries: 2 }])
-  t.equal(new Set(server.asked.map(({ headers }) => headers['webhook-id'])).size, 1)
+  t.equal(new Set(server.requests.map(({ headers }) => headers['webhook-id'])).size, 1)
 })
 
 t.test('a result for which its user has chosen the store meanwhile goes nowhere', async t => {

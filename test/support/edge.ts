@@ -14,6 +14,7 @@ import {
   type Answer, BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, LOOK_MS, readStream, type Service,
   startService, type Told
 } from './helper.js'
+import { fetchForTest } from '../packages/fetch.js'
 
 export const FUNCTION = fileURLToPath(new URL('../../supabase/functions/agent-runtime/', import.meta.url))
 export const SERVICE_KEY = 'service-role-key'
@@ -54,10 +55,12 @@ export interface Edge {
   execute (body?: object, headers?: Record<string, string>): Promise<Told>
 }
 
-/** The path of the real Deno; where it is not installed for this machine that is said, and in CI it is a failure. */
-export function findDeno (t: Test): string | undefined {
+/** The path of the real Deno; undefined if it cannot be had, which is said, and in CI is a failure. */
+export async function findDeno (t: Test): Promise<string | undefined> {
+  const path = await fetchForTest(t, 'deno')
+  if (path === undefined) return undefined
   try {
-    return createRequire(import.meta.url)('deno/install_api.cjs').runInstall()
+    return createRequire(join(path, 'package.json'))('deno/install_api.cjs').runInstall()
   } catch (error) {
     if (process.env.REQUIRE_SERVICES) throw error
     t.comment('LEFT OUT: the npm package deno has no program for this machine')

@@ -15,8 +15,8 @@ const AGENTS = fileURLToPath(new URL('python', import.meta.url))
 const run = promisify(execFile)
 
 /**
- * A Python in which the agents of `test/python/` are installed; undefined where the machine has none, which is said, and
- * in CI is a failure.
+ * Creates a Python environment with the agents of `test/support/python/`.
+ * @returns the path of its interpreter; undefined if the machine has no Python, which is a failure if services are required.
  */
 export async function findPython (t: Test): Promise<string | undefined> {
   try {
@@ -38,7 +38,7 @@ export async function createFolder (t: Test): Promise<string> {
   return folder
 }
 
-/** Whether a process is there, and not only waits to be buried. */
+/** Whether a process is running. A zombie is not. */
 export function isAlive (pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -46,17 +46,17 @@ export function isAlive (pid: number): boolean {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     return stat.slice(stat.lastIndexOf(')') + 2)[0] !== 'Z'
   } catch {
-    // It is gone, before the first look or the second.
+    // It ended before or between the two checks.
     return false
   }
 }
 
-/** Waits until none of these processes is there any more; their end has no event here, for they are nobody's children. */
+/** Waits until these processes have ended. It polls, because they are not children of this process. */
 export async function allGone (pids: number[]): Promise<void> {
   while (pids.some(isAlive)) await delay(10)
 }
 
-/** An agent for each of these entrypoints, in a data directory; gives their ids back, by entrypoint. */
+/** Creates an agent for each entrypoint in a data directory. @returns their ids by entrypoint. */
 export async function createAgents (dataDir: string, entrypoints: Array<string | null>): Promise<Record<string, string>> {
   const sql = await PGlite.create(join(dataDir, 'postgres'))
   const ids: Record<string, string> = {}

@@ -8,31 +8,31 @@ import type { ConnectorOptions } from '../../src/executor/tools/outbound/connect
 import { Outbound } from '../../src/executor/tools/outbound/outbound.js'
 import { ToolError } from '../../src/executor/tools/tool.js'
 
-/** What a server was asked. */
-export interface Asked { method: string, url: string, headers: IncomingMessage['headers'], body: string }
+/** A request that a server received. */
+export interface ReceivedRequest { method: string, url: string, headers: IncomingMessage['headers'], body: string }
 
 export interface Server {
   url: string
   port: number
-  asked: Asked[]
+  requests: ReceivedRequest[]
   /** Resolves with the next request. */
-  next (): Promise<Asked>
+  next (): Promise<ReceivedRequest>
 }
 
-export type Answer = (response: ServerResponse, asked: Asked, number: number) => void
+export type Responder = (response: ServerResponse, request: ReceivedRequest, number: number) => void
 
-/** A real HTTP server on loopback that answers as the test says. */
-export async function startServer (t: Test, answer: Answer, host = '127.0.0.1'): Promise<Server> {
-  let waiting: Array<(asked: Asked) => void> = []
-  const server: Server = { url: '', port: 0, asked: [], next: () => new Promise(resolve => { waiting.push(resolve) }) }
+/** Starts an HTTP server on loopback that responds as the test defines. */
+export async function startServer (t: Test, responder: Responder, host = '127.0.0.1'): Promise<Server> {
+  let waiting: Array<(request: ReceivedRequest) => void> = []
+  const server: Server = { url: '', port: 0, requests: [], next: () => new Promise(resolve => { waiting.push(resolve) }) }
   const http = createServer(async (request, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
-    const asked = { method: request.method!, url: request.url!, headers: request.headers, body: Buffer.concat(chunks).toString() }
-    server.asked.push(asked)
-    for (const resolve of waiting) resolve(asked)
+    const received = { method: request.method!, url: request.url!, headers: request.headers, body: Buffer.concat(chunks).toString() }
+    server.requests.push(received)
+    for (const resolve of waiting) resolve(received)
     waiting = []
-    answer(response, asked, server.asked.length)
+    responder(response, received, server.requests.length)
   })
   http.listen(0, host)
   await once(http, 'listening')
@@ -45,12 +45,12 @@ export async function startServer (t: Test, answer: Answer, host = '127.0.0.1'):
   return server
 }
 
-/** Answers with a status and JSON. */
-export function say (status: number, body: unknown = {}, headers: Record<string, string> = {}): Answer {
+/** Responds with a status and JSON. */
+export function respond (status: number, body: unknown = {}, headers: Record<string, string> = {}): Responder {
   return response => { response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body)) }
 }
 
-/** An outbound client that may reach loopback, unless told otherwise. */
+/** An outbound client that may by default connect to loopback. */
 export function openOutbound (t: Test, options: ConnectorOptions = { privateHosts: [{ host: '127.0.0.1' }] }): Outbound {
   const outbound = new Outbound(options)
   t.teardown(() => outbound.close())
@@ -60,11 +60,11 @@ export function openOutbound (t: Test, options: ConnectorOptions = { privateHost
 export const AGENT = '22222222-2222-4222-8222-222222222222'
 export const RUN = '99999999-9999-4999-8999-999999999999'
 
-export interface Context extends FunctionContext { told: FunctionEvent[], logged: Array<Record<string, unknown>> }
+export interface TestContext extends FunctionContext { events: FunctionEvent[], logged: Array<Record<string, unknown>> }
 
-/** The context of a run, made by hand. */
-export function createContext (t: Test, fields: Partial<FunctionContext> = {}): Context {
-  const told: FunctionEvent[] = []
+/** A run's context that keeps its events and log lines. */
+export function createContext (t: Test, fields: Partial<FunctionContext> = {}): TestContext {
+  const events: FunctionEvent[] = []
   const logged: Array<Record<string, unknown>> = []
   return {
     runId: RUN,
@@ -72,9 +72,9 @@ export function createContext (t: Test, fields: Partial<FunctionContext> = {}): 
     userId: '11111111-1111-4111-8111-111111111111',
     signal: new AbortController().signal,
     outbound: fields.outbound ?? openOutbound(t),
-    emit: event => { told.push(event) },
+    emit: event => { events.push(event) },
     log: (message, fields) => { logged.push({ message, ...fields }) },
-    told,
+    events,
     logged,
     ...fields
   }

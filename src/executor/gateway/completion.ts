@@ -1,5 +1,5 @@
 import { errors } from '#shared/errors.ts'
-import { errorOfFrame } from '#shared/gateway/refusals.ts'
+import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf } from '#shared/gateway/frames.ts'
 import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { toStorable, withoutHalfPair } from '#shared/text.ts'
@@ -152,7 +152,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     const frame = JSON.parse(data)
     if (frame?.error) throw errorOfFrame(frame.error)
     const choice = frame?.choices?.[0]
-    this.#take(choice?.delta, choice?.finish_reason, frame)
+    this.#take(choice?.delta, choice, frame)
     const field = templateFieldOf(choice, frame)
     if (field) this.#template.learn(data, field, choice.delta[field])
   }
@@ -179,23 +179,25 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   #whole (completion: any): void {
     if (completion?.error) throw errorOfFrame(completion.error)
     const choice = completion?.choices?.[0]
-    this.#take(choice?.message, choice?.finish_reason, completion)
+    this.#take(choice?.message, choice, completion)
     this.#sawEnd = choice !== undefined
   }
 
   /** Takes the output of a frame, or of a whole completion. */
-  #take (message: any, finishReason: unknown, { usage, model }: { usage?: ReportedUsage | null, model?: unknown }): void {
-    const reasoning = message?.reasoning_content ?? message?.reasoning
+  #take (message: any, choice: any, frame: { usage?: ReportedUsage | null }): void {
+    const reasoning = reasoningOf(message)
+    const content = contentOf(message)
     if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
-    this.#addLength(lengthOf(reasoning) + lengthOf(message?.content))
-    if (typeof reasoning === 'string' && reasoning) this.#addReasoning(reasoning)
-    if (typeof message?.content === 'string') this.#text += message.content
-    if (typeof finishReason === 'string') {
+    this.#addLength(reasoning.length + content.length)
+    if (reasoning) this.#addReasoning(reasoning)
+    this.#text += content
+    const finishReason = finishReasonOf(choice)
+    if (finishReason !== undefined) {
       this.#completion.finishReason = finishReason
       this.#sawEnd = true
     }
-    if (usage) this.#completion.usage = usage
-    if (typeof model === 'string' && model) this.#completion.model = model
+    if (frame.usage) this.#completion.usage = frame.usage
+    this.#completion.model = modelOf(frame) || this.#completion.model
   }
 
   /**
@@ -238,8 +240,4 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     this.signal.removeEventListener('abort', this)
     report()
   }
-}
-
-function lengthOf (text: unknown): number {
-  return typeof text === 'string' ? text.length : 0
 }

@@ -3,7 +3,7 @@ export interface PythonJob {
   /** `package.module:function`. */
   entrypoint: string
   input: unknown
-  /** Cancels the job: its caller is told at once, and its code is ended. */
+  /** Cancels the job: its result rejects at once, and its code is ended. */
   signal: AbortSignal
   /** The limit of all its text, in UTF-16 units. */
   maxOutput: number

@@ -1,29 +1,29 @@
 import type { AgentFunction } from '#shared/agent.ts'
 
-/** A function's configuration; what is no object configures nothing. */
+/** A function's configuration. Anything but an object counts as empty. */
 export function configOf ({ config }: { config: unknown }): AgentFunction['config'] {
   return typeof config === 'object' && config !== null && !Array.isArray(config) ? config as AgentFunction['config'] : {}
 }
 
-/** A text of a function's configuration; '' where it has none. People write numbers where texts are meant, too. */
+/** A text of a function's configuration; '' if it is missing. Numbers and booleans count as texts. */
 export function textIn (config: AgentFunction['config'], name: string): string {
   const value = config[name]
   return typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'boolean' ? String(value) : ''
 }
 
-/** A template, which may also stand there as the JSON that it is. */
+/** A template of a function's configuration, given as a text or as the JSON value itself. */
 export function templateIn (config: AgentFunction['config'], name: string): string {
   const value = config[name]
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : textIn(config, name)
 }
 
-/** The words of a list: an array, or separated by commas; lower-cased, none of them blank. */
+/** The words of a list, which is an array or separated by commas: in lower case, without blank ones. */
 export function wordsIn (list: unknown): string[] {
   const items: unknown[] = Array.isArray(list) ? list : typeof list === 'string' ? list.split(',') : []
   return items.filter(item => typeof item === 'string').map(item => item.trim().toLowerCase()).filter(Boolean)
 }
 
-/** Whether one of the words occurs in a text, be it within another word. */
+/** Whether a text contains one of the words, also as a part of another word. */
 export function occursIn (text: string, words: string[]): boolean {
   const lowerCased = text.toLowerCase()
   return words.some(word => lowerCased.includes(word))

@@ -12,7 +12,7 @@ export type Log = (message: string, fields: Record<string, unknown>) => void
 
 /** How the functions of one type work. Each part is null if functions of the type do not have it. */
 export interface FunctionKind {
-  /** What a message of the user triggers, unless the function has `parameters`. */
+  /** The reaction to a message of the user, unless the function has `parameters`. */
   readonly trigger: RunsBeforeModel | SendsAfterAnswer | null
   /**
    * Executes a call of the model. A function that has `parameters` is offered to the model as one tool.
@@ -63,7 +63,7 @@ export interface CallInput {
   readonly values: TemplateValues
 }
 
-/** What the functions of all runs share. */
+/** Shared by the functions of all runs. */
 export interface FunctionDeps {
   readonly outbound: Outbound
   readonly webhooks: Pick<Webhooks, 'send'>

@@ -1,4 +1,4 @@
-import type { OutboundAnswer } from './outbound/outbound.js'
+import type { OutboundResponse } from './outbound/outbound.js'
 
 /** How many characters of a tool's result a model receives, in UTF-16 units: about 8,000 tokens. */
 export const MAX_RESULT_CHARACTERS = 32_000
@@ -9,7 +9,7 @@ export function shorten (text: string, max = MAX_RESULT_CHARACTERS): string {
 }
 
 /** Decodes the body of an answer by its charset. A binary body becomes its size and content type. */
-export function textOf ({ body, headers }: Pick<OutboundAnswer, 'body' | 'headers'>): string {
+export function textOf ({ body, headers }: Pick<OutboundResponse, 'body' | 'headers'>): string {
   const type = headers['content-type'] ?? ''
   if (body.includes(0)) return `[${body.length} bytes of ${type.split(';')[0] || 'binary data'}]`
   const [, charset] = /charset="?([\w-]+)/i.exec(type) ?? []

@@ -1,21 +1,24 @@
 import { ToolError } from './tool.js'
 
-/** What the names in a template stand for. A name that is known and has no value (undefined) is filled with nothing. */
+/** The values of a template's placeholders, by their names. An undefined value becomes an empty text. */
 export type TemplateValues = Readonly<Record<string, unknown>>
 
-/** Characters; a short template may name a long text many times. */
+/** In UTF-16 units: a short template may repeat a long value. */
 const MAX_FILLED = 4 * 1024 * 1024
 
 const PLACEHOLDER = /\{\{\s*([\w.-]+)\s*\}\}/g
 
-/** Fills in the values as they are; what is no text, as JSON. A name that is not known stays as it stands. */
+/**
+ * Fills `{{name}}` with the value of that name: texts as they are, other values as JSON. Unknown names stay in the text.
+ * @throws {ToolError} if the result is too large.
+ */
 export function fillText (template: string, values: TemplateValues): string {
   return fill(template, values, toText)
 }
 
 /**
- * The same in a URL: values are percent-encoded, so that none of them ends its place in it.
- * @throws {ToolError} where a value would lead to another path: `..` cannot be encoded.
+ * Fills a URL. Values are percent-encoded, so that none of them reaches beyond its part of the URL.
+ * @throws {ToolError} if a value would change the path, as `..` cannot be encoded, or if the result is too large.
  */
 export function fillUrl (template: string, values: TemplateValues): string {
   const url = fill(template, values, value => encodeURIComponent(toText(value).toWellFormed()))
@@ -24,32 +27,32 @@ export function fillUrl (template: string, values: TemplateValues): string {
   return url
 }
 
-/** The same in a body of a form. */
+/** Fills the body of a form with percent-encoded values. @throws {ToolError} if the result is too large. */
 export function fillForm (template: string, values: TemplateValues): string {
   return fill(template, values, value => encodeURIComponent(toText(value).toWellFormed()))
 }
 
 /**
- * The same in JSON: escaped where it stands in a string, and as JSON of its own where it stands bare.
- * @throws {ToolError} where no JSON comes of it.
+ * Fills a JSON template. A value within a string is escaped; any other becomes a JSON value of its own.
+ * @throws {ToolError} if the result is not JSON, or too large.
  */
 export function fillJson (template: string, values: TemplateValues): string {
   let inString = false
   let end = 0
-  const filled = fill(template, values, (value, place) => {
-    inString = endsInString(template.slice(end, place), inString)
-    end = place
+  const filled = fill(template, values, (value, offset) => {
+    inString = endsInString(template.slice(end, offset), inString)
+    end = offset
     return inString ? JSON.stringify(toText(value)).slice(1, -1) : JSON.stringify(value ?? null)
   })
   checkJson(filled, template, values)
   return filled
 }
 
-function fill (template: string, values: TemplateValues, write: (value: unknown, place: number) => string): string {
+function fill (template: string, values: TemplateValues, write: (value: unknown, offset: number) => string): string {
   let length = template.length
-  return template.replace(PLACEHOLDER, (placeholder, name: string, place: number) => {
+  return template.replace(PLACEHOLDER, (placeholder, name: string, offset: number) => {
     if (!Object.hasOwn(values, name)) return placeholder
-    const written = write(values[name], place)
+    const written = write(values[name], offset)
     length += written.length
     if (length > MAX_FILLED) throw new ToolError('What the template makes is too large.')
     return written
@@ -64,7 +67,7 @@ function dotSegments (url: string): number {
   return url.split(/[/\\?#]/).filter(segment => /^(?:\.|%2e){1,2}$/i.test(segment)).length
 }
 
-/** Placeholders have neither quotes nor backslashes, so the text between them decides. */
+/** Whether a text ends within a JSON string. Placeholders contain neither quotes nor backslashes, so the text between them suffices. */
 function endsInString (text: string, inString: boolean): boolean {
   for (let i = 0; i < text.length; i++) {
     if (text[i] === '\\' && inString) i++

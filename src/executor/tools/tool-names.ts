@@ -1,6 +1,6 @@
 const MAX_LENGTH = 64
 
-/** Names as models take them, each once. */
+/** The names of a run's tools: unique, and valid for models. */
 export class ToolNames {
   #taken = new Set<string>()
 
@@ -9,8 +9,8 @@ export class ToolNames {
   }
 
   /**
-   * A valid name like the wanted one that nothing else has.
-   * @param prefix what to put before it where another has it already; beyond that they are counted.
+   * Takes a valid name that resembles the wanted one. If it is in use, the prefix is added, then a number.
+   * @returns 1 to 64 of `[a-zA-Z0-9_-]`.
    */
   take (wanted: string, prefix?: string): string {
     const plain = toValid(wanted)
@@ -22,7 +22,7 @@ export class ToolNames {
   }
 }
 
-/** Letters lose their accents; what is left of other scripts is too little for a name. */
+/** Removes accents, and replaces all other characters that a name cannot have. */
 function toValid (wanted: string): string {
   const plain = wanted.normalize('NFKD').replace(/\p{M}/gu, '').replace(/[^\w-]+/g, '_').replace(/^_+|_+$/g, '')
   return plain.slice(0, MAX_LENGTH) || 'tool'

@@ -9,8 +9,8 @@ import { actsAfterAnswer, KINDS } from './kinds.js'
 import { ToolNames } from './tool-names.js'
 import type { Tool, ToolContext } from './tool.js'
 
-/** What the functions did before the model was asked. */
-export interface Triggered {
+/** The outcome of the functions that ran before the model was asked. */
+export interface TriggeredResults {
   /** For the system prompt. */
   results: FunctionResult[]
   /** Replaces the model's answer. */
@@ -27,7 +27,7 @@ export interface Toolbox {
    * Runs the functions that the user's message triggers. A function that fails has a failed result.
    * @throws the signal's reason once it is aborted; nothing else.
    */
-  runTriggered (userText: string): Promise<Triggered>
+  runTriggered (userText: string): Promise<TriggeredResults>
   /** Sends the webhooks of the message and its answer; does not wait for their delivery. */
   afterAnswer (userText: string, response: string): Promise<void>
   close (): Promise<void>

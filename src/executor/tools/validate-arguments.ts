@@ -3,29 +3,29 @@ import addFormats from 'ajv-formats'
 import { runBounded } from '../../lib/bounded.js'
 import type { Tool } from './tool.js'
 
-export type Checked = { args: Record<string, unknown> } | { problem: string }
+export type CheckedArguments = { args: Record<string, unknown> } | { problem: string }
 
-/** So many problems are told at once. */
+/** How many problems a sentence names. */
 const MAX_PROBLEMS = 5
 
-/** Compiling takes time by the size of a schema; a larger one is for the model alone. */
+/** Characters. The time to compile a schema grows with its size; a larger schema is not checked against. */
 const MAX_SCHEMA = 64 * 1024
 
-/** What is deeper overflows the stack of whoever writes or walks it. */
+/** Deeper values overflow the stack of code that walks or serializes them. */
 const MAX_DEPTH = 100
 
-/** Milliseconds: a small schema whose parts refer to each other can take for ever, and the whole process with it. */
+/** Milliseconds. A small schema with references between its parts may take forever, and would block the process. */
 const MAX_COMPILING = 500
 const MAX_VALIDATING = 200
 
 const compiled = new WeakMap<object, ValidateFunction | null>()
 
 /**
- * A model's arguments for a tool, checked against its schema; what they lack and the schema has a default for is added.
- * @param note hears once of a schema that cannot be checked against; any object passes then.
- * @returns the arguments, or a sentence for the model to mend them by; never throws.
+ * Checks a model's arguments against the schema of a tool, and adds the schema's defaults.
+ * @param note is called once for a schema that cannot be compiled; any object passes then.
+ * @returns the arguments, or a sentence that tells the model how to correct them. Never throws.
  */
-export function checkArguments (tool: Pick<Tool, 'name' | 'parameters'>, rawJson: string, note?: (problem: string) => void): Checked {
+export function checkArguments (tool: Pick<Tool, 'name' | 'parameters'>, rawJson: string, note?: (problem: string) => void): CheckedArguments {
   const args = parse(rawJson)
   if (!isObject(args)) return { problem: `The arguments of ${tool.name} must be one JSON object.` }
   if (isDeeper(args, MAX_DEPTH)) return { problem: `The arguments of ${tool.name} are nested deeper than ${MAX_DEPTH} levels.` }
@@ -40,7 +40,7 @@ export function checkArguments (tool: Pick<Tool, 'name' | 'parameters'>, rawJson
   return { problem: `The arguments of ${tool.name} do not fit: ${[...new Set(problems)].join('; ')}.` }
 }
 
-/** Models send nothing where a tool takes nothing. */
+/** Models may send an empty text for a tool without parameters. */
 function parse (json: string): unknown {
   try {
     return json.trim() === '' ? {} : JSON.parse(json)
@@ -70,7 +70,7 @@ function validatorOf ({ name, parameters }: Pick<Tool, 'name' | 'parameters'>, n
 function compile (schema: object): ValidateFunction | null {
   try {
     if (JSON.stringify(schema).length > MAX_SCHEMA) return null
-    // One that is to be awaited would give a promise, which is no answer here, and whose rejection is heard by nobody.
+    // An asynchronous validator would return a promise, whose rejection nothing handles.
     const { $async, ...rest } = schema as { $async?: unknown }
     const validate = runBounded(() => createAjv().compile(rest), MAX_COMPILING)
     return '$async' in validate ? null : validate
@@ -79,7 +79,7 @@ function compile (schema: object): ValidateFunction | null {
   }
 }
 
-/** An instance for each schema: two of them may bear one $id, and an instance keeps what it has seen. */
+/** Each schema has its own instance: an instance keeps its schemas, and two of them may have the same $id. */
 function createAjv (): Ajv {
   const ajv = new Ajv({
     strict: false,
@@ -87,20 +87,20 @@ function createAjv (): Ajv {
     useDefaults: true,
     meta: false,
     validateSchema: false,
-    // Written out at each place that refers to it, a part that refers to others twice makes endless code.
+    // With inlining, parts that refer to each other twice would generate endless code.
     inlineRefs: false,
     logger: false,
-    code: { regExp: anything }
+    code: { regExp: anyPattern }
   })
   addFormats.default(ajv, { mode: 'fast' })
-  // Somebody else's pattern may take for ever on somebody's text, and so may that of this format.
+  // A foreign pattern may take forever on some text, and so may the pattern of this format.
   for (const keyword of ['pattern', 'patternProperties']) ajv.removeKeyword(keyword)
   delete ajv.formats.url
   return ajv
 }
 
-/** Where a pattern says which names are allowed, all are. */
-const anything = Object.assign(() => ({ test: () => true }), { code: 'anything' })
+/** A regular expression that matches everything: all names pass `patternProperties`. */
+const anyPattern = Object.assign(() => ({ test: () => true }), { code: 'anything' })
 
 function describe ({ instancePath, params, message = 'is not valid' }: ErrorObject): string {
   const path = instancePath.slice(1).replaceAll('/', '.')

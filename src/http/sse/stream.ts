@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { isFinal } from '#shared/final-event.ts'
-import { encodeReconnect, encodeSse, PING_MS, SSE_DONE, SSE_PING } from '#shared/http/sse.ts'
+import { PING_MS } from '#shared/http/sse.ts'
 import { type Entry, type EventLog, frameOf } from '../../executor/events/event-log.js'
 import { follow, type Follower, type Reader } from '../../executor/events/follow.js'
-import { encodeSseChunk } from './encode.js'
+import type { StreamFormat } from './format.js'
 
 /** One reader's connection: writes the frames of a run's events as the socket takes them. */
 export class SseStream implements Reader {
@@ -16,7 +16,7 @@ export class SseStream implements Reader {
   readonly #resume = () => this.#follower?.resume()
 
   /** @param until when the connection ends, in milliseconds since 1970. */
-  constructor (private readonly raw: ServerResponse, private readonly until: number) {
+  constructor (private readonly raw: ServerResponse, private readonly format: StreamFormat, private readonly until: number) {
     if (raw.chunkedEncoding && raw.socket instanceof Socket) this.#socket = raw.socket
   }
 
@@ -38,12 +38,12 @@ export class SseStream implements Reader {
     this.#lastWrite = Date.now()
     // The end follows at once, and goes in the same write.
     if (isFinal(entry.event)) this.#socket?.cork()
-    if (!this.#socket) return this.raw.write(encodeSse(entry.seq, entry.event))
-    return this.#socket.write(frameOf(entry, encodeSseChunk, this.#runId), 'latin1')
+    if (!this.#socket) return this.raw.write(this.format.encodePlain(entry.seq, entry.event, this.#runId))
+    return this.#socket.write(frameOf(entry, this.format.encode, this.#runId), 'latin1')
   }
 
   end (): void {
-    this.raw.end(SSE_DONE)
+    this.raw.end(this.format.end)
     this.#socket?.uncork()
   }
 
@@ -51,7 +51,7 @@ export class SseStream implements Reader {
   moved (after: number): void {
     const { socket } = this.raw
     // A connection that is kept alive would keep the server from closing.
-    this.raw.end(encodeReconnect(after), () => { socket?.end() })
+    this.raw.end(this.format.encodeReconnect(after), () => { socket?.end() })
   }
 
   /** Pings a quiet stream, and ends one that has lasted as long as a connection may. */
@@ -73,6 +73,6 @@ export class SseStream implements Reader {
 
   #ping (): void {
     this.#lastWrite = Date.now()
-    this.raw.write(SSE_PING)
+    this.raw.write(this.format.ping)
   }
 }

@@ -1,8 +1,9 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
-import { PING_MS, SSE_HEADERS } from '#shared/http/sse.ts'
+import { PING_MS } from '#shared/http/sse.ts'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { GOODBYE_MS } from '../../shutdown.js'
+import { STREAM_FORMATS, type StreamFormatName } from './formats.js'
 import { SseStream } from './stream.js'
 
 /** The open event streams, with one clock for all of them. */
@@ -17,7 +18,8 @@ export class SseStreams {
   }
 
   /** Answers with a run's events after `after`, until the run ends, the client leaves, or the server closes. */
-  open (reply: FastifyReply, runId: string, after: number): FastifyReply {
+  open (reply: FastifyReply, runId: string, after: number, formatName: StreamFormatName): FastifyReply {
+    const format = STREAM_FORMATS[formatName]
     const { raw } = reply
     reply.hijack()
     // The client may have left while the run began.
@@ -26,10 +28,10 @@ export class SseStreams {
     // The head goes out with the events that are there.
     socket?.cork()
     if (this.#isClosing) reply.header('connection', 'close')
-    raw.writeHead(200, reply.headers(SSE_HEADERS).header('x-run-id', runId).getHeaders() as OutgoingHttpHeaders)
+    raw.writeHead(200, reply.headers(format.headers).header('x-run-id', runId).getHeaders() as OutgoingHttpHeaders)
     raw.flushHeaders()
     dropHeads(reply)
-    const stream = new SseStream(raw, Date.now() + this.maxMs)
+    const stream = new SseStream(raw, format, Date.now() + this.maxMs)
     this.#streams.add(stream)
     raw.on('close', () => {
       this.#streams.delete(stream)

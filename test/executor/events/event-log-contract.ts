@@ -8,8 +8,8 @@ import { NO_USAGE } from '#shared/usage.ts'
 import type { Entry, EventLog } from '../../../src/executor/events/event-log.js'
 import { follow, type Follower, type Reader } from '../../../src/executor/events/follow.js'
 
-export const CANCELLED: RunEvent = { type: 'cancelled', runId: 'a', creditsUsed: 0 }
-export const FAILED: RunEvent = { type: 'error', error: 'It failed.', code: 'internal_error', runId: 'a', retryable: false }
+const CANCELLED: RunEvent = { type: 'cancelled', runId: 'a', creditsUsed: 0 }
+const FAILED: RunEvent = { type: 'error', error: 'It failed.', code: 'internal_error', runId: 'a', retryable: false }
 export const DONE: Extract<RunEvent, { type: 'done' }> = { type: 'done', response: '', executionTime: 1, runId: 'a', usage: NO_USAGE, creditsUsed: 1, finishReason: 'stop' }
 
 export function chunk (content = 'x'): RunEvent {

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
 import { openToolbox } from '../../../src/executor/tools/toolbox.js'
 import { Webhooks } from '../../../src/executor/tools/webhooks/webhooks.js'
-import { type Answer, createContext, fn, say, startServer } from '../../support/tools.js'
+import { createContext, fn, respond, type Responder, startServer } from '../../support/tools.js'
 
 async function open (t: Test, functions: AgentFunction[], signal = new AbortController().signal) {
   const context = createContext(t, { signal })
@@ -14,14 +14,14 @@ async function open (t: Test, functions: AgentFunction[], signal = new AbortCont
 }
 
 /** An MCP server that lists these tools. */
-function respondAsMcp (tools: object[]): Answer {
+function respondAsMcp (tools: object[]): Responder {
   return (response, asked) => {
     const { id, method } = JSON.parse(asked.body || '{}') as { id?: number, method?: string }
     if (id === undefined) return response.writeHead(202).end()
     const result = method === 'initialize'
       ? { protocolVersion: '2025-03-26', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } }
       : { tools }
-    say(200, { jsonrpc: '2.0', id, result })(response, asked, 0)
+    respond(200, { jsonrpc: '2.0', id, result })(response, asked, 0)
   }
 }
 
@@ -63,10 +63,10 @@ t.test('functions with parameters are offered first, then those in Python, then 
 })
 
 t.test('only an mcp function opens a server', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const { toolbox } = await open(t, ['api_call', 'conditional', 'data_transform', 'webhook', 'python'].map(type => fn(type, { url: server.url })))
   t.equal(toolbox.tools.length, 1)
-  t.equal(server.asked.length, 0)
+  t.equal(server.requests.length, 0)
 })
 
 t.test('a run that was cancelled has no toolbox', async t => {

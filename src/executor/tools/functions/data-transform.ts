@@ -3,7 +3,7 @@ import { configOf, textIn } from '../function-config.js'
 import type { FunctionKind } from '../function-kind.js'
 import { fillText, type TemplateValues } from '../template.js'
 import { ToolError } from '../tool.js'
-import { extract, kindsIn } from './extract.js'
+import { extract, patternsIn } from './extract.js'
 import { asText } from './parameters.js'
 
 /** A transformation {transform_type, template} of `{{data}}`. */
@@ -28,8 +28,8 @@ function transform (config: AgentFunction['config'], data: string, values: Templ
   switch (type) {
     case 'format': return template.trim() === '' ? data : fillText(template, values)
     case 'extract': {
-      const kinds = kindsIn(template)
-      return kinds ? JSON.stringify(extract(data, kinds)) : instruction(template, data, values)
+      const patterns = patternsIn(template)
+      return patterns ? JSON.stringify(extract(data, patterns)) : instruction(template, data, values)
     }
     case 'summarize': return instruction(template.trim() === '' ? 'Summarize this: {{data}}' : template, data, values)
     default: throw new ToolError('The function\'s transform_type must be format, extract or summarize.')

@@ -1,4 +1,4 @@
-/** Each takes no more than a bounded number of steps from any place, so no text makes them slow. */
+/** Each pattern takes a bounded number of steps from any position, so that no text makes it slow. */
 const PATTERNS = {
   emails: /[\w.+-]{1,64}@[a-z\d-]{1,63}(?:\.[a-z\d-]{1,63}){1,8}/gi,
   urls: /https?:\/\/[^\s<>"'`]{1,2000}[^\s<>"'`.,;:!?)\]}]/gi,
@@ -11,27 +11,27 @@ const PATTERNS = {
   ].map(pattern => pattern.source).join('|'), 'gi')
 }
 
-export type Kind = keyof typeof PATTERNS
+export type PatternName = keyof typeof PATTERNS
 
-/** More than that of a text nobody searches by hand either. */
+/** How many UTF-16 units of a text are searched. */
 const MAX_TEXT = 200_000
 
-const KINDS = Object.keys(PATTERNS) as Kind[]
-const NAMES: Record<string, Kind> = { email: 'emails', url: 'urls', link: 'urls', links: 'urls', number: 'numbers', date: 'dates' }
+const PATTERN_NAMES = Object.keys(PATTERNS) as PatternName[]
+const ALIASES: Record<string, PatternName> = { email: 'emails', url: 'urls', link: 'urls', links: 'urls', number: 'numbers', date: 'dates' }
 
-/** What people write around such a list. */
-const FILLERS = new Set('extract find get list pull out all any every the and from in of this text message'.split(' '))
+/** Words that a template may contain besides the names of patterns. */
+const STOP_WORDS = new Set('extract find get list pull out all any every the and from in of this text message'.split(' '))
 
-/** What a template lists to pull out, or all where it lists nothing; undefined: it asks for something else. */
-export function kindsIn (template: string): Kind[] | undefined {
-  const words = template.toLowerCase().replace(/\{\{\s*[\w.-]+\s*\}\}/g, ' ').split(/[\s,;:.&]+/).filter(word => word !== '' && !FILLERS.has(word))
-  const kinds = words.map(word => KINDS.find(kind => kind === word) ?? (Object.hasOwn(NAMES, word) ? NAMES[word] : undefined))
-  if (kinds.length === 0) return KINDS
-  return kinds.every(kind => kind !== undefined) ? [...new Set(kinds)] : undefined
+/** The patterns that a template lists, or all if it lists none; undefined if it contains any other word. */
+export function patternsIn (template: string): PatternName[] | undefined {
+  const words = template.toLowerCase().replace(/\{\{\s*[\w.-]+\s*\}\}/g, ' ').split(/[\s,;:.&]+/).filter(word => word !== '' && !STOP_WORDS.has(word))
+  const names = words.map(word => PATTERN_NAMES.find(name => name === word) ?? (Object.hasOwn(ALIASES, word) ? ALIASES[word] : undefined))
+  if (names.length === 0) return PATTERN_NAMES
+  return names.every(name => name !== undefined) ? [...new Set(names)] : undefined
 }
 
-/** What of these kinds occurs in a text, in its order and each once. */
-export function extract (text: string, kinds: Kind[]): Partial<Record<Kind, string[]>> {
+/** The matches of these patterns in a text, in their order and without repetitions. */
+export function extract (text: string, names: PatternName[]): Partial<Record<PatternName, string[]>> {
   const searched = text.slice(0, MAX_TEXT)
-  return Object.fromEntries(kinds.map(kind => [kind, [...new Set(searched.match(PATTERNS[kind]))]]))
+  return Object.fromEntries(names.map(name => [name, [...new Set(searched.match(PATTERNS[name]))]]))
 }

@@ -8,9 +8,10 @@ import { type Tool, ToolError } from '../tool.js'
 import { readParameters } from './parameters.js'
 
 const NO_PARAMETERS = { type: 'object', properties: {} }
+/** Seconds. */
 const DEFAULT_TIMEOUT = 60
 const MAX_TIMEOUT = 3600
-/** What a model may be told, in UTF-16 units. */
+/** UTF-16 units; a call with more output fails. */
 const MAX_OUTPUT = 1024 * 1024
 
 /** Code in Python {entrypoint, parameters, timeout_seconds}, offered to the model even without parameters. */

@@ -1,29 +1,29 @@
 import type { McpServer } from './server.js'
 
-/** Bytes of an answer, images in it included. */
+/** Bytes of a response, which may contain images. */
 const MAX_BYTES = 4 * 1024 * 1024
-/** Milliseconds for a goodbye. */
+/** Milliseconds for the request that ends the session. */
 const CLOSE_TIMEOUT = 2000
-/** How often a server may have an answer fetched in another request than the one it belongs to. */
+/** How many times a session may resume an interrupted event stream. */
 const MAX_RESUMPTIONS = 20
 
-/** Our own code, outside of those of the protocol, for an answer that broke off. */
-export const BROKEN_OFF = -31999
+/** The code of an interrupted response, outside of the protocol's range. */
+export const INTERRUPTED = -31999
 
-export interface BrokenOff { jsonrpc: '2.0', id: string | number, error: { code: number, message: string } }
+export interface InterruptedResponse { jsonrpc: '2.0', id: string | number, error: { code: number, message: string } }
 
 /**
- * The fetch of one MCP session, on the outbound client, with the server's own headers.
- * @param answer is given an error for a request whose answer broke off: the library would wait for it until its time is up.
+ * Creates the fetch function of one MCP session. It uses the outbound client and adds the server's configured headers.
+ * @param respond is called with an error response if a response is interrupted; without it, the SDK would wait until its timeout.
  */
-export function createMcpFetch ({ headers: own, outbound, callTimeout }: McpServer, answer: (error: BrokenOff) => void) {
+export function createMcpFetch ({ headers: own, outbound, callTimeout }: McpServer, respond: (error: InterruptedResponse) => void) {
   let resumptions = 0
   return async (url: string | URL, init: RequestInit = {}): Promise<Response> => {
     const headers = new Headers(init.headers)
     if (init.method === 'GET') {
-      // Nothing is told unasked that a run would want to know, so there is no stream for it.
-      const isWanted = headers.has('last-event-id') && ++resumptions <= MAX_RESUMPTIONS
-      if (!isWanted) return new Response(null, { status: 405 })
+      // A run has no use for unrequested messages of a server, so only resumed streams are opened.
+      const isResumption = headers.has('last-event-id') && ++resumptions <= MAX_RESUMPTIONS
+      if (!isResumption) return new Response(null, { status: 405 })
     }
     const body = typeof init.body === 'string' ? init.body : undefined
     const id = idIn(body)
@@ -36,12 +36,12 @@ export function createMcpFetch ({ headers: own, outbound, callTimeout }: McpServ
       timeout: init.method === 'DELETE' ? CLOSE_TIMEOUT : callTimeout,
       maxBytes: MAX_BYTES
     }, init.signal ?? new AbortController().signal, ({ message }) => {
-      if (id !== undefined) answer({ jsonrpc: '2.0', id, error: { code: BROKEN_OFF, message } })
+      if (id !== undefined) respond({ jsonrpc: '2.0', id, error: { code: INTERRUPTED, message } })
     })
   }
 }
 
-/** The id of a JSON-RPC request; notifications have none. */
+/** The id of a JSON-RPC request; undefined for a notification. */
 function idIn (body = '{}'): string | number | undefined {
   const { id } = JSON.parse(body) as { id?: string | number }
   return id

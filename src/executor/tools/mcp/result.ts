@@ -1,6 +1,6 @@
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js'
 
-/** What a tool's result says: its texts, and of all else what it is. */
+/** The text of a tool's result. Any other content is described by its type and size. */
 export function textOfResult ({ content, structuredContent }: Pick<CallToolResult, 'content' | 'structuredContent'>): string {
   if (content.length === 0 && structuredContent) return JSON.stringify(structuredContent)
   return content.map(textOfPart).join('\n')
@@ -19,7 +19,7 @@ function textOfPart (part: CallToolResult['content'][number]): string {
   }
 }
 
-/** Of what base64 stands for. */
+/** The decoded size of base64, in bytes. */
 function sizeOf (base64: string): number {
   return Math.floor(base64.length * 3 / 4)
 }

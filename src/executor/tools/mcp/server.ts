@@ -1,5 +1,6 @@
 import type { Outbound } from '../outbound/outbound.js'
 
+/** An MCP server, and the limits of a session with it. */
 export interface McpServer {
   url: URL
   headers: Record<string, string>

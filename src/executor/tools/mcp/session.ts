@@ -3,7 +3,7 @@ import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/cl
 import { Deadline } from '../../../lib/deadline.js'
 import { shorten } from '../result-text.js'
 import { ToolError } from '../tool.js'
-import { BROKEN_OFF, createMcpFetch } from './fetch.js'
+import { createMcpFetch, INTERRUPTED } from './fetch.js'
 import { textOfResult } from './result.js'
 import type { McpServer } from './server.js'
 
@@ -12,13 +12,14 @@ const MAX_PAGES = 20
 export interface McpTool { name: string, description?: string, schema: object }
 
 export interface McpSession {
-  /** @throws {ToolError} The signal's reason, when it is aborted. */
+  /** @throws {ToolError} with a sentence for the model; the signal's reason once it is aborted. */
   call (name: string, args: Record<string, unknown>, signal: AbortSignal): Promise<string>
+  /** Never rejects. */
   close (): Promise<void>
 }
 
-/** The protocol's library takes as long to load as the rest of the service, and most agents have no such server. */
-async function load () {
+/** Loads the SDK on demand: it takes as long as the rest of the service, and most agents have no MCP server. */
+async function loadSdk () {
   const [{ Client }, { StreamableHTTPClientTransport }, schemas] = await Promise.all([
     import('@modelcontextprotocol/sdk/client/index.js'),
     import('@modelcontextprotocol/sdk/client/streamableHttp.js'),
@@ -29,13 +30,13 @@ async function load () {
 
 /**
  * Opens a session with an MCP server over streamable HTTP, and lists its tools.
- * @throws {ToolError} which says why it cannot be used; the signal's reason, when it is aborted.
+ * @throws {ToolError} with the reason why the server cannot be used; the signal's reason once it is aborted.
  */
 export async function connectMcp (server: McpServer): Promise<{ session: McpSession, tools: McpTool[] }> {
-  const { Client, StreamableHTTPClientTransport } = await load()
+  const { Client, StreamableHTTPClientTransport } = await loadSdk()
   const { listTimeout, signal, url } = server
   const client = new Client({ name: 'jeesi-railway-backend', version: '1.0' }, { capabilities: {} })
-  const transport = new StreamableHTTPClientTransport(url, { fetch: createMcpFetch(server, answer => transport.onmessage?.(answer)) })
+  const transport = new StreamableHTTPClientTransport(url, { fetch: createMcpFetch(server, response => transport.onmessage?.(response)) })
   const session = new Session(client, transport, server)
   const deadline = new Deadline(listTimeout, signal, new ToolError(`${url.hostname} did not list its tools within ${listTimeout / 1000} seconds.`))
   try {
@@ -44,7 +45,7 @@ export async function connectMcp (server: McpServer): Promise<{ session: McpSess
   } catch (error) {
     session.close()
     deadline.signal.throwIfAborted()
-    throw explain(error, url.hostname)
+    throw describeFailure(error, url.hostname)
   } finally {
     deadline.clear()
   }
@@ -56,12 +57,12 @@ class Session implements McpSession {
   ) {}
 
   async list (signal: AbortSignal): Promise<McpTool[]> {
-    const { ListToolsResultSchema } = await load()
+    const { ListToolsResultSchema } = await loadSdk()
     const { listTimeout: timeout, maxTools } = this.server
     const tools: McpTool[] = []
     let cursor: string | undefined
     for (let page = 0; page < MAX_PAGES && tools.length < maxTools; page++) {
-      // Not by listTools, which compiles the schemas of results, and fails where one of them is no good.
+      // Not with listTools: it compiles the schemas of results, and fails if one of them is invalid.
       const result = await this.client.request({ method: 'tools/list', params: { cursor } }, ListToolsResultSchema, { signal, timeout })
       tools.push(...result.tools.map(({ name, description, inputSchema }) => ({ name, description, schema: inputSchema })))
       if (!result.nextCursor || result.nextCursor === cursor) break
@@ -71,7 +72,7 @@ class Session implements McpSession {
   }
 
   async call (name: string, args: Record<string, unknown>, signal: AbortSignal): Promise<string> {
-    const { CallToolResultSchema } = await load()
+    const { CallToolResultSchema } = await loadSdk()
     try {
       const options = { signal, timeout: this.server.callTimeout }
       const result = await this.client.request({ method: 'tools/call', params: { name, arguments: args } }, CallToolResultSchema, options)
@@ -80,37 +81,37 @@ class Session implements McpSession {
       return text
     } catch (error) {
       signal.throwIfAborted()
-      // What a server says to a call is for the model; what it says before is for nobody, and may quote a header.
-      if (isRefusal(error)) throw new ToolError(shorten(plain(error.message), MAX_REFUSAL))
-      throw explain(error, this.server.url.hostname)
+      // A server's error about a call is for the model. Errors before it are not shown, because they may quote a header.
+      if (isServerError(error)) throw new ToolError(shorten(withoutPrefix(error.message), MAX_SERVER_ERROR))
+      throw describeFailure(error, this.server.url.hostname)
     }
   }
 
-  /** Tells the server, which need not listen. */
+  /** Ends the session at the server, which may ignore it. */
   async close (): Promise<void> {
     await this.transport.terminateSession().catch(() => {})
     await this.client.close().catch(() => {})
   }
 }
 
-/** JSON-RPC's codes end here; the library's own for a request that took too long is among them. */
+/** The largest of JSON-RPC's reserved codes. The SDK's own code of a timeout is among them. */
 const LAST_CODE = -32000
 const TIMED_OUT = -32001
-const MAX_REFUSAL = 2000
+const MAX_SERVER_ERROR = 2000
 
-function isRefusal (error: unknown): error is Error {
+function isServerError (error: unknown): error is Error {
   const { code } = error as { code?: unknown }
   return error instanceof Error && typeof code === 'number' && code < LAST_CODE && code !== TIMED_OUT
 }
 
-function plain (message: string): string {
+function withoutPrefix (message: string): string {
   return message.replace(/^MCP error -?\d+: /, '')
 }
 
-function explain (error: unknown, host: string): ToolError {
+function describeFailure (error: unknown, host: string): ToolError {
   if (error instanceof ToolError) return error
   const { code, message = '' } = error as { code?: unknown, message?: string }
-  if (code === BROKEN_OFF) return new ToolError(plain(message))
+  if (code === INTERRUPTED) return new ToolError(withoutPrefix(message))
   if (code === TIMED_OUT) return new ToolError(`${host} did not answer in time.`)
   if (code === 401 || code === 403) return new ToolError(`${host} asks for other credentials (status ${code}).`)
   if (typeof code === 'number' && code >= 300 && code < 600) return new ToolError(`${host} answered with status ${code}.`)

@@ -1,5 +1,6 @@
 import type { AgentFunction } from '#shared/agent.ts'
 import { textIn, wordsIn } from '../function-config.js'
+import type { Log } from '../function-kind.js'
 import { readHeaders } from '../outbound/headers.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
@@ -8,41 +9,40 @@ import type { ToolNames } from '../tool-names.js'
 import { type Tool, ToolError } from '../tool.js'
 import { connectMcp, type McpSession, type McpTool } from './session.js'
 
-/** Milliseconds for a server to say what tools it has, from the first packet on. */
+/** Milliseconds to connect to a server and list its tools. */
 const LIST_TIMEOUT = 5000
-/** What the protocol's own clients wait for a tool. */
+/** Milliseconds; the default of the protocol's own clients. */
 const CALL_TIMEOUT = 60_000
 const MAX_SERVERS = 16
 const MAX_TOOLS = 128
-/** Characters of a tool's schema, all of which go to the model with every step. */
+/** Characters of a tool's schema. The whole schema is sent to the model in every step. */
 const MAX_SCHEMA = 32_000
 const MAX_DESCRIPTION = 4000
 
 export interface McpOptions {
   outbound: Outbound
-  /** Names that are taken; those of these tools are added. */
+  /** The names in use; each tool adds its own. */
   names: ToolNames
   signal: AbortSignal
-  /** Tells the operators. */
-  log (message: string, fields: Record<string, unknown>): void
+  log: Log
   listTimeout?: number
   callTimeout?: number
 }
 
 export interface McpTools {
   tools: Tool[]
-  /** Ends the sessions; never rejects. */
+  /** Closes the sessions. Never rejects. */
   close (): Promise<void>
 }
 
 /**
- * The tools of the MCP servers that functions of the type `mcp` name: {url, headers_json, allowed_tools}. A server that
- * cannot be used costs its tools and a line in the log.
- * @throws the signal's reason, when it is aborted; nothing else.
+ * Opens the tools of the MCP servers that `mcp` functions configure: {url, headers_json, allowed_tools}. A server that
+ * cannot be used is logged, and its tools are missing.
+ * @throws the signal's reason once it is aborted; nothing else.
  */
 export async function openMcpTools (functions: readonly AgentFunction[], options: McpOptions): Promise<McpTools> {
   const servers = functions.filter(({ type }) => type === 'mcp').slice(0, MAX_SERVERS)
-  const opened = await Promise.all(servers.map(fn => open(fn, options)))
+  const opened = await Promise.all(servers.map(fn => openServer(fn, options)))
   const sessions = opened.flatMap(server => server?.session ?? [])
   const close = async (): Promise<void> => { await Promise.all(sessions.map(session => session.close())) }
   if (options.signal.aborted) {
@@ -53,9 +53,9 @@ export async function openMcpTools (functions: readonly AgentFunction[], options
   return { tools, close }
 }
 
-interface Server { fn: AgentFunction, session: McpSession, tools: McpTool[] }
+interface OpenServer { fn: AgentFunction, session: McpSession, tools: McpTool[] }
 
-async function open (fn: AgentFunction, options: McpOptions): Promise<Server | undefined> {
+async function openServer (fn: AgentFunction, options: McpOptions): Promise<OpenServer | undefined> {
   const { outbound, signal, log, listTimeout = LIST_TIMEOUT, callTimeout = CALL_TIMEOUT } = options
   let host: string | undefined
   try {
@@ -63,9 +63,9 @@ async function open (fn: AgentFunction, options: McpOptions): Promise<Server | u
     host = url.host
     const { session, tools } = await connectMcp({ url, headers, outbound, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
     try {
-      return { fn, session, tools: choose(tools, fn) }
+      return { fn, session, tools: selectTools(tools, fn) }
     } catch (error) {
-      // A schema may be nested too deep to be written.
+      // A schema may be nested too deep to be serialized.
       await session.close()
       throw error
     }
@@ -75,14 +75,14 @@ async function open (fn: AgentFunction, options: McpOptions): Promise<Server | u
   }
 }
 
-/** Those that the function allows, all where it names none; none that a model could not be told of. */
-function choose (tools: McpTool[], { config }: AgentFunction): McpTool[] {
+/** The tools that the function allows, or all if it lists none, without those whose schema is too large. */
+function selectTools (tools: McpTool[], { config }: AgentFunction): McpTool[] {
   const allowed = wordsIn(config.allowed_tools)
   return tools.filter(({ name, schema }) =>
     (allowed.length === 0 || allowed.includes(name.toLowerCase())) && JSON.stringify(schema).length <= MAX_SCHEMA)
 }
 
-function makeTool ({ name, description, schema }: McpTool, { fn, session }: Server, { names }: McpOptions): Tool {
+function makeTool ({ name, description, schema }: McpTool, { fn, session }: OpenServer, { names }: McpOptions): Tool {
   return {
     name: names.take(name, fn.name),
     description: shorten(description ?? name, MAX_DESCRIPTION),

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
 import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js'
 
-/** A host that is not public and may be reached all the same: a name, an address, or a range of `bits`; on all ports unless one is named. */
+/** A private host that tools may connect to: a name, an address, or a range with a prefix of `bits`; on all ports, unless it has a port. */
 export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }
 
 /**
- * Whether an address is one of the public internet. All others are refused: loopback, private, link-local (with the
- * metadata of clouds), multicast, reserved, and IPv6 forms that carry such an IPv4 address.
+ * Whether an address is on the public internet. All others are refused: loopback, private, link-local (which includes
+ * the metadata services of clouds), multicast, reserved, and IPv6 forms of such an IPv4 address.
  */
 export function isPublic (address: string): boolean {
   if (isIP(address) === 0) return false
@@ -15,9 +15,9 @@ export function isPublic (address: string): boolean {
   const [first, second, third] = parsed.parts as [number, number, number]
   const range = parsed.range()
   if (range === '6to4') return isPublicV4(ipaddr.fromByteArray([second >> 8, second & 255, third >> 8, third & 255]))
-  // An IPv6-only network reaches IPv4 this way; the prefix for translation within a network is none of the public ones.
+  // IPv6-only networks reach IPv4 by this prefix. The prefix for translation within a network is not public.
   if (range === 'rfc6052') return second === 0xff9b && third === 0 && isPublicV4(ipaddr.fromByteArray(parsed.toByteArray().slice(12)))
-  // Nothing else is given out so far, which covers what has no range of its own, such as the old `::a.b.c.d`.
+  // No other block is allocated. This also refuses what has no range of its own, such as the old `::a.b.c.d`.
   const isGlobal = first >> 13 === 1
   return isGlobal && range === 'unicast'
 }
@@ -26,7 +26,11 @@ function isPublicV4 (address: IPv4 | IPv6): boolean {
   return address.range() === 'unicast'
 }
 
-/** Whether a connection to this address, which was named so, is one of the exceptions. @param name as in a URL; an address for itself. */
+/**
+ * Whether an exception allows a connection.
+ * @param name the host in the URL, which may be an address.
+ * @param address the address that the name resolved to.
+ */
 export function isExcepted (exceptions: readonly PrivateHost[], name: string, address: string, port: number): boolean {
   return exceptions.some(exception =>
     (exception.port === undefined || exception.port === port) &&

@@ -1,15 +1,18 @@
 import { errors } from 'undici'
 import { ToolError } from '../tool.js'
-import { NotPublic } from './connector.js'
+import { NotPublicError } from './connector.js'
 
-/** Tools may not connect there; trying again will not help. */
-export class AddressRefused extends ToolError {}
+/** Tools may not connect to this address, so a retry would not help. */
+export class AddressRefusedError extends ToolError {}
 
-/** What went wrong on the way to a host, in words and without the addresses that the causes name. */
+/**
+ * Explains why a request to a host failed, without the addresses that its causes contain.
+ * @returns a ToolError; the signal's reason once it is aborted.
+ */
 export function explainFailure (error: unknown, host: string, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
   if (error instanceof ToolError) return error
-  if (error instanceof NotPublic) return new AddressRefused(`${host} is not at a public address, and tools may only connect to such.`)
+  if (error instanceof NotPublicError) return new AddressRefusedError(`${host} is not at a public address, and tools may only connect to such.`)
   const code = codeOf(error)
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return new ToolError(`${host} cannot be found.`)
   if (error instanceof errors.ConnectTimeoutError || code === 'ETIMEDOUT') return new ToolError(`${host} cannot be reached: it took too long to connect.`)
@@ -20,7 +23,7 @@ export function explainFailure (error: unknown, host: string, signal: AbortSigna
   return new ToolError(`${host} cannot be reached${/^E[A-Z]+$/.test(code) ? ` (${code})` : ''}.`)
 }
 
-/** A connection that was tried at several addresses fails with one error for each. */
+/** The code of an error. A connection that was tried at several addresses has an error for each. */
 function codeOf (error: unknown): string {
   const { code, errors } = error as { code?: unknown, errors?: unknown[] }
   return typeof code === 'string' ? code : errors?.length ? codeOf(errors[0]) : ''

@@ -1,23 +1,23 @@
 import { ToolError } from '../tool.js'
 
-/** They belong to the connection, and whoever sets them by hand gets them wrong. */
-const OF_THE_CONNECTION = new Set([
+/** Headers that the HTTP client sets itself. */
+const CONNECTION_HEADERS = new Set([
   'host', 'connection', 'keep-alive', 'content-length', 'transfer-encoding', 'te', 'trailer', 'upgrade', 'expect',
   'accept-encoding', 'proxy-authorization', 'proxy-connection'
 ])
 
-/** They describe the request itself; all others may be secrets. */
-const HARMLESS = new Set(['accept', 'accept-language', 'content-type', 'user-agent'])
+/** Headers that describe the request itself. Any other may contain a secret. */
+const SAFE_HEADERS = new Set(['accept', 'accept-language', 'content-type', 'user-agent'])
 
 /**
- * The headers that a function's `headers_json` holds: an object, its JSON, or nothing.
- * @throws {ToolError} which names the header at fault, never its value.
+ * Reads a function's `headers_json`: an object, its JSON, or nothing.
+ * @throws {ToolError} that names the invalid header, never its value.
  */
 export function readHeaders (given: unknown): Record<string, string> {
   const value = typeof given === 'string' ? parse(given) : given ?? {}
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw broken()
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidHeaders()
   return Object.fromEntries(Object.entries(value).map(([name, content]) => {
-    if (typeof content !== 'string' && typeof content !== 'number' && typeof content !== 'boolean') throw new ToolError(`The header ${shown(name)} must be text.`)
+    if (typeof content !== 'string' && typeof content !== 'number' && typeof content !== 'boolean') throw new ToolError(`The header ${quote(name)} must be text.`)
     return [name, String(content)]
   }))
 }
@@ -26,31 +26,31 @@ function parse (text: string): unknown {
   try {
     return text.trim() === '' ? {} : JSON.parse(text)
   } catch {
-    throw broken()
+    throw invalidHeaders()
   }
 }
 
-function broken (): ToolError {
+function invalidHeaders (): ToolError {
   return new ToolError('The function\'s headers_json is not a JSON object of header names and their values.')
 }
 
-/** In lower case, without those of the connection. @throws {ToolError} where one cannot be sent. */
+/** Lowercases the names and drops the headers of the connection. @throws {ToolError} if a header cannot be sent. */
 export function checkHeaders (headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers)
     .map(([name, value]) => [name.trim().toLowerCase(), value.trim()] as const)
-    .filter(([name]) => !OF_THE_CONNECTION.has(name))
+    .filter(([name]) => !CONNECTION_HEADERS.has(name))
     .map(([name, value]) => {
-      if (!/^[a-z\d!#$%&'*+.^_`|~-]+$/.test(name)) throw new ToolError(`${shown(name)} is no name of a header.`)
-      if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw new ToolError(`The value of the header ${shown(name)} cannot be sent.`)
+      if (!/^[a-z\d!#$%&'*+.^_`|~-]+$/.test(name)) throw new ToolError(`${quote(name)} is no name of a header.`)
+      if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw new ToolError(`The value of the header ${quote(name)} cannot be sent.`)
       return [name, value]
     }))
 }
 
-/** What of a request's headers may go to another origin. */
-export function withoutOwn (headers: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name)))
+/** The headers of a request that may be sent to another origin. */
+export function withoutSecrets (headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => SAFE_HEADERS.has(name)))
 }
 
-function shown (name: string): string {
+function quote (name: string): string {
   return JSON.stringify(name.slice(0, 60))
 }

@@ -2,47 +2,47 @@ import { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
 import { Deadline } from '../../../lib/deadline.js'
 import { ToolError } from '../tool.js'
-import { readAnswer } from './answer-body.js'
 import { type ConnectorOptions, createConnector } from './connector.js'
 import { explainFailure } from './failure.js'
 import { firstHop, type Hop, isRedirect, nextHop } from './redirect.js'
+import { readBody } from './response-body.js'
 
 const TOTAL_TIMEOUT = 30_000
 const MAX_BYTES = 1024 * 1024
 const MAX_REDIRECTS = 5
-/** Bytes of a redirect's own body that are read for the sake of its connection. */
+/** Bytes that are read of a redirect's body so that its connection can be reused. */
 const MAX_DUMPED = 16_384
 
 export interface OutboundRequest {
   url: string
-  /** GET unless said otherwise. */
+  /** By default GET. */
   method?: string
   headers?: Record<string, string>
   body?: string
-  /** False: a redirect is the answer. Otherwise up to 5 are followed. */
+  /** By default up to 5 redirects are followed; if false, a redirect is the response. */
   followRedirects?: boolean
-  /** Milliseconds until the whole answer is there; 30,000 unless said otherwise. */
+  /** Milliseconds for the whole response; by default 30,000. */
   timeout?: number
-  /** How many bytes an answer may have, counted after decompression; 1 MiB unless said otherwise. */
+  /** The limit of the body, in bytes after decompression; by default 1 MiB. */
   maxBytes?: number
 }
 
-export interface OutboundAnswer {
+export interface OutboundResponse {
   status: number
   headers: Record<string, string>
   body: Buffer
-  /** The host that was asked. */
+  /** The host of the first request. */
   host: string
 }
 
-interface Opened extends Omit<OutboundAnswer, 'body'> {
-  /** Must be read or destroyed, for the connection and the timer to be let go. */
+interface OpenResponse extends Omit<OutboundResponse, 'body'> {
+  /** Must be read or destroyed: that closes the connection and clears the deadline. */
   body: Readable
 }
 
 /**
- * HTTP to addresses that users chose. What is connected to is checked, not what is asked for: each connection, after
- * its name was looked up, so that neither a name nor a redirect nor a name that changes its mind leads inside.
+ * An HTTP client for URLs that users choose. It checks the address of each connection after the lookup rather than the
+ * URL, so that neither a name, nor a redirect, nor a name that changes its address leads into a private network.
  */
 export class Outbound {
   #agent: Agent
@@ -52,29 +52,33 @@ export class Outbound {
   }
 
   /**
-   * Sends a request and reads its answer, whatever its status.
-   * @throws {ToolError} in words for the model; the signal's reason, when it is aborted.
+   * Sends a request and reads the response, whatever its status.
+   * @throws {ToolError} with a sentence for the model; the signal's reason once it is aborted.
    */
-  async request (request: OutboundRequest, signal: AbortSignal): Promise<OutboundAnswer> {
-    const { body, ...answer } = await this.#open(request, signal)
-    const parts: Buffer[] = []
-    for await (const part of body) parts.push(part)
-    return { ...answer, body: Buffer.concat(parts) }
+  async request (request: OutboundRequest, signal: AbortSignal): Promise<OutboundResponse> {
+    const { body, ...head } = await this.#open(request, signal)
+    const chunks: Buffer[] = []
+    for await (const chunk of body) chunks.push(chunk)
+    return { ...head, body: Buffer.concat(chunks) }
   }
 
-  /** The same with an answer that is read while it arrives. @param onBroken hears of what breaks it off. */
+  /**
+   * Sends a request; the body of the response is read while it arrives.
+   * @param onBroken is called with the error that ends the body early.
+   * @throws {ToolError} with a sentence for the model; the signal's reason once it is aborted.
+   */
   async stream (request: OutboundRequest, signal: AbortSignal, onBroken?: (error: ToolError) => void): Promise<Response> {
     const { status, headers, host, body } = await this.#open(request, signal)
     body.once('error', error => { if (error instanceof ToolError) onBroken?.(error) })
-    // A Response insists that there is none then.
+    // A Response with such a status refuses a body.
     const isEmpty = status === 204 || status === 205 || status === 304
-    // The two declarations of web streams differ in what nobody uses.
+    // The two type declarations of web streams differ in members that nothing here uses.
     const content = isEmpty ? null : Readable.toWeb(body) as unknown as ConstructorParameters<typeof Response>[0]
     if (isEmpty) body.resume()
     try {
       return new Response(content, { status, headers })
     } catch {
-      // Three digits are all that a connection asks of a status; a Response ends at 599.
+      // HTTP clients accept any status of three digits; a Response refuses those above 599.
       body.destroy()
       throw new ToolError(`${host} answered with status ${status}, which HTTP does not have.`)
     }
@@ -84,7 +88,7 @@ export class Outbound {
     return this.#agent.destroy()
   }
 
-  async #open (request: OutboundRequest, signal: AbortSignal): Promise<Opened> {
+  async #open (request: OutboundRequest, signal: AbortSignal): Promise<OpenResponse> {
     const { timeout = TOTAL_TIMEOUT, maxBytes = MAX_BYTES, followRedirects = true } = request
     const first = firstHop(request)
     const host = first.url.hostname
@@ -93,7 +97,7 @@ export class Outbound {
     try {
       const { answer, hop } = await this.#follow(first, followRedirects ? MAX_REDIRECTS : 0, deadline)
       const { hostname } = hop.url
-      const body = readAnswer(answer, { host: hostname, maxBytes, deadline })
+      const body = readBody(answer, { host: hostname, maxBytes, deadline })
       return { status: answer.statusCode, headers: flatten(answer.headers), host: hostname, body }
     } catch (error) {
       deadline.clear()
@@ -117,7 +121,7 @@ export class Outbound {
         origin: url.origin,
         path: url.pathname + url.search,
         method: method as Dispatcher.HttpMethod,
-        // There are APIs that refuse who does not say a name.
+        // Some APIs refuse requests without a user agent.
         headers: { 'user-agent': 'jeesi-railway-backend', ...headers, 'accept-encoding': 'gzip, deflate, br' },
         body,
         signal: deadline.signal

@@ -1,13 +1,13 @@
 import type { Dispatcher } from 'undici'
 import { ToolError } from '../tool.js'
-import { checkHeaders, withoutOwn } from './headers.js'
+import { checkHeaders, withoutSecrets } from './headers.js'
 
-/** One request on the way to an answer. */
+/** One request of a chain of redirects. */
 export interface Hop { url: URL, method: string, headers: Record<string, string>, body?: string }
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
-/** @throws {ToolError} where it is no request that a tool may send. */
+/** Checks the first request of a chain. @throws {ToolError} if tools may not send it. */
 export function firstHop ({ url, method = 'GET', headers = {}, body }: { url: string, method?: string, headers?: Record<string, string>, body?: string }): Hop {
   const upper = method.trim().toUpperCase()
   if (!METHODS.has(upper)) throw new ToolError(`The method must be one of ${[...METHODS].join(', ')}.`)
@@ -26,16 +26,16 @@ function readUrl (text: string, base?: URL): URL {
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
-type Answer = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>
+type ResponseHead = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>
 
-export function isRedirect ({ statusCode, headers }: Answer): boolean {
+export function isRedirect ({ statusCode, headers }: ResponseHead): boolean {
   return REDIRECTS.has(statusCode) && typeof headers.location === 'string'
 }
 
-/** Where a redirect sends a request on to. Headers of the caller's own stay within an origin. */
-export function nextHop ({ url, method, headers, body }: Hop, { statusCode, headers: { location } }: Answer): Hop {
+/** The request that follows a redirect. Headers that may contain secrets are not sent to another origin. @throws {ToolError} */
+export function nextHop ({ url, method, headers, body }: Hop, { statusCode, headers: { location } }: ResponseHead): Hop {
   const next = readUrl(String(location), url)
-  const kept = next.origin === url.origin ? headers : withoutOwn(headers)
+  const kept = next.origin === url.origin ? headers : withoutSecrets(headers)
   const becomesGet = (statusCode === 303 && method !== 'HEAD') || (statusCode < 303 && method === 'POST')
   if (!becomesGet) return { url: next, method, headers: kept, body }
   const { 'content-type': _type, ...rest } = kept

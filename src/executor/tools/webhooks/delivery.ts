@@ -1,33 +1,33 @@
 import { parseRetryAfter } from '#shared/http/retry-after.ts'
-import { AddressRefused } from '../outbound/failure.js'
-import type { Outbound, OutboundAnswer, OutboundRequest } from '../outbound/outbound.js'
+import { AddressRefusedError } from '../outbound/failure.js'
+import type { Outbound, OutboundRequest, OutboundResponse } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
 
-/** Milliseconds before each try. */
-export const PAUSES: readonly number[] = [0, 5_000, 30_000, 300_000]
+/** Milliseconds to wait before each try. */
+export const RETRY_DELAYS: readonly number[] = [0, 5_000, 30_000, 300_000]
 /** A receiver that asks for a longer pause gets this one. */
 const MAX_PAUSE = 600_000
 
-/** What became of a try. `isFinal`: another one would not help; `pause`: the milliseconds that the receiver asks for before it. */
-export type Outcome = { delivered: true } | { delivered: false, reason: string, isFinal?: boolean, pause?: number }
+/** The outcome of one try. `isFinal`: a retry would not help; `pause`: the milliseconds that the receiver asks to wait before it. */
+export type DeliveryOutcome = { delivered: true } | { delivered: false, reason: string, isFinal?: boolean, pause?: number }
 
 /**
- * Sends something once; never rejects.
- * @param makeRequest called now, for what is signed with its time.
- * @param signal aborted when the process has no time left for that.
+ * Tries to deliver a request once. Never rejects.
+ * @param makeRequest is called at each try, since a webhook is signed with its time.
+ * @param signal is aborted when the process must exit.
  */
 export async function tryDelivery (
   outbound: Pick<Outbound, 'request'>, makeRequest: () => OutboundRequest, signal: AbortSignal
-): Promise<Outcome> {
+): Promise<DeliveryOutcome> {
   try {
-    return judge(await outbound.request(makeRequest(), signal))
+    return toOutcome(await outbound.request(makeRequest(), signal))
   } catch (error) {
-    return { delivered: false, reason: signal.aborted ? 'shutting down' : wordsOf(error), isFinal: signal.aborted || error instanceof AddressRefused }
+    return { delivered: false, reason: signal.aborted ? 'shutting down' : describeError(error), isFinal: signal.aborted || error instanceof AddressRefusedError }
   }
 }
 
-/** A redirect that is not followed is a failure by the standard, and 410 the wish to hear no more. */
-function judge ({ status, headers }: OutboundAnswer): Outcome {
+/** By the standard a redirect is a failure, and 410 asks for no more deliveries. */
+function toOutcome ({ status, headers }: OutboundResponse): DeliveryOutcome {
   if (status >= 200 && status < 300) return { delivered: true }
   return { delivered: false, reason: `status ${status}`, isFinal: status === 410, pause: readRetryAfter(headers['retry-after']) }
 }
@@ -38,6 +38,6 @@ function readRetryAfter (value = ''): number | undefined {
   return seconds === undefined ? undefined : Math.min(seconds * 1000, MAX_PAUSE)
 }
 
-export function wordsOf (error: unknown): string {
+export function describeError (error: unknown): string {
   return error instanceof ToolError ? error.message : 'failed'
 }

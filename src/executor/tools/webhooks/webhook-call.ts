@@ -7,24 +7,24 @@ import { fillJson, type TemplateValues } from '../template.js'
 import { type ToolContext, ToolError } from '../tool.js'
 import { checkSecret, webhookHeaders } from './signature.js'
 
-/** A webhook that is to go out. */
+/** A webhook to be sent. */
 export interface WebhookCall {
-  /** What a receiver tells repetitions by; the same each time a run's function sends it. */
+  /** Identifies repetitions for the receiver: the same each time that a run's function sends it. */
   readonly id: string
   readonly agentId: string
   readonly functionName: string
   readonly url: string
   readonly secret?: string
-  /** Whether it only goes out where there is an answer. */
+  /** Whether it is sent only if there is an answer. */
   readonly needsAnswer: boolean
-  /** The payload, as JSON. @param response the agent's answer. */
+  /** The payload as JSON. @param response the agent's answer. @throws {ToolError} */
   body (response: string): string
 }
 
 /**
- * The webhook of a function {webhook_url, trigger_event, payload_template, secret}.
- * @param values `content` and `agent_id` among them.
- * @throws {ToolError} where it could never go out.
+ * Makes the webhook of a function {webhook_url, trigger_event, payload_template, secret}.
+ * @param values include `content` and `agent_id`.
+ * @throws {ToolError} if it could never be sent.
  */
 export function makeWebhook (fn: AgentFunction, values: TemplateValues, context: ToolContext, id: string = randomId()): WebhookCall {
   const url = textIn(fn.config, 'webhook_url')
@@ -49,20 +49,20 @@ export function makeWebhook (fn: AgentFunction, values: TemplateValues, context:
       })
       : fillJson(template, { ...values, response })
   }
-  // A template that makes no JSON makes none with any answer.
+  // If the template does not make JSON with an empty answer, it does with none.
   call.body('')
   return call
 }
 
-/** A try of a webhook, signed with the time of it. @param secret for what has none of its own. */
+/** The request of one try, signed with the current time. @param secret signs webhooks without a secret of their own. */
 export function requestOf (call: WebhookCall, body: string, secret?: string): OutboundRequest {
   const headers = webhookHeaders(call.id, Math.floor(Date.now() / 1000), body, call.secret ?? secret)
   return { url: call.url, method: 'POST', headers, body, followRedirects: false }
 }
 
-/** The same for the same function of the same run, so that a run that another process does over sends nothing new. */
-export function idOf (context: ToolContext, fn: AgentFunction, place: number): string {
-  return `msg_${createHash('sha256').update(`${context.runId}\n${place}\n${fn.name}`).digest('base64url')}`
+/** The id of a function's webhook in a run. Another attempt of the run makes the same id, so that receivers recognise the repetition. */
+export function idOf (context: ToolContext, fn: AgentFunction, index: number): string {
+  return `msg_${createHash('sha256').update(`${context.runId}\n${index}\n${fn.name}`).digest('base64url')}`
 }
 
 function randomId (): string {

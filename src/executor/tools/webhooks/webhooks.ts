@@ -1,22 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Outbound } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
-import { type Outcome, PAUSES, tryDelivery, wordsOf } from './delivery.js'
+import { type DeliveryOutcome, describeError, RETRY_DELAYS, tryDelivery } from './delivery.js'
 import { requestOf, type WebhookCall } from './webhook-call.js'
 
 const MAX_OUTSTANDING = 1000
-/** So that the webhooks of one agent, none of which arrives, do not take the place of all others'. */
+/** So that the failing webhooks of one agent do not displace those of others. */
 const MAX_OUTSTANDING_OF_AGENT = 100
-/** Of all payloads that wait, together. */
+/** The size of all outstanding payloads together. */
 const MAX_OUTSTANDING_BYTES = 64 * 1024 * 1024
 
 export interface WebhooksOptions {
   outbound: Pick<Outbound, 'request'>
-  /** Signs what has no secret of its own. */
+  /** Signs webhooks without a secret of their own. */
   secret?: string
-  /** Tells the operators; never a payload, a path or a header. */
+  /** Writes a line to the service's log. It never contains a payload, a path or a header. */
   log (message: string, fields: Record<string, unknown>): void
-  /** Waits so many milliseconds; rejects when the signal is aborted. */
+  /** Waits for some milliseconds; rejects once the signal is aborted. */
   wait? (ms: number, signal: AbortSignal): Promise<unknown>
   maxOutstanding?: number
   maxOutstandingOfAgent?: number
@@ -25,7 +25,7 @@ export interface WebhooksOptions {
 
 interface Delivery { call: WebhookCall, body: string, bytes: number, ended: Promise<void> }
 
-/** Delivers webhooks beside the runs, by Standard Webhooks 1.0. What is outstanding when the process ends is lost, and logged. */
+/** Delivers webhooks in the background, by Standard Webhooks 1.0. Webhooks that are outstanding when the process ends are lost, and logged. */
 export class Webhooks {
   #outstanding = new Set<Delivery>()
   #bytes = 0
@@ -35,15 +35,15 @@ export class Webhooks {
   constructor (private readonly options: WebhooksOptions) {}
 
   /**
-   * Sends a webhook, and again where it does not arrive.
-   * @param response the agent's answer; null: there is none.
-   * @returns whether it is on its way; never rejects, and does not wait for the delivery.
+   * Starts to deliver a webhook, with retries. Does not wait for the delivery, and never throws.
+   * @param response the agent's answer; null if there is none.
+   * @returns whether the delivery was started.
    */
   send (call: WebhookCall, response: string | null): boolean {
     if (response === null && call.needsAnswer) return false
-    const reason = this.#reasonAgainst(call)
+    const reason = this.#refusalReason(call)
     if (reason) {
-      this.#tell('webhook not delivered', call, { reason })
+      this.#log('webhook not delivered', call, { reason })
       return false
     }
     try {
@@ -53,18 +53,18 @@ export class Webhooks {
       this.#start({ call, body, bytes, ended: Promise.resolve() })
       return true
     } catch (error) {
-      this.#tell('webhook not delivered', call, { reason: wordsOf(error) })
+      this.#log('webhook not delivered', call, { reason: describeError(error) })
       return false
     }
   }
 
-  /** Takes nothing more on; what is being sent gets so many milliseconds, what waits for another try none. */
+  /** Refuses more webhooks and cancels all retries. Requests under way have `ms` milliseconds to complete. */
   async close (ms: number): Promise<void> {
     this.#waiting.abort()
-    const enough = new AbortController()
+    const finished = new AbortController()
     const all = Promise.all([...this.#outstanding].map(({ ended }) => ended))
-    await Promise.race([all, delay(ms, undefined, { signal: enough.signal }).catch(() => {})])
-    enough.abort()
+    await Promise.race([all, delay(ms, undefined, { signal: finished.signal }).catch(() => {})])
+    finished.abort()
     this.#sending.abort()
     await all
   }
@@ -78,7 +78,7 @@ export class Webhooks {
     })
   }
 
-  #reasonAgainst ({ agentId }: WebhookCall): string | undefined {
+  #refusalReason ({ agentId }: WebhookCall): string | undefined {
     const { maxOutstanding = MAX_OUTSTANDING, maxOutstandingOfAgent = MAX_OUTSTANDING_OF_AGENT } = this.options
     if (this.#waiting.signal.aborted) return 'shutting down'
     if (this.#outstanding.size >= maxOutstanding) return 'too many are outstanding'
@@ -89,18 +89,18 @@ export class Webhooks {
   async #deliver (delivery: Delivery): Promise<void> {
     let reason = 'shutting down'
     let pause = 0
-    for (const [index, scheduled] of PAUSES.entries()) {
+    for (const [index, scheduled] of RETRY_DELAYS.entries()) {
       if (!await this.#pause(Math.max(scheduled, pause))) break
       const result = await this.#try(delivery)
-      if (result.delivered) return this.#tell('webhook delivered', delivery.call, { tries: index + 1 })
+      if (result.delivered) return this.#log('webhook delivered', delivery.call, { tries: index + 1 })
       reason = result.reason
       pause = result.pause ?? 0
       if (result.isFinal) break
     }
-    this.#tell('webhook not delivered', delivery.call, { reason })
+    this.#log('webhook not delivered', delivery.call, { reason })
   }
 
-  /** False: there is no time left for that. */
+  /** @returns false if the process is shutting down. */
   async #pause (ms: number): Promise<boolean> {
     const { wait = (ms, signal) => delay(ms, undefined, { signal }) } = this.options
     if (ms === 0) return true
@@ -112,12 +112,12 @@ export class Webhooks {
     }
   }
 
-  #try ({ call, body }: Delivery): Promise<Outcome> {
+  #try ({ call, body }: Delivery): Promise<DeliveryOutcome> {
     const { outbound, secret } = this.options
     return tryDelivery(outbound, () => requestOf(call, body, secret), this.#sending.signal)
   }
 
-  #tell (message: string, { id, url, agentId }: WebhookCall, fields: Record<string, unknown>): void {
+  #log (message: string, { id, url, agentId }: WebhookCall, fields: Record<string, unknown>): void {
     this.options.log(message, { webhookId: id, agentId, host: new URL(url.trim()).host, ...fields })
   }
 }

@@ -44,16 +44,3 @@ export function errorText (body: string): string {
   } catch { /* not JSON: keep the text */ }
   return toStorable(text.slice(0, 300))
 }
-
-/**
- * The error for an `error` object within a stream or a completion that began with status 200.
- * @param error its `code` or `status` may be an HTTP status; otherwise it counts as 502.
- */
-export function errorOfFrame (error: { code?: unknown, status?: unknown, message?: unknown }): ServiceError {
-  const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
-  return toCallersError(errorOfStatus(status, String(error.message ?? '')))
-}
-
-function toCallersError (error: ServiceError | Refusal): ServiceError {
-  return error instanceof Refusal ? error.toServiceError() : error
-}

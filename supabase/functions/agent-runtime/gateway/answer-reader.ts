@@ -1,4 +1,4 @@
-import { errorOfFrame } from '../../_shared/gateway/refusals.ts'
+import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf } from '../../_shared/gateway/frames.ts'
 import { toStorable, withoutHalfPair } from '../../_shared/text.ts'
 import type { ReportedUsage } from '../../_shared/usage.ts'
 
@@ -43,18 +43,19 @@ export class AnswerReader {
     const frame = JSON.parse(data)
     if (frame?.error) throw errorOfFrame(frame.error)
     const choice = frame?.choices?.[0]
-    const said = choice?.delta ?? choice?.message
-    const reasoning = said?.reasoning_content ?? said?.reasoning
-    if (typeof reasoning === 'string' && reasoning) {
+    const message = choice?.delta ?? choice?.message
+    const reasoning = reasoningOf(message)
+    if (reasoning) {
       // Reasoning that follows text is emitted after it.
       if (this.#text) this.flush()
       this.#reasoning += reasoning
     }
-    if (typeof said?.content === 'string') this.#text += said.content
-    if (typeof choice?.finish_reason === 'string') this.completion.finishReason = choice.finish_reason
-    this.sawEnd ||= typeof choice?.finish_reason === 'string' || choice?.message !== undefined
+    this.#text += contentOf(message)
+    const finishReason = finishReasonOf(choice)
+    if (finishReason !== undefined) this.completion.finishReason = finishReason
+    this.sawEnd ||= finishReason !== undefined || choice?.message !== undefined
     if (frame?.usage) this.completion.usage = frame.usage
-    if (typeof frame?.model === 'string' && frame.model) this.completion.model = frame.model
+    this.completion.model = modelOf(frame) || this.completion.model
   }
 
   /** Emits what has been gathered. Half of a surrogate pair waits for its other half unless this is the last flush. */

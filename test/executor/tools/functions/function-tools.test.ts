@@ -5,7 +5,7 @@ import { functionTools } from '../../../../src/executor/tools/functions/function
 import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
 import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
 import type { WebhookCall } from '../../../../src/executor/tools/webhooks/webhook-call.js'
-import { AGENT, createContext, failureOf, fn, say, startServer } from '../../../support/tools.js'
+import { AGENT, createContext, failureOf, fn, respond, startServer } from '../../../support/tools.js'
 
 const PARAMETERS = { type: 'object', properties: { city: { type: 'string' }, days: { type: 'integer' } }, required: ['city'] }
 
@@ -50,7 +50,7 @@ t.test('names are valid and each there once, whatever they were', async () => {
 })
 
 t.test('an api_call knows the arguments by their names, and answers with status and text', async t => {
-  const server = await startServer(t, (response, asked, number) => say(number === 1 ? 200 : 422, { asked: asked.url })(response, asked, number))
+  const server = await startServer(t, (response, asked, number) => respond(number === 1 ? 200 : 422, { asked: asked.url })(response, asked, number))
   const { call } = open(t, [fn('api_call', {
     url: `${server.url}/{{city}}?days={{days}}&all={{user_input}}`,
     method: 'POST',
@@ -59,16 +59,16 @@ t.test('an api_call knows the arguments by their names, and answers with status 
   })])
   const args = { city: 'Köln/Bonn' }
   t.equal(await call(args), `Status 200\n${JSON.stringify({ asked: `/K%C3%B6ln%2FBonn?days=&all=${encodeURIComponent(JSON.stringify(args))}` })}`)
-  t.same(JSON.parse(server.asked[0]!.body), { city: 'Köln/Bonn', days: null, all: args, agent: AGENT }, 'an argument that was left out is nothing')
+  t.same(JSON.parse(server.requests[0]!.body), { city: 'Köln/Bonn', days: null, all: args, agent: AGENT }, 'an argument that was left out is nothing')
   t.match(await call({ city: 'x', agent_id: 'forged' }), /^Status 422\n/, 'what the server refuses is for the model to read')
-  t.equal(JSON.parse(server.asked[1]!.body).agent, AGENT)
+  t.equal(JSON.parse(server.requests[1]!.body).agent, AGENT)
 })
 
 t.test('without a template the arguments are the body', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const { call } = open(t, [fn('api_call', { url: server.url, method: 'POST', parameters: PARAMETERS })])
   await call({ city: 'x', days: 2 })
-  t.match(server.asked[0], { body: '{"city":"x","days":2}', headers: { 'content-type': 'application/json' } })
+  t.match(server.requests[0], { body: '{"city":"x","days":2}', headers: { 'content-type': 'application/json' } })
 })
 
 t.test('an api_call that cannot be made is a ToolError, and a long answer is whole: the tool step shortens it', async t => {

@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import t from 'tap'
 import { lastUserText } from '#shared/prompt.ts'
 import { occursIn, wordsIn } from '../../../../src/executor/tools/function-config.js'
-import { extract, kindsIn } from '../../../../src/executor/tools/functions/extract.js'
+import { extract, patternsIn } from '../../../../src/executor/tools/functions/extract.js'
 import { runTriggered } from '../../../../src/executor/tools/functions/triggered.js'
 import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
-import { AGENT, createContext, fn, openOutbound, RUN, say, startServer } from '../../../support/tools.js'
+import { AGENT, createContext, fn, openOutbound, respond, RUN, startServer } from '../../../support/tools.js'
 
 t.test('the last message of the user counts, and of one in parts its texts', async t => {
   t.equal(lastUserText([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'no' }]), 'one')
@@ -26,11 +26,11 @@ t.test('a function runs where one of its keywords occurs, in whatever case, and 
   ])
   t.equal(answer, undefined)
   t.same(webhooks, [])
-  t.same(context.told.map(({ type, id, name }) => [type, id, name]), [
+  t.same(context.events.map(({ type, id, name }) => [type, id, name]), [
     ['tool_call', 'fn_1', 'one'], ['tool_result', 'fn_1', 'one'], ['tool_call', 'fn_2', 'two'], ['tool_result', 'fn_2', 'two'], ['tool_call', 'fn_6', 'six'], ['tool_result', 'fn_6', 'six']
   ])
-  t.match(context.told[0], { arguments: { user_input: 'Weather Forecast: Rain' }, functionType: 'data_transform' })
-  t.match(context.told[1], { success: true, content: 'one Weather Forecast: Rain' })
+  t.match(context.events[0], { arguments: { user_input: 'Weather Forecast: Rain' }, functionType: 'data_transform' })
+  t.match(context.events[1], { success: true, content: 'one Weather Forecast: Rain' })
 })
 
 t.test('property: keywords are found wherever they stand', async () => {
@@ -47,11 +47,11 @@ t.test('tools for the model, and types that are run elsewhere, are not triggered
   ]
   const context = createContext(t)
   t.same(await runTriggered(functions, 'go', context), { results: [], webhooks: [] })
-  t.same(context.told, [])
+  t.same(context.events, [])
 })
 
 t.test('an api_call sends what its templates make of the text, and brings the answer', async t => {
-  const server = await startServer(t, say(200, { temperature: 20 }))
+  const server = await startServer(t, respond(200, { temperature: 20 }))
   const context = createContext(t)
   const api = fn('api_call', {
     url: `${server.url}/weather?q={{user_input}}`,
@@ -61,16 +61,16 @@ t.test('an api_call sends what its templates make of the text, and brings the an
   })
   const text = 'go "to" Köln & back'
   t.same((await runTriggered([api], text, context)).results, [{ functionName: 'api_call', functionType: 'api_call', success: true, data: '{"temperature":20}' }])
-  t.match(server.asked, [{ method: 'POST', url: `/weather?q=${encodeURIComponent(text)}`, headers: { 'x-key': 'k', 'x-count': '1', 'content-type': 'application/json' } }])
-  t.same(JSON.parse(server.asked[0]!.body), { query: text, agent: AGENT })
+  t.match(server.requests, [{ method: 'POST', url: `/weather?q=${encodeURIComponent(text)}`, headers: { 'x-key': 'k', 'x-count': '1', 'content-type': 'application/json' } }])
+  t.same(JSON.parse(server.requests[0]!.body), { query: text, agent: AGENT })
 })
 
 t.test('a body is a form or plain text where the headers say so, and none where the method takes none', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const context = createContext(t)
   const send = async (headers_json: unknown, body_template: unknown, method?: string) => {
     await runTriggered([fn('api_call', { url: server.url, method, headers_json, body_template })], 'go & "go"', context)
-    return server.asked.at(-1)!
+    return server.requests.at(-1)!
   }
   t.match(await send({ 'Content-Type': 'application/x-www-form-urlencoded' }, 'q={{user_input}}', 'POST'), { body: 'q=go%20%26%20%22go%22' })
   t.match(await send({ 'content-type': 'text/plain' }, 'q={{user_input}}', 'PUT'), { method: 'PUT', body: 'q=go & "go"', headers: { 'content-type': 'text/plain' } })
@@ -81,7 +81,7 @@ t.test('a body is a form or plain text where the headers say so, and none where 
 })
 
 t.test('a function that fails has a failed result that says why, and the others run', async t => {
-  const server = await startServer(t, (response, { url }) => say(Number(url.slice(1)) || 200, { secret: 'body' })(response, {} as never, 0))
+  const server = await startServer(t, (response, { url }) => respond(Number(url.slice(1)) || 200, { secret: 'body' })(response, {} as never, 0))
   const context = createContext(t)
   const cases: Array<[Record<string, unknown>, RegExp]> = [
     [{ url: `${server.url}/500` }, /^127\.0\.0\.1 answered with status 500\.$/],
@@ -106,8 +106,8 @@ t.test('a function that fails has a failed result that says why, and the others 
     t.notOk('data' in results[index]!)
   }
   t.match(results.at(-1), { success: true, data: 'go' })
-  t.notMatch(JSON.stringify([results, context.told, context.logged]), /secret-word|body"/)
-  t.equal(context.told.filter(event => event.type === 'tool_result' && !event.success).length, cases.length)
+  t.notMatch(JSON.stringify([results, context.events, context.logged]), /secret-word|body"/)
+  t.equal(context.events.filter(event => event.type === 'tool_result' && !event.success).length, cases.length)
 })
 
 t.test('a long answer is cut short with a note, and one that is no text is only described', async t => {
@@ -143,7 +143,7 @@ t.test('the answer of a conditional is whole, and what is told of it cut short',
   t.equal(answer, long)
   const short = /^x+\n\[… 10 more characters were left off\]$/
   t.match(results, [{ success: true, data: short }])
-  t.match(context.told[1], { content: short })
+  t.match(context.events[1], { content: short })
 })
 
 t.test('a data_transform formats, extracts what its template lists, or instructs the model', async t => {
@@ -171,7 +171,7 @@ t.test('a data_transform formats, extracts what its template lists, or instructs
 
 t.test('property: no text makes extraction slow or fail', async () => {
   const tricky = fc.array(fc.constantFrom('a@', '1.', '.', '-', 'http://', 'jan ', '1/', 'é', '@a.', 'x', ' ', '2026-01-'), { maxLength: 200 }).map(parts => parts.join(''))
-  const everything = Object.keys(extract('', kindsIn('')!)) as ReturnType<typeof kindsIn> & object
+  const everything = Object.keys(extract('', patternsIn('')!)) as ReturnType<typeof patternsIn> & object
   fc.assert(fc.property(tricky, text => Object.values(extract(text, everything)).flat().every(found => text.includes(found))))
   for (const piece of ['a', 'a.', '1', '1.', '1,', 'a@a.', 'http://', '-', '1 jan']) {
     const startedAt = performance.now()

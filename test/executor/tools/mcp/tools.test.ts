@@ -10,7 +10,7 @@ import type { AgentFunction } from '#shared/agent.ts'
 import { type McpOptions, type McpTools, openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
 import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
 import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
-import { createContext, failureOf, fn, openOutbound, say, startServer } from '../../../support/tools.js'
+import { createContext, failureOf, fn, openOutbound, respond, startServer } from '../../../support/tools.js'
 
 type Call = (name: string, args: Record<string, unknown>, signal: AbortSignal) => CallToolResult | Promise<CallToolResult>
 
@@ -158,11 +158,11 @@ t.test('names that collide get their function\'s name, and only tools that are a
 t.test('a server that cannot be used costs its tools and a line in the log', async t => {
   const good = await startMcp(t)
   const silent = await startServer(t, () => {})
-  const garbage = await startServer(t, say(200, { hello: 'secret-word' }))
+  const garbage = await startServer(t, respond(200, { hello: 'secret-word' }))
   const html = await startServer(t, response => { response.writeHead(200, { 'content-type': 'text/html' }).end('<p>secret-word</p>') })
   const locked = await startServer(t, (response, { headers }) => { response.writeHead(401, { 'www-authenticate': 'Bearer' }).end(`no ${headers.authorization}`) })
-  const missing = await startServer(t, say(404))
-  const refusing = await startServer(t, (response, { body, headers }) => say(200, { jsonrpc: '2.0', id: JSON.parse(body || '{}').id, error: { code: -32600, message: `no ${headers.authorization}` } })(response, {} as never, 0))
+  const missing = await startServer(t, respond(404))
+  const refusing = await startServer(t, (response, { body, headers }) => respond(200, { jsonrpc: '2.0', id: JSON.parse(body || '{}').id, error: { code: -32600, message: `no ${headers.authorization}` } })(response, {} as never, 0))
   const redirecting = await startServer(t, (response) => { response.writeHead(302, { location: good.url }).end() })
   const endless = await startServer(t, response => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })

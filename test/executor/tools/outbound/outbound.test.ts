@@ -3,21 +3,21 @@ import { type AddressInfo, createServer } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { Outbound } from '../../../../src/executor/tools/outbound/outbound.js'
-import { failureOf, openOutbound, say, startServer } from '../../../support/tools.js'
+import { failureOf, openOutbound, respond, startServer } from '../../../support/tools.js'
 
 const { signal } = new AbortController()
 const NOT_PUBLIC = /is not at a public address/
 
 t.test('asks and answers', async t => {
-  const server = await startServer(t, say(201, { ok: 1 }, { 'x-other': 'y' }))
+  const server = await startServer(t, respond(201, { ok: 1 }, { 'x-other': 'y' }))
   const answer = await openOutbound(t).request({ url: `${server.url}/a?b=c`, method: 'post', headers: { 'X-Key': 'v' }, body: '{"a":"ü"}' }, signal)
   t.match(answer, { status: 201, host: '127.0.0.1', headers: { 'x-other': 'y' } })
   t.equal(answer.body.toString(), '{"ok":1}')
-  t.match(server.asked, [{ method: 'POST', url: '/a?b=c', headers: { 'x-key': 'v' }, body: '{"a":"ü"}' }])
+  t.match(server.requests, [{ method: 'POST', url: '/a?b=c', headers: { 'x-key': 'v' }, body: '{"a":"ü"}' }])
 })
 
 t.test('without an exception nothing on this machine or its networks is reached, however it is written', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const outbound = openOutbound(t, {})
   const { port } = server
   const hosts = [
@@ -29,11 +29,11 @@ t.test('without an exception nothing on this machine or its networks is reached,
     const failure = await failureOf(outbound.request({ url: `http://${host}:${port}/` }, signal))
     t.match(failure, NOT_PUBLIC, host)
   }
-  t.equal(server.asked.length, 0)
+  t.equal(server.requests.length, 0)
 })
 
 t.test('a name is judged by its addresses', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const names: string[] = []
   const lookup = (addresses: string[]) => async (name: string) => {
     names.push(name)
@@ -47,21 +47,21 @@ t.test('a name is judged by its addresses', async t => {
     t.notMatch(failure, address)
   }
   t.ok(names.every(name => name === 'rebind.example'))
-  t.equal(server.asked.length, 0)
+  t.equal(server.requests.length, 0)
 })
 
 t.test('a name with a public and a private address is connected to by the public one only', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const lookup = async () => [{ address: '192.0.2.1', family: 4 }, { address: '127.0.0.1', family: 4 }]
   const outbound = openOutbound(t, { lookup, privateHosts: [{ host: '192.0.2.1' }], connectTimeout: 200 })
   await failureOf(outbound.request({ url: `http://mixed.example:${server.port}/` }, signal))
-  t.equal(server.asked.length, 0, 'the excepted address leads nowhere, and the other one is not tried')
+  t.equal(server.requests.length, 0, 'the excepted address leads nowhere, and the other one is not tried')
 })
 
 t.test('a name that was public when it was looked up first is looked at again for each connection', async t => {
   // 127.0.0.2 stands for the public address, since nothing else can be listened on.
-  const server = await startServer(t, say(200, {}, { connection: 'close' }), '127.0.0.2')
-  const inside = await startServer(t, say(200, { secret: true }))
+  const server = await startServer(t, respond(200, {}, { connection: 'close' }), '127.0.0.2')
+  const inside = await startServer(t, respond(200, { secret: true }))
   let lookups = 0
   const lookup = async () => [{ address: lookups++ === 0 ? '127.0.0.2' : '127.0.0.1', family: 4 }]
   const outbound = openOutbound(t, { lookup, privateHosts: [{ host: '127.0.0.2' }] })
@@ -69,22 +69,22 @@ t.test('a name that was public when it was looked up first is looked at again fo
   t.match(await failureOf(outbound.request({ url: `http://rebind.example:${server.port}/` }, signal)), NOT_PUBLIC)
   t.match(await failureOf(outbound.request({ url: `http://rebind.example:${inside.port}/` }, signal)), NOT_PUBLIC)
   t.equal(lookups, 3)
-  t.equal(inside.asked.length, 0)
+  t.equal(inside.requests.length, 0)
 })
 
 t.test('one lookup is all that a connection takes: what was checked is what is connected to', async t => {
-  const server = await startServer(t, say(200), '127.0.0.2')
-  const inside = await startServer(t, say(200))
+  const server = await startServer(t, respond(200), '127.0.0.2')
+  const inside = await startServer(t, respond(200))
   let lookups = 0
   const lookup = async () => [{ address: lookups++ === 0 ? '127.0.0.2' : '127.0.0.1', family: 4 }]
   const outbound = openOutbound(t, { lookup, privateHosts: [{ host: '127.0.0.2' }] })
   await outbound.request({ url: `http://rebind.example:${server.port}/` }, signal)
   t.equal(lookups, 1)
-  t.equal(inside.asked.length, 0)
+  t.equal(inside.requests.length, 0)
 })
 
 t.test('exceptions open a host by name, address, range and port, and nothing else', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const url = `http://localhost:${server.port}/`
   const lookup = async () => [{ address: '127.0.0.1', family: 4 }]
   for (const privateHosts of [[{ host: 'localhost' }], [{ host: '127.0.0.1' }], [{ host: '127.0.0.0', bits: 8 }], [{ host: 'localhost', port: server.port }]]) {
@@ -96,7 +96,7 @@ t.test('exceptions open a host by name, address, range and port, and nothing els
 })
 
 t.test('a redirect leads inside no more than a URL does', async t => {
-  const inside = await startServer(t, say(200, { secret: true }))
+  const inside = await startServer(t, respond(200, { secret: true }))
   const targets = [`http://127.0.0.1:${inside.port}/`, 'http://169.254.169.254/latest/meta-data', `http://[::1]:${inside.port}/`, `//127.0.0.1:${inside.port}/x`, 'http://2130706433/']
   const server = await startServer(t, (response, { url }) => { response.writeHead(302, { location: targets[Number(url.slice(1))] }).end('moved') }, '127.0.0.2')
   const outbound = openOutbound(t, { privateHosts: [{ host: '127.0.0.2' }] })
@@ -105,7 +105,7 @@ t.test('a redirect leads inside no more than a URL does', async t => {
     t.match(failure, NOT_PUBLIC, target)
     t.notMatch(failure, /127\.0\.0\.1|169\.254/, 'without the address')
   }
-  t.equal(inside.asked.length, 0)
+  t.equal(inside.requests.length, 0)
 })
 
 t.test('only http and https, without credentials, and nothing that is no URL', async t => {
@@ -143,10 +143,10 @@ t.test('redirects keep or change the method as HTTP has it', async t => {
     [301, 'PUT', 'PUT', 'body'], [303, 'PUT', 'GET', ''], [303, 'HEAD', 'HEAD', ''], [302, 'GET', 'GET', ''], [303, 'DELETE', 'GET', '']
   ]
   for (const [status, method, then, body] of expected) {
-    server.asked.length = 0
+    server.requests.length = 0
     await outbound.request({ url: `${server.url}/${status}`, method, body: 'body', headers: { 'content-type': 'text/plain', 'x-key': 'k' } }, signal)
-    t.match(server.asked[1], { method: then, url: '/end', body, headers: { 'x-key': 'k' } }, `${status} ${method}`)
-    t.equal(server.asked[1]!.headers['content-type'], then === 'GET' && method !== 'GET' ? undefined : 'text/plain')
+    t.match(server.requests[1], { method: then, url: '/end', body, headers: { 'x-key': 'k' } }, `${status} ${method}`)
+    t.equal(server.requests[1]!.headers['content-type'], then === 'GET' && method !== 'GET' ? undefined : 'text/plain')
   }
 })
 
@@ -158,8 +158,8 @@ t.test('headers of the caller\'s own do not cross an origin, nor come back after
   const second = await startServer(t, response => { response.writeHead(307, { location: `${first.url}/end` }).end() })
   const headers = { Authorization: 'Bearer t', 'X-Api-Key': 'k', Cookie: 'c=1', Accept: 'text/plain', 'Content-Type': 'application/json' }
   await openOutbound(t).request({ url: `${first.url}/start`, method: 'POST', headers, body: '{}' }, signal)
-  t.match(first.asked[0]!.headers, { authorization: 'Bearer t', 'x-api-key': 'k', cookie: 'c=1', accept: 'text/plain' })
-  for (const { headers, body } of [second.asked[0]!, first.asked[1]!]) {
+  t.match(first.requests[0]!.headers, { authorization: 'Bearer t', 'x-api-key': 'k', cookie: 'c=1', accept: 'text/plain' })
+  for (const { headers, body } of [second.requests[0]!, first.requests[1]!]) {
     t.match(headers, { authorization: undefined, 'x-api-key': undefined, cookie: undefined, accept: 'text/plain', 'content-type': 'application/json' })
     t.equal(body, '{}')
   }
@@ -252,9 +252,9 @@ t.test('a run that is cancelled takes its requests along', async t => {
     controller.abort(reason)
     await t.rejects(request, reason)
   }
-  const before = server.asked.length
+  const before = server.requests.length
   await t.rejects(outbound.request({ url: server.url }, run.signal), reason, 'nothing is sent for a run that is over')
-  t.equal(server.asked.length, before)
+  t.equal(server.requests.length, before)
 })
 
 t.test('what fails on the way is told in words, with the host and no address', async t => {
@@ -287,17 +287,17 @@ t.test('what fails on the way is told in words, with the host and no address', a
 })
 
 t.test('headers that belong to the connection are ours, and those that cannot be sent are named without their value', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const outbound = openOutbound(t)
   await outbound.request({ url: server.url, headers: { Host: 'other.example', Connection: 'upgrade', 'Content-Length': '999', 'Transfer-Encoding': 'chunked', Expect: '100-continue', 'Accept-Encoding': 'zstd' } }, signal)
-  t.match(server.asked[0]!.headers, { host: `127.0.0.1:${server.port}`, 'accept-encoding': 'gzip, deflate, br', 'user-agent': 'jeesi-railway-backend' })
-  t.notOk('expect' in server.asked[0]!.headers)
+  t.match(server.requests[0]!.headers, { host: `127.0.0.1:${server.port}`, 'accept-encoding': 'gzip, deflate, br', 'user-agent': 'jeesi-railway-backend' })
+  t.notOk('expect' in server.requests[0]!.headers)
   for (const [name, value] of [['x-key', 'secret-word\r\nx-evil: 1'], ['x-key', 'secret-word\u2713'], ['x key', 'secret-word'], ['', 'secret-word'], ['x-key\r\n', 'secret-word\n1']] as const) {
     const failure = await failureOf(outbound.request({ url: server.url, headers: { [name]: value } }, signal))
     t.match(failure, /header/)
     t.notMatch(failure, 'secret-word')
   }
-  t.equal(server.asked.length, 1)
+  t.equal(server.requests.length, 1)
 })
 
 t.test('an answer can be read while it arrives, and stops at the limit as well', async t => {

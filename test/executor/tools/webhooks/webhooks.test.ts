@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
 import { makeWebhook } from '../../../../src/executor/tools/webhooks/webhook-call.js'
 import { Webhooks, type WebhooksOptions } from '../../../../src/executor/tools/webhooks/webhooks.js'
-import { AGENT, type Asked, createContext, failureOf, fn, openOutbound, say, startServer } from '../../../support/tools.js'
+import { AGENT, createContext, failureOf, fn, openOutbound, type ReceivedRequest, respond, startServer } from '../../../support/tools.js'
 
 const secretOf = (key: Buffer): string => `whsec_${key.toString('base64')}`
 const SECRET = secretOf(Buffer.alloc(32, 'k'))
@@ -32,7 +32,7 @@ function callOf (t: Test, url: string, config: Record<string, unknown> = {}, fie
 }
 
 /** Verifies a webhook as its receiver does, with the package of the standard. @returns its payload; undefined if it is not authentic. */
-function verify ({ headers, body }: Pick<Asked, 'headers' | 'body'>, secret: string): unknown {
+function verify ({ headers, body }: Pick<ReceivedRequest, 'headers' | 'body'>, secret: string): unknown {
   try {
     return new Webhook(secret).verify(body, headers as Record<string, string>)
   } catch (error) {
@@ -42,13 +42,13 @@ function verify ({ headers, body }: Pick<Asked, 'headers' | 'body'>, secret: str
 }
 
 t.test('a webhook is delivered once, as JSON and signed by the standard', async t => {
-  const server = await startServer(t, say(204))
+  const server = await startServer(t, respond(204))
   const { webhooks, waits, logged, settled } = open(t)
   const before = Math.floor(Date.now() / 1000)
   const call = callOf(t, `${server.url}/private/path?token=secret-word`, { secret: SECRET, payload_template: '{"r": "{{response}}"}' })
   t.equal(webhooks.send(call, 'an "answer" ü'), true)
   await settled()
-  const [asked] = server.asked as [Asked]
+  const [asked] = server.requests as [ReceivedRequest]
   t.match(asked, { method: 'POST', url: '/private/path?token=secret-word', headers: { 'content-type': 'application/json', 'webhook-id': call.id } })
   t.same(JSON.parse(asked.body), { r: 'an "answer" ü' })
   const timestamp = Number(asked.headers['webhook-timestamp'])
@@ -64,7 +64,7 @@ t.test('a webhook is delivered once, as JSON and signed by the standard', async 
 })
 
 t.test('a function\'s own secret wins over the configured one, and without either nothing is signed', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const configured = secretOf(Buffer.alloc(24, 'c'))
   const { webhooks, settled } = open(t, { secret: configured })
   webhooks.send(callOf(t, server.url, { secret: SECRET }), 'x')
@@ -74,10 +74,10 @@ t.test('a function\'s own secret wins over the configured one, and without eithe
   const plain = open(t)
   plain.webhooks.send(callOf(t, server.url, { secret: ' ' }), 'x')
   await plain.settled()
-  t.ok(verify(server.asked[0]!, SECRET))
-  t.ok(verify(server.asked[1]!, configured))
-  t.notOk('webhook-signature' in server.asked[2]!.headers)
-  t.ok(server.asked[2]!.headers['webhook-id'])
+  t.ok(verify(server.requests[0]!, SECRET))
+  t.ok(verify(server.requests[1]!, configured))
+  t.notOk('webhook-signature' in server.requests[2]!.headers)
+  t.ok(server.requests[2]!.headers['webhook-id'])
 })
 
 t.test('the example of the standard is signed as the standard says', async t => {
@@ -87,13 +87,13 @@ t.test('the example of the standard is signed as the standard says', async t => 
 })
 
 t.test('a secret has 24 to 64 bytes, and a receiver verifies what is signed with any of them', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const { webhooks, settled } = open(t)
   const sign = async (secret: string) => {
-    const count = server.asked.length + 1
+    const count = server.requests.length + 1
     webhooks.send(callOf(t, server.url, { secret }), 'x')
     await settled(count)
-    return server.asked.at(-1)!
+    return server.requests.at(-1)!
   }
   for (const length of [24, 25, 26, 64]) {
     const secret = secretOf(Buffer.alloc(length, 0xfb))
@@ -106,43 +106,43 @@ t.test('a secret has 24 to 64 bytes, and a receiver verifies what is signed with
 })
 
 t.test('what fails is tried again by the schedule, with the same id and a new signature', async t => {
-  const server = await startServer(t, (response, asked, number) => say(number < 4 ? 500 : 200)(response, asked, number))
+  const server = await startServer(t, (response, asked, number) => respond(number < 4 ? 500 : 200)(response, asked, number))
   const { webhooks, waits, logged, settled } = open(t)
   webhooks.send(callOf(t, server.url, { secret: SECRET }), 'x')
   await settled()
   t.same(waits, [5_000, 30_000, 300_000])
-  t.equal(server.asked.length, 4)
-  t.equal(new Set(server.asked.map(({ headers }) => headers['webhook-id'])).size, 1)
-  t.ok(server.asked.every(asked => verify(asked, SECRET)))
+  t.equal(server.requests.length, 4)
+  t.equal(new Set(server.requests.map(({ headers }) => headers['webhook-id'])).size, 1)
+  t.ok(server.requests.every(asked => verify(asked, SECRET)))
   t.match(logged, [{ message: 'webhook delivered', tries: 4 }])
 })
 
 t.test('after the last try it is given up', async t => {
-  const server = await startServer(t, say(503))
+  const server = await startServer(t, respond(503))
   const { webhooks, logged, settled } = open(t)
   webhooks.send(callOf(t, server.url), 'x')
   await settled()
-  t.equal(server.asked.length, 4)
+  t.equal(server.requests.length, 4)
   t.match(logged, [{ message: 'webhook not delivered', reason: 'status 503' }])
 })
 
 t.test('a redirect is a failure and is not followed; 410 stops; so does an address that may not be reached', async t => {
-  const inside = await startServer(t, say(200))
+  const inside = await startServer(t, respond(200))
   const server = await startServer(t, (response, { url }) => { response.writeHead(Number(url.slice(1)), { location: inside.url }).end() })
   const { webhooks, waits, logged, settled } = open(t)
   webhooks.send(callOf(t, `${server.url}/302`), 'x')
   await settled(1)
-  t.equal(server.asked.length, 4)
+  t.equal(server.requests.length, 4)
   t.match(logged[0], { message: 'webhook not delivered', reason: 'status 302' })
   webhooks.send(callOf(t, `${server.url}/410`), 'x')
   await settled(2)
-  t.equal(server.asked.length, 5)
+  t.equal(server.requests.length, 5)
   t.match(logged[1], { reason: 'status 410' })
   webhooks.send(callOf(t, `http://127.0.0.2:${inside.port}`), 'x')
   await settled(3)
   t.match(logged[2], { reason: /not at a public address/ })
   t.equal(waits.length, 3)
-  t.equal(inside.asked.length, 0)
+  t.equal(inside.requests.length, 0)
 })
 
 t.test('a receiver that is not there is tried again', async t => {
@@ -155,14 +155,14 @@ t.test('a receiver that is not there is tried again', async t => {
 
 t.test('Retry-After is honoured in seconds and as a date, up to ten minutes, and never shortens the schedule', async t => {
   const values = ['20', new Date(Date.now() + 120_000).toUTCString(), '86400', 'soon']
-  const server = await startServer(t, (response, asked, number) => say(429, {}, { 'retry-after': values[number - 1]! })(response, asked, number))
+  const server = await startServer(t, (response, asked, number) => respond(429, {}, { 'retry-after': values[number - 1]! })(response, asked, number))
   const { webhooks, waits, settled } = open(t)
   webhooks.send(callOf(t, server.url), 'x')
   await settled()
   t.equal(waits[0], 20_000)
   t.ok(waits[1]! > 110_000 && waits[1]! <= 120_000)
   t.equal(waits[2], 600_000)
-  const hasty = await startServer(t, say(429, {}, { 'retry-after': '0' }))
+  const hasty = await startServer(t, respond(429, {}, { 'retry-after': '0' }))
   const other = open(t)
   other.webhooks.send(callOf(t, hasty.url), 'x')
   await other.settled()
@@ -170,12 +170,12 @@ t.test('Retry-After is honoured in seconds and as a date, up to ten minutes, and
 })
 
 t.test('without an answer only those go out that do not wait for one', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const { webhooks, settled } = open(t)
   t.equal(webhooks.send(callOf(t, server.url, { trigger_event: 'on_response' }), null), false)
   t.equal(webhooks.send(callOf(t, server.url, { trigger_event: 'always', payload_template: '{"r": "{{response}}"}' }), null), true)
   await settled()
-  t.same(server.asked.map(({ body }) => body), ['{"r": ""}'])
+  t.same(server.requests.map(({ body }) => body), ['{"r": ""}'])
 })
 
 t.test('no more are outstanding than allowed, in all and of one agent', async t => {
@@ -187,7 +187,7 @@ t.test('no more are outstanding than allowed, in all and of one agent', async t 
 })
 
 t.test('their payloads are no more bytes than allowed, and what is delivered makes room', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const { webhooks, logged, settled } = open(t, { maxOutstandingBytes: 100 })
   const send = () => webhooks.send(callOf(t, server.url, { payload_template: '{"r": "{{response}}"}' }), 'ü'.repeat(40))
   t.same([send(), send()], [true, false])
@@ -230,11 +230,11 @@ t.test('at shutdown what is being sent gets a short time, and what was not deliv
   t.same(outcome[fails.id], ['webhook not delivered', 'status 500'])
   t.same(outcome[slow.id], ['webhook delivered', undefined])
   t.same(outcome[never.id], ['webhook not delivered', 'shutting down'])
-  t.equal(server.asked.length, 3)
+  t.equal(server.requests.length, 3)
 })
 
 t.test('an answer for which the template makes too much is logged, and thrown at nobody', async t => {
-  const server = await startServer(t, say(200))
+  const server = await startServer(t, respond(200))
   const { webhooks, logged } = open(t)
   t.equal(webhooks.send(callOf(t, server.url, { payload_template: '["{{response}}","{{response}}"]' }), 'x'.repeat(3_000_000)), false)
   t.match(logged, [{ message: 'webhook not delivered', reason: /too large/ }])

@@ -8,18 +8,18 @@ import { explainFailure } from './failure.js'
 interface Limits { host: string, maxBytes: number, deadline: Deadline }
 
 /**
- * What an answer says, decompressed while it arrives, and no more of it than allowed. Whatever becomes of the stream,
- * once it is closed the connection and the timer are let go.
+ * Reads the body of a response, decompressed while it arrives, up to a limit. Closing the stream, for whatever reason,
+ * closes the connection and clears the deadline.
  */
-export function readAnswer (answer: Dispatcher.ResponseData, limits: Limits): Readable {
-  return Readable.from(piecesOf(answer, limits), { objectMode: false }).once('close', () => {
-    // What was not read to its end is an error to the connection, and to nobody else.
+export function readBody (answer: Dispatcher.ResponseData, limits: Limits): Readable {
+  return Readable.from(readChunks(answer, limits), { objectMode: false }).once('close', () => {
+    // Destroying a body before its end is an error of the connection, which nothing needs to handle.
     answer.body.on('error', () => {}).destroy()
     limits.deadline.clear()
   })
 }
 
-async function * piecesOf (answer: Dispatcher.ResponseData, { host, maxBytes, deadline }: Limits): AsyncGenerator<Buffer, void, void> {
+async function * readChunks (answer: Dispatcher.ResponseData, { host, maxBytes, deadline }: Limits): AsyncGenerator<Buffer, void, void> {
   let bytes = 0
   try {
     for await (const chunk of decode(answer, host)) {
@@ -37,11 +37,11 @@ function decode ({ headers, body }: Dispatcher.ResponseData, host: string): Read
   if (encoding === '' || encoding === 'identity') return body
   const decoder = createDecoder(encoding)
   if (!decoder) throw new ToolError(`${host} sent its answer in an encoding that was not asked for.`)
-  // Whoever reads hears of errors from the decoder.
+  // Errors reach the reader through the decoder.
   return pipeline(body, decoder, () => {})
 }
 
-/** Each piece is decoded when it is there, and an end that is missing is none of our business. */
+/** Flushes each chunk as it arrives, and accepts a body that ends early. */
 function createDecoder (encoding: string) {
   const zlib = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH }
   switch (encoding) {

@@ -1,0 +1,66 @@
+import t from 'tap'
+import { type Fence, readDocuments } from './markdown.js'
+import { checkCommands, checkEnvironment, checkJson, checkPicture, checkSocketExchange, checkStream, commandsIn } from './static-examples.js'
+
+/**
+ * How a fence is marked, and what happens to it:
+ *
+ * - `sh`: commands of npm and tap are checked against package.json and the files of `test/`; those of curl are executed.
+ * - `js run`: executed. `python agent=…`, `python tool=…`: executed as an agent or a function. `sh data-dir`: executed.
+ * - `sql`: executed on an embedded database. `env`: read as the service reads its environment.
+ * - `json <Schema>`, `text sse`, `text websocket`: checked against the contract. `mermaid`: checked against the code.
+ * - anything `no-test`: not checked; the reason stands here, by the file and the first line of the fence.
+ *
+ * What is executed is in executed-examples.test.ts.
+ */
+const NOT_TESTED: Record<string, string> = {
+  'docs/design.md: caller ── route / socket ── auth ── runs.begin ── queue ── executor ──── agent ──── gateway (HTTP/1.1)': 'a drawing',
+  'docs/explanation/edge-function.md: caller ── who calls ── get_agent ─┬─ heavy, Python: begin_run (no owner yet, one credit held)': 'a drawing',
+  'docs/how-to/credits.md: npm run audit': 'needs the reader\'s database; test/cli/audit.test.ts runs the command',
+  'docs/how-to/deploy.md: supabase db push': 'needs a Supabase project; test/database/migrations.test.ts runs npm run migrate',
+  'docs/how-to/deploy.md: npm run audit -- --url postgres://postgres:<password>@db.<project>.supabase.co:5432/postgres': 'needs a Supabase project',
+  'docs/how-to/edge-function.md: supabase secrets set LOVABLE_API_KEY=… RAILWAY_BACKEND_URL=https://<service>.up.railway.app RAILWAY_BACKEND_SECRET=…': 'needs a Supabase project',
+  'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
+}
+
+const EXECUTED = new Set(['js run', 'python agent', 'python tool', 'sh data-dir', 'sql'])
+
+const fences = readDocuments().flatMap(({ fences }) => fences)
+
+t.test('every example is of a kind that is tested, or is listed with the reason why not', async t => {
+  const left = new Set(Object.keys(NOT_TESTED))
+  for (const fence of fences) {
+    const { file, line, language, words, text } = fence
+    if (words.includes('no-test')) {
+      const key = `${file}: ${text.split('\n')[0]}`
+      t.ok(left.delete(key), `line ${line} of ${file} is listed: ${key}`)
+    } else {
+      t.ok(kindOf(fence) !== undefined || checkOf(fence), `line ${line} of ${file}: ${[language, ...words].join(' ')}`)
+    }
+  }
+  t.strictSame([...left], [], 'what is listed is there')
+})
+
+for (const fence of fences.filter(({ words }) => !words.includes('no-test'))) {
+  const check = checkOf(fence)
+  if (check) t.test(`the example in line ${fence.line} of ${fence.file} is valid`, async t => check(t, fence))
+}
+
+/** What executed-examples.test.ts calls it; undefined: it is not executed. */
+function kindOf ({ language, words, text }: Fence): string | undefined {
+  const kind = [language, words[0]?.split('=')[0]].filter(Boolean).join(' ')
+  if (EXECUTED.has(kind)) return kind
+  return kind === 'sh' && commandsIn(text).some(command => /\bcurl\b/.test(command)) ? 'curl' : undefined
+}
+
+function checkOf (fence: Fence): ((t: Tap, fence: Fence) => void) | undefined {
+  const kind = [fence.language, ...fence.words].join(' ')
+  if (kind === 'sh' && kindOf(fence) === undefined) return checkCommands
+  if (kind === 'env') return checkEnvironment
+  if (kind === 'text sse') return checkStream
+  if (kind === 'text websocket') return checkSocketExchange
+  if (kind === 'mermaid') return checkPicture
+  if (fence.language === 'json' && fence.words.length === 1) return checkJson
+}
+
+type Tap = Parameters<typeof checkJson>[0]

@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { signAccessToken } from '../../src/auth/access-token.js'
+import { createDataDir, DEMO_USER, JWT_SECRET, PYTHON_AGENT, type Service, startService } from '../support/helper.js'
+import { findPython } from '../support/python.js'
+import { type Fence, readDocuments } from './markdown.js'
+import { createFolder } from './python-modules.js'
+import { openSql } from './sql.js'
+import { commandsIn } from './static-examples.js'
+
+const run = promisify(execFile)
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const TIMEOUT = 120_000
+
+const fences = readDocuments().flatMap(({ fences }) => fences).filter(({ words }) => !words.includes('no-test'))
+const ofKind = (language: string, word?: string) => fences.filter(fence => fence.language === language && fence.words[0] === word)
+const placeOf = ({ file, line }: Fence) => `line ${line} of ${file}`
+
+t.test('what clients do', async t => {
+  const scripts = ofKind('sh').filter(({ text }) => commandsIn(text).some(command => /\bcurl\b/.test(command)))
+  const programs = ofKind('js', 'run')
+  const service = await startService(t)
+
+  for (const fence of scripts) {
+    t.test(`the commands of curl in ${placeOf(fence)} succeed`, async t => {
+      if (!await hasCurl(t) || (fence.text.includes(PYTHON_AGENT) && !await findPython(t))) return
+      const strict = 'curl () { command curl --silent --show-error --fail-with-body --max-time 30 "$@"; }\n'
+      const TOKEN = await signAccessToken(JWT_SECRET, DEMO_USER)
+      const { stdout } = await run('sh', ['-euc', strict + toService(fence.text, service)], { timeout: TIMEOUT, env: { ...process.env, TOKEN } })
+      t.notMatch(stdout, /"type":"error"/)
+      t.match(stdout, /\S/, 'it prints an answer')
+    })
+  }
+
+  for (const fence of programs) {
+    t.test(`the program in ${placeOf(fence)} prints the answer`, async t => {
+      const folder = await createFolder(t)
+      const program = join(folder, 'program.mjs')
+      // Node 20 has no WebSocket of its own, as browsers and newer versions have.
+      await writeFile(join(folder, 'browser.mjs'), `import { createRequire } from 'node:module'
+        globalThis.WebSocket ??= createRequire(${JSON.stringify(ROOT)})('ws').WebSocket`)
+      await writeFile(program, toService(fence.text, service))
+      const { stdout } = await run(process.execPath, ['--import', join(folder, 'browser.mjs'), program], { timeout: TIMEOUT })
+      t.equal(stdout.replaceAll('\n', ''), 'Hello world')
+    })
+  }
+})
+
+t.test('what SQL does', async t => {
+  const sql = await openSql(t)
+  for (const fence of ofKind('sql')) {
+    t.test(`the statements in ${placeOf(fence)} succeed`, async () => {
+      await sql.exec('begin')
+      await sql.exec(fence.text).finally(() => sql.exec('rollback'))
+    })
+  }
+})
+
+t.test('what changes the data of the embedded mode', async t => {
+  for (const fence of ofKind('sh', 'data-dir')) {
+    t.test(`the commands in ${placeOf(fence)} succeed`, async t => {
+      const dataDir = await createDataDir(t)
+      await run('sh', ['-euc', fence.text.replaceAll('.data/', `${dataDir}/`)], { cwd: ROOT, timeout: TIMEOUT })
+      const service = await startService(t, { DATA_DIR: dataDir })
+      const { input } = await service.app.database.call<any>('begin_run', beginning()).then(begun => ({ input: begun.agent }))
+      t.equal(input.entrypoint, 'examples.shopping_list:run')
+    })
+  }
+})
+
+function toService (text: string, { url }: Service): string {
+  return text.replaceAll('http://localhost:3000', url).replaceAll('ws://localhost:3000', url.replace('http', 'ws'))
+}
+
+async function hasCurl (t: Test): Promise<boolean> {
+  try {
+    await run('curl', ['--version'])
+    return true
+  } catch (error) {
+    if (process.env.REQUIRE_SERVICES) throw error
+    t.comment('LEFT OUT: no curl on this machine; this test needs it')
+    return false
+  }
+}
+
+/** The arguments that begin a run of the demo's Python agent, which nobody is to make. */
+function beginning (): Record<string, unknown> {
+  return {
+    p_user_id: DEMO_USER,
+    p_agent_id: PYTHON_AGENT,
+    p_request_hash: '',
+    p_input: {},
+    p_owner: null,
+    p_lease_seconds: 60,
+    p_python: true
+  }
+}
