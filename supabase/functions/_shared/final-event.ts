@@ -9,7 +9,7 @@ export function finalEvent (run: Run): FinalEvent {
   return { type: 'done', response, executionTime: executionTime(run), runId, usage: usage!, creditsUsed, finishReason, ...(cached && { cached }) }
 }
 
-export function errorEvent (runId: string, error: ServiceError): Extract<FinalEvent, { type: 'error' }> {
+function errorEvent (runId: string, error: ServiceError): Extract<FinalEvent, { type: 'error' }> {
   return { type: 'error', error: error.message, code: error.code, runId, retryable: error.isRetryable }
 }
 

@@ -1,5 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
-import type { Agent } from '../_shared/agent.ts'
+import type { FoundAgent } from '../_shared/database/functions.ts'
 import { errors } from '../_shared/errors.ts'
 import type { Run } from '../_shared/schemas.ts'
 import type { EndedRun } from '../_shared/trace.ts'
@@ -27,15 +27,6 @@ export interface RequestContext extends Isolate {
   readonly deadline: number
 }
 
-/** An agent as `get_agent` returns it. */
-export interface FoundAgent extends Agent {
-  agentId: string
-  executor: string
-  isHeavy: boolean
-  hasFunctions: boolean
-  railwayUrl: string | null
-}
-
 /** The address of the service that runs an agent: the agent's own, or else the configured one. */
 export function backendOf ({ config }: Isolate, agent?: FoundAgent): string | undefined {
   return toHttpUrl(agent?.railwayUrl) ?? config.backendUrl
@@ -48,12 +39,12 @@ export function addressOf ({ config }: Isolate, backend: string | undefined, run
 
 /** A run of the caller, in its current state. @throws {ServiceError} run_not_found. */
 export function findRun ({ database, fields }: RequestContext, runId: string): Promise<Run> {
-  return database.call<Run>('get_run', { p_user_id: fields.userId, p_run_id: runId })
+  return database.call('get_run', { p_user_id: fields.userId, p_run_id: runId })
 }
 
 /** A run with its trace; undefined if it has not ended. */
 export async function findEnded ({ database }: Isolate, runId: string): Promise<EndedRun | undefined> {
-  const [ended] = await database.call<EndedRun[]>('get_ended_runs', { p_run_ids: [runId] })
+  const [ended] = await database.call('get_ended_runs', { p_run_ids: [runId] })
   return ended
 }
 

@@ -1,8 +1,7 @@
 import type { Agent, CachedAnswer } from '../agent.ts'
 import type { Rates } from '../price.ts'
 import type { Run, RunError, Usage } from '../schemas.ts'
-import type { Trace } from '../trace.ts'
-import type { EndedRun } from '../trace.ts'
+import type { EndedRun, Trace } from '../trace.ts'
 import type { RequestInput } from './runs.ts'
 
 /**

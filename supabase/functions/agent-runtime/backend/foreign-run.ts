@@ -5,7 +5,6 @@ import { NO_USAGE } from '../../_shared/usage.ts'
 import { addressOf, type RequestContext } from '../context.ts'
 import { keepAlive } from '../http/log.ts'
 import { eventStream, json } from '../http/responses.ts'
-import type { BegunRun } from '../runs/begin.ts'
 import { LEASE_SECONDS } from '../runs/leases.ts'
 import { readData } from '../streams/sse-data.ts'
 import { relay } from '../streams/streams.ts'
@@ -41,7 +40,7 @@ export async function settleForeignRun (context: RequestContext, forwarded: Forw
 
 /** Adopts the run. Returns how to settle it, which does nothing if another process has adopted it before. */
 async function adopt ({ database, leases }: RequestContext, { userId, run: { runId } }: ForwardedRun): Promise<(result: ForeignResult) => Promise<void>> {
-  const { run, rates, joined } = await database.persist<BegunRun>('adopt_run', {
+  const { run, rates, joined } = await database.persist('adopt_run', {
     p_user_id: userId, p_run_id: runId, p_owner: leases.owner, p_lease_seconds: LEASE_SECONDS, p_python: true
   })
   if (joined) return async () => {}

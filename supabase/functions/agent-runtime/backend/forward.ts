@@ -1,6 +1,5 @@
 import { errors, ServiceError } from '../../_shared/errors.ts'
 import { parseRetryAfter } from '../../_shared/http/retry-after.ts'
-import type { Run } from '../../_shared/schemas.ts'
 import { addressOf, findEnded, type RequestContext } from '../context.ts'
 import { eventStream, json } from '../http/responses.ts'
 import { answerAccepted, replay } from '../runs/answers.ts'
@@ -61,8 +60,8 @@ async function answerFailure (context: RequestContext, forwarded: ForwardedRun, 
   const { userId, run: { runId }, joined, backend, body } = forwarded
   const args = { p_user_id: userId, p_run_id: runId }
   const run = joined
-    ? await context.database.persist<Run>('get_run', args)
-    : await context.database.persist<Run>('drop_run', { ...args, p_error: { code: error.code, message: error.message } })
+    ? await context.database.persist('get_run', args)
+    : await context.database.persist('drop_run', { ...args, p_error: { code: error.code, message: error.message } })
   if (run.finishedAt) {
     const ended = run.status === 'succeeded' ? await findEnded(context, runId) : undefined
     if (ended) return replay(ended, body)

@@ -1,5 +1,5 @@
+import type { FoundAgent } from '../../_shared/database/functions.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
-import type { FoundAgent } from '../context.ts'
 
 /** A run that this function has begun for a backend to adopt. */
 export interface ForwardedRun {

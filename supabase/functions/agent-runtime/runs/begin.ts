@@ -1,20 +1,16 @@
-import type { Agent, CachedAnswer } from '../../_shared/agent.ts'
-import type { Rates } from '../../_shared/price.ts'
+import type { Begun, FirstOwner } from '../../_shared/database/functions.ts'
 import { requestText } from '../../_shared/request-text.ts'
-import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
+import type { ExecuteBody } from '../../_shared/schemas.ts'
 import type { RequestContext } from '../context.ts'
 import { sha256 } from '../sha256.ts'
 import { LEASE_SECONDS } from './leases.ts'
 
-/** The result of `begin_run` and `adopt_run`. `joined`: the run had been begun, or adopted, before. */
-export interface BegunRun { run: Run, agent: Agent | null, rates?: Rates, cached?: CachedAnswer | null, joined: boolean }
-
 /** Begins a run and reserves one credit, or joins the run that the Idempotency-Key has begun, here or at the service. */
 export async function begin (
-  { config, database, fields }: RequestContext, userId: string, body: ExecuteBody, key: string | null, owner: Record<string, unknown>
-): Promise<BegunRun> {
+  { config, database, fields }: RequestContext, userId: string, body: ExecuteBody, key: string | null, owner: Omit<FirstOwner, 'p_lease_seconds'>
+): Promise<Begun> {
   const { agentId, messages } = body
-  const begun = await database.call<BegunRun>('begin_run', {
+  const begun = await database.call('begin_run', {
     p_user_id: userId,
     p_agent_id: agentId,
     p_request_hash: await hashRequest(body),

@@ -1,8 +1,9 @@
+import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
 import { forward } from '../backend/forward.ts'
 import { required } from '../config.ts'
-import { addressOf, backendOf, findEnded, findRun, type FoundAgent, type RequestContext } from '../context.ts'
+import { addressOf, backendOf, findEnded, findRun, type RequestContext } from '../context.ts'
 import { readBody } from '../http/body.ts'
 import { findCaller } from '../http/caller.ts'
 import { keepAlive } from '../http/log.ts'
@@ -19,7 +20,7 @@ export async function execute (context: RequestContext): Promise<Response> {
   const key = readKey(request.headers)
   const body = await readBody(request)
   fields.agentId = body.agentId
-  const agent = await database.call<FoundAgent>('get_agent', { p_user_id: userId, p_agent_id: body.agentId })
+  const agent = await database.call('get_agent', { p_user_id: userId, p_agent_id: body.agentId })
   return isHeavy(context, agent)
     ? executeHeavy(context, userId, agent, body, key)
     : executeHere(context, userId, agent, body, key)
@@ -53,21 +54,22 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
   context.fields.where = 'edge'
   const { config, database, leases, running, deadline } = context
   const gateway = { url: required(config.gatewayUrl, 'LOVABLE_API_KEY'), key: config.gatewayKey }
-  const { run, agent, rates, cached, joined } = await begin(context, userId, body, key, { p_owner: leases.owner })
+  const begun = await begin(context, userId, body, key, { p_owner: leases.owner })
+  const { run } = begun
   const backend = backendOf(context, found)
   const url = addressOf(context, backend, run.runId)
-  if (joined) {
+  if (begun.joined) {
     const local = running.get(run.runId)
     return local ? follow(context, local, body, url) : followRemote(context, run, body, url)
   }
   const { messages, response_format: responseFormat } = body
   const assignment = {
     run,
-    agent: agent!,
+    agent: begun.agent,
     messages,
     responseFormat,
-    rates,
-    cached,
+    rates: begun.rates,
+    cached: begun.cached,
     gateway,
     defaultModel: config.model,
     deadline,

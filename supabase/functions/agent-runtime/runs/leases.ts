@@ -30,8 +30,7 @@ export class Leases {
   }
 
   async #heartbeat (): Promise<void> {
-    const { lapsed, owned, cancel } = await this.database.call<{ lapsed: boolean, owned: number, cancel: string[] }>(
-      'heartbeat_worker', { p_owner: this.owner, p_lease_seconds: LEASE_SECONDS })
+    const { lapsed, owned, cancel } = await this.database.call('heartbeat_worker', { p_owner: this.owner, p_lease_seconds: LEASE_SECONDS })
     for (const runId of cancel) this.#held.get(runId)?.('cancelled')
     if (lapsed || owned !== this.#held.size || this.#unknownBefore.size > 0) await this.#reconcile()
   }
@@ -39,7 +38,7 @@ export class Leases {
   /** Compares the runs of this isolate with those that the database attributes to it. */
   async #reconcile (): Promise<void> {
     const before = new Map(this.#held)
-    const owned = await this.database.call<Record<string, number>>('get_owned_runs', { p_owner: this.owner })
+    const owned = await this.database.call('get_owned_runs', { p_owner: this.owner })
     for (const [runId, stop] of before) if (!(runId in owned)) stop('lost')
     // The answer to begin_run may have been lost. Such a run is released if it is still unknown at the next heartbeat.
     const unknown = Object.keys(owned).filter(runId => !this.#held.has(runId) && !before.has(runId))

@@ -164,12 +164,12 @@ export class LocalRun {
       p_trace: toTrace(this.events.map((event, index) => ({ seq: index + 1, event })))
     }
     try {
-      return await this.database.persist<Run>('finish_run', result)
+      return await this.database.persist('finish_run', result)
     } catch (refusal) {
       if (!(refusal instanceof ServiceError) || refusal.code !== errors.internal.code) throw refusal
       // A result that the database always rejects must still end the run, or the run would be repeated again and again.
       const { code, message } = refusal
-      return this.database.persist<Run>('finish_run', { ...result, p_status: 'failed', p_credits: 0, p_error: { code, message } })
+      return this.database.persist('finish_run', { ...result, p_status: 'failed', p_credits: 0, p_error: { code, message } })
     }
   }
 }

@@ -1,6 +1,6 @@
 import { errors } from '../../_shared/errors.ts'
 import type { Run } from '../../_shared/schemas.ts'
-import { addressOf, backendOf, findRun, type FoundAgent, type RequestContext, requireEnded } from '../context.ts'
+import { addressOf, backendOf, findRun, type RequestContext, requireEnded } from '../context.ts'
 import { findCaller } from '../http/caller.ts'
 import { eventStream, json } from '../http/responses.ts'
 import { pollUntil, relay, streamFinished, streamLocalRun } from '../streams/streams.ts'
@@ -32,7 +32,7 @@ export async function resume (context: RequestContext, runId: string, action: Ru
 
 /** The backend of a run's agent; the configured one if the user may no longer see the agent. */
 async function findBackend (context: RequestContext, userId: string, { agentId }: Run): Promise<string | undefined> {
-  const agent = await context.database.call<FoundAgent>('get_agent', { p_user_id: userId, p_agent_id: agentId }).catch(() => undefined)
+  const agent = await context.database.call('get_agent', { p_user_id: userId, p_agent_id: agentId }).catch(() => undefined)
   return backendOf(context, agent)
 }
 
@@ -78,7 +78,7 @@ function readAfter ({ headers, url }: Request): number {
 
 /** Cancels a run. Returns it once it has ended, or in its current state if that takes too long. */
 async function cancel (context: RequestContext, userId: string, runId: string): Promise<Run> {
-  const run = await context.database.call<Run>('cancel_run', { p_user_id: userId, p_run_id: runId })
+  const run = await context.database.call('cancel_run', { p_user_id: userId, p_run_id: runId })
   const local = context.running.get(runId)
   local?.stop('cancelled')
   await local?.outcome
