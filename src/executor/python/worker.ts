@@ -8,7 +8,7 @@ import { PythonError, type PythonJob, RunningJob } from './job.js'
 import { LineSplitter, MAX_LINE, parseMessage, type WorkerMessage } from './messages.js'
 
 /** The folder of the modules of agents. */
-export const PYTHON_FOLDER = fileURLToPath(new URL('python/', ROOT))
+const PYTHON_FOLDER = fileURLToPath(new URL('python/', ROOT))
 
 /** How long cancelled code has to end: half of it by its own flag, half of it by an exception. */
 const CANCEL_MS = 2_000

@@ -37,9 +37,9 @@ export function addressOf ({ config }: Isolate, backend: string | undefined, run
   return backend ? `${backend}/api/runs/${runId}` : `${config.supabaseUrl}/functions/v1/agent-runtime/runs/${runId}`
 }
 
-/** A run of the caller, in its current state. @throws {ServiceError} run_not_found. */
+/** A run of the caller, who must have been found before, in its current state. @throws {ServiceError} run_not_found. */
 export function findRun ({ database, fields }: RequestContext, runId: string): Promise<Run> {
-  return database.call('get_run', { p_user_id: fields.userId, p_run_id: runId })
+  return database.call('get_run', { p_user_id: fields.userId!, p_run_id: runId })
 }
 
 /** A run with its trace; undefined if it has not ended. */

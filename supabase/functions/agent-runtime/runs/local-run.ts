@@ -1,4 +1,5 @@
 import type { Agent, CachedAnswer } from '../../_shared/agent.ts'
+import type { FinishRun } from '../../_shared/database/functions.ts'
 import { errors, ServiceError, toServiceError } from '../../_shared/errors.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
@@ -150,7 +151,7 @@ export class LocalRun {
     const request = this.#request()
     const text = this.events.map(event => 'content' in event ? event.content : '').join('')
     const usage = this.#completion || this.#hasOutput ? measureUsage(this.#completion?.usage, request.messages, text) : NO_USAGE
-    const result = {
+    const result: FinishRun = {
       p_run_id: this.runId,
       p_attempt: this.assignment.run.attempt,
       p_status: error ? 'failed' : failure === 'cancelled' ? 'cancelled' : 'succeeded',
