@@ -56,7 +56,7 @@ export function readConnectionUrl (text: string, ca?: string): Connection {
 
 function readTls (params: URLSearchParams, host: string, given?: string): false | ConnectionOptions {
   // Drivers disagree about its meaning.
-  if (params.has('ssl')) throw new UnfitDatabaseError('the database URL has ssl=…: use sslmode=require or sslmode=verify-full instead')
+  if (params.has('ssl')) throw new UnfitDatabaseError('the database URL has ssl=…: say sslmode=require or sslmode=verify-full instead')
   const root = params.get('sslrootcert')
   // `system` is libpq's name for the CAs that the system trusts.
   const ca = root && root !== 'system' ? readPem(root) : given
