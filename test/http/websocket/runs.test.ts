@@ -166,7 +166,7 @@ t.test('a run over a WebSocket', async t => {
   t.test('is not followed for a client that left while it began', async t => {
     const { app } = service
     const watchers = new Set<object>()
-    const { begin } = app.runs
+    const begin = app.runs.begin.bind(app.runs)
     const subscribe = app.events.subscribe.bind(app.events)
     const unsubscribe = app.events.unsubscribe.bind(app.events)
     t.intercept(app.events, 'subscribe', {
