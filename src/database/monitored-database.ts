@@ -18,6 +18,8 @@ const DOUBTFUL = new Set(['database_unavailable', 'database_not_migrated'])
  */
 export class MonitoredDatabase implements Database {
   #state: DatabaseState = { status: 'up' }
+  /** How many changes of the state were seen. */
+  stateChanges = 0
   /** Whether the schema was ever found to fit; before that no call is made. */
   #hasFit = false
   #checking: Promise<DatabaseState> | undefined
@@ -91,7 +93,10 @@ export class MonitoredDatabase implements Database {
     const before = this.#state
     this.#state = state
     this.#hasFit ||= state.status === 'up' || state.status === 'read-only'
-    if (state.status !== before.status) this.#log(state)
+    if (state.status !== before.status) {
+      this.stateChanges++
+      this.#log(state)
+    }
     clearTimeout(this.#timer)
     if (state.status !== 'up') this.#timer = setTimeout(() => this.#check(), CHECK_MS).unref()
   }

@@ -10,12 +10,18 @@ import type { MonitoredDatabase } from './monitored-database.js'
  */
 export function pollDatabase (database: MonitoredDatabase, log: Pick<Logger, 'warn'>, everyMs: number, task: () => Promise<void>): () => Promise<void> {
   let isFailing = false
+  let changesBefore = 0
   return poll({
     everyMs,
-    task,
+    task () {
+      changesBefore = database.stateChanges
+      return task()
+    },
     onSuccess () { isFailing = false },
     async onError (err) {
       if (isFailing || !await database.isUp()) return
+      // It was away when the round began, and came before the round's call had failed.
+      if (database.stateChanges !== changesBefore) return
       log.warn({ err }, 'the database could not be asked: it is asked again and again')
       isFailing = true
     }
