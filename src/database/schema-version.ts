@@ -4,7 +4,7 @@ import type { SchemaVersion } from './functions/administration.js'
 import type { Database } from './port.js'
 
 /** The version of the database's schema that this release is written for. */
-export const SCHEMA_VERSION = 4
+export const SCHEMA_VERSION = 5
 
 /**
  * Whether a database can be used. `unfit` (another schema) and `refused` (no access) last until an operator changes

@@ -24,7 +24,7 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
   chaos: { args: [TSX, 'test/chaos/cli.ts'], says: /--blows <n> .+\(default: 100\)$/m },
   bench: { args: [TSX, 'bench/cli.ts'], says: /--url <postgres url> .+\(default: postgres:.+\)$/m },
   picture: { args: [TSX, 'scripts/house/picture.ts'], says: /draws the rooms/ },
-  schema: { args: [TSX, 'scripts/build-baseline.ts'], says: /baseline migration/ },
+  schema: { args: [TSX, 'scripts/build-migration.ts'], says: /migration of the changed functions/ },
   docs: { args: [TSX, 'scripts/build-docs.ts'], says: /\.env\.example/ },
   fetch: { args: [TSX, 'test/packages/cli.ts'], says: /\(deno, knip\)/ }
 }

@@ -65,7 +65,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   const insufficient = { name: 'Error', code: 'insufficient_credits', statusCode: 402, message: /not enough credits/ }
 
   t.test('schema_version says what stands there, what it serves, and that it can be written to', async t => {
-    t.same(await db.call('schema_version'), { version: 4, oldest: 1, writable: true })
+    t.same(await db.call('schema_version'), { version: 5, oldest: 4, writable: true })
   })
 
   t.test('begin_run returns the run and the agent\'s configuration, and reserves one credit', async t => {

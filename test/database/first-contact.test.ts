@@ -16,8 +16,8 @@ const HBA = ['host all by_password 127.0.0.1/32 scram-sha-256']
 const SECRETS = { SUPABASE_JWT_SECRET: 'secret', LOVABLE_API_KEY: 'key' }
 
 const VERSIONS: Array<[string, object, RegExp]> = [
-  ['an older schema', { version: 1 }, /^the database's schema \(version 1\) is older than this release needs \(version 4\): run npm run migrate -- --url <postgres url> \(or supabase db push\)$/],
-  ['a newer schema that does not serve', { version: 9, oldest: 5, writable: true }, /^the database's schema \(version 9\) is newer than this release understands \(version 4\): deploy the newer release$/]
+  ['an older schema', { version: 1 }, /^the database's schema \(version 1\) is older than this release needs \(version 5\): run npm run migrate -- --url <postgres url> \(or supabase db push\)$/],
+  ['a newer schema that does not serve', { version: 9, oldest: 6, writable: true }, /^the database's schema \(version 9\) is newer than this release understands \(version 5\): deploy the newer release$/]
 ]
 const LACKING = /^the database lacks the migrations of this service: run npm run migrate -- --url <postgres url> \(or supabase db push\)$/
 const STILL_SERVES = { version: 9, oldest: 2, writable: true }
@@ -66,7 +66,7 @@ t.test('the first contact with a database by SUPABASE_DB_URL', async t => {
     t.equal((await service.execute()).text, 'Hello world')
     const lines = linesOf(service)
     t.match(lines[0], /^database: PostgreSQL at SUPABASE_DB_URL, 127\.0\.0\.1:\d+, direct connection, no TLS, at most 21 connections$/)
-    t.match(lines[1], /^the database's schema \(version 9\) is newer than this release \(version 4\), and still serves it$/)
+    t.match(lines[1], /^the database's schema \(version 9\) is newer than this release \(version 5\), and still serves it$/)
     t.notMatch(service.logs.join(''), /by_password|the-right-one/)
   })
 
@@ -158,7 +158,7 @@ t.test('the first contact with a database by SUPABASE_URL', async t => {
     t.match(linesOf(away).filter(line => line.startsWith('waiting')), [/^waiting for the database: connect ECONNREFUSED/])
     t.match(await away.request('GET', '/ready'), { status: 503, body: { database: 'down' } })
     t.match(await away.request('GET', '/api/credits'), { status: 503, body: { code: 'database_unavailable' } })
-    const standby = await startService(t, await answering({ version: 4, oldest: 1, writable: false }))
+    const standby = await startService(t, await answering({ version: 5, oldest: 4, writable: false }))
     t.match(linesOf(standby).filter(line => line.startsWith('waiting')), [/^waiting for the database: it can be read only/])
     t.match(await standby.request('GET', '/ready'), { status: 503, body: { database: 'down' } })
   })

@@ -7,7 +7,7 @@ import { startPgbouncer } from '../support/doubles/pgbouncer.js'
 import { createPostgres, findPostgres } from '../support/helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
-const VERSION = { version: 4, oldest: 1, writable: true }
+const VERSION = { version: 5, oldest: 4, writable: true }
 
 async function createTested (t: Test): Promise<string> {
   const url = await createPostgres(t)

@@ -3,7 +3,7 @@
 -- its own version before it uses the database.
 create function public.schema_version() returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('version', 4, 'oldest', 1,
+  select jsonb_build_object('version', 5, 'oldest', 4,
     'writable', not pg_catalog.pg_is_in_recovery() and pg_catalog.current_setting('transaction_read_only') = 'off')
 $$;
 

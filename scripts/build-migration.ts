@@ -3,25 +3,25 @@ import { fileURLToPath } from 'node:url'
 import { runCommand } from '../src/lib/command.js'
 
 const SUPABASE = new URL('../supabase/', import.meta.url)
-export const BASELINE = new URL('migrations/20261129000000_baseline.sql', SUPABASE)
 
-/** Tables that a live project has made itself; the name of each file is the name of what it creates. */
-const PLATFORM = /^schemas\/platform\/(\w+)\.sql$/
+/** The migration of the next release that has all functions which the releases before it have otherwise or lack. */
+export const FUNCTIONS = new URL('migrations/20261201000100_at_home_functions.sql', SUPABASE)
+
+/** The version of the last migration of the last release. Those up to it never change. */
+const RELEASED = '20261129000100'
+
+/** What no later migration can say again: tables, which a migration alters, and what was missing in older projects. */
+const ONCE = /^schemas\/(platform\/\w+|\w+\/tables|missing_columns)\.sql$/
 
 /** What makes a statement repeatable. Statements begin at the start of a line; bodies of functions are indented. */
 const REPEATABLE: Array<[pattern: RegExp, replacement: string]> = [
-  [/^create table /gm, 'create table if not exists '],
-  [/^create (unique )?index /gm, 'create $1index if not exists '],
   [/^create function /gm, 'create or replace function '],
-  [/^create trigger /gm, 'create or replace trigger '],
-  [/^create policy (\w+) on (\S+)/gm, 'drop policy if exists $1 on $2;\n$&'],
-  [/^ {2}add column (?!if not exists)/gm, '  add column if not exists ']
+  [/^create trigger /gm, 'create or replace trigger ']
 ]
 
 const HEADER = `-- Generated from supabase/schemas by \`npm run schema\`; edit those files instead of this one.
 --
--- Defines what the service needs in an empty Supabase database, or beside a live project. Tables, columns and indexes that
--- exist stay as they are; functions, triggers, policies and grants of the service are replaced. It may be applied again.
+-- Defines the functions and triggers that are new in this release, or other than in the one before. It may be applied again.
 `
 
 /**
@@ -39,21 +39,23 @@ export async function listSchemas (): Promise<string[]> {
   return [...new Set(patterns.flatMap(pattern => files.filter(file => pattern.test(file))))]
 }
 
-/** The baseline migration: all definitions, made repeatable. */
-export async function buildBaseline (): Promise<string> {
+/** The migration of the functions that have changed since the last release, made repeatable. */
+export async function buildFunctions (): Promise<string> {
+  const released = await readReleased()
   const parts = [HEADER]
-  for (const file of await listSchemas()) parts.push(`-- ${file}\n\n${makeRepeatable(file, await readSql(file))}`)
+  for (const file of await listSchemas()) {
+    if (ONCE.test(file)) continue
+    const sql = REPEATABLE.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), await readSql(file))
+    if (!released.includes(`-- ${file}\n\n${sql}`)) parts.push(`-- ${file}\n\n${sql}`)
+  }
   parts.push('-- PostgREST learns of what is new.\nnotify pgrst, \'reload schema\';\n')
   return parts.join('\n')
 }
 
-function makeRepeatable (file: string, sql: string): string {
-  const [, name] = PLATFORM.exec(file) ?? []
-  if (name) {
-    const body = sql.trimEnd().replace(/^(?=.)/gm, '    ')
-    return `do $platform$\nbegin\n  if to_regtype('public.${name}') is null then\n${body}\n  end if;\nend $platform$;\n`
-  }
-  return REPEATABLE.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), sql)
+/** The text of all migrations of the releases, each function under the name of its file. */
+async function readReleased (): Promise<string> {
+  const names = (await readdir(new URL('migrations/', SUPABASE))).filter(name => name.split('_')[0]! <= RELEASED).sort()
+  return (await Promise.all(names.map(name => readSql(`migrations/${name}`)))).join('\n')
 }
 
 /** `*` stands for any part of one name, as in the Supabase CLI. */
@@ -66,7 +68,7 @@ function readSql (file: string): Promise<string> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await runCommand({ name: 'npm run schema', does: 'makes the baseline migration out of supabase/schemas.', options: {} }, async () => {
-    await writeFile(BASELINE, await buildBaseline())
+  await runCommand({ name: 'npm run schema', does: 'makes the migration of the changed functions out of supabase/schemas.', options: {} }, async () => {
+    await writeFile(FUNCTIONS, await buildFunctions())
   })
 }
