@@ -1,10 +1,10 @@
 import type { ClaimedDelivery, OutputPlace } from '../database/functions/schedules.js'
-import { configOf, templateIn, textIn } from '../executor/tools/function-config.js'
+import { configOf, templateIn, textIn } from '#shared/functions/function-config.ts'
 import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { readHeaders } from '../executor/tools/outbound/headers.js'
 import type { OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { firstHop } from '../executor/tools/outbound/redirect.js'
-import { fillJson, type TemplateValues } from '../executor/tools/template.js'
+import { fillJson, type TemplateValues } from '#shared/functions/template.ts'
 import { ToolError } from '../executor/tools/tool.js'
 import { makeWebhook, requestOf } from '../executor/tools/webhooks/webhook-call.js'
 import { ScheduleFault } from './timing.js'
@@ -53,6 +53,8 @@ export function makeOutputRequest (output: Output, secret?: string): OutboundReq
 function makeWebhookRequest (output: Output, config: Record<string, unknown>, values: TemplateValues, secret?: string): OutboundRequest {
   const fn = { name: 'schedule', type: 'webhook', triggerKeywords: [], config }
   const { runId, agentId, userId } = output
+  // What makes no JSON is a fault of the schedule; a function would send its default instead.
+  fillJson(textIn(config, 'payload_template'), values)
   const call = makeWebhook(fn, values, { runId, agentId, userId, signal: AbortSignal.abort() }, `msg_${output.id}`)
   return requestOf(call, call.body(output.result), secret)
 }

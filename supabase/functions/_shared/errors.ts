@@ -59,6 +59,7 @@ export const errors = {
   notConfigured: define('not_configured', 503, (variable: string) => `This server has no ${variable}, which this route needs.`),
   functionNotConfigured: define('not_configured', 503, (variable: string) => `This function has no ${variable}, which this request needs.`),
   heavyNotConfigured: define('not_configured', 503, () => 'Heavy agent execution not configured'),
+  functionsUnavailable: define('not_configured', 503, () => 'This agent uses functions that are not available right now.'),
   pythonUnavailable: define('python_unavailable', 503, () => 'This agent is written in Python, which this server cannot run.'),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
   runElsewhere: define('run_elsewhere', 503, () => 'The run is under way elsewhere: try again when it has ended.'),

@@ -1,5 +1,6 @@
 import { firstSeq } from '../../_shared/event-number.ts'
-import { encodeReconnect, encodeSse, PING_MS, SSE_DONE, SSE_PING } from '../../_shared/http/sse.ts'
+import { encodeSseWithDelta } from '../../_shared/http/delta-frames.ts'
+import { encodeReconnect, PING_MS, SSE_DONE, SSE_PING } from '../../_shared/http/sse.ts'
 import { type EndedRun, eventsOf } from '../../_shared/trace.ts'
 import type { LocalRun } from '../runs/local-run.ts'
 import { FrameScanner } from './frame-scanner.ts'
@@ -51,7 +52,7 @@ export function streamLocalRun (run: LocalRun, after: number, url: string): Read
   return open(out => {
     let last = after
     const emit = () => {
-      for (; last < run.events.length; last++) out.write(encodeSse(last + 1, run.events[last]))
+      for (; last < run.events.length; last++) out.write(encodeSseWithDelta(last + 1, run.events[last]))
     }
     const unlisten = run.listen(emit)
     emit()
@@ -98,7 +99,7 @@ export function streamReconnect (runId: string, url: string): ReadableStream<Byt
 function writeEvents (out: Output, ended: EndedRun, after: number): void {
   const first = firstSeq(ended.run.attempt)
   for (const [index, event] of eventsOf(ended).entries()) {
-    if (first + index > after) out.write(encodeSse(first + index, event))
+    if (first + index > after) out.write(encodeSseWithDelta(first + index, event))
   }
 }
 
