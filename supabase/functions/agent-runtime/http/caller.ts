@@ -1,6 +1,6 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { errors } from '../../_shared/errors.ts'
-import { isApiKey, MAX_TOKEN_LENGTH, ownerOfKey, readCredentials } from '../../_shared/http/credentials.ts'
+import { MAX_TOKEN_LENGTH, ownerOfKey, readCredentials } from '../../_shared/http/credentials.ts'
 import { UUID } from '../../_shared/uuid.ts'
 import type { Database } from '../database.ts'
 import { sha256 } from '../sha256.ts'
@@ -10,8 +10,8 @@ import { sha256 } from '../sha256.ts'
  * @throws {ServiceError} unauthorized, keys_unavailable, database_unavailable.
  */
 export async function findCaller (headers: Headers, supabase: () => SupabaseClient, database: Database): Promise<string> {
-  const credentials = readCredentials(headers.get('x-api-key'), headers.get('authorization'))
-  return isApiKey(credentials) ? userOfKey(credentials, database) : userOfToken(credentials, supabase())
+  const { kind, text } = readCredentials(headers.get('x-api-key'), headers.get('authorization'))
+  return kind === 'api_key' ? userOfKey(text, database) : userOfToken(text, supabase())
 }
 
 async function userOfKey (key: string, database: Database): Promise<string> {
