@@ -37,7 +37,7 @@ t.test('who calls the edge function', async t => {
     const key = `jsk_${'a1B2'.repeat(8)}`
     await project.query('insert into public.api_keys (user_id, key_name, key_hash, key_prefix) values ($1, $2, $3, $4)',
       [DEMO_USER, 'A key of the dashboard', createHash('sha256').update(key).digest('hex'), 'jsk_a1B2'])
-    const inEither = (key: string) => [{ 'x-api-key': key }, { authorization: `Bearer ${key}` }, { 'x-api-key': '', authorization: `Bearer ${key}` }]
+    const inEither = (key: string): Array<Record<string, string>> => [{ 'x-api-key': key }, { authorization: `Bearer ${key}` }, { 'x-api-key': '', authorization: `Bearer ${key}` }]
     for (const headers of [await bearer(), ...inEither(DEMO_KEY), ...inEither(key)]) {
       t.match(await ask({ agentId: PRIVATE_SIMPLE_AGENT, messages: MESSAGES, stream: false }, headers), { status: 200, body: { response: 'Hello world' } })
     }
@@ -55,6 +55,11 @@ t.test('who calls the edge function', async t => {
     const forged = await token((await generateKeyPair('ES256')).privateKey)
     t.match(await there.request('POST', '', { body, headers: { authorization: `Bearer ${forged}` } }), { status: 401 })
     t.match(await there.request('POST', '', { body, headers: await bearer() }), { status: 401 }, 'the secret of another project')
+  })
+
+  t.test('at an address whose path has doubled slashes', async t => {
+    const { body: { runId } } = await ask({ agentId: SIMPLE_AGENT, messages: MESSAGES, stream: false }, await bearer())
+    t.match(await edge.request('GET', `//runs//${runId}`, { headers: await bearer() }), { status: 200, body: { runId } })
   })
 
   t.test('nobody else', async t => {
