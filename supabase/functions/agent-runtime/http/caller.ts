@@ -27,7 +27,7 @@ async function userOfToken (token: string, { auth }: SupabaseClient): Promise<st
   if (![claims.aud].flat().includes('authenticated') || typeof claims.exp !== 'number') throw invalid
   if (claims.exp * 1000 <= Date.now()) throw errors.unauthorized('The access token has expired.')
   const { error } = await auth.getClaims(token).catch(error => ({ error }))
-  if (error?.name === 'AuthRetryableFetchError' || error?.status >= 500) throw errors.tokensUncheckable().with({ cause: error })
+  if (error?.name === 'AuthRetryableFetchError' || error?.status >= 500) throw errors.keysUnavailable().with({ cause: error })
   if (error) throw invalid
   return claims.sub.toLowerCase()
 }
