@@ -45,7 +45,7 @@ async function executeRemotely (context: RequestContext, userId: string, agent: 
   noteWish(context, agent)
   if (!backend || !secret) {
     const failure = isHeavy(agent) ? errors.heavyNotConfigured() : errors.functionsUnavailable()
-    throw failure.with({ cause: new Error(`there is no ${backend ? 'RAILWAY_BACKEND_SECRET' : 'RAILWAY_BACKEND_URL'}`) })
+    throw failure.with({ reason: `${backend ? 'RAILWAY_BACKEND_SECRET' : 'RAILWAY_BACKEND_URL'} is not set` })
   }
   const { run, joined } = await begin(context, userId, body, key, { p_owner: null, p_waiting: true, p_python: true })
   const ended = joined && run.finishedAt && await findEnded(context, run.runId)
