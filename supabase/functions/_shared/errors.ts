@@ -52,6 +52,7 @@ export const errors = {
   gatewayUnauthorized: define('gateway_unauthorized', 502, () => 'The AI gateway does not accept the key of this service.'),
   pythonFailed: define('python_failed', 502, (sentence: string) => sentence),
   gatewayPaymentRequired: define('gateway_payment_required', 503, () => 'The account of this platform at the AI gateway is empty.'),
+  connectionEnded: define('connection_ended', 503, () => 'The connection ended before the answer was complete. It is still being written: look again later.'),
   databaseUnavailable: define('database_unavailable', 503, () => 'The database cannot be reached: try again later.'),
   databaseNotMigrated: define('database_not_migrated', 503, () => 'The database lacks the migrations of this service: apply supabase/migrations.'),
   keysUnavailable: define('keys_unavailable', 503, () => 'The keys that access tokens are signed with cannot be fetched: try again later.'),
