@@ -73,13 +73,13 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     if (known.size === 0) await reply.waitForOutput(runId)
     return reply.streamRun(runId, { known })
   }
+}
 
-  /** Answers with the run at once; the client asks for its progress at `/api/runs/:id`. */
-  function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
-    const { runId, agentId } = run
-    request.logFields = { runId, agentId }
-    return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
-  }
+/** Answers with the run at once; the client asks for its progress at `/api/runs/:id`. */
+function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
+  const { runId, agentId } = run
+  request.logFields = { runId, agentId }
+  return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
 }
 
 export default agent

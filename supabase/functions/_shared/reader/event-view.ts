@@ -1,5 +1,5 @@
 import { errors } from '../errors.ts'
-import { attemptOf, firstSeq } from '../event-number.ts'
+import { firstSeq } from '../event-number.ts'
 import { errorEvent } from '../final-event.ts'
 import type { NumberedEvent } from '../trace.ts'
 import { isTold, type KnownEvents } from './known-events.ts'
@@ -57,7 +57,8 @@ export class EventView {
     }
     // A reader that has been told a chunk of this attempt has the text up to there. Of what it has of an earlier attempt
     // nothing is known here, unless it had been told no more than the beginning.
-    const isUpToDate = attemptOf(after) === attempt && events.at(-1)?.event.type === 'chunk'
+    const last = events.at(-1)
+    const isUpToDate = last?.seq === after && last.event.type === 'chunk'
     if (isUpToDate || after <= firstSeq(1)) return
     this.#text = replay(events)
     this.#text.forget()
