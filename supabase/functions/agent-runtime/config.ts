@@ -5,6 +5,7 @@ import { readPrivateHosts } from '../_shared/http/private-hosts.ts'
 
 /** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
 const DEFAULT_MAX_SECONDS = 140
+const DEFAULT_FIRST_OUTPUT_SECONDS = 10
 
 /** The function's environment. A missing variable fails only the requests that need it, see `required`. */
 export interface Config {
@@ -24,11 +25,14 @@ export interface Config {
   readonly privateToolHosts: readonly PrivateHost[]
   /** Milliseconds after which a request is handed over or ended. */
   readonly maxMs: number
+  /** How long the head of a plain reader's stream waits for the first output, in milliseconds. */
+  readonly firstOutputMs: number
 }
 
 export function readConfig (env: (name: string) => string | undefined): Config {
   const gatewayKey = env('LOVABLE_API_KEY') || undefined
   const maxSeconds = Number(env('EDGE_MAX_SECONDS'))
+  const firstOutputSeconds = Number(env('FIRST_OUTPUT_SECONDS') || DEFAULT_FIRST_OUTPUT_SECONDS)
   return {
     supabaseUrl: toHttpUrl(env('SUPABASE_URL')),
     serviceRoleKey: env('SUPABASE_SERVICE_ROLE_KEY') || undefined,
@@ -39,7 +43,8 @@ export function readConfig (env: (name: string) => string | undefined): Config {
     backendSecret: env('RAILWAY_BACKEND_SECRET') || undefined,
     webhookSecret: env('WEBHOOK_SECRET') || undefined,
     privateToolHosts: readPrivateHosts(env('ALLOW_PRIVATE_TOOL_HOSTS'), []),
-    maxMs: (maxSeconds > 0 ? maxSeconds : DEFAULT_MAX_SECONDS) * 1000
+    maxMs: (maxSeconds > 0 ? maxSeconds : DEFAULT_MAX_SECONDS) * 1000,
+    firstOutputMs: (firstOutputSeconds >= 0 ? firstOutputSeconds : DEFAULT_FIRST_OUTPUT_SECONDS) * 1000
   }
 }
 

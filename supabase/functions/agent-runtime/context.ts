@@ -1,6 +1,7 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import type { FoundAgent } from '../_shared/database/functions.ts'
 import { errors } from '../_shared/errors.ts'
+import type { KnownEvents } from '../_shared/reader/known-events.ts'
 import type { Run } from '../_shared/schemas.ts'
 import type { EndedRun } from '../_shared/trace.ts'
 import { type Config, toHttpUrl } from './config.ts'
@@ -25,6 +26,10 @@ export interface Isolate {
 export interface RequestContext extends Isolate {
   readonly request: Request
   readonly fields: LogFields
+  /** Whether the run's frames are to be understood by readers of OpenAI's deltas too, as those of agents that are not heavy are. */
+  readonly deltas?: boolean
+  /** What the caller knows of events. */
+  readonly known: KnownEvents
   /** When the request has to end, in milliseconds since 1970. */
   readonly deadline: number
 }

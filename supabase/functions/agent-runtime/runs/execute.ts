@@ -1,14 +1,17 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
+import { restOf } from '../backend/ask.ts'
 import { forward } from '../backend/forward.ts'
 import { required } from '../config.ts'
 import { addressOf, backendOf, findEnded, findRun, isHeavy, noteWish, type RequestContext } from '../context.ts'
 import { readBody } from '../http/body.ts'
 import { findCaller } from '../http/caller.ts'
 import { keepAlive } from '../http/log.ts'
-import { eventStream } from '../http/responses.ts'
-import { pollUntil, streamLocalRun, streamWhenEnded } from '../streams/streams.ts'
+import type { Frames } from '../streams/frame.ts'
+import { pollUntil } from '../streams/poll.ts'
+import { framesOfLocalRun, framesWhenEnded, type Rest } from '../streams/sources.ts'
+import { tell } from '../streams/tell.ts'
 import { answerAccepted, answerWhole, replay } from './answers.ts'
 import { begin } from './begin.ts'
 import { LocalRun } from './local-run.ts'
@@ -21,9 +24,10 @@ export async function execute (context: RequestContext): Promise<Response> {
   const body = await readBody(request)
   fields.agentId = body.agentId
   const agent = await database.call('get_agent', { p_user_id: userId, p_agent_id: body.agentId })
+  const withDeltas = { ...context, deltas: !isHeavy(agent) }
   return isForService(agent)
-    ? executeRemotely(context, userId, agent, body, key)
-    : executeHere(context, userId, agent, body, key)
+    ? executeRemotely(withDeltas, userId, agent, body, key)
+    : executeHere(withDeltas, userId, agent, body, key)
 }
 
 /** Heavy agents go to the service, and those of whose functions some do not run in place. */
@@ -49,7 +53,7 @@ async function executeRemotely (context: RequestContext, userId: string, agent: 
   }
   const { run, joined } = await begin(context, userId, body, key, { p_owner: null, p_waiting: true, p_python: true })
   const ended = joined && run.finishedAt && await findEnded(context, run.runId)
-  if (ended) return replay(ended, body)
+  if (ended) return replay(context, ended, body)
   return forward(context, { userId, agent, run, joined, backend, secret, body })
 }
 
@@ -60,10 +64,9 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
   const begun = await begin(context, userId, body, key, { p_owner: leases.owner })
   const { run } = begun
   const backend = backendOf(context, found)
-  const url = addressOf(context, backend, run.runId)
   if (begun.joined) {
     const local = running.get(run.runId)
-    return local ? follow(context, local, body, url) : followRemote(context, run, body, url)
+    return local ? follow(context, local, body, backend) : followRemote(context, run, body, backend)
   }
   const { messages, response_format: responseFormat } = body
   const assignment = {
@@ -81,7 +84,7 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
   }
   const local = new LocalRun(assignment, database, leases)
   register(context, local)
-  return follow(context, local, body, url)
+  return follow(context, local, body, backend)
 }
 
 /** Makes a run known to requests that join it, and keeps the isolate alive until the run is settled, even if its client leaves. */
@@ -90,21 +93,34 @@ function register ({ running }: RequestContext, run: LocalRun): void {
   keepAlive(run.outcome.finally(() => running.delete(run.runId)), run.runId)
 }
 
-async function follow (context: RequestContext, local: LocalRun, { stream = true }: ExecuteBody, url: string): Promise<Response> {
+async function follow (context: RequestContext, local: LocalRun, { stream = true }: ExecuteBody, backend: string | undefined): Promise<Response> {
   const { runId } = local
-  if (stream) return eventStream(streamLocalRun(local, 0, `${url}/events`), runId)
+  if (stream) return tellRun(context, runId, backend, signal => framesOfLocalRun(local, 0, signal))
   const outcome = await local.outcome
   if ('run' in outcome) return answerWhole(outcome.run)
-  return answerAccepted(await findRun(context, runId), url)
+  return answerAccepted(await findRun(context, runId), addressOf(context, backend, runId))
 }
 
 /** Answers with a run that was begun before and is not in this isolate. */
-async function followRemote (context: RequestContext, run: Run, body: ExecuteBody, url: string): Promise<Response> {
+async function followRemote (context: RequestContext, run: Run, body: ExecuteBody, backend: string | undefined): Promise<Response> {
   const { runId } = run
   const find = () => findEnded(context, runId)
   const ended = run.finishedAt ? await find() : undefined
-  if (ended) return replay(ended, body)
-  if (body.stream ?? true) return eventStream(streamWhenEnded(find, { runId, url: `${url}/events`, deadline: context.deadline }), runId)
+  if (ended) return replay(context, ended, body)
+  if (body.stream ?? true) return tellRun(context, runId, backend, (signal, rest) => framesWhenEnded(rest, signal))
   const found = await pollUntil(context.deadline, find)
-  return found ? replay(found, body) : answerAccepted(await findRun(context, runId), url)
+  return found ? replay(context, found, body) : answerAccepted(await findRun(context, runId), addressOf(context, backend, runId))
+}
+
+function tellRun (context: RequestContext, runId: string, backend: string | undefined, open: (signal: AbortSignal, rest: Rest) => Frames): Promise<Response> {
+  const rest = restOf(context, backend, runId)
+  return tell(signal => open(signal, rest), {
+    runId,
+    known: context.known,
+    deltas: context.deltas,
+    headMs: context.config.firstOutputMs,
+    url: `${addressOf(context, backend, runId)}/events`,
+    rest,
+    deadline: context.deadline
+  })
 }
