@@ -140,6 +140,7 @@ function stream (frames: Frames, held: Held, { runId, url, known, after = 0 }: T
     cancel () {
       clearInterval(pings)
       stop()
+      frames.return(false)
     }
   })
 }
