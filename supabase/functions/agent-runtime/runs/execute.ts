@@ -95,7 +95,7 @@ function register ({ running }: RequestContext, run: LocalRun): void {
 
 async function follow (context: RequestContext, local: LocalRun, { stream = true }: ExecuteBody, backend: string | undefined): Promise<Response> {
   const { runId } = local
-  if (stream) return tellRun(context, runId, backend, signal => framesOfLocalRun(local, 0, signal))
+  if (stream) return tellRun(context, runId, backend, () => framesOfLocalRun(local, 0))
   const outcome = await local.outcome
   if ('run' in outcome) return answerWhole(outcome.run)
   return answerAccepted(await findRun(context, runId), addressOf(context, backend, runId))

@@ -63,7 +63,7 @@ async function answerHere (context: RequestContext, userId: string, run: Run, ac
   const after = readAfter(context.request)
   const first = firstOf(context, after)
   const local = context.running.get(runId)
-  if (local) return tellRun(context, runId, after, undefined, signal => framesOfLocalRun(local, first, signal))
+  if (local) return tellRun(context, runId, after, undefined, () => framesOfLocalRun(local, first))
   const ended = await requireEnded(context, runId)
   return tellRun(context, runId, after, undefined, () => framesOfEnded(ended, first))
 }

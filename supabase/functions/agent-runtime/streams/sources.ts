@@ -34,19 +34,18 @@ export async function * framesOfBody (body: ReadableStream<Bytes>, signal: Abort
   }
 }
 
-/** The frames of a run of this isolate after event `after`. The run goes on if its reader leaves. */
-export async function * framesOfLocalRun (run: LocalRun, after: number, signal: AbortSignal): Frames {
+/** The frames of a run of this isolate after event `after`. It ends in time by itself, and goes on if its reader leaves. */
+export async function * framesOfLocalRun (run: LocalRun, after: number): Frames {
   let last = after
   let hasEnded: boolean | undefined
   let wake = () => {}
   const unlisten = run.listen(() => wake())
-  signal.addEventListener('abort', () => wake())
   run.outcome.then(outcome => {
     hasEnded = 'run' in outcome
     wake()
   })
   try {
-    while (!signal.aborted) {
+    for (;;) {
       const woken = new Promise<void>(resolve => { wake = resolve })
       const events = run.events.slice(last)
       if (events.length > 0) yield events.map((event, index) => toFrame({ seq: last + index + 1, event }))
@@ -55,7 +54,6 @@ export async function * framesOfLocalRun (run: LocalRun, after: number, signal: 
       if (hasEnded !== undefined) return hasEnded
       await woken
     }
-    return false
   } finally {
     unlisten()
   }

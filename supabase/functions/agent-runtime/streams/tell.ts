@@ -142,6 +142,7 @@ function stream (frames: Frames, held: Held, { runId, url, known, deltas, after 
     cancel () {
       clearInterval(pings)
       stop()
+      frames.return(false)
     }
   })
 }
