@@ -1,6 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../../src/contract/schemas.js'
+import { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
 
 const Text = Type.String()
@@ -81,6 +81,8 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_list_runs: RunPage(AdminRun),
   admin_get_ledger: Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry, { minItems: 1 }), next: Nullable(Text) }),
   admin_grant_credits: Credits,
+  admin_list_railway_urls: Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() }),
+  admin_settle_railway_url: AgentBackend,
   admin_audit_credits: Audit,
   list_schedules: Type.Object({
     now: Text,

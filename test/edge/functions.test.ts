@@ -46,7 +46,7 @@ t.test('functions of an agent that is not heavy run in the edge function', async
     const [system] = gateway.calls.at(-1)!.body.messages
     t.match(system.content, /second \(data_transform\): it was my order, please/)
     t.notMatch(system.content, /silent|off \(|broken/)
-    t.match(told.events.find(({ type, name }) => type === 'tool_result' && name === 'broken'), { error: /must be format, extract or summarize/ }, 'which failed says so in a sentence')
+    t.match(told.events.find(event => event.type === 'tool_result' && event.name === 'broken'), { error: /must be format, extract or summarize/ }, 'which failed says so in a sentence')
     t.equal(service.gateway.calls.length, 0)
   })
 
