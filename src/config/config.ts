@@ -6,7 +6,7 @@ import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
 import { Environment } from './environment.js'
-import { type PrivateHost, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash } from './values.js'
+import { type PrivateHost, readCertificate, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash } from './values.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
@@ -64,6 +64,18 @@ export class ConfigError extends Error {
  */
 export function loadConfig (): Config {
   return parseConfig({ ...readEnvFile(), ...process.env })
+}
+
+/**
+ * Reads SUPABASE_DB_URL and SUPABASE_DB_CA alone, for a command that needs nothing else of the environment.
+ * @throws {ConfigError} if the CA is no certificate.
+ */
+export function loadDatabaseUrl (): { url?: string, ca?: string } {
+  const { SUPABASE_DB_URL: url, SUPABASE_DB_CA: ca } = { ...readEnvFile(), ...process.env }
+  const problems: string[] = []
+  const read = { url: url?.trim() || undefined, ca: readCertificate('SUPABASE_DB_CA', ca?.trim(), problems) }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return read
 }
 
 /** Reads a Config from a plain object. A blank variable counts as not set. @throws {ConfigError} naming every problem at once. */

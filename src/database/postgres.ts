@@ -6,6 +6,7 @@ import { readConnectionUrl } from './connection-url.js'
 import { FunctionCalls } from './function-calls.js'
 import { GroupCommit, GroupRolledBack } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
+import { explainFailure, isTold } from './migrations/explain.js'
 import { type Database, timeoutOf } from './port.js'
 import { type Arguments, toQuery } from './statements.js'
 
@@ -162,17 +163,32 @@ function describe (error: SqlError & { errors?: Error[] }): SqlError {
   return { code, hint, message: message === 'timeout exceeded when trying to connect' ? 'no connection came free in time' : message }
 }
 
-/** Applies the migrations that a database lacks, on a connection of its own. Resolves to the names of those that were applied. */
-export async function migratePostgres (url: string, options?: MigrateOptions): Promise<string[]> {
-  const client = new pg.Client({ ...readConnectionUrl(url).options, connectionTimeoutMillis: CONNECT_TIMEOUT })
-  await client.connect()
+export interface MigratePostgresOptions extends MigrateOptions {
+  /** The CA of the server's certificate, as PEM text. */
+  ca?: string
+  /** Called with what migrations say: what they took off, and warnings. */
+  onNotice?: (message: string) => void
+}
+
+/**
+ * Applies the migrations that a database lacks, on a connection of its own. Resolves to the names of those that were applied.
+ * @throws {Error} a sentence for operators.
+ */
+export async function migratePostgres (url: string, { ca, onNotice = () => {}, ...options }: MigratePostgresOptions = {}): Promise<string[]> {
+  const connection = readConnectionUrl(url, ca)
+  const client = new pg.Client({ ...connection.options, connectionTimeoutMillis: CONNECT_TIMEOUT })
+  client.on('notice', notice => { if (isTold(notice)) onNotice(notice.message!) })
   try {
+    await client.connect()
     // Each script is one message and so one transaction, behind a transaction pooler too.
     return await migrate({
       async run (sql) { await client.query(sql) },
       async query (sql, values) { return (await client.query(sql, values)).rows }
     }, options)
+  } catch (error) {
+    throw explainFailure(error as Error, connection.host)
   } finally {
-    await client.end()
+    // A connection that broke has ended, and one that was never made does not end.
+    await client.end().catch(() => {})
   }
 }
