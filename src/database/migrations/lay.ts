@@ -26,9 +26,10 @@ export async function layMigrations (folder: string, now = new Date()): Promise<
   const texts = await Promise.all(names.map(name => readFile(join(folder, name), 'utf8')))
   const migrations = await readMigrations()
   const missing = migrations.filter(migration => !names.some((name, index) => isOf(migration, name, texts[index]!)))
-  const newest = names.map(name => /^\d+/.exec(name)![0]).sort().at(-1) ?? ''
+  const newest = names.at(-1)?.split('_')[0] ?? ''
   let version = timeOf(now)
-  if (newest >= version) version = nextOf(newest)
+  // As file names, in whose order the CLI applies them: a shorter version comes after those that begin like it.
+  if (`${newest}_` >= `${version}_`) version = nextOf(newest)
   const written: string[] = []
   for (const migration of missing) {
     const name = `${version}_jeesi_${migration.name}.sql`
@@ -68,10 +69,11 @@ function timeOf (date: Date): string {
   return date.toISOString().replace(/\D/g, '').slice(0, LENGTH_OF_TIME)
 }
 
-/** A second later. What is no time becomes longer: it then comes later as a text and as a number. */
+/** A second later; one more, if the version is no time. */
 function nextOf (version: string): string {
   const time = new Date(version.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6Z'))
-  return version.length === LENGTH_OF_TIME && !Number.isNaN(time.getTime()) ? timeOf(new Date(time.getTime() + 1000)) : `${version}1`
+  if (version.length === LENGTH_OF_TIME && !Number.isNaN(time.getTime())) return timeOf(new Date(time.getTime() + 1000))
+  return String(BigInt(version) + 1n).padStart(version.length, '0')
 }
 
 function explain (folder: string, { code, message }: NodeJS.ErrnoException): Error {

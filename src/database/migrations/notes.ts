@@ -33,7 +33,10 @@ begin
   -- What was pasted without a note, as release 0.2.0 had it, is known by what it did.
   if v_schema >= ${BASELINE.schema} and not exists (select from jeesi.migrations) then
     insert into jeesi.migrations (version, name) values ('${BASELINE.version}', '${BASELINE.name}');
-    if not has_table_privilege('anon', 'public.api_keys', 'select') then
+    if not has_table_privilege('anon', 'public.api_keys', 'select') and exists (
+      select from pg_catalog.pg_constraint where conrelid = 'public.credit_balances'::regclass
+        and (conname = 'credit_balances_not_negative' or pg_catalog.pg_get_constraintdef(oid) = 'CHECK ((credits_remaining >= 0))'))
+    then
       insert into jeesi.migrations (version, name) values ('${MENDED.version}', '${MENDED.name}');
     end if;
   end if;
