@@ -1,6 +1,6 @@
 import type { Agent, CachedAnswer } from '../../_shared/agent.ts'
 import type { FinishRun } from '../../_shared/database/functions.ts'
-import { errors, ServiceError, toServiceError } from '../../_shared/errors.ts'
+import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/errors.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
@@ -161,7 +161,7 @@ export class LocalRun {
       // Nobody pays for our own faults.
       p_credits: this.#hasOutput && error?.code !== errors.internal.code ? priceOf(this.assignment.rates, request.model, usage) : 0,
       p_model: this.#completion?.model ?? request.model,
-      p_error: error && { code: error.code, message: error.message },
+      p_error: error && failureOf(error),
       p_trace: toTrace(this.events.map((event, index) => ({ seq: index + 1, event })))
     }
     try {
