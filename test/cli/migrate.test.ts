@@ -1,14 +1,19 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { cp, mkdir, readdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations } from '../../src/database/migrations.js'
 import { printMigrations } from '../../src/database/migrations/script.js'
 import { createCluster } from '../support/doubles/postgres-cluster.js'
+import { makeDirectory } from '../support/doubles/programs.js'
 import { createPostgres, findPostgres } from '../support/helper.js'
 import { pasteAs020 } from '../support/release-020.js'
-import { run } from '../support/process.js'
+import { pathOf, run } from '../support/process.js'
 
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const NOTHING = 'nothing to apply: the database is up to date\n'
 const migrate = (t: Test, args: string[] = [], variables: Record<string, string> = {}) => run(t, 'migrate.js', args, variables)
 
@@ -107,6 +112,23 @@ t.test('npm run migrate -- --into writes the files, says what comes next, and th
   ])
   t.match(await readFile(join(folder, files[0]!), 'utf8'), /^-- jeesi-railway-backend 20261129000000_baseline;/)
   t.match(await migrate(t, ['--into', folder]), { code: 0, stdout: `nothing to write: ${folder} has all ${files.length} migrations\n` })
+})
+
+t.test('node dist/migrate.js works with the files of the image alone, from any directory', async t => {
+  const image = await makeDirectory(t, 'image')
+  const folder = await makeDirectory(t, 'platform')
+  await mkdir(join(folder, 'migrations'))
+  const stage = (await readFile(join(ROOT, 'Dockerfile'), 'utf8')).split(/^FROM /m).at(-1)!
+  const copied = [...stage.matchAll(/^COPY (?:--from=build \/app\/)?(\S+) \.\//mg)].map(([, name]) => name!)
+  t.ok(copied.includes('dist') && copied.includes('supabase'), copied.join(', '))
+  for (const name of copied.filter(name => name !== 'node_modules')) {
+    await cp(name === 'dist' ? dirname(pathOf('migrate.js')) : join(ROOT, name), join(image, name), { recursive: true })
+  }
+  const start = async (...args: string[]) => promisify(execFile)('env', ['-i', process.execPath, join(image, 'dist/migrate.js'), ...args], { cwd: folder, maxBuffer: 2 ** 24 })
+  t.equal((await start('--print')).stdout, await printMigrations())
+  t.match((await start('--into', 'migrations')).stdout, /^wrote \d{14}_jeesi_baseline\.sql$/m)
+  if (!await findPostgres(t)) return
+  t.match((await start('--url', await createPostgres(t, { migrated: false }))).stdout, /^applied 20261129000000_baseline\.sql, /)
 })
 
 async function connect (t: Test, url: string): Promise<pg.Client> {
