@@ -26,10 +26,10 @@ export async function layMigrations (folder: string, now = new Date()): Promise<
   const texts = await Promise.all(names.map(name => readFile(join(folder, name), 'utf8')))
   const migrations = await readMigrations()
   const missing = migrations.filter(migration => !names.some((name, index) => isOf(migration, name, texts[index]!)))
-  const newest = names.at(-1)?.split('_')[0] ?? ''
+  const newest = names.at(-1)?.split('_')[0]
   let version = timeOf(now)
   // As file names, in whose order the CLI applies them: a shorter version comes after those that begin like it.
-  if (`${newest}_` >= `${version}_`) version = nextOf(newest)
+  if (newest && `${newest}_` >= `${version}_`) version = nextOf(newest)
   const written: string[] = []
   for (const migration of missing) {
     const name = `${version}_jeesi_${migration.name}.sql`

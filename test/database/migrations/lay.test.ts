@@ -14,15 +14,17 @@ const FILES = await listMigrations()
 const named = (file: string) => file.replace(/^\d+/, 'jeesi')
 
 t.test('the migrations are laid in their order, later than the newest that is there', async t => {
-  const laidBeside = async (newest: string) => {
-    const folder = t.testdir({ migrations: { [`${newest}_newest.sql`]: 'select 1;', 'README.md': '' } })
+  const laidBeside = async (newest?: string) => {
+    const theirs = newest === undefined ? {} : { [`${newest}_newest.sql`]: 'select 1;' }
+    const folder = t.testdir({ migrations: { ...theirs, 'README.md': '' } })
     const { written, known } = await layMigrations(join(folder, 'migrations'), NOW)
     t.same(written.map(name => name.replace(/^\d+_/, '')), FILES.map(named), newest)
     t.equal(known, 0)
     const all = (await readdir(join(folder, 'migrations'))).filter(name => name.endsWith('.sql')).sort()
-    t.same(all, [`${newest}_newest.sql`, ...written], newest)
+    t.same(all, [...Object.keys(theirs), ...written], newest)
     return written.slice(0, 2).map(name => name.split('_')[0])
   }
+  t.same(await laidBeside(), ['20270228235959', '20270301000000'], 'in an empty folder')
   t.same(await laidBeside('20260101000000'), ['20270228235959', '20270301000000'], 'as of now')
   t.same(await laidBeside('20270228235959'), ['20270301000000', '20270301000001'], 'not at the same second')
   t.same(await laidBeside('20291231235959'), ['20300101000000', '20300101000001'], 'after one of the future')
