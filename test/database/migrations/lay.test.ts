@@ -14,8 +14,8 @@ const FILES = await listMigrations()
 const named = (file: string) => file.replace(/^\d+/, 'jeesi')
 
 t.test('the migrations are laid in their order, later than the newest that is there', async t => {
-  const laidBeside = async (newest?: string) => {
-    const theirs = newest === undefined ? {} : { [`${newest}_newest.sql`]: 'select 1;' }
+  const laidBeside = async (newest = '') => {
+    const theirs = newest === '' ? {} : { [`${newest}_newest.sql`]: 'select 1;' }
     const folder = t.testdir({ migrations: { ...theirs, 'README.md': '' } })
     const { written, known } = await layMigrations(join(folder, 'migrations'), NOW)
     t.same(written.map(name => name.replace(/^\d+_/, '')), FILES.map(named), newest)
