@@ -16,7 +16,7 @@ export interface MigrateOptions {
 }
 
 /** A migration was refused by the database; those before it stay applied. Its cause is the database's error. */
-export class MigrationError extends Error {
+class MigrationError extends Error {
   constructor (file: string, applied: string[], cause: Error) {
     const before = applied.length > 0 ? ` (${applied.join(', ')} ${applied.length > 1 ? 'were' : 'was'})` : ''
     super(`${file} was not applied${before}: ${cause.message}`, { cause })
