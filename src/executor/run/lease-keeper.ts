@@ -155,6 +155,8 @@ export class LeaseKeeper {
     const { database, owner, slots, maxConcurrent, shared, hasPython } = this.options
     const room = Math.min(MAX_CLAIM, maxConcurrent - slots.running)
     if (room <= 0 && maxConcurrent > 0) return { outstanding: true, others: true }
+    // With Redis no process rests, so none has to be shown.
+    if (room <= 0 && shared) return { outstanding: false, others: true }
     const { claimed, outstanding, others } = await database.call('claim_runs', {
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,
