@@ -216,6 +216,7 @@ t.test('beside a project the platform fires them unless SCHEDULES is on, and the
   const cases: Array<[Record<string, string>, string, RegExp]> = [
     [{}, 'platform', /left to the platform/], [{ SCHEDULES: 'off' }, 'platform', /left to the platform/], [{ SCHEDULES: 'on' }, 'service', /this service fires/]
   ]
+  await live.query("update public.agent_schedules set output_action = 'store'")
   await makeDue(live, LIVE_SCHEDULES.on)
   for (const [variables, schedules, line] of cases) {
     const service = await startBeside(t, live, variables)
