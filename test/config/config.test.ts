@@ -282,3 +282,15 @@ function problemsOf (variables: Record<string, string>): string[] {
     throw error
   }
 }
+
+t.test('schedules are the platform\'s beside a project, and the service\'s otherwise, unless SCHEDULES says more', async t => {
+  const of = (variables: Record<string, string>) => parseConfig(variables).schedules
+  t.equal(of({}), 'service')
+  t.equal(of({ SCHEDULES: 'off' }), 'off')
+  for (const project of [SUPABASE, POSTGRES]) {
+    t.equal(of(project), 'platform')
+    t.equal(of({ ...project, SCHEDULES: 'off' }), 'platform')
+    t.equal(of({ ...project, SCHEDULES: 'on' }), 'service')
+  }
+  t.throws(() => of({ SCHEDULES: 'yes' }), { message: 'SCHEDULES must be one of on, off' })
+})
