@@ -30,6 +30,9 @@ export class Deliveries {
 
   constructor (private readonly options: DeliveriesOptions) {}
 
+  /** Whether results are being sent, some of which may have to be sent again soon. */
+  get isBusy (): boolean { return this.#sending.size > 0 }
+
   /** Begins to send the results that are due, MAX_SENDING at a time. */
   async look (): Promise<void> {
     const room = MAX_SENDING - this.#sending.size

@@ -113,9 +113,9 @@ export class Schedules {
 
   /** Milliseconds from a look to the next one. */
   #pauseAfter ({ now, timed, unplanned, isScheduled, leftAt }: ListedSchedules): number {
-    const { isBusy } = this.options
+    const { isBusy, deliveries } = this.options
     const isMore = unplanned.length > 0 || timed.length === MAX_NEAR
-    if (this.#shared || isMore || isBusy()) return ROUND_MS
+    if (this.#shared || isMore || isBusy() || deliveries.isBusy) return ROUND_MS
     if (leftAt !== null) return Math.min(WATCH_MS, Math.max(ROUND_MS, Date.parse(leftAt) - Date.parse(now)))
     return isScheduled ? WATCH_MS : QUIET_MS
   }

@@ -79,6 +79,9 @@ t.test('a schedule that the page saves is due at the page\'s time, then by its e
   })
   t.match(schedule, { is_enabled: true, run_count: 1, last_run_at: run.completed_at, last_result: { success: true, content_length: 12 } })
   t.match(schedule.next_run_at.toISOString(), /T09:00:00.000Z$/)
+  for (const forge of [`insert into public.scheduled_runs (schedule_id, agent_id, user_id) values ('${id}', '${heavy}', '${LIVE_USERS.pro}')`, "update public.scheduled_runs set generated_content = 'Forged'"]) {
+    await t.rejects(live.as(PAGE, forge), { code: '42501' }, 'what the page shows nobody forges')
+  }
 
   service.gateway.reply = response => { response.writeHead(400).end('{"error": {"message": "no"}}') }
   await makeDue(live, id)
