@@ -24,9 +24,18 @@ async function startBeside (t: Test, live: LiveDatabase, variables: Record<strin
 /** What the page writes on save; it switches on with a next run one minute ahead. */
 function rowOfPage (agentId: string, fields: Record<string, unknown> = {}) {
   return {
-    agent_id: agentId, user_id: LIVE_USERS.pro, is_enabled: true, schedule_type: 'daily', cron_expression: '0 9 * * *', timezone: 'UTC',
-    prompt_template: 'Hello', output_action: 'store', output_config: {}, next_run_at: new Date(Date.now() + 60_000).toISOString(),
-    updated_at: new Date().toISOString(), ...fields
+    agent_id: agentId,
+    user_id: LIVE_USERS.pro,
+    is_enabled: true,
+    schedule_type: 'daily',
+    cron_expression: '0 9 * * *',
+    timezone: 'UTC',
+    prompt_template: 'Hello',
+    output_action: 'store',
+    output_config: {},
+    next_run_at: new Date(Date.now() + 60_000).toISOString(),
+    updated_at: new Date().toISOString(),
+    ...fields
   }
 }
 
@@ -74,8 +83,15 @@ t.test('a schedule that the page saves is due at the page\'s time, then by its e
   await makeDue(live, id)
   const { schedule, run } = await lastRun(service, live, heavy)
   t.match(run, {
-    status: 'completed', agent_id: heavy, user_id: LIVE_USERS.pro, started_at: Date, completed_at: Date, generated_content: 'Good morning',
-    output_result: { success: true }, error_message: null, credits_used: 1
+    status: 'completed',
+    agent_id: heavy,
+    user_id: LIVE_USERS.pro,
+    started_at: Date,
+    completed_at: Date,
+    generated_content: 'Good morning',
+    output_result: { success: true },
+    error_message: null,
+    credits_used: 1
   })
   t.match(schedule, { is_enabled: true, run_count: 1, last_run_at: run.completed_at, last_result: { success: true, content_length: 12 } })
   t.match(schedule.next_run_at.toISOString(), /T09:00:00.000Z$/)
@@ -138,8 +154,13 @@ t.test('results are sent as the platform\'s runner sends them, with the page\'s 
 
   await live.query('delete from public.agent_schedules')
   const post = await send(heavy, 'api_call', {
-    url: `${server.url}/posts`, method: 'POST', headers: { 'Content-Type': 'application/vnd.cms+json', Authorization: 'Basic eA==' }, template: 'wordpress',
-    title_template: 'News of {date}', publish_status: 'publish', extra_fields: { categories: [3] }
+    url: `${server.url}/posts`,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/vnd.cms+json', Authorization: 'Basic eA==' },
+    template: 'wordpress',
+    title_template: 'News of {date}',
+    publish_status: 'publish',
+    extra_fields: { categories: [3] }
   })
   t.match(server.requests[2], { method: 'POST', headers: { authorization: 'Basic eA==', 'content-type': 'application/vnd.cms+json' } })
   t.same(JSON.parse(server.requests[2]!.body), {
@@ -157,7 +178,7 @@ t.test('results are sent as the platform\'s runner sends them, with the page\'s 
 t.test('beside the platform\'s runner no due time fires twice: who comes first has fired', async t => {
   const live = await createLive(t, openPglite)
   const service = await startBeside(t, live)
-  const insert = `insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, started_at) values ($1, $2, $3, 'running', now()) returning id`
+  const insert = 'insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, started_at) values ($1, $2, $3, \'running\', now()) returning id'
   const id = await save(live, heavy)
 
   await makeDue(live, id)

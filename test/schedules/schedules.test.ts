@@ -94,8 +94,17 @@ for (const [name, open] of OPEN) {
       await Promise.all(services.map(({ app }) => app.schedules.look()))
       const [row, ...more] = await overOf(place, id)
       t.match(row, {
-        status: 'completed', result: 'Good morning', error: null, request: null, delivery_status: null, agent_id: DEMO_AGENT, user_id: DEMO_USER,
-        generated_content: 'Good morning', error_message: null, output_result: { success: true }, credits_used: 1
+        status: 'completed',
+        result: 'Good morning',
+        error: null,
+        request: null,
+        delivery_status: null,
+        agent_id: DEMO_AGENT,
+        user_id: DEMO_USER,
+        generated_content: 'Good morning',
+        error_message: null,
+        output_result: { success: true },
+        credits_used: 1
       })
       t.same(more, [])
       await Promise.all(services.map(({ app }) => app.schedules.look()))
@@ -308,7 +317,10 @@ t.test('a result that does not arrive is told in its row after the last try, or 
     await place.sql('update public.scheduled_runs set delivery_at = now() where schedule_id = $1', [id])
   }
   t.match(await overOf(place, id, 1, isFailed), [{
-    status: 'completed', result: 'Good morning', error_message: 'The result could not be delivered: status 503', delivery_tries: 4,
+    status: 'completed',
+    result: 'Good morning',
+    error_message: 'The result could not be delivered: status 503',
+    delivery_tries: 4,
     output_result: { success: false, status: 503 }
   }])
   t.equal(server.requests.length, 4)
