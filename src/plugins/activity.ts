@@ -3,12 +3,12 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Calls back at each request, so that what rests while nothing happens looks at once. Probes do not count. */
+    /** Calls back at each request, so that what is quiet while nothing happens looks at once. Probes do not count. */
     onRequestArrives (wake: () => void): void
   }
 }
 
-/** Tells the parts that rest while the service is idle of each request. */
+/** Tells the parts that are quiet while nothing happens of each request. */
 async function activity (app: FastifyInstance): Promise<void> {
   const wakes: Array<() => void> = []
   app.decorate('onRequestArrives', (wake: () => void) => { wakes.push(wake) })

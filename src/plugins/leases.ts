@@ -26,7 +26,7 @@ async function leases (app: FastifyInstance, { hasRequests }: LeasesOptions): Pr
     queue: localQueue,
     shared: sharedRuns(app),
     maxConcurrent: config.maxConcurrentRuns,
-    mayRest: hasRequests && !redis,
+    mayBeQuiet: hasRequests && !redis,
     isDraining: app.isDraining,
     hasPython: () => app.python.isAvailable(),
     log

@@ -42,7 +42,7 @@ export interface LeaseKeeperOptions {
   shared?: SharedRuns
   maxConcurrent: number
   /** Whether the process may leave the database alone while nothing happens; not where others begin the runs that it makes. */
-  mayRest: boolean
+  mayBeQuiet: boolean
   isDraining (): boolean
   /** Whether this process can run agents in Python. */
   hasPython (): Promise<boolean>
@@ -95,7 +95,7 @@ export class LeaseKeeper {
   #pauseAfter ({ outstanding, others }: Sight): number {
     const age = this.#now() - this.#startedAt
     if (outstanding || (others && age < ALERT_MS)) return 0
-    if (others || !this.options.mayRest) return age < ALERT_MS ? 0 : IDLE_MS
+    if (others || !this.options.mayBeQuiet) return age < ALERT_MS ? 0 : IDLE_MS
     return age < SETTLE_MS ? SETTLE_PAUSE_MS : QUIET_MS
   }
 
@@ -155,7 +155,7 @@ export class LeaseKeeper {
     const { database, owner, slots, maxConcurrent, shared, hasPython } = this.options
     const room = Math.min(MAX_CLAIM, maxConcurrent - slots.running)
     if (room <= 0 && maxConcurrent > 0) return { outstanding: true, others: true }
-    // With Redis no process rests, so none has to be shown.
+    // With Redis no process is quiet, so none has to show that it lives.
     if (room <= 0 && shared) return { outstanding: false, others: true }
     const { claimed, outstanding, others } = await database.call('claim_runs', {
       p_owner: owner,

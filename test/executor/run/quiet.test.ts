@@ -8,7 +8,7 @@ import { Slots } from '../../../src/lib/slots.js'
 import { createDataDir, DEMO_AGENT, DEMO_USER } from '../../support/helper.js'
 
 /** A process beside a database, whose seconds the test counts, and what it asks of the database. */
-function createProcess (database: Database, clock: { now: number }, options: { mayRest?: boolean, maxConcurrent?: number } = {}) {
+function createProcess (database: Database, clock: { now: number }, options: { mayBeQuiet?: boolean, maxConcurrent?: number } = {}) {
   const calls: Array<{ fn: string, at: number }> = []
   const executor = { size: 0, attempts: new Map(), cancel () {}, abandon () {} }
   const claimed: string[] = []
@@ -25,7 +25,7 @@ function createProcess (database: Database, clock: { now: number }, options: { m
     slots: new Slots({ maxConcurrent: 10, maxPerUser: 10, maxWaiting: 10 }),
     queue: { launchClaimed: async ({ run }: { run: { runId: string } }) => { claimed.push(run.runId) } } as never,
     maxConcurrent: 10,
-    mayRest: true,
+    mayBeQuiet: true,
     isDraining: () => false,
     hasPython: async () => false,
     log: { info () {}, warn () {} },
@@ -96,14 +96,14 @@ t.test('a request wakes it at once, and its own runs keep it awake', async t => 
   t.same(alone.calls, [])
 })
 
-t.test('where another process is known to live nobody rests, so that its runs are taken over as soon as ever', async t => {
+t.test('where another process is known to live nobody is quiet, so that its runs are taken over as soon as ever', async t => {
   const database = await openDatabase(t)
   const clock = { now: 1_000_000_000_000 }
   const first = createProcess(database, clock)
   await pass(clock, 60, first)
   const second = createProcess(database, clock)
   await pass(clock, 600, first, second)
-  t.ok(second.calls.length > 300, 'the second has seen the first at once, though that rests')
+  t.ok(second.calls.length > 300, 'the second has seen the first at once, though that is quiet')
   first.calls.length = second.calls.length = 0
   await pass(clock, 150, first, second)
   for (const process of [first, second]) t.ok(process.calls.length >= 10, 'every 15 seconds at the least')
@@ -112,10 +112,10 @@ t.test('where another process is known to live nobody rests, so that its runs ar
   t.same([...first.claimed, ...second.claimed], [left])
 })
 
-t.test('a process that no request reaches never rests, and one that makes no runs shows that it lives', async t => {
+t.test('a process that no request reaches is never quiet, and one that makes no runs shows that it lives', async t => {
   const database = await openDatabase(t)
   const clock = { now: 1_000_000_000_000 }
-  const worker = createProcess(database, clock, { mayRest: false })
+  const worker = createProcess(database, clock, { mayBeQuiet: false })
   await pass(clock, 400, worker)
   worker.calls.length = 0
   await pass(clock, 60, worker)
