@@ -34,6 +34,8 @@ export interface Config {
   readonly privateToolHosts: readonly PrivateHost[]
   /** Signs the webhooks whose function has no secret of its own. */
   readonly webhookSecret?: string
+  /** Who fires schedules: this service; the platform, if anybody; or nobody. */
+  readonly schedules: 'service' | 'platform' | 'off'
   readonly maxConcurrentRuns: number
   readonly maxRunsPerUser: number
   readonly maxQueuedRuns: number
@@ -120,14 +122,23 @@ function describe (errors: ErrorObject[]): string[] {
     .map(({ instancePath, keyword, message }) => {
       const name = instancePath.slice(1)
       return keyword === 'anyOf'
-        ? `${name} must be one of ${levels()}`
+        ? `${name} must be one of ${literalsOf(name)}`
         : `${name} ${message}`
     })
   return [...new Set(lines)]
 }
 
-function levels (): string {
-  return Environment.properties.LOG_LEVEL.anyOf.map(level => level.const).join(', ')
+/** The values of a variable that has a few. */
+function literalsOf (name: string): string {
+  const { anyOf } = Environment.properties[name as 'LOG_LEVEL' | 'SCHEDULES'] as unknown as { anyOf: Array<{ const: string }> }
+  return anyOf.map(literal => literal.const).join(', ')
+}
+
+/** Beside a Supabase project the platform's own runner fires schedules, unless the operator says otherwise. */
+function chooseSchedules (setting: Environment['SCHEDULES'], database: DatabaseConfig): Config['schedules'] {
+  const isEmbedded = database.kind === 'embedded'
+  const isOn = setting === undefined ? isEmbedded : setting === 'on'
+  return isOn ? 'service' : isEmbedded ? 'off' : 'platform'
 }
 
 function compose (env: Environment, problems: string[], searchPath?: string): Config {
@@ -160,6 +171,7 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
     privateToolHosts: readPrivateHosts(env.ALLOW_PRIVATE_TOOL_HOSTS, problems),
     webhookSecret: readWebhookSecret(env.WEBHOOK_SECRET, problems),
+    schedules: chooseSchedules(env.SCHEDULES, database),
     maxConcurrentRuns: env.MAX_CONCURRENT_RUNS,
     maxRunsPerUser: env.MAX_RUNS_PER_USER,
     maxQueuedRuns: env.MAX_QUEUED_RUNS,

@@ -12,8 +12,11 @@ import { type Arguments, toQuery } from './statements.js'
 
 const CONNECT_TIMEOUT = 5_000
 const CLOSE_TIMEOUT = 1_000
-/** Idle sessions are kept for the next burst: a session costs Postgres some 6 ms to begin, with its first plans, and 3 ms to end. */
-const IDLE_TIMEOUT = 5 * 60_000
+/**
+ * Idle sessions are kept for the next burst, since one costs Postgres some 6 ms to begin, with its first plans, and 3 ms to
+ * end; but not for long, since their keep-alive packets would keep a platform from putting the process to sleep.
+ */
+const IDLE_TIMEOUT = 60_000
 /** Network devices drop connections that are silent, some after a minute. */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 30_000 }
 

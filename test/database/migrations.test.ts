@@ -162,15 +162,17 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
         started_at timestamptz not null, completed_at timestamptz);
       create policy all_of_it on public.scheduled_runs for all using (true);`)
     await migrate(sql, { seed: true })
-    const [schedule] = await sql.query('select id, next_run_at, unplanned_since is not null as unplanned from public.agent_schedules', [])
-    t.match(schedule, { unplanned: true }, 'what the project had computed counts no more')
+    const [schedule] = await sql.query('select id, next_run_at, is_enabled, is_active from public.agent_schedules', [])
+    t.match(schedule, { next_run_at: new Date('2001-01-01'), is_enabled: false, is_active: true }, 'what the project has written stays, a column of its own too')
+    await sql.query('update public.agent_schedules set is_enabled = true', [])
+    t.match(await sql.query('select next_run_at from public.agent_schedules', []), [{ next_run_at: null }], 'what was due while it was off is not made up for')
     const due = '2099-01-01T09:00:00.000Z'
     await sql.query('select public.plan_schedule($1, \'0 9 * * *\', null, $2)', [schedule!.id, due])
     const [{ firing }] = await sql.query('select public.fire_schedule($1, $2, $2, null, \'Hello\', 60) as firing', [schedule!.id, due]) as [{ firing: { id: string } }]
     await sql.run(`select public.finish_run((public.begin_run('${DEMO_USER}', 'aaaaaaaa-0000-4000-8000-000000000001', 'x', '{}', gen_random_uuid(), 60,
       'schedule:${firing.id}') -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Good morning', 'stop', '{"totalTokens": 3}', 1, 'm', null)`)
-    t.match(await sql.query('select status, result, error, completed_at is not null as is_over from public.scheduled_runs', []),
-      [{ status: 'completed', result: 'Good morning', error: null, is_over: true }])
+    t.match(await sql.query('select status, result, error, generated_content, error_message, completed_at is not null as is_over from public.scheduled_runs', []),
+      [{ status: 'completed', result: 'Good morning', error: null, generated_content: 'Good morning', error_message: null, is_over: true }])
     const forge = `insert into public.scheduled_runs (id, schedule_id, status, delivery_status) values (gen_random_uuid(), '${schedule!.id as string}', 'completed', 'pending') returning id`
     await t.rejects(as('authenticated', OTHER_USER, forge, sql), { code: '42501' })
     t.same(await migrate(sql, { seed: true }), [])
