@@ -84,6 +84,8 @@ export const Readiness = Type.Object({
   redis: State,
   gateway: State,
   python: State,
+  /** Who fires schedules. */
+  schedules: Enum('service', 'platform', 'off'),
   draining: Type.Boolean(),
   /** Where an admin asked for it; null: the database could not be asked. */
   audit: Type.Optional(Nullable(Audit))

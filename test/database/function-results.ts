@@ -69,7 +69,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   start_run: Run,
   record_step: Type.Object({ reserved: Type.Integer(), isEnough: Type.Boolean() }),
   claim_run: Type.Object({ claimed: ClaimedRun }),
-  claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean() }),
+  claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean(), others: Type.Boolean() }),
   list_waiting_runs: Type.Object({ runs: Type.Array(Type.Object({ runId: Text, userId: Text }), { minItems: 1 }), outstanding: Type.Boolean() }),
   get_told_steps: Type.Array(Type.Object({ runId: Text, attempt: Type.Integer(), told: Type.Array(EmittedEvents, { minItems: 1 }) }), { minItems: 1 }),
   erase_old_runs: Type.Object({ erased: Type.Integer({ minimum: 1 }) }),
@@ -87,7 +87,9 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   list_schedules: Type.Object({
     now: Text,
     timed: Type.Array(Type.Object({ ...Timing, nextRunAt: Text }), { minItems: 1 }),
-    unplanned: Type.Array(Text, { minItems: 1 })
+    unplanned: Type.Array(Text, { minItems: 1 }),
+    isScheduled: Type.Literal(true),
+    leftAt: Nullable(Text)
   }),
   get_schedules: Type.Object({
     now: Text,
@@ -97,6 +99,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
       userId: Nullable(Text),
       agentId: Nullable(Text),
       prompt: Nullable(Text),
+      isTooLarge: Type.Boolean(),
       nextRunAt: Nullable(Text),
       unplannedSince: Nullable(Text)
     }), { minItems: 1 })
@@ -113,6 +116,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
     scheduleId: Text,
     runId: Text,
     agentId: Text,
+    agentName: Nullable(Text),
     userId: Text,
     tries: Type.Integer(),
     result: Text,

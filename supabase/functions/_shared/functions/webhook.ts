@@ -99,6 +99,6 @@ export function isSecret (text: string): boolean {
 }
 
 /** @throws {ToolError} if it is not a secret of the standard. */
-function checkSecret (secret: string): void {
+export function checkSecret (secret: string): void {
   if (!isSecret(secret)) throw new ToolError('The function\'s secret must be whsec_ and 24 to 64 bytes in base64.')
 }
