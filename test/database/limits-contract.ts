@@ -110,8 +110,8 @@ export async function testLimits (t: Test, db: Database): Promise<void> {
     const user = await createUser('free')
     await beginMany(user, 5)
     const [{ id }] = await sql<{ id: string }>(`insert into public.agent_schedules (agent_id, user_id) values ('${DEMO_AGENT}', '${user}') returning id`) as [{ id: string }]
-    const [{ id: firing }] = await sql<{ id: string }>(`insert into public.scheduled_runs (schedule_id, status, request)
-      values ('${id}', 'running', '{"userId": "${user}"}') returning id`) as [{ id: string }]
+    const [{ id: firing }] = await sql<{ id: string }>(`insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, request)
+      values ('${id}', '${DEMO_AGENT}', '${user}', 'running', '{"userId": "${user}"}') returning id`) as [{ id: string }]
     await t.rejects(begin(user, { p_idempotency_key: `schedule:${randomUUID()}` }), A_MINUTE)
     await t.rejects(begin(await filled(), { p_idempotency_key: `schedule:${firing}` }), A_MINUTE, 'that of another user')
     await begin(user, { p_idempotency_key: `schedule:${firing}` })

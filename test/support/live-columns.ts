@@ -129,7 +129,7 @@ export const LIVE_COLUMNS: Record<string, Record<string, string>> = {
 
 /** What the service adds to them. */
 export const SERVICE_COLUMNS: Record<string, string[]> = {
-  agents: ['executor', 'entrypoint', 'max_steps', 'cache_seconds'],
+  agents: ['executor', 'entrypoint', 'max_steps', 'cache_seconds', 'railway_url_requested', 'railway_url_requested_at'],
   agent_schedules: ['unplanned_since'],
   scheduled_runs: ['result', 'error', 'scheduled_for', 'run_id', 'request', 'lease_until', 'delivery_status', 'delivery_at', 'delivery_tries'],
   credit_balances: ['credits_reserved'],
