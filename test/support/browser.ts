@@ -19,7 +19,7 @@ export interface Page {
   waitForFunction<A> (run: (argument: A) => unknown, argument: A): Promise<unknown>
 }
 
-interface Context { newPage (): Promise<Page>, close (): Promise<void> }
+interface Context { newPage (): Promise<Page>, setDefaultTimeout (ms: number): void, close (): Promise<void> }
 interface Playwright { chromium: { launchPersistentContext (directory: string, options: object): Promise<Context> } }
 
 const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome']
@@ -27,8 +27,8 @@ const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome']
 const ARGUMENTS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'
 ]
-/** A busy machine takes its time to start a browser. */
-const START_MS = 120_000
+/** A busy machine takes its time to start a browser; and a killed service keeps its runs for its lease. */
+const WAIT_MS = 120_000
 
 /** Opens pages of a Chromium; undefined if there is none, which is said, and in CI is a failure. */
 export async function startBrowser (t: Test): Promise<(() => Promise<Page>) | undefined> {
@@ -42,7 +42,8 @@ export async function startBrowser (t: Test): Promise<(() => Promise<Page>) | un
   }
   const { chromium } = createRequire(join(path, 'package.json'))('playwright-core') as Playwright
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-browser-'))
-  const context = await chromium.launchPersistentContext(directory, { executablePath, headless: true, args: ARGUMENTS, timeout: START_MS })
+  const context = await chromium.launchPersistentContext(directory, { executablePath, headless: true, args: ARGUMENTS, timeout: WAIT_MS })
+  context.setDefaultTimeout(WAIT_MS)
   t.teardown(async () => {
     await context.close()
     await rm(directory, { recursive: true, force: true })
