@@ -96,6 +96,8 @@ function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance 
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
+    // Live callers put a path behind an address that may end in a slash.
+    routerOptions: { ignoreDuplicateSlashes: true },
     // The embedded database takes seconds to initialise, and many more on a busy machine.
     pluginTimeout: 60_000,
     genReqId: () => crypto.randomUUID(),

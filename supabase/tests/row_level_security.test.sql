@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(66);
+select plan(68);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -24,6 +24,8 @@ insert into public.agents (id, user_id, name, purpose, is_published)
 select public.finish_run((public.begin_run(u, 'b0000000-0000-4000-8000-000000000001', 'x', '{"messages": []}', gen_random_uuid(), 60)
     -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Hello', 'stop', '{"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}', 1, 'a-model', null, '[]', true)
   from unnest(array['a0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000002']::uuid[]) as u;
+
+insert into public.agent_run_failures (run_id, reason) select id, 'A provider spoke.' from public.agent_runs;
 
 -- A schedule of each of the two, planned, with a firing.
 insert into public.agent_schedules (id, user_id, agent_id, cron_expression, prompt_template, output_config) values
@@ -81,6 +83,7 @@ select throws_ok('truncate public.credit_usage', '42501', null, 'nobody empties 
 select throws_ok($$ insert into public.user_roles (user_id, role) values ('a0000000-0000-4000-8000-000000000002', 'admin') $$, '42501', null, 'nobody makes themselves an admin');
 select throws_ok('select from public.agent_run_inputs', '42501', null, 'what a run is made from is the service''s');
 select throws_ok('select from public.agent_run_traces', '42501', null, 'so is its trace');
+select is_empty('select from public.agent_run_failures', 'why a run failed is for admins');
 select throws_ok('select from public.agent_workers', '42501', null, 'so are its processes');
 select throws_ok('select from public.credit_openings', '42501', null, 'so are the openings');
 select throws_ok('select from public.agent_run_checkpoints', '42501', null, 'so is what was said in steps');
@@ -115,6 +118,7 @@ select ok((select count(*) from public.agent_runs) >= 2, 'an admin reads all run
 select ok((select count(*) from public.agent_run_steps) >= 2, 'an admin reads all steps');
 select ok((select count(*) from public.credit_balances) >= 2, 'an admin reads all balances');
 select ok((select count(*) from public.credit_usage) >= 2, 'an admin reads the whole ledger');
+select ok((select count(*) from public.agent_run_failures) >= 2, 'an admin reads why runs failed');
 select lives_ok('select from public.admin_actions', 'an admin sees what admins did');
 select throws_ok('update public.credit_balances set credits_remaining = 1000', '42501', null, 'and writes no balance either');
 select throws_ok('delete from public.credit_usage', '42501', null, 'nor the ledger');

@@ -65,7 +65,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   heartbeat_worker: Type.Object({ lapsed: Type.Boolean(), owned: Type.Integer(), cancel: Type.Array(Text, { minItems: 1 }) }),
   get_owned_runs: Type.Record(Text, Type.Integer(), { minProperties: 1 }),
   release_runs: Type.Object({ released: Type.Integer({ minimum: 1 }) }),
-  list_runs: RunPage(AdminRun),
+  list_runs: RunPage(Type.Omit(AdminRun, ['reason'])),
   start_run: Run,
   record_step: Type.Object({ reserved: Type.Integer(), isEnough: Type.Boolean() }),
   claim_run: Type.Object({ claimed: ClaimedRun }),

@@ -28,7 +28,7 @@ export interface RunFunctions {
 }
 
 /** `next` is null on the last page. */
-export interface RunPage { runs: Array<Run & { userId: string }>, next: string | null }
+export interface RunPage<R = Run & { userId: string }> { runs: R[], next: string | null }
 
 export interface ClaimLimits {
   p_owner: string

@@ -27,7 +27,7 @@ function serve (request: Request): Promise<Response> | Response {
 async function route (context: Omit<RequestContext, 'known'>): Promise<Response> {
   const { method, headers, url } = context.request
   const { pathname, searchParams } = new URL(url)
-  const [path, runId, action = 'read'] = PATH.exec(pathname) ?? []
+  const [path, runId, action = 'read'] = PATH.exec(pathname.replace(/\/{2,}/g, '/')) ?? []
   const events = headers.get(EVENTS_HEADER) ?? searchParams.get('events')
   if (path && !runId && method === 'POST') return execute({ ...context, known: readKnownEvents(events, PLAIN) })
   if (runId && method === (action === 'cancel' ? 'POST' : 'GET')) {
