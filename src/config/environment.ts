@@ -115,6 +115,8 @@ export const VARIABLES = {
     'Seconds that runs under way may take to end after SIGTERM, before another process continues them; set RAILWAY_DEPLOYMENT_DRAINING_SECONDS ten seconds longer.'),
   SSE_MAX_SECONDS: service('time', Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 }),
     'Seconds after which the service ends an SSE connection (not its run); Railway would cut it at 900.'),
+  FIRST_OUTPUT_SECONDS: both('time', Type.Number({ minimum: 0, maximum: 240, default: 10 }),
+    'Seconds for which the head of a stream waits for its first output, if the caller has not said which events it knows: a failure until then is an HTTP status.'),
   STREAM_FLUSH_MS: service('time', Type.Integer({ minimum: 0, maximum: 1000, default: 50 }),
     'Milliseconds for which a busy process may hold back text that follows closely in a model\'s answer, to send it with more; busy is from when it works for more than half of its time until it is less than a quarter. Text after a pause is never held back. 0: none is.'),
   RAILWAY_DEPLOYMENT_DRAINING_SECONDS: variable('time', ['Railway'], Type.Optional(Type.Number({ minimum: 0 })),

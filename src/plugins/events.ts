@@ -2,16 +2,17 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import type { EventLog } from '../executor/events/event-log.js'
 import { MemoryEventLog } from '../executor/events/memory-event-log.js'
-import type { StreamFormatName } from '../http/sse/formats.js'
-import { SseStreams } from '../http/sse/streams.js'
+import { type StreamOptions, SseStreams } from '../http/sse/streams.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     events: EventLog
   }
   interface FastifyReply {
-    /** Answers with a run's events after `after` as SSE, until the run ends, the client leaves, or the server closes. */
-    streamRun (runId: string, after?: number, format?: StreamFormatName): FastifyReply
+    /** Answers with a run's events as SSE, until the run ends, the client leaves, or the server closes. */
+    streamRun (runId: string, options?: StreamOptions): FastifyReply
+    /** Waits for a run's first output, FIRST_OUTPUT_SECONDS at the most. Throws the error of a run that fails before it. */
+    waitForOutput (runId: string): Promise<void>
   }
 }
 
@@ -21,10 +22,14 @@ const KEEP_MS = 10 * 60_000
 
 async function events (app: FastifyInstance): Promise<void> {
   const log = await createLog(app)
-  const streams = new SseStreams(log, app.config.sseMaxSeconds * 1000)
+  const { sseMaxSeconds, firstOutputSeconds } = app.config
+  const streams = new SseStreams(log, sseMaxSeconds * 1000, firstOutputSeconds * 1000)
   app.decorate('events', log)
-  app.decorateReply('streamRun', function (this: FastifyReply, runId: string, after = 0, format: StreamFormatName = 'jeesi') {
-    return streams.open(this, runId, after, format)
+  app.decorateReply('streamRun', function (this: FastifyReply, runId: string, options?: StreamOptions) {
+    return streams.open(this, runId, options)
+  })
+  app.decorateReply('waitForOutput', function (this: FastifyReply, runId: string) {
+    return streams.waitForOutput(this, runId)
   })
   app.shutdown.on('eventStreams', () => streams.close())
   app.shutdown.on('eventLog', () => log.close())

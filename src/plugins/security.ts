@@ -16,7 +16,7 @@ async function security (app: FastifyInstance): Promise<void> {
     // Tokens travel in headers and never in cookies, so `*` lets no site use a visitor's session.
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
     methods: ['GET', 'POST'],
-    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id'],
+    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events'],
     exposedHeaders: ['x-run-id', 'retry-after'],
     maxAge: 86_400,
     strictPreflight: false

@@ -2,7 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { answerOf } from '#shared/final-event.ts'
-import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteValidatedBody, IdempotencyHeaders, Run, ValidatedHeaders } from '#shared/schemas.ts'
+import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
+import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteHeaders, ExecuteValidatedBody, KnownEventsText, Run, ValidatedHeaders } from '#shared/schemas.ts'
 
 const response = {
   200: {
@@ -14,6 +15,7 @@ const response = {
   202: Run,
   ...errorAnswers
 }
+const StreamQuery = Type.Object({ events: KnownEventsText })
 const config = { execution: true }
 
 /** Executes agents: begins a run and watches it. Watching may end before the run does. */
@@ -21,9 +23,10 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   app.post('/api/agent/execute', {
     config,
     onRequest: app.requireUser,
-    schema: { headers: IdempotencyHeaders, body: ExecuteBody, response }
+    schema: { headers: ExecuteHeaders, querystring: StreamQuery, body: ExecuteBody, response }
   }, async (request, reply) => {
     const { agentId, messages, response_format: responseFormat, stream, background } = request.body
+    const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
     const run = await app.runs.begin({
       userId: request.caller!.userId,
       agentId,
@@ -32,16 +35,17 @@ const agent: FastifyPluginAsyncTypebox = async app => {
       idempotencyKey: request.headers['idempotency-key']
     })
     if (background) return inBackground(request, reply, run)
-    return watch(request, reply, run, stream)
+    return watch(request, reply, run, known, stream)
   })
 
   app.post('/api/agent/execute-validated', {
     // All users of the platform call through the edge function: one rate limit would be shared by them.
     config: { ...config, rateLimit: false },
     onRequest: app.requireBackendSecret,
-    schema: { headers: ValidatedHeaders, body: ExecuteValidatedBody, response }
+    schema: { headers: ValidatedHeaders, querystring: StreamQuery, body: ExecuteValidatedBody, response }
   }, async (request, reply) => {
     const { userId, agentId, agentConfig, messages, functionResults, response_format: responseFormat, stream } = request.body
+    const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
     const run = await app.runs.begin({
       userId,
       agentId,
@@ -59,22 +63,24 @@ const agent: FastifyPluginAsyncTypebox = async app => {
       idempotencyKey: request.headers['idempotency-key'],
       runId: request.headers['x-run-id']
     })
-    return watch(request, reply, run, stream)
+    return watch(request, reply, run, known, stream)
   })
 
-  async function watch (request: FastifyRequest, reply: FastifyReply, { runId, agentId }: Run, stream = true) {
+  async function watch (request: FastifyRequest, reply: FastifyReply, { runId, agentId }: Run, known: KnownEvents, stream = true) {
     request.logFields = { runId, agentId }
-    if (stream) return reply.streamRun(runId)
     reply.header('x-run-id', runId)
-    return answerOf(await app.runs.finalEvent(runId))
+    if (!stream) return answerOf(await app.runs.finalEvent(runId))
+    // A plain reader takes every 2xx for an answer; others can resume from their head on, and read errors in the stream.
+    if (known.size === 0) await reply.waitForOutput(runId)
+    return reply.streamRun(runId, { known })
   }
+}
 
-  /** Answers with the run at once; the client asks for its progress at `/api/runs/:id`. */
-  function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
-    const { runId, agentId } = run
-    request.logFields = { runId, agentId }
-    return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
-  }
+/** Answers with the run at once; the client asks for its progress at `/api/runs/:id`. */
+function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
+  const { runId, agentId } = run
+  request.logFields = { runId, agentId }
+  return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
 }
 
 export default agent

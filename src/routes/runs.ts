@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { errorAnswers, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
+import { errorAnswers, KnownEventsText, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 
 const RunParams = Type.Object({ id: Uuid })
 
@@ -12,8 +13,8 @@ const RunQuery = Type.Object({
 })
 
 /** The last event that a reader has; a browser that reconnects sends it as a header. */
-const EventsQuery = Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }) })
-const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })) })
+const EventsQuery = Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }), events: KnownEventsText })
+const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })), 'x-stream-events': KnownEventsText })
 
 const RunList = Type.Object({ runs: Type.Array(Run), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 
@@ -41,8 +42,10 @@ const runs: FastifyPluginAsyncTypebox = async app => {
     const { id: runId } = request.params
     const after = request.headers['last-event-id'] ?? request.query.after
     request.logFields = { runId, after }
+    // Clients of this route are written for this service: they know all events unless they say otherwise.
+    const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events, ALL_EVENTS)
     await app.runs.resume(request.caller!.userId, runId, after)
-    return reply.streamRun(runId, after)
+    return reply.streamRun(runId, { after, known })
   })
 
   app.post('/api/runs/:id/cancel', {

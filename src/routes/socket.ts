@@ -2,19 +2,23 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { errors } from '#shared/errors.ts'
+import { readKnownEvents } from '#shared/reader/known-events.ts'
+import { KnownEventsText } from '#shared/schemas.ts'
 import { SOCKET_PATH } from '../http/websocket/protocol.js'
 import { SocketSession } from '../http/websocket/session.js'
 
-const SocketQuery = Type.Object({ token: Type.Optional(Type.String()) })
+const SocketQuery = Type.Object({ token: Type.Optional(Type.String()), events: KnownEventsText })
 
 const socket: FastifyPluginAsyncTypebox = async app => {
   app.route({
     method: 'GET',
     url: SOCKET_PATH,
     schema: { querystring: SocketQuery },
+    // Before the upgrade, so that a name that is none is answered with 400.
+    preHandler: async request => { readKnownEvents(request.query.events) },
     handler: () => { throw errors.notFound() },
     wsHandler (socket, request) {
-      const session = new SocketSession(app, socket, request)
+      const session = new SocketSession(app, socket, request, readKnownEvents(request.query.events))
       app.sessions.add(session)
       socket.on('close', () => app.sessions.delete(session))
       session.begin(request.query.token ?? tokenOfProtocols(request))

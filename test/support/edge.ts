@@ -11,7 +11,7 @@ import type { Run } from '#shared/schemas.ts'
 import { type GatewayDouble, startGateway } from './doubles/gateway.js'
 import { type Auth, type Sql, startPostgrest } from './doubles/postgrest.js'
 import {
-  type Answer, BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, LOOK_MS, readStream, type Service,
+  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, LOOK_MS, readStream, type Service,
   startService, type Told
 } from './helper.js'
 import { fetchForTest } from '../packages/fetch.js'
@@ -50,7 +50,7 @@ export interface Edge {
   nextLog (text: string): Promise<string>
   /** A request with JSON both ways; as the demo user unless the headers say otherwise. */
   request (method: string, path: string, options?: { body?: unknown, headers?: Record<string, string> }): Promise<Answer>
-  /** Opens a stream, by default of the simple agent. */
+  /** Opens a stream, by default of the simple agent, as a reader that knows all events unless the headers say otherwise. */
   open (body?: object, headers?: Record<string, string>): Promise<Response>
   execute (body?: object, headers?: Record<string, string>): Promise<Told>
 }
@@ -167,7 +167,7 @@ export async function startEdge (t: Test, deno: string, project: Project, variab
   const url = `${origin}/functions/v1/agent-runtime`
   const open = async (body: object = {}, headers?: Record<string, string>) => fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers ?? await bearer() },
+    headers: { 'content-type': 'application/json', ...ALL_EVENTS, ...headers ?? await bearer() },
     body: JSON.stringify({ agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }], ...body })
   })
   return {

@@ -29,6 +29,10 @@ export const DEMO_KEY = 'jeesi_demo_key_for_local_use_only'
 export const JWT_SECRET = 'a-secret-that-is-only-for-these-tests'
 export const BACKEND_SECRET = 'a-backend-secret-for-these-tests'
 
+/** The header of a reader that knows all events, and of one that knows none beside those that live callers know. */
+export const ALL_EVENTS = { 'x-stream-events': '*' }
+export const PLAIN = { 'x-stream-events': '' }
+
 /** Between two looks at what has no event: who looks all the time takes the service its processor. */
 export const LOOK_MS = 10
 
@@ -44,7 +48,7 @@ export interface Service {
   logs: string[]
   /** A request with JSON both ways; as the demo user unless the headers say otherwise. */
   request (method: string, path: string, options?: { body?: unknown, headers?: Record<string, string> }): Promise<Answer>
-  /** Executes an agent and reads the whole stream. */
+  /** Executes an agent and reads the whole stream, as a reader that knows all events unless the headers say otherwise. */
   execute (body?: object, headers?: Record<string, string>): Promise<Told>
   credits (userId?: string): Promise<{ creditsRemaining: number, creditsReserved: number, creditsUsedThisMonth: number }>
 }
@@ -103,7 +107,7 @@ export async function startService (t: Test, variables: Record<string, string> =
     async execute (body = {}, headers = {}) {
       const response = await fetch(`${url}/api/agent/execute`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...await authorize(headers) },
+        headers: { 'content-type': 'application/json', ...ALL_EVENTS, ...await authorize(headers) },
         body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], ...body })
       })
       return readStream(response)

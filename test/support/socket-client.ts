@@ -23,11 +23,14 @@ export interface ConnectOptions extends ClientOptions {
   /** For the URL. */
   token?: string
   protocols?: string[]
+  /** The events that the client knows, for the URL; by default all. */
+  events?: string
 }
 
 /** Opens `/ws`, and leaves it at the end of the test. */
-export async function connect (t: Test, service: Service, { token, protocols = [], ...options }: ConnectOptions = {}): Promise<SocketClient> {
-  const url = `${service.url.replace('http', 'ws')}/ws${token === undefined ? '' : `?token=${encodeURIComponent(token)}`}`
+export async function connect (t: Test, service: Service, { token, protocols = [], events = '*', ...options }: ConnectOptions = {}): Promise<SocketClient> {
+  const query = new URLSearchParams({ events, ...(token === undefined ? {} : { token }) })
+  const url = `${service.url.replace('http', 'ws')}/ws?${query}`
   const ws = new WebSocket(url, protocols, options)
   t.teardown(() => ws.terminate())
   const client = listen(ws)

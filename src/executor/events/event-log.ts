@@ -21,6 +21,8 @@ export type Encoder = (seq: number, event: RunEvent, runId: string) => Bytes
 export interface Subscriber {
   /** There may be entries to read. */
   wake (): void
+  /** The run's events are about to be lost: evicted, or replaced by those of a later attempt. They can be read once more. */
+  replacing (): void
   /** The log has evicted the run: another process continues it, or the log needs the memory. */
   evicted (): void
 }

@@ -4,6 +4,8 @@ import type { Entry, EventLog, Subscriber } from './event-log.js'
 export interface Reader {
   /** Takes an entry. Returns false if it has no room for another one until `Follower.resume()` is called. */
   write (entry: Entry): boolean
+  /** The events up to `cursor`, which were written, are about to be lost. They can be read from the log once more. */
+  replacing? (cursor: number): void
   /** The run has ended, and its last event has been written. */
   end (): void
   /** The log has evicted the run: the reader can resume after event `after`, here or at another process. */
@@ -57,6 +59,10 @@ class Subscription implements Follower, Subscriber {
   resume (): void {
     this.#isFull = false
     this.wake()
+  }
+
+  replacing (): void {
+    if (!this.#hasStopped) this.reader.replacing?.(this.#cursor)
   }
 
   evicted (): void {

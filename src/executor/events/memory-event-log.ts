@@ -66,6 +66,7 @@ export class MemoryEventLog implements EventLog {
   }
 
   #restart (runId: string, run: RunRecord, attempt: number): void {
+    for (const subscriber of run.subscribers) subscriber.replacing()
     this.#bytes -= run.transcript.weight
     run.transcript = new Transcript(firstSeq(attempt))
     run.hasEnded = false
@@ -120,6 +121,7 @@ export class MemoryEventLog implements EventLog {
   evict (runId: string): void {
     const run = this.#runs.get(runId)
     if (!run) return
+    for (const subscriber of run.subscribers) subscriber.replacing()
     this.hooks?.onEvict(runId)
     this.#bytes -= run.transcript.weight
     this.#runs.delete(runId)

@@ -57,7 +57,7 @@ export interface RunsOptions {
 }
 
 /** Seconds after which a slot or another process should be there. */
-const RETRY_AFTER = 5
+export const RETRY_AFTER = 5
 /** How long another process may take to end a cancelled run: its heartbeat and its settlement. */
 const CANCEL_POLL_MS = 250
 const CANCEL_POLLS = 40

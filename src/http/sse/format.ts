@@ -14,4 +14,6 @@ export interface StreamFormat {
   readonly end: string
   /** The end of a stream whose run goes on. @param after the number of the last event that was sent. */
   encodeReconnect (after: number): string
+  /** The same for a reader that does not know `reconnect`. */
+  encodeCutOff (runId: string): string
 }

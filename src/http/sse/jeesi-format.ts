@@ -1,4 +1,4 @@
-import { encodeReconnect, encodeSse, SSE_DONE, SSE_HEADERS, SSE_PING } from '#shared/http/sse.ts'
+import { encodeCutOff, encodeReconnect, encodeSse, SSE_DONE, SSE_HEADERS, SSE_PING } from '#shared/http/sse.ts'
 import { encodeSseChunk } from './encode.js'
 import type { StreamFormat } from './format.js'
 
@@ -9,5 +9,6 @@ export const jeesiFormat: StreamFormat = {
   encodePlain: encodeSse,
   ping: SSE_PING,
   end: SSE_DONE,
-  encodeReconnect
+  encodeReconnect,
+  encodeCutOff
 }

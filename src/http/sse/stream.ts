@@ -2,27 +2,42 @@ import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { isFinal } from '#shared/final-event.ts'
 import { PING_MS } from '#shared/http/sse.ts'
+import type { KnownEvents } from '#shared/reader/known-events.ts'
 import { type Entry, type EventLog, frameOf } from '../../executor/events/event-log.js'
 import { follow, type Follower, type Reader } from '../../executor/events/follow.js'
+import { viewFor } from '../../executor/events/viewed-reader.js'
 import type { StreamFormat } from './format.js'
+
+export interface SseStreamOptions {
+  readonly format: StreamFormat
+  readonly runId: string
+  /** The last event that the reader has. */
+  readonly after: number
+  readonly known: KnownEvents
+  /** When the connection ends, in milliseconds since 1970. */
+  readonly until: number
+}
 
 /** One reader's connection: writes the frames of a run's events as the socket takes them. */
 export class SseStream implements Reader {
+  readonly #view: Reader
   #follower?: Follower
-  #runId = ''
+  /** The last event that was written. */
+  #told: number
   #lastWrite = Date.now()
   /** Frames go to the socket past the response, which would write three pieces for each; not for a client of HTTP/1.0. */
   readonly #socket?: Socket
   readonly #resume = () => this.#follower?.resume()
 
-  /** @param until when the connection ends, in milliseconds since 1970. */
-  constructor (private readonly raw: ServerResponse, private readonly format: StreamFormat, private readonly until: number) {
+  constructor (private readonly log: EventLog, private readonly raw: ServerResponse, private readonly options: SseStreamOptions) {
+    const { runId, after, known } = options
+    this.#told = after
+    this.#view = viewFor(this, log, runId, after, known)
     if (raw.chunkedEncoding && raw.socket instanceof Socket) this.#socket = raw.socket
   }
 
-  follow (log: EventLog, runId: string, after: number): void {
-    this.#runId = runId
-    this.#follower = follow(log, runId, after, this)
+  follow (): void {
+    this.#followFrom(this.options.after)
     this.#sink.on('drain', this.#resume)
   }
 
@@ -35,44 +50,57 @@ export class SseStream implements Reader {
   get #sink (): Socket | ServerResponse { return this.#socket ?? this.raw }
 
   write (entry: Entry): boolean {
+    const { format, runId } = this.options
     this.#lastWrite = Date.now()
+    this.#told = entry.seq
     // The end follows at once, and goes in the same write.
     if (isFinal(entry.event)) this.#socket?.cork()
-    if (!this.#socket) return this.raw.write(this.format.encodePlain(entry.seq, entry.event, this.#runId))
-    return this.#socket.write(frameOf(entry, this.format.encode, this.#runId), 'latin1')
+    if (!this.#socket) return this.raw.write(format.encodePlain(entry.seq, entry.event, runId))
+    return this.#socket.write(frameOf(entry, format.encode, runId), 'latin1')
   }
 
   end (): void {
-    this.raw.end(this.format.end)
+    this.raw.end(this.options.format.end)
     this.#socket?.uncork()
   }
 
-  /** The connection ends and the run does not. */
+  /** The log has evicted the run: a reader that cannot come back stays, and gets the rest from Redis or from the database. */
   moved (after: number): void {
-    const { socket } = this.raw
-    // A connection that is kept alive would keep the server from closing.
-    this.raw.end(this.format.encodeReconnect(after), () => { socket?.end() })
+    if (this.options.known.has('reconnect')) this.#sayGoodbye()
+    else this.#followFrom(after)
   }
 
   /** Pings a quiet stream, and ends one that has lasted as long as a connection may. */
   beat (now: number): void {
-    if (now >= this.until) this.reconnect()
+    if (now >= this.options.until) this.leave()
     else if (now - this.#lastWrite >= PING_MS && !this.raw.writableEnded) this.#ping()
   }
 
   /** Ends the connection but not the run. The connection of a reader that did not take an earlier goodbye is destroyed. */
-  reconnect (): void {
+  leave (): void {
     if (this.raw.writableEnded) return this.destroy()
     this.#follower?.stop()
-    this.moved(this.#follower?.cursor ?? 0)
+    this.#sayGoodbye()
   }
 
   destroy (): void {
     this.raw.destroy()
   }
 
+  #followFrom (after: number): void {
+    this.#follower = follow(this.log, this.options.runId, after, this.#view)
+  }
+
+  #sayGoodbye (): void {
+    const { format, known, runId } = this.options
+    const { socket } = this.raw
+    const goodbye = known.has('reconnect') ? format.encodeReconnect(this.#told) : format.encodeCutOff(runId)
+    // A connection that is kept alive would keep the server from closing.
+    this.raw.end(goodbye, () => { socket?.end() })
+  }
+
   #ping (): void {
     this.#lastWrite = Date.now()
-    this.raw.write(this.format.ping)
+    this.raw.write(this.options.format.ping)
   }
 }

@@ -1,24 +1,39 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { PING_MS } from '#shared/http/sse.ts'
+import { ALL_EVENTS, type KnownEvents } from '#shared/reader/known-events.ts'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { GOODBYE_MS } from '../../shutdown.js'
 import { STREAM_FORMATS, type StreamFormatName } from './formats.js'
+import { HeadWait } from './head-wait.js'
 import { SseStream } from './stream.js'
+
+/** How a reader wants to be streamed a run. */
+export interface StreamOptions {
+  /** The last event that it has; by default none. */
+  after?: number
+  format?: StreamFormatName
+  /** What it knows; by default all. */
+  known?: KnownEvents
+}
 
 /** The open event streams, with one clock for all of them. */
 export class SseStreams {
   readonly #streams = new Set<SseStream>()
+  readonly #waits = new Set<HeadWait>()
   readonly #clock: NodeJS.Timeout
   #isClosing = false
 
-  /** @param maxMs how long one connection may last. */
-  constructor (private readonly log: EventLog, private readonly maxMs: number) {
+  /**
+   * @param maxMs how long one connection may last.
+   * @param headMs how long a head may wait for the run's first output.
+   */
+  constructor (private readonly log: EventLog, private readonly maxMs: number, private readonly headMs: number) {
     this.#clock = setInterval(() => this.#beat(), Math.min(PING_MS, maxMs / 4)).unref()
   }
 
-  /** Answers with a run's events after `after`, until the run ends, the client leaves, or the server closes. */
-  open (reply: FastifyReply, runId: string, after: number, formatName: StreamFormatName): FastifyReply {
+  /** Answers with a run's events, until the run ends, the client leaves, or the server closes. */
+  open (reply: FastifyReply, runId: string, { after = 0, format: formatName = 'jeesi', known = ALL_EVENTS }: StreamOptions = {}): FastifyReply {
     const format = STREAM_FORMATS[formatName]
     const { raw } = reply
     reply.hijack()
@@ -31,22 +46,39 @@ export class SseStreams {
     raw.writeHead(200, reply.headers(format.headers).header('x-run-id', runId).getHeaders() as OutgoingHttpHeaders)
     raw.flushHeaders()
     dropHeads(reply)
-    const stream = new SseStream(raw, format, Date.now() + this.maxMs)
+    const stream = new SseStream(this.log, raw, { format, runId, after, known, until: Date.now() + this.maxMs })
     this.#streams.add(stream)
     raw.on('close', () => {
       this.#streams.delete(stream)
       stream.stop()
     })
-    stream.follow(this.log, runId, after)
+    stream.follow()
+    if (this.#isClosing && !raw.writableEnded) stream.leave()
     socket?.uncork()
     return reply
   }
 
-  /** Sends all readers on, and destroys the connections of those that do not take the goodbye in time. */
+  /**
+   * Waits for a run's first output before its stream is opened, for as long as a head may wait.
+   * @throws {ServiceError} the error of a run that failed before that, with its id; shutting_down.
+   */
+  async waitForOutput ({ raw }: FastifyReply, runId: string): Promise<void> {
+    const wait = new HeadWait(this.log, runId, this.headMs, raw)
+    this.#waits.add(wait)
+    if (this.#isClosing) wait.close()
+    try {
+      await wait.over
+    } finally {
+      this.#waits.delete(wait)
+    }
+  }
+
+  /** Says goodbye to all readers, and destroys the connections of those that do not take it in time. */
   close (): void {
     this.#isClosing = true
     clearInterval(this.#clock)
-    for (const stream of this.#streams) stream.reconnect()
+    for (const wait of this.#waits) wait.close()
+    for (const stream of this.#streams) stream.leave()
     setTimeout(() => { for (const stream of this.#streams) stream.destroy() }, GOODBYE_MS).unref()
   }
 

@@ -1,3 +1,5 @@
+import { errors } from '#shared/errors.ts'
+import { errorEvent } from '#shared/final-event.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import type { Bytes } from '../../executor/events/event-log.js'
 import { asciiTextFrame, isPlain, toTextFrame } from '../bytes.js'
@@ -37,6 +39,11 @@ export function encodeSocketFor (requestId: string) {
 /** Encodes that the run's events end here and the run does not: the client resumes from `after`. */
 export function encodeReconnect (runId: string, after: number): string {
   return JSON.stringify({ type: 'agent_reconnect', runId, after })
+}
+
+/** The same for a client that does not know `reconnect`. It has no number, because it is not an event of the run. */
+export function encodeCutOff (runId: string, requestId?: string): string {
+  return JSON.stringify({ ...errorEvent(runId, errors.connectionEnded()), type: TYPES.error, requestId })
 }
 
 /** Whether an event answers a request, and so has the request's id. */

@@ -1,14 +1,16 @@
 import type { FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { errors, toServiceError } from '#shared/errors.ts'
+import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
 import type { Caller } from '../../contract/caller.js'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { follow, type Follower } from '../../executor/events/follow.js'
+import { viewFor } from '../../executor/events/viewed-reader.js'
 import type { Runs } from '../../executor/run/runs.js'
 import { check, type ClientMessage, read, shortText } from './messages.js'
 import { CLOSE, type Session } from './protocol.js'
-import { HIGH_WATER, SocketReader } from './reader.js'
+import { type Followed, HIGH_WATER, SocketReader } from './reader.js'
 
 /** How long a new connection has to authenticate, and one whose token has expired to do so again. */
 const FIRST_AUTH_MS = 10_000
@@ -28,6 +30,7 @@ export interface SessionDeps {
   countFailedAttempt (request: FastifyRequest): Promise<void>
   readonly runs: Pick<Runs, 'begin' | 'resume' | 'cancel'>
   readonly events: EventLog
+  isDraining (): boolean
 }
 
 /** One connection: its caller, and the runs it follows. */
@@ -45,7 +48,9 @@ export class SocketSession implements Session {
   constructor (
     private readonly deps: SessionDeps,
     private readonly socket: WebSocket,
-    private readonly request: FastifyRequest
+    private readonly request: FastifyRequest,
+    /** What the client knows of events, where a message does not say otherwise. */
+    private readonly known: KnownEvents
   ) {
     socket.on('message', (data, isBinary) => this.#enqueue(() => this.#receive(data, isBinary)))
     socket.on('pong', () => { this.#missedPongs = 0 })
@@ -73,6 +78,7 @@ export class SocketSession implements Session {
   }
 
   close (code: number, reason: string): void {
+    for (const { reader } of this.#followed.values()) reader.cutOff()
     this.socket.close(code, reason)
   }
 
@@ -130,20 +136,22 @@ export class SocketSession implements Session {
     }
   }
 
-  async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId }: ExecuteMessage): Promise<void> {
+  async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<void> {
+    const known = readKnownEvents(events, this.known)
     this.#requireRoom()
     const { runId } = await this.deps.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
     this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
     // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
     const followed = this.#followed.get(runId)
     if (followed && requestId !== undefined) followed.reader.join(requestId, this.deps.events.entries(runId))
-    else if (!followed) this.#follow(runId, 0, requestId)
+    else if (!followed) this.#follow({ runId, after: 0, known, requestId })
   }
 
-  async #resume (caller: Caller, { runId, after = 0 }: ResumeMessage): Promise<void> {
+  async #resume (caller: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {
+    const known = readKnownEvents(events, this.known)
     this.#requireRoom()
     await this.deps.runs.resume(caller.userId, runId, after)
-    this.#follow(runId, after)
+    this.#follow({ runId, after, known })
   }
 
   /** Answers with the run's last event, whether this connection follows the run or not. */
@@ -152,24 +160,37 @@ export class SocketSession implements Session {
     await this.deps.runs.cancel(caller.userId, runId)
     if (isFollowed) return
     await this.deps.runs.resume(caller.userId, runId, 0)
-    this.#follow(runId, (this.deps.events.last(runId) ?? 1) - 1)
+    // Of the text the client wants to know nothing any more.
+    this.#follow({ runId, after: (this.deps.events.last(runId) ?? 1) - 1, known: new Set([...this.known, 'rewind']) })
   }
 
   #requireRoom (): void {
     if (this.#followed.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
   }
 
-  #follow (runId: string, after: number, requestId?: string): void {
+  #follow (followed: Followed): void {
+    const { runId, after, known } = followed
+    const { events, isDraining } = this.deps
     // The client may have left while the run began.
     if (this.socket.readyState !== this.socket.OPEN) return
     this.#followed.get(runId)?.follower.stop()
     this.#followed.delete(runId)
-    const reader = new SocketReader(this.socket, this.request.raw.socket, runId, requestId, {
+    const followFrom = (cursor: number) => {
+      const follower = follow(events, runId, cursor, view)
+      if (!reader.isAtEnd) this.#followed.set(runId, { follower, reader })
+    }
+    const reader = new SocketReader(this.socket, this.request.raw.socket, followed, {
       drained: () => { for (const { follower } of [...this.#followed.values()]) follower.resume() },
-      ended: () => { this.#followed.delete(runId) }
+      ended: () => { this.#followed.delete(runId) },
+      // While this process lives it gets the rest from Redis or from the database.
+      evicted: cursor => {
+        if (!isDraining()) return followFrom(cursor)
+        reader.cutOff()
+        reader.end()
+      }
     })
-    const follower = follow(this.deps.events, runId, after, reader)
-    if (!reader.isAtEnd) this.#followed.set(runId, { follower, reader })
+    const view = viewFor(reader, events, runId, after, known)
+    followFrom(after)
   }
 
   /** Refuses a message; the connection stays open. */

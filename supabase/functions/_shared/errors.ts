@@ -60,6 +60,7 @@ export const errors = {
   gatewayUnauthorized: define('gateway_unauthorized', 502, () => NOT_AVAILABLE),
   pythonFailed: define('python_failed', 502, (sentence: string) => sentence),
   gatewayPaymentRequired: define('gateway_payment_required', 503, () => NOT_AVAILABLE),
+  connectionEnded: define('connection_ended', 503, () => 'The connection ended before the answer was complete. It is still being written: look again later.'),
   databaseUnavailable: define('database_unavailable', 503, () => 'The database cannot be reached: try again later.'),
   databaseNotMigrated: define('database_not_migrated', 503, () => 'The service is being set up: try again later.'),
   keysUnavailable: define('keys_unavailable', 503, () => 'Your session cannot be checked at the moment: try again later.'),

@@ -9,7 +9,8 @@ export function finalEvent (run: Run): FinalEvent {
   return { type: 'done', response, executionTime: executionTime(run), runId, usage: usage!, creditsUsed, finishReason, ...(cached && { cached }) }
 }
 
-function errorEvent (runId: string, error: ServiceError): Extract<FinalEvent, { type: 'error' }> {
+/** An error as the event that ends a stream. */
+export function errorEvent (runId: string, error: ServiceError): Extract<FinalEvent, { type: 'error' }> {
   return { type: 'error', error: error.message, code: error.code, runId, retryable: error.isRetryable }
 }
 

@@ -71,9 +71,18 @@ export const IdempotencyKey = Type.String({ minLength: 1, maxLength: 255, patter
 
 export const IdempotencyHeaders = Type.Object({ 'idempotency-key': Type.Optional(IdempotencyKey) })
 
+/** The events that a reader knows: names of groups, separated by commas, or `*`. */
+export const KnownEventsText = Type.Optional(Type.String({ maxLength: 200 }))
+
+export const ExecuteHeaders = Type.Object({
+  'idempotency-key': Type.Optional(IdempotencyKey),
+  'x-stream-events': KnownEventsText
+})
+
 /** The edge function names the run that it has begun for the service. */
 export const ValidatedHeaders = Type.Object({
   'idempotency-key': Type.Optional(IdempotencyKey),
+  'x-stream-events': KnownEventsText,
   'x-run-id': Type.Optional(Uuid)
 })
 

@@ -3,6 +3,7 @@ import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '../_shared/gateway/defaults.
 
 /** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
 const DEFAULT_MAX_SECONDS = 140
+const DEFAULT_FIRST_OUTPUT_SECONDS = 10
 
 /** The function's environment. A missing variable fails only the requests that need it, see `required`. */
 export interface Config {
@@ -18,11 +19,14 @@ export interface Config {
   readonly backendSecret?: string
   /** Milliseconds after which a request is handed over or ended. */
   readonly maxMs: number
+  /** How long the head of a plain reader's stream waits for the first output, in milliseconds. */
+  readonly firstOutputMs: number
 }
 
 export function readConfig (env: (name: string) => string | undefined): Config {
   const gatewayKey = env('LOVABLE_API_KEY') || undefined
   const maxSeconds = Number(env('EDGE_MAX_SECONDS'))
+  const firstOutputSeconds = Number(env('FIRST_OUTPUT_SECONDS') || DEFAULT_FIRST_OUTPUT_SECONDS)
   return {
     supabaseUrl: toHttpUrl(env('SUPABASE_URL')),
     serviceRoleKey: env('SUPABASE_SERVICE_ROLE_KEY') || undefined,
@@ -31,7 +35,8 @@ export function readConfig (env: (name: string) => string | undefined): Config {
     model: env('AI_MODEL') || DEFAULT_MODEL,
     backendUrl: toHttpUrl(env('RAILWAY_BACKEND_URL')),
     backendSecret: env('RAILWAY_BACKEND_SECRET') || undefined,
-    maxMs: (maxSeconds > 0 ? maxSeconds : DEFAULT_MAX_SECONDS) * 1000
+    maxMs: (maxSeconds > 0 ? maxSeconds : DEFAULT_MAX_SECONDS) * 1000,
+    firstOutputMs: (firstOutputSeconds >= 0 ? firstOutputSeconds : DEFAULT_FIRST_OUTPUT_SECONDS) * 1000
   }
 }
 

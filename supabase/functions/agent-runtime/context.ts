@@ -1,6 +1,7 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import type { FoundAgent } from '../_shared/database/functions.ts'
 import { errors } from '../_shared/errors.ts'
+import type { KnownEvents } from '../_shared/reader/known-events.ts'
 import type { Run } from '../_shared/schemas.ts'
 import type { EndedRun } from '../_shared/trace.ts'
 import { type Config, toHttpUrl } from './config.ts'
@@ -23,6 +24,8 @@ export interface Isolate {
 export interface RequestContext extends Isolate {
   readonly request: Request
   readonly fields: LogFields
+  /** What the caller knows of events. */
+  readonly known: KnownEvents
   /** When the request has to end, in milliseconds since 1970. */
   readonly deadline: number
 }

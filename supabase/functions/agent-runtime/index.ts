@@ -1,12 +1,14 @@
 import { errors } from '../_shared/errors.ts'
+import { ALL_EVENTS, EVENTS_HEADER, PLAIN, readKnownEvents } from '../_shared/reader/known-events.ts'
 import { UUID_PATTERN } from '../_shared/uuid.ts'
+import type { RunAction } from './backend/ask.ts'
 import { readConfig } from './config.ts'
 import type { Isolate, RequestContext } from './context.ts'
 import { connect, createDatabase } from './database.ts'
 import { answer, answerPreflight } from './http/responses.ts'
 import { execute } from './runs/execute.ts'
 import { Leases } from './runs/leases.ts'
-import { resume, type RunAction } from './runs/resume.ts'
+import { resume } from './runs/resume.ts'
 
 const config = readConfig(name => Deno.env.get(name))
 const supabase = connect(config)
@@ -22,12 +24,16 @@ function serve (request: Request): Promise<Response> | Response {
   return answer(request, fields => route({ ...isolate, request, fields, deadline }))
 }
 
-function route (context: RequestContext): Promise<Response> {
-  const { method, url } = context.request
-  const [path, runId, action = 'read'] = PATH.exec(new URL(url).pathname.replace(/\/{2,}/g, '/')) ?? []
-  if (path && !runId && method === 'POST') return execute(context)
-  if (runId && method === (action === 'cancel' ? 'POST' : 'GET')) return resume(context, runId, action as RunAction)
-  return Promise.reject(errors.notFound())
+async function route (context: Omit<RequestContext, 'known'>): Promise<Response> {
+  const { method, headers, url } = context.request
+  const { pathname, searchParams } = new URL(url)
+  const [path, runId, action = 'read'] = PATH.exec(pathname.replace(/\/{2,}/g, '/')) ?? []
+  const events = headers.get(EVENTS_HEADER) ?? searchParams.get('events')
+  if (path && !runId && method === 'POST') return execute({ ...context, known: readKnownEvents(events, PLAIN) })
+  if (runId && method === (action === 'cancel' ? 'POST' : 'GET')) {
+    return resume({ ...context, known: readKnownEvents(events, ALL_EVENTS) }, runId, action as RunAction)
+  }
+  throw errors.notFound()
 }
 
 // On Supabase the platform chooses the port.

@@ -1,3 +1,5 @@
+import { errors } from '../errors.ts'
+import { errorEvent } from '../final-event.ts'
 import type { RunEvent } from '../schemas.ts'
 
 export const SSE_HEADERS = {
@@ -27,4 +29,12 @@ export function encodeSse (seq: number, event: RunEvent): string {
  */
 export function encodeReconnect (after: number, target?: { runId: string, url: string }): string {
   return `data: ${JSON.stringify({ type: 'reconnect', after, ...target })}\n\n`
+}
+
+/**
+ * The last frame of a stream that ends before its run, for a reader that does not know `reconnect`: what it has is not
+ * whole. It has no id either, and no `[DONE]` follows it.
+ */
+export function encodeCutOff (runId: string): string {
+  return `data: ${JSON.stringify(errorEvent(runId, errors.connectionEnded()))}\n\n`
 }

@@ -4,10 +4,12 @@ import type { RunError, Usage } from '../../_shared/schemas.ts'
 import { NO_USAGE } from '../../_shared/usage.ts'
 import { addressOf, type RequestContext } from '../context.ts'
 import { keepAlive } from '../http/log.ts'
-import { eventStream, json } from '../http/responses.ts'
+import { json } from '../http/responses.ts'
 import { LEASE_SECONDS } from '../runs/leases.ts'
 import { readData } from '../streams/sse-data.ts'
-import { relay } from '../streams/streams.ts'
+import { framesOfBody } from '../streams/sources.ts'
+import { tell } from '../streams/tell.ts'
+import { restOf } from './ask.ts'
 import type { ForwardedRun } from './send.ts'
 
 /** What a backend answered about a run of its own: the response so far and the end. */
@@ -35,7 +37,14 @@ export async function settleForeignRun (context: RequestContext, forwarded: Forw
   keepAlive(readResult(read, context.deadline).then(settle), runId)
   // Without an id of its own the run can be read only here, after its settlement.
   const url = `${addressOf(context, foreignId ? backend : undefined, foreignId || runId)}/events`
-  return eventStream(relay(relayed, 0, { runId: foreignId || runId, url, deadline: context.deadline }), foreignId || runId)
+  return tell(signal => framesOfBody(relayed, signal), {
+    runId: foreignId || runId,
+    known: context.known,
+    headMs: context.config.firstOutputMs,
+    url,
+    rest: restOf(context, foreignId ? backend : undefined, runId, foreignId || runId),
+    deadline: context.deadline
+  })
 }
 
 /** Adopts the run. Returns how to settle it, which does nothing if another process has adopted it before. */

@@ -1,9 +1,12 @@
 import { errors, failureOf, ServiceError } from '../../_shared/errors.ts'
 import { parseRetryAfter } from '../../_shared/http/retry-after.ts'
 import { addressOf, findEnded, type RequestContext } from '../context.ts'
-import { eventStream, json } from '../http/responses.ts'
+import { json } from '../http/responses.ts'
 import { answerAccepted, replay } from '../runs/answers.ts'
-import { relay, streamReconnect } from '../streams/streams.ts'
+import type { Frames } from '../streams/frame.ts'
+import { framesOfBody, framesOfNothing } from '../streams/sources.ts'
+import { tell } from '../streams/tell.ts'
+import { restOf } from './ask.ts'
 import { settleForeignRun } from './foreign-run.ts'
 import { type ForwardedRun, send } from './send.ts'
 
@@ -14,23 +17,36 @@ const NOT_FOR_CALLERS = new Set([401, 403, 404, 405])
 
 /** Hands a run to the backend, which adopts and settles it, and relays the answer. */
 export async function forward (context: RequestContext, forwarded: ForwardedRun): Promise<Response> {
-  const { run: { runId }, body: { stream = true }, backend } = forwarded
+  const { run: { runId }, body: { stream = true } } = forwarded
   const abort = new AbortController()
   const timer = setTimeout(() => abort.abort(), context.deadline - Date.now())
+  let response: Response
+  let answer: unknown
   try {
-    const response = await send(forwarded, abort.signal)
+    response = await send(forwarded, abort.signal)
     if (!response.ok) throw await refusalOf(response)
     const foreignId = response.headers.get('x-run-id') ?? undefined
     if (foreignId !== runId) return await settleForeignRun(context, forwarded, response, foreignId)
-    if (!stream) return json(200, await response.json(), { 'x-run-id': runId })
-    // From here on the stream itself ends at the deadline.
-    const url = `${addressOf(context, backend, runId)}/events`
-    return eventStream(relay(response.body!, 0, { runId, url, deadline: context.deadline }), runId)
+    if (!stream) answer = await response.json()
   } catch (error) {
     return await answerFailure(context, forwarded, error instanceof ServiceError ? error : errors.backendUnavailable().with({ cause: error }))
   } finally {
     clearTimeout(timer)
   }
+  if (!stream) return json(200, answer, { 'x-run-id': runId })
+  // From here on the stream itself ends at the deadline.
+  return tellForwarded(context, forwarded, signal => framesOfBody(response.body!, signal))
+}
+
+function tellForwarded (context: RequestContext, { backend, run: { runId } }: ForwardedRun, open: (signal: AbortSignal) => Frames): Promise<Response> {
+  return tell(open, {
+    runId,
+    known: context.known,
+    headMs: context.config.firstOutputMs,
+    url: `${addressOf(context, backend, runId)}/events`,
+    rest: restOf(context, backend, runId),
+    deadline: context.deadline
+  })
 }
 
 /** The error of a backend's refusal: its own if it concerns the caller, else backend_unavailable. */
@@ -64,9 +80,8 @@ async function answerFailure (context: RequestContext, forwarded: ForwardedRun, 
     : await context.database.persist('drop_run', { ...args, p_error: failureOf(error) })
   if (run.finishedAt) {
     const ended = run.status === 'succeeded' ? await findEnded(context, runId) : undefined
-    if (ended) return replay(ended, body)
+    if (ended) return replay(context, ended, body)
     throw error.with({ runId })
   }
-  const url = addressOf(context, backend, runId)
-  return body.stream ?? true ? eventStream(streamReconnect(runId, `${url}/events`), runId) : answerAccepted(run, url)
+  return body.stream ?? true ? tellForwarded(context, forwarded, framesOfNothing) : answerAccepted(run, addressOf(context, backend, runId))
 }

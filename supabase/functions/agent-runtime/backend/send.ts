@@ -1,4 +1,5 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
+import { EVENTS_HEADER } from '../../_shared/reader/known-events.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
 
 /** A run that this function has begun for a backend to adopt. */
@@ -36,6 +37,8 @@ function post ({ userId, agent, run, backend, secret, body }: ForwardedRun, sign
       'content-type': 'application/json',
       'x-railway-secret': secret,
       'x-run-id': run.runId,
+      // Callers that know less are told less by this function, which resumes behind them.
+      [EVENTS_HEADER]: '*',
       // For backends that do not know x-run-id: they do not run a repeated request twice.
       'idempotency-key': run.runId
     },

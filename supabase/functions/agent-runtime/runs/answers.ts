@@ -1,12 +1,27 @@
 import { answerOf, finalEvent } from '../../_shared/final-event.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
 import type { EndedRun } from '../../_shared/trace.ts'
-import { eventStream, json } from '../http/responses.ts'
-import { streamFinished } from '../streams/streams.ts'
+import { restOf } from '../backend/ask.ts'
+import { addressOf, type RequestContext } from '../context.ts'
+import { json } from '../http/responses.ts'
+import { framesOfEnded } from '../streams/sources.ts'
+import { tell } from '../streams/tell.ts'
 
-/** The answer with a finished run, as a stream or in one piece. @throws {ServiceError} the run's error, if it does not stream. */
-export function replay (ended: EndedRun, { stream = true }: ExecuteBody): Response {
-  return stream ? eventStream(streamFinished(ended, 0), ended.run.runId) : answerWhole(ended.run)
+/**
+ * The answer with a finished run, as a stream or in one piece.
+ * @throws {ServiceError} the run's error, if it does not stream, or to a plain reader.
+ */
+export async function replay (context: RequestContext, ended: EndedRun, { stream = true }: ExecuteBody): Promise<Response> {
+  if (!stream) return answerWhole(ended.run)
+  const { runId } = ended.run
+  return tell(() => framesOfEnded(ended, 0), {
+    runId,
+    known: context.known,
+    headMs: context.config.firstOutputMs,
+    url: `${addressOf(context, undefined, runId)}/events`,
+    rest: restOf(context, undefined, runId),
+    deadline: context.deadline
+  })
 }
 
 /** The answer with a finished run in one piece. @throws {ServiceError} the run's error. */

@@ -1,14 +1,17 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
+import { restOf } from '../backend/ask.ts'
 import { forward } from '../backend/forward.ts'
 import { required } from '../config.ts'
 import { addressOf, backendOf, findEnded, findRun, type RequestContext } from '../context.ts'
 import { readBody } from '../http/body.ts'
 import { findCaller } from '../http/caller.ts'
 import { keepAlive } from '../http/log.ts'
-import { eventStream } from '../http/responses.ts'
-import { pollUntil, streamLocalRun, streamWhenEnded } from '../streams/streams.ts'
+import type { Frames } from '../streams/frame.ts'
+import { pollUntil } from '../streams/poll.ts'
+import { framesOfLocalRun, framesWhenEnded, type Rest } from '../streams/sources.ts'
+import { tell } from '../streams/tell.ts'
 import { answerAccepted, answerWhole, replay } from './answers.ts'
 import { begin } from './begin.ts'
 import { LocalRun } from './local-run.ts'
@@ -46,7 +49,7 @@ async function executeHeavy (context: RequestContext, userId: string, agent: Fou
   if (!backend || !secret) throw errors.heavyNotConfigured()
   const { run, joined } = await begin(context, userId, body, key, { p_owner: null, p_waiting: true, p_python: true })
   const ended = joined && run.finishedAt && await findEnded(context, run.runId)
-  if (ended) return replay(ended, body)
+  if (ended) return replay(context, ended, body)
   return forward(context, { userId, agent, run, joined, backend, secret, body })
 }
 
@@ -57,10 +60,9 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
   const begun = await begin(context, userId, body, key, { p_owner: leases.owner })
   const { run } = begun
   const backend = backendOf(context, found)
-  const url = addressOf(context, backend, run.runId)
   if (begun.joined) {
     const local = running.get(run.runId)
-    return local ? follow(context, local, body, url) : followRemote(context, run, body, url)
+    return local ? follow(context, local, body, backend) : followRemote(context, run, body, backend)
   }
   const { messages, response_format: responseFormat } = body
   const assignment = {
@@ -77,7 +79,7 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
   }
   const local = new LocalRun(assignment, database, leases)
   register(context, local)
-  return follow(context, local, body, url)
+  return follow(context, local, body, backend)
 }
 
 /** Makes a run known to requests that join it, and keeps the isolate alive until the run is settled, even if its client leaves. */
@@ -86,21 +88,33 @@ function register ({ running }: RequestContext, run: LocalRun): void {
   keepAlive(run.outcome.finally(() => running.delete(run.runId)), run.runId)
 }
 
-async function follow (context: RequestContext, local: LocalRun, { stream = true }: ExecuteBody, url: string): Promise<Response> {
+async function follow (context: RequestContext, local: LocalRun, { stream = true }: ExecuteBody, backend: string | undefined): Promise<Response> {
   const { runId } = local
-  if (stream) return eventStream(streamLocalRun(local, 0, `${url}/events`), runId)
+  if (stream) return tellRun(context, runId, backend, () => framesOfLocalRun(local, 0))
   const outcome = await local.outcome
   if ('run' in outcome) return answerWhole(outcome.run)
-  return answerAccepted(await findRun(context, runId), url)
+  return answerAccepted(await findRun(context, runId), addressOf(context, backend, runId))
 }
 
 /** Answers with a run that was begun before and is not in this isolate. */
-async function followRemote (context: RequestContext, run: Run, body: ExecuteBody, url: string): Promise<Response> {
+async function followRemote (context: RequestContext, run: Run, body: ExecuteBody, backend: string | undefined): Promise<Response> {
   const { runId } = run
   const find = () => findEnded(context, runId)
   const ended = run.finishedAt ? await find() : undefined
-  if (ended) return replay(ended, body)
-  if (body.stream ?? true) return eventStream(streamWhenEnded(find, { runId, url: `${url}/events`, deadline: context.deadline }), runId)
+  if (ended) return replay(context, ended, body)
+  if (body.stream ?? true) return tellRun(context, runId, backend, (signal, rest) => framesWhenEnded(rest, signal))
   const found = await pollUntil(context.deadline, find)
-  return found ? replay(found, body) : answerAccepted(await findRun(context, runId), url)
+  return found ? replay(context, found, body) : answerAccepted(await findRun(context, runId), addressOf(context, backend, runId))
+}
+
+function tellRun (context: RequestContext, runId: string, backend: string | undefined, open: (signal: AbortSignal, rest: Rest) => Frames): Promise<Response> {
+  const rest = restOf(context, backend, runId)
+  return tell(signal => open(signal, rest), {
+    runId,
+    known: context.known,
+    headMs: context.config.firstOutputMs,
+    url: `${addressOf(context, backend, runId)}/events`,
+    rest,
+    deadline: context.deadline
+  })
 }

@@ -1,16 +1,14 @@
 import { errors } from '../../_shared/errors.ts'
 import type { Run } from '../../_shared/schemas.ts'
+import { askBackend, restOf, type RunAction } from '../backend/ask.ts'
 import { addressOf, backendOf, findRun, type RequestContext, requireEnded } from '../context.ts'
 import { findCaller } from '../http/caller.ts'
-import { eventStream, json } from '../http/responses.ts'
-import { pollUntil, relay, streamFinished, streamLocalRun } from '../streams/streams.ts'
+import { json } from '../http/responses.ts'
+import type { Frames } from '../streams/frame.ts'
+import { pollUntil } from '../streams/poll.ts'
+import { framesOfBody, framesOfEnded, framesOfLocalRun } from '../streams/sources.ts'
+import { firstOf, tell } from '../streams/tell.ts'
 
-/** A request about a run that exists: read it, follow its events, or cancel it. */
-export type RunAction = 'read' | 'events' | 'cancel'
-
-const PATHS: Record<RunAction, string> = { read: '', events: '/events', cancel: '/cancel' }
-/** Headers that are passed to the backend: the caller's credentials and its last event. Never the shared secret. */
-const PASSED_HEADERS = ['authorization', 'x-api-key', 'last-event-id']
 /** Statuses of the backend that are passed to the caller. After any other one the database answers. */
 const FOR_CALLERS = new Set([200, 400, 429])
 /** Milliseconds to wait until another isolate learns that its run is cancelled. */
@@ -37,36 +35,35 @@ async function findBackend (context: RequestContext, userId: string, { agentId }
 }
 
 /** The backend's answer; undefined if it cannot be reached or answers with a status that is not for callers. */
-async function ask ({ request, deadline }: RequestContext, backend: string, { runId }: Run, action: RunAction): Promise<Response | undefined> {
-  const headers = new Headers()
-  for (const name of PASSED_HEADERS) {
-    const value = request.headers.get(name)
-    if (value !== null) headers.set(name, value)
-  }
-  const url = `${backend}/api/runs/${runId}${PATHS[action]}`
-  const response = await fetch(url + (action === 'events' ? new URL(request.url).search : ''), {
-    method: action === 'cancel' ? 'POST' : 'GET',
-    headers,
-    redirect: 'manual'
-  }).catch(() => undefined)
+async function ask (context: RequestContext, backend: string, { runId }: Run, action: RunAction): Promise<Response | undefined> {
+  const after = action === 'events' ? readAfter(context.request) : 0
+  const response = await askBackend(context, backend, runId, action, { after: firstOf(context, after) })
   if (!response || !FOR_CALLERS.has(response.status)) {
     await response?.body?.cancel()
     return undefined
   }
-  if (action === 'events' && response.ok) return eventStream(relay(response.body!, readAfter(request), { runId, url, deadline }), runId)
+  if (action === 'events' && response.ok) return tellRun(context, runId, after, backend, signal => framesOfBody(response.body!, signal))
   const body = await response.json().catch(() => undefined)
   const retryAfter = response.headers.get('retry-after')
   return body && json(response.status, body, retryAfter === null ? {} : { 'retry-after': retryAfter })
 }
 
+/** @param backend where the events come from; undefined: from here, and this address finds the run again wherever it goes on. */
+function tellRun (context: RequestContext, runId: string, after: number, backend: string | undefined, open: (signal: AbortSignal) => Frames): Promise<Response> {
+  const { known, deadline } = context
+  return tell(open, { runId, after, known, url: `${addressOf(context, backend, runId)}/events`, rest: restOf(context, backend ?? backendOf(context), runId), deadline })
+}
+
 async function answerHere (context: RequestContext, userId: string, run: Run, action: RunAction): Promise<Response> {
   if (action === 'read') return json(200, run)
   if (action === 'cancel') return json(200, await cancel(context, userId, run.runId))
+  const { runId } = run
   const after = readAfter(context.request)
-  const local = context.running.get(run.runId)
-  // This address finds the run again wherever it goes on.
-  if (local) return eventStream(streamLocalRun(local, after, `${addressOf(context, undefined, run.runId)}/events`), run.runId)
-  return eventStream(streamFinished(await requireEnded(context, run.runId), after), run.runId)
+  const first = firstOf(context, after)
+  const local = context.running.get(runId)
+  if (local) return tellRun(context, runId, after, undefined, () => framesOfLocalRun(local, first))
+  const ended = await requireEnded(context, runId)
+  return tellRun(context, runId, after, undefined, () => framesOfEnded(ended, first))
 }
 
 /** The number of the last event that a reader has. Browsers that reconnect send it in the header. */
