@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import { Ajv, type ErrorObject } from 'ajv'
 import { DEFAULT_MODEL } from '#shared/gateway/defaults.ts'
+import type { PrivateHost } from '#shared/http/addresses.ts'
+import { readList, readPrivateHosts } from '#shared/http/private-hosts.ts'
 import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
 import { Environment } from './environment.js'
-import { type PrivateHost, readCertificate, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash } from './values.js'
+import { readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })

@@ -88,9 +88,9 @@ export const VARIABLES = {
   CORS_ORIGINS: service('callers', TEXT,
     'Origins that browsers may call from, separated by commas, or *; blank: only its own.'),
 
-  ALLOW_PRIVATE_TOOL_HOSTS: service('tools', TEXT,
+  ALLOW_PRIVATE_TOOL_HOSTS: both('tools', TEXT,
     'Hosts that agents\' tools may reach although they are not public: names, addresses or CIDRs, separated by commas, each with or without :port.'),
-  WEBHOOK_SECRET: service('tools', TEXT,
+  WEBHOOK_SECRET: both('tools', TEXT,
     'Signs the webhooks whose function has no secret of its own, by Standard Webhooks (echo whsec_$(openssl rand -base64 32)).'),
 
   MAX_CONCURRENT_RUNS: service('limits', Type.Integer({ minimum: 0, default: 500 }),

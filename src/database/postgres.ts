@@ -162,8 +162,8 @@ function nameOf (text: string): string {
 function describe (error: SqlError & { errors?: Error[] }): SqlError {
   // For a host name with several addresses, the driver's error contains one error per address.
   const message = error.message || error.errors?.[0]?.message || 'no connection'
-  const { code, hint } = error
-  return { code, hint, message: message === 'timeout exceeded when trying to connect' ? 'no connection came free in time' : message }
+  const { code, hint, detail } = error
+  return { code, hint, detail, message: message === 'timeout exceeded when trying to connect' ? 'no connection came free in time' : message }
 }
 
 export interface MigratePostgresOptions extends MigrateOptions {

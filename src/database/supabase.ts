@@ -25,7 +25,7 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
       const code = codeOfAnswer(error.code, status)
       // A proxy's answer is an HTML page.
       const message = /^\s*(<|$)/.test(error.message ?? '') ? `HTTP ${status}` : error.message
-      throw translateError({ code, message, hint: error.hint })
+      throw translateError({ code, message, hint: error.hint, detail: error.details })
     },
     close: () => dispatcher.destroy()
   }

@@ -1,11 +1,11 @@
+import { configOf, templateIn, textIn } from '#shared/functions/function-config.ts'
+import type { TemplateValues } from '#shared/functions/template.ts'
+import { checkSecret, webhookHeaders } from '#shared/functions/webhook.ts'
 import type { ClaimedDelivery, OutputPlace } from '../database/functions/schedules.js'
-import { configOf, templateIn, textIn } from '../executor/tools/function-config.js'
 import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { readHeaders } from '../executor/tools/outbound/headers.js'
 import type { OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { firstHop } from '../executor/tools/outbound/redirect.js'
-import type { TemplateValues } from '../executor/tools/template.js'
-import { checkSecret, webhookHeaders } from '../executor/tools/webhooks/signature.js'
 import { ScheduleFault, zoneOf } from './timing.js'
 
 /** A result that is to be sent, with what the agent was asked as its content. */

@@ -1,5 +1,5 @@
+import { fillText } from '#shared/functions/template.ts'
 import type { Schedule } from '../database/functions/schedules.js'
-import { fillText } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
 import { checkOutput } from './output.js'
 import { ScheduleFault, zoneOf } from './timing.js'

@@ -2,6 +2,27 @@
 --
 -- Defines the functions and triggers that are new in this release, or other than in the one before. It may be applied again.
 
+-- schemas/administration/admin_list_railway_urls.sql
+
+-- Returns {requests, total} on behalf of an admin: agents whose owners ask for another railway_url, those that have waited
+-- longest first, `p_limit` of the total.
+create or replace function public.admin_list_railway_urls(p_admin_id uuid, p_limit integer default 100) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform public.note_admin_action(p_admin_id, 'railway_urls');
+  return jsonb_build_object(
+    'total', (select count(*) from public.agents where railway_url_requested is not null),
+    'requests', coalesce((
+      select jsonb_agg(jsonb_build_object('agentId', a.id, 'agentName', a.name, 'userId', a.user_id,
+          'railwayUrl', a.railway_url, 'requestedUrl', a.railway_url_requested,
+          'requestedAt', public.iso_time(a.railway_url_requested_at)) order by a.railway_url_requested_at, a.id)
+        from (select * from public.agents where railway_url_requested is not null
+          order by railway_url_requested_at, id limit p_limit) a), '[]'));
+end $$;
+
+revoke execute on function public.admin_list_railway_urls(uuid, integer) from public, anon, authenticated;
+grant execute on function public.admin_list_railway_urls(uuid, integer) to service_role;
+
 -- schemas/administration/admin_list_runs.sql
 
 -- Returns a page of everybody's runs, or of one user's, on behalf of an admin: see page_of_runs. A run has the `reason` for
@@ -31,6 +52,127 @@ revoke execute on function public.admin_list_runs(uuid, integer, uuid, text, uui
   from public, anon, authenticated;
 grant execute on function public.admin_list_runs(uuid, integer, uuid, text, uuid, uuid) to service_role;
 
+-- schemas/administration/admin_settle_railway_url.sql
+
+-- Approves or refuses, on behalf of an admin, the railway_url that an agent's owner asks for. Repeated, it changes nothing.
+--   p_url  what the admin has looked at; if the owner asks for something else by now, nothing is approved
+create or replace function public.admin_settle_railway_url(p_admin_id uuid, p_agent_id uuid, p_url text, p_approve boolean)
+returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_user_id uuid;
+  v_url text;
+  v_requested text;
+begin
+  perform public.require_admin(p_admin_id);
+  select user_id, railway_url, railway_url_requested into v_user_id, v_url, v_requested
+    from public.agents where id = p_agent_id for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  if v_requested is null and p_approve = (v_url is not distinct from p_url) then
+    return jsonb_build_object('agentId', p_agent_id, 'railwayUrl', v_url);
+  end if;
+  if v_requested is distinct from p_url then
+    raise sqlstate 'PT409' using hint = 'railway_url_changed',
+      message = 'The owner of this agent does not ask for that address, or no longer: look again.';
+  end if;
+  perform public.note_admin_action(p_admin_id, 'railway_url', v_user_id,
+    jsonb_build_object('agentId', p_agent_id, 'url', p_url, 'approved', p_approve));
+  update public.agents
+    set railway_url = case when p_approve then p_url else railway_url end, railway_url_requested = null
+    where id = p_agent_id
+    returning railway_url into v_url;
+  return jsonb_build_object('agentId', p_agent_id, 'railwayUrl', v_url);
+end $$;
+
+revoke execute on function public.admin_settle_railway_url(uuid, uuid, text, boolean) from public, anon, authenticated;
+grant execute on function public.admin_settle_railway_url(uuid, uuid, text, boolean) to service_role;
+
+-- schemas/agents/get_agent.sql
+
+-- Returns an agent that the user may run, and where it runs. The edge function asks for it.
+create or replace function public.get_agent(p_user_id uuid, p_agent_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_agent public.agents;
+begin
+  select * into v_agent from public.agents where id = p_agent_id and (is_published or user_id = p_user_id);
+  if not found then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  return jsonb_build_object(
+    'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', v_agent.system_prompt, 'model', v_agent.ai_model,
+    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', v_agent.knowledge_base,
+    'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
+    'railwayUrlWaits', v_agent.railway_url_requested is not null,
+    'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)),
+    -- Whether it has functions that only the service runs: of other types, or such as the model calls.
+    'needsService', exists (
+      select from public.agent_functions f
+        where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)
+          and (f.function_type not in ('conditional', 'data_transform', 'webhook') or coalesce(f.config ->> 'parameters', '') <> '')));
+end $$;
+
+revoke execute on function public.get_agent(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.get_agent(uuid, uuid) to service_role;
+
+-- schemas/agents/guard_agent_executor.sql
+
+-- Keeps users from setting where an agent runs or what runs it; only admins and the service do. The edge function sends
+-- its secret to `railway_url`, and `entrypoint` names code that the service runs.
+--
+-- Another `railway_url` is not refused, since a page that saves all columns of an agent would lose the others with it: it
+-- is kept as a wish in `railway_url_requested` until an admin sets `railway_url`, and `railway_url` stays as it was. The
+-- value that the row has may be saved by anybody who may write the row, and leaves the wish alone, as does a blank where
+-- there is none: that is what such a page saves while the wish waits. A blank in place of an address clears both.
+create or replace function public.guard_agent_executor() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_before jsonb := to_jsonb(old);
+  v_url text := coalesce(trim(new.railway_url), '');
+  -- current_user is the role of the request; within a function that has its owner's rights it is the owner.
+  v_is_bound boolean := current_user in ('anon', 'authenticated');
+begin
+  if tg_op = 'INSERT' then
+    -- An insert may turn out to be an upsert of a row that exists. Locked, that row is there until this transaction ends.
+    select to_jsonb(a) into v_before from public.agents a where a.id = new.id for update;
+  end if;
+  if v_is_bound then
+    v_is_bound := not public.has_role(auth.uid(), 'admin');
+  end if;
+  if v_is_bound then
+    if new.executor not in ('model', coalesce(v_before ->> 'executor', ''))
+      or coalesce(new.entrypoint, '') not in ('', coalesce(v_before ->> 'entrypoint', ''))
+    then
+      raise sqlstate '42501' using message = 'Only admins set an agent''s executor or entrypoint.';
+    end if;
+    if v_url not in ('', coalesce(v_before ->> 'railway_url', '')) then
+      if tg_op = 'INSERT' and v_before is not null then
+        -- The update that follows comes here again; it would not have the wish, for which the upsert has no column.
+        return new;
+      end if;
+      new.railway_url_requested := v_url;
+      new.railway_url := v_before ->> 'railway_url';
+    elsif v_url = '' and coalesce(v_before ->> 'railway_url', '') <> '' then
+      new.railway_url_requested := null;
+    end if;
+  elsif tg_op = 'UPDATE' and new.railway_url is distinct from old.railway_url then
+    new.railway_url_requested := null;
+  end if;
+  new.railway_url_requested := nullif(trim(new.railway_url_requested), '');
+  new.railway_url_requested_at := case
+    when new.railway_url_requested is null then null
+    when new.railway_url_requested = v_before ->> 'railway_url_requested' then (v_before ->> 'railway_url_requested_at')::timestamptz
+    else now() end;
+  return new;
+end $$;
+
+create or replace trigger guard_agent_executor before insert or update on public.agents for each row
+  execute function public.guard_agent_executor();
+
+revoke execute on function public.guard_agent_executor() from public, anon, authenticated;
+
 -- schemas/common/schema_version.sql
 
 -- Returns {version, oldest, writable}: the version of these definitions, the oldest version of the service's code that
@@ -44,6 +186,52 @@ $$;
 
 revoke execute on function public.schema_version() from public, anon, authenticated;
 grant execute on function public.schema_version() to service_role;
+
+-- schemas/credits/check_plan_limits.sql
+
+-- Raises `plan_limit_reached` if the user's plan allows no further charged run for now; the detail says after how many
+-- seconds one is. What counts is what the user's ledger has of the last minute and hour, and the runs begun in them that
+-- are not settled yet. A plan without a row in plan_limits is `free`, and so is a user without a balance.
+--   p_idempotency_key  the firing of a schedule is never refused, though it counts: there is nobody who could try again
+create or replace function public.check_plan_limits(p_user_id uuid, p_idempotency_key text default null) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_plan text := coalesce((select plan_type::text from public.credit_balances where user_id = p_user_id), 'free');
+  v_a_minute integer;
+  v_an_hour integer;
+  v_in_minute bigint;
+  v_in_hour bigint;
+begin
+  select runs_per_minute, runs_per_hour into v_a_minute, v_an_hour from public.plan_limits
+    where plan_type in (v_plan, 'free') order by plan_type = v_plan desc limit 1;
+  if v_a_minute is null and v_an_hour is null then
+    return;
+  end if;
+  if p_idempotency_key ~ '^schedule:' and exists (select from public.scheduled_runs r
+      where 'schedule:' || r.id = p_idempotency_key and r.run_id is null and r.request ->> 'userId' = p_user_id::text) then
+    return;
+  end if;
+  -- If two runs of a user begin at once, the second waits here until the first is there to be counted.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('plan_limits' || p_user_id, 0));
+  select count(*) filter (where begun.at > now() - interval '1 minute'), count(*) into v_in_minute, v_in_hour
+    from (
+      select created_at as at from public.credit_usage where user_id = p_user_id and created_at > now() - interval '1 hour'
+      union all
+      select created_at from public.agent_runs
+        where user_id = p_user_id and created_at > now() - interval '1 hour' and finished_at is null and is_charged
+    ) begun;
+  if v_in_hour >= v_an_hour then
+    raise sqlstate 'PT429' using hint = 'plan_limit_reached', detail = '3600',
+      message = format('Your plan allows %s runs an hour: try again later.', v_an_hour);
+  end if;
+  if v_in_minute >= v_a_minute then
+    raise sqlstate 'PT429' using hint = 'plan_limit_reached', detail = '60',
+      message = format('Your plan allows %s runs a minute: try again in a minute.', v_a_minute);
+  end if;
+end $$;
+
+revoke execute on function public.check_plan_limits(uuid, text) from public, anon, authenticated;
+grant execute on function public.check_plan_limits(uuid, text) to service_role;
 
 -- schemas/credits/credits_left.sql
 
@@ -316,6 +504,7 @@ begin
   end if;
 
   if p_agent is null and v_cached is null then
+    perform public.check_plan_limits(p_user_id, p_idempotency_key);
     v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then

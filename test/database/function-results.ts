@@ -1,6 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../../src/contract/schemas.js'
+import { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
 
 const Text = Type.String()
@@ -54,7 +54,7 @@ const Firing = Type.Object({ id: Text, scheduleId: Text, userId: Text, agentId: 
 /** What each function returned is held to one of these, in which every key is named; the types are held to the map's. */
 export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } } = {
   authenticate_api_key: Type.Object({ userId: Nullable(Text) }),
-  get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), railwayUrl: Nullable(Text) }),
+  get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), needsService: Type.Boolean(), railwayUrl: Nullable(Text), railwayUrlWaits: Type.Boolean() }),
   begin_run: Begun,
   adopt_run: Begun,
   get_run: Run,
@@ -81,6 +81,8 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_list_runs: RunPage(AdminRun),
   admin_get_ledger: Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry, { minItems: 1 }), next: Nullable(Text) }),
   admin_grant_credits: Credits,
+  admin_list_railway_urls: Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() }),
+  admin_settle_railway_url: AgentBackend,
   admin_audit_credits: Audit,
   list_schedules: Type.Object({
     now: Text,

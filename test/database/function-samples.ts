@@ -48,6 +48,7 @@ export function createSamples (db: Database): Samples {
   /** A run whose agent the database knows, as input and result have it wholly. */
   const beginFully = (more: Partial<ArgumentsOf<'begin_run'>> = {}) => begin({ p_agent: null, ...more })
   const beginWaiting = () => beginFully({ p_owner: null, p_lease_seconds: 0, p_waiting: true })
+  const askForBackend = () => sql(`update public.agents set railway_url_requested = 'https://agents.example.com' where id = '${DEMO_AGENT}' returning id`)
   const finish = async (run: { p_run_id: string }) => {
     await db.call('finish_run', { ...run, ...END, p_trace: [2, { type: 'step', step: 1 }] })
     return run.p_run_id
@@ -136,6 +137,14 @@ export function createSamples (db: Database): Samples {
     admin_list_runs: async () => of({ ...ADMIN, p_limit: 1 }, { p_user_id: DEMO_USER, ...await pageOfRuns() }),
     admin_get_ledger: async () => of({ ...ADMIN, p_user_id: DEMO_USER, p_limit: 1 }, { p_after: await newestEntry() }),
     admin_grant_credits: () => of({ ...ADMIN, p_user_id: DEMO_USER, p_credits: 1, p_reason: 'A reason' }, { p_idempotency_key: randomUUID() }),
+    admin_list_railway_urls: async () => {
+      await askForBackend()
+      return of(ADMIN, { p_limit: 1 })
+    },
+    admin_settle_railway_url: async () => {
+      await askForBackend()
+      return of({ ...ADMIN, p_agent_id: DEMO_AGENT, p_url: 'https://agents.example.com', p_approve: false })
+    },
     admin_audit_credits: () => of(ADMIN, { p_limit: 1 }),
     async list_schedules () {
       await addDue()
