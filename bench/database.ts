@@ -77,7 +77,7 @@ async function addUsers (url: string, users: string[]): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   await client.query("insert into auth.users (id, email) select id, id || '@bench.local' from unnest($1::uuid[]) as users (id)", [users])
-  await client.query(`insert into public.credit_balances (user_id, credits_remaining) select id, $2 from unnest($1::uuid[]) as users (id)
+  await client.query(`insert into public.credit_balances (user_id, credits_remaining, plan_type) select id, $2, 'demo' from unnest($1::uuid[]) as users (id)
     on conflict (user_id) do update set credits_remaining = excluded.credits_remaining`, [users, CREDITS])
   await client.end()
 }

@@ -1,5 +1,5 @@
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../contract/schemas.js'
+import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { Database } from '../database/port.js'
 
 export interface AdminRunFilter {
@@ -60,6 +60,19 @@ export class Administration {
       p_reason: reason,
       p_idempotency_key: idempotencyKey ?? null
     })
+  }
+
+  /** The agents whose owners ask for another backend, those that have waited longest first. */
+  railwayUrls (adminId: string, limit: number): Promise<{ requests: RailwayUrlRequest[], total: number }> {
+    return this.database.call('admin_list_railway_urls', { p_admin_id: adminId, p_limit: limit })
+  }
+
+  /**
+   * Approves or refuses the backend that an agent's owner asks for.
+   * @param url what the admin has looked at. Throws `agent_not_found`, `railway_url_changed`.
+   */
+  settleRailwayUrl (adminId: string, agentId: string, { url, approve }: { url: string, approve: boolean }): Promise<AgentBackend> {
+    return this.database.call('admin_settle_railway_url', { p_admin_id: adminId, p_agent_id: agentId, p_url: url, p_approve: approve })
   }
 
   /** Whether balances, ledger and runs add up, with at most 100 of the problems. */

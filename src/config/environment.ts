@@ -62,6 +62,8 @@ export const VARIABLES = {
     'CA certificate of the Redis server, as PEM text or a file\'s path, if no public CA has signed its certificate.'),
   EMBEDDED: service('database', Type.Boolean({ default: false }),
     'Allows the embedded database in production.'),
+  SCHEDULES: service('database', Type.Optional(Type.Union([Type.Literal('on'), Type.Literal('off')])),
+    'Whether this process fires agents\' schedules: on or off. By default on only if embedded, since a Supabase project has a runner of its own; all processes beside one database get the same.'),
   DATA_DIR: service('database', Type.String({ default: '.data' }),
     'Where the embedded mode keeps its database and its JWT secret.'),
 
@@ -86,9 +88,9 @@ export const VARIABLES = {
   CORS_ORIGINS: service('callers', TEXT,
     'Origins that browsers may call from, separated by commas, or *; blank: only its own.'),
 
-  ALLOW_PRIVATE_TOOL_HOSTS: service('tools', TEXT,
+  ALLOW_PRIVATE_TOOL_HOSTS: both('tools', TEXT,
     'Hosts that agents\' tools may reach although they are not public: names, addresses or CIDRs, separated by commas, each with or without :port.'),
-  WEBHOOK_SECRET: service('tools', TEXT,
+  WEBHOOK_SECRET: both('tools', TEXT,
     'Signs the webhooks whose function has no secret of its own, by Standard Webhooks (echo whsec_$(openssl rand -base64 32)).'),
 
   MAX_CONCURRENT_RUNS: service('limits', Type.Integer({ minimum: 0, default: 500 }),

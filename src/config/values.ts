@@ -1,10 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
-import ipaddr from 'ipaddr.js'
-
-/** A host that tools may connect to although it is not public: a host name, an address or a range of addresses, on one port or on all. */
-export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }
+import { isSecret } from '#shared/functions/webhook.ts'
+import { readList } from '#shared/http/private-hosts.ts'
 
 // A problem is a sentence that names its variable, and never contains a secret.
 // The functions that take `problems` add theirs to it.
@@ -32,44 +29,10 @@ export function readOrigins (list: string | undefined, problems: string[]): stri
   return origins
 }
 
-/** Reads hosts separated by commas. */
-export function readPrivateHosts (list: string | undefined, problems: string[]): PrivateHost[] {
-  return readList(list).flatMap(item => {
-    const host = readPrivateHost(item)
-    if (!host) problems.push(`ALLOW_PRIVATE_TOOL_HOSTS must be a comma-separated list of host names, addresses or CIDRs, each with or without :port; "${item}" is none`)
-    return host ?? []
-  })
-}
-
-/** Reads `name`, `10.0.0.1`, `10.0.0.0/8`, `fd00::1` or `[fd00::/8]`, each with or without `:port`, except for a bare IPv6 address. */
-function readPrivateHost (item: string): PrivateHost | undefined {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(item) ?? []
-  const place = (bracketed ?? plain ?? item).toLowerCase()
-  const port = digits === undefined ? undefined : Number(digits)
-  if (port !== undefined && (port < 1 || port > 65535)) return undefined
-  const [address = '', bits, ...more] = place.split('/')
-  const family = isIP(address)
-  if (more.length > 0 || (bracketed && family !== 6)) return undefined
-  if (family && bits !== undefined) return ipaddr.isValidCIDR(place) ? { host: address, bits: Number(bits), port } : undefined
-  if (family) return { host: address, port }
-  // A name whose last label is a number would be resolved as an IPv4 address in another notation.
-  const isName = bits === undefined && /^[a-z\d_](?:[a-z\d._-]*[a-z\d_])?$/.test(address) && !/(?:^|\.)(?:\d+|0x[\da-f]*)$/.test(address)
-  return isName ? { host: address, port } : undefined
-}
-
 /** Checks a secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
 export function readWebhookSecret (secret: string | undefined, problems: string[]): string | undefined {
-  const [, base64] = /^whsec_([A-Za-z\d+/]+={0,2})$/.exec(secret ?? '') ?? []
-  const bytes = Buffer.from(base64 ?? '', 'base64').length
-  if (secret && (bytes < 24 || bytes > 64)) {
-    problems.push('WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64 (echo whsec_$(openssl rand -base64 32))')
-  }
+  if (secret && !isSecret(secret)) problems.push('WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64 (echo whsec_$(openssl rand -base64 32))')
   return secret
-}
-
-/** Splits at commas, trims the items and drops empty ones. */
-export function readList (list = ''): string[] {
-  return list.split(',').map(item => item.trim()).filter(Boolean)
 }
 
 /** Checks that a value, if there is one, is a URL of one of these protocols, such as `https:`. */

@@ -53,6 +53,21 @@ export const AdminStats = Type.Object({
 })
 export type AdminStats = Static<typeof AdminStats>
 
+/** An agent whose owner asks for another backend than it has. */
+export const RailwayUrlRequest = Type.Object({
+  agentId: Uuid,
+  agentName: Type.String(),
+  userId: Uuid,
+  railwayUrl: Nullable(Type.String()),
+  requestedUrl: Type.String(),
+  requestedAt: Type.String()
+})
+export type RailwayUrlRequest = Static<typeof RailwayUrlRequest>
+
+/** The address of an agent's own backend; null means the platform's. */
+export const AgentBackend = Type.Object({ agentId: Uuid, railwayUrl: Nullable(Type.String()) })
+export type AgentBackend = Static<typeof AgentBackend>
+
 export const Health = Type.Object({
   status: Type.Literal('healthy'),
   timestamp: Type.String(),
@@ -69,6 +84,8 @@ export const Readiness = Type.Object({
   redis: State,
   gateway: State,
   python: State,
+  /** Who fires schedules. */
+  schedules: Enum('service', 'platform', 'off'),
   draining: Type.Boolean(),
   /** Where an admin asked for it; null: the database could not be asked. */
   audit: Type.Optional(Nullable(Audit))

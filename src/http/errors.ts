@@ -49,6 +49,6 @@ function translateClientError (code: string): ServiceError {
   return errors.badRequest('The request is not valid HTTP.')
 }
 
-function toBody ({ message, code, statusCode, runId, details }: ServiceError, requestId: string) {
-  return { error: message, code, statusCode, requestId, runId, details }
+function toBody ({ message, code, statusCode, runId, retryAfter, details }: ServiceError, requestId: string) {
+  return { error: message, code, statusCode, requestId, runId, retryAfter: retryAfter && Math.ceil(retryAfter), details }
 }

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, IdempotencyHeaders, Nullable, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, Credits, LedgerEntry } from '../contract/schemas.js'
+import { AdminRun, AdminStats, AgentBackend, Credits, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
   cursor: Type.Optional(Uuid)
 }
-const UserParams = Type.Object({ id: Uuid })
+const IdParams = Type.Object({ id: Uuid })
 const RunQuery = Type.Object({
   ...page,
   userId: Type.Optional(Uuid),
@@ -18,9 +18,12 @@ const GrantBody = Type.Object({
   credits: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
   reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
 })
+const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }) })
+const RailwayUrlBody = Type.Object({ url: Type.String({ minLength: 1, maxLength: 2000 }), approve: Type.Boolean() })
 
 const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })
+const RailwayUrls = Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() })
 const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
 
 /** Administration; the database notes every act with its admin. */
@@ -37,12 +40,12 @@ const admin: FastifyPluginAsyncTypebox = async app => {
 
   app.get('/api/admin/users/:id/ledger', {
     onRequest: app.requireSession,
-    schema: { params: UserParams, querystring: Type.Object(page), response: { 200: Ledger, ...errorAnswers } }
+    schema: { params: IdParams, querystring: Type.Object(page), response: { 200: Ledger, ...errorAnswers } }
   }, async request => app.admin.ledger(request.caller!.userId, request.params.id, request.query))
 
   app.post('/api/admin/users/:id/credits', {
     onRequest: app.requireSession,
-    schema: { params: UserParams, headers: IdempotencyHeaders, body: GrantBody, response: { 200: Credits, ...errorAnswers } }
+    schema: { params: IdParams, headers: IdempotencyHeaders, body: GrantBody, response: { 200: Credits, ...errorAnswers } }
   }, async request => {
     const { credits, reason } = request.body
     const adminId = request.caller!.userId
@@ -50,6 +53,22 @@ const admin: FastifyPluginAsyncTypebox = async app => {
     const balance = await app.admin.grant(adminId, { userId, credits, reason, idempotencyKey: request.headers['idempotency-key'] })
     app.log.info({ adminId, userId, credits }, 'credits were granted')
     return balance
+  })
+
+  app.get('/api/admin/railway-urls', {
+    onRequest: app.requireSession,
+    schema: { querystring: RailwayUrlQuery, response: { 200: RailwayUrls, ...errorAnswers } }
+  }, async request => app.admin.railwayUrls(request.caller!.userId, request.query.limit))
+
+  app.post('/api/admin/agents/:id/railway-url', {
+    onRequest: app.requireSession,
+    schema: { params: IdParams, body: RailwayUrlBody, response: { 200: AgentBackend, ...errorAnswers } }
+  }, async request => {
+    const adminId = request.caller!.userId
+    const agentId = request.params.id
+    const backend = await app.admin.settleRailwayUrl(adminId, agentId, request.body)
+    app.log.info({ adminId, agentId, approved: request.body.approve }, 'a railway_url was settled')
+    return backend
   })
 }
 

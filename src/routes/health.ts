@@ -39,6 +39,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
       redis: app.redis ? app.redis.link.isUp ? 'up' : 'down' : 'off',
       gateway: gateway ? 'up' : 'down',
       python,
+      schedules: app.config.schedules,
       draining,
       audit
     })

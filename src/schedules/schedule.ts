@@ -1,5 +1,5 @@
+import { fillText } from '#shared/functions/template.ts'
 import type { Schedule } from '../database/functions/schedules.js'
-import { fillText } from '../executor/tools/template.js'
 import { ToolError } from '../executor/tools/tool.js'
 import { checkOutput } from './output.js'
 import { ScheduleFault, zoneOf } from './timing.js'
@@ -12,6 +12,7 @@ export function checkSchedule (schedule: Schedule): void {
   if (!schedule.agentId) throw new ScheduleFault('The schedule has no agent.')
   if (!schedule.prompt?.trim()) throw new ScheduleFault('The schedule has no prompt.')
   if (schedule.prompt.length > MAX_PROMPT) throw new ScheduleFault(`The prompt is longer than ${MAX_PROMPT} characters.`)
+  if (schedule.isTooLarge) throw new ScheduleFault('The output_config is larger than 256 KiB.')
   try {
     checkOutput(schedule)
   } catch (error) {

@@ -28,9 +28,9 @@ select public.finish_run((public.begin_run(u, 'b0000000-0000-4000-8000-000000000
 insert into public.agent_run_failures (run_id, reason) select id, 'A provider spoke.' from public.agent_runs;
 
 -- A schedule of each of the two, planned, with a firing.
-insert into public.agent_schedules (id, user_id, agent_id, cron_expression, prompt_template, output_config) values
-  ('c0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', '0 9 * * *', 'Theirs', '{"url": "https://example.com"}'),
-  ('c0000000-0000-4000-8000-000000000002', 'a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '0 9 * * *', 'Mine', null);
+insert into public.agent_schedules (id, user_id, agent_id, is_enabled, cron_expression, prompt_template, output_config) values
+  ('c0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', true, '0 9 * * *', 'Theirs', '{"url": "https://example.com"}'),
+  ('c0000000-0000-4000-8000-000000000002', 'a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', true, '0 9 * * *', 'Mine', null);
 select public.plan_schedule(id, '0 9 * * *', 'UTC', '2099-01-01T09:00:00Z') from public.agent_schedules where id::text like 'c0000000%';
 select public.fire_schedule(id, '2099-01-01T09:00:00Z', '2099-01-01T09:00:00Z', '2099-01-02T09:00:00Z', 'Hello', 60) from public.agent_schedules where id::text like 'c0000000%';
 
@@ -91,17 +91,17 @@ select throws_ok('select from public.response_cache', '42501', null, 'so are kep
 select lives_ok('select from public.model_rates', 'what models cost is for all users to read');
 select throws_ok('insert into public.model_rates (model) values (''x'')', '42501', null, 'and not to set');
 select results_eq('select prompt_template from public.agent_schedules', $$ values ('Mine') $$, 'a user reads their own schedules and no others');
-select results_eq('select schedule_id::text, status from public.scheduled_runs', $$ values ('c0000000-0000-4000-8000-000000000002', 'running') $$,
+select results_eq('select schedule_id::text, status from public.scheduled_runs', $$ values ('c0000000-0000-4000-8000-000000000002', 'pending') $$,
   'a user reads their own firings and no others');
 select pg_temp.cannot_write(t) from unnest(array['scheduled_runs']) as t;
 select throws_ok($$ insert into public.agent_schedules (user_id, agent_id, cron_expression, prompt_template)
   values ('a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'x') $$, '42501', null, 'nobody schedules at another''s cost');
 select throws_ok($$ update public.agent_schedules set user_id = 'a0000000-0000-4000-8000-000000000001' $$, '42501', null, 'nor gives another a schedule');
-select lives_ok($$ update public.agent_schedules set next_run_at = now(), unplanned_since = '2000-01-01', prompt_template = 'Other' $$, 'who saves a whole row');
+select lives_ok($$ update public.agent_schedules set next_run_at = '2099-02-02T09:00:00Z', unplanned_since = '2000-01-01', cron_expression = '0 8 * * *', prompt_template = 'Other' $$, 'who saves a whole row');
 select results_eq('select prompt_template, next_run_at, unplanned_since from public.agent_schedules',
-  $$ values ('Other', '2099-01-02T09:00:00Z'::timestamptz, null::timestamptz) $$, 'does not say when it is due');
+  $$ values ('Other', '2099-02-02T09:00:00Z'::timestamptz, null::timestamptz) $$, 'says when it is due');
 select lives_ok($$ insert into public.agent_schedules (user_id, agent_id, cron_expression, prompt_template, next_run_at, unplanned_since)
-  values ('a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'New', '2000-01-01', '2000-01-01') $$, 'a user makes schedules');
+  values ('a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'New', 'infinity', '2000-01-01') $$, 'a user makes schedules');
 select results_eq($$ select next_run_at, unplanned_since = now() from public.agent_schedules where prompt_template = 'New' $$,
   $$ values (null::timestamptz, true) $$, 'which the service plans from now on');
 reset role;

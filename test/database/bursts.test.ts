@@ -123,7 +123,7 @@ async function openPlace (t: Test, direct: string, url: string): Promise<Place> 
     async addUser (credits) {
       const id = randomUUID()
       await client.query('insert into auth.users (id, email) values ($1, $2)', [id, `${id}@jeesi.local`])
-      await client.query(`insert into public.credit_balances (user_id, credits_remaining) values ($1, $2)
+      await client.query(`insert into public.credit_balances (user_id, credits_remaining, plan_type) values ($1, $2, 'demo')
         on conflict (user_id) do update set credits_remaining = excluded.credits_remaining`, [id, credits])
       return id
     }

@@ -8,6 +8,7 @@ import type { Database } from '../../src/database/port.js'
 import { untyped } from '../support/database.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
 import { testLedger } from './ledger-contract.js'
+import { testLimits } from './limits-contract.js'
 import { testReplicas } from './replicas-contract.js'
 import { testSteps } from './steps-contract.js'
 
@@ -59,7 +60,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   async function createUser (credits: number): Promise<string> {
     const id = randomUUID()
     await sql(`insert into auth.users (id) values ('${id}') returning id`)
-    await sql(`insert into public.credit_balances (user_id, credits_remaining, plan_type) values ('${id}', ${credits}, 'free') returning id`)
+    await sql(`insert into public.credit_balances (user_id, credits_remaining, plan_type) values ('${id}', ${credits}, 'demo') returning id`)
     return id
   }
   const insufficient = { name: 'Error', code: 'insufficient_credits', statusCode: 402, message: /^There are not enough credits \(needed: \d+, left: \d+\)\.$/ }
@@ -76,7 +77,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     t.equal(new Date(run.createdAt).toISOString(), run.createdAt)
     t.match(agent, { name: 'Demo agent', systemPrompt: /demo agent/, model: null, temperature: null, knowledgeBase: null, executor: 'model' })
     t.equal(joined, false)
-    t.match(await balance(user), { creditsRemaining: 1, creditsReserved: 1, creditsUsedThisMonth: 0, planType: 'free' })
+    t.match(await balance(user), { creditsRemaining: 1, creditsReserved: 1, creditsUsedThisMonth: 0, planType: 'demo' })
   })
 
   t.test('begin_run sees published agents and one\'s own; others, and those that are not there, are not found', async t => {
@@ -145,7 +146,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     t.match(settled, { creditsReserved: 0, creditsCharged: 1, error: null, finishedAt: String })
     const another = { p_status: 'failed', p_response: 'other', p_credits: 0, p_error: { code: 'x', message: 'y' } }
     t.same(await Promise.all([finish(run), finish(run, another)]), [settled, settled])
-    t.same(await balance(user), { creditsRemaining: 2, creditsReserved: 0, creditsUsedThisMonth: 1, planType: 'free' })
+    t.same(await balance(user), { creditsRemaining: 2, creditsReserved: 0, creditsUsedThisMonth: 1, planType: 'demo' })
     const metadata = { model: 'test/model', status: 'succeeded', usage: USAGE }
     t.same(await ledger(user), [{ credits_used: 1, run_id: run.runId, agent_id: DEMO_AGENT, operation_type: 'agent_execution', metadata }])
     t.same(await db.call('get_run', { p_user_id: user, p_run_id: run.runId }), settled)
@@ -390,6 +391,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   await testSteps(t, db)
   await testReplicas(t, db)
   await testLedger(t, db)
+  await testLimits(t, db)
 }
 
 const EXPECTED = new Set(['insufficient_credits', 'stale_attempt', 'idempotency_key_reused'])

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../../src/contract/schemas.js'
+import { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
 
 const Text = Type.String()
@@ -54,7 +54,7 @@ const Firing = Type.Object({ id: Text, scheduleId: Text, userId: Text, agentId: 
 /** What each function returned is held to one of these, in which every key is named; the types are held to the map's. */
 export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } } = {
   authenticate_api_key: Type.Object({ userId: Nullable(Text) }),
-  get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), railwayUrl: Nullable(Text) }),
+  get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), needsService: Type.Boolean(), railwayUrl: Nullable(Text), railwayUrlWaits: Type.Boolean() }),
   begin_run: Begun,
   adopt_run: Begun,
   get_run: Run,
@@ -69,7 +69,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   start_run: Run,
   record_step: Type.Object({ reserved: Type.Integer(), isEnough: Type.Boolean() }),
   claim_run: Type.Object({ claimed: ClaimedRun }),
-  claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean() }),
+  claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean(), others: Type.Boolean() }),
   list_waiting_runs: Type.Object({ runs: Type.Array(Type.Object({ runId: Text, userId: Text }), { minItems: 1 }), outstanding: Type.Boolean() }),
   get_told_steps: Type.Array(Type.Object({ runId: Text, attempt: Type.Integer(), told: Type.Array(EmittedEvents, { minItems: 1 }) }), { minItems: 1 }),
   erase_old_runs: Type.Object({ erased: Type.Integer({ minimum: 1 }) }),
@@ -81,11 +81,15 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_list_runs: RunPage(AdminRun),
   admin_get_ledger: Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry, { minItems: 1 }), next: Nullable(Text) }),
   admin_grant_credits: Credits,
+  admin_list_railway_urls: Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() }),
+  admin_settle_railway_url: AgentBackend,
   admin_audit_credits: Audit,
   list_schedules: Type.Object({
     now: Text,
     timed: Type.Array(Type.Object({ ...Timing, nextRunAt: Text }), { minItems: 1 }),
-    unplanned: Type.Array(Text, { minItems: 1 })
+    unplanned: Type.Array(Text, { minItems: 1 }),
+    isScheduled: Type.Literal(true),
+    leftAt: Nullable(Text)
   }),
   get_schedules: Type.Object({
     now: Text,
@@ -95,6 +99,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
       userId: Nullable(Text),
       agentId: Nullable(Text),
       prompt: Nullable(Text),
+      isTooLarge: Type.Boolean(),
       nextRunAt: Nullable(Text),
       unplannedSince: Nullable(Text)
     }), { minItems: 1 })
@@ -111,6 +116,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
     scheduleId: Text,
     runId: Text,
     agentId: Text,
+    agentName: Nullable(Text),
     userId: Text,
     tries: Type.Integer(),
     result: Text,

@@ -48,6 +48,7 @@ export function createSamples (db: Database): Samples {
   /** A run whose agent the database knows, as input and result have it wholly. */
   const beginFully = (more: Partial<ArgumentsOf<'begin_run'>> = {}) => begin({ p_agent: null, ...more })
   const beginWaiting = () => beginFully({ p_owner: null, p_lease_seconds: 0, p_waiting: true })
+  const askForBackend = () => sql(`update public.agents set railway_url_requested = 'https://agents.example.com' where id = '${DEMO_AGENT}' returning id`)
   const finish = async (run: { p_run_id: string }) => {
     await db.call('finish_run', { ...run, ...END, p_trace: [2, { type: 'step', step: 1 }] })
     return run.p_run_id
@@ -60,12 +61,12 @@ export function createSamples (db: Database): Samples {
     return run
   }
   const addSchedule = async (columns: Record<string, string> = {}) => {
-    const all = { user_id: `'${DEMO_USER}'`, agent_id: `'${DEMO_AGENT}'`, cron_expression: "'0 9 * * *'", prompt_template: "'Hello'" }
+    const all = { user_id: `'${DEMO_USER}'`, agent_id: `'${DEMO_AGENT}'`, is_enabled: 'true', cron_expression: "'0 9 * * *'", prompt_template: "'Hello'" }
     const [added] = await sql<{ id: string }>(`insert into public.agent_schedules (${Object.keys(all).join(', ')}) values (${Object.values(all).join(', ')}) returning id`)
     for (const [name, value] of Object.entries(columns)) await sql(`update public.agent_schedules set ${name} = ${value} where id = '${added!.id}' returning id`)
     return added!.id
   }
-  const addDue = () => addSchedule({ next_run_at: `'${DUE}'`, unplanned_since: 'null' })
+  const addDue = () => addSchedule({ next_run_at: `'${DUE}'` })
   const fire = async (seconds: number) => (await db.call('fire_schedule', {
     p_schedule_id: await addDue(), p_due: DUE, p_for: DUE, p_next: '2099-01-01T00:00:00.000Z', p_content: 'Hello', p_lease_seconds: seconds
   }))!.id
@@ -136,6 +137,14 @@ export function createSamples (db: Database): Samples {
     admin_list_runs: async () => of({ ...ADMIN, p_limit: 1 }, { p_user_id: DEMO_USER, ...await pageOfRuns() }),
     admin_get_ledger: async () => of({ ...ADMIN, p_user_id: DEMO_USER, p_limit: 1 }, { p_after: await newestEntry() }),
     admin_grant_credits: () => of({ ...ADMIN, p_user_id: DEMO_USER, p_credits: 1, p_reason: 'A reason' }, { p_idempotency_key: randomUUID() }),
+    admin_list_railway_urls: async () => {
+      await askForBackend()
+      return of(ADMIN, { p_limit: 1 })
+    },
+    admin_settle_railway_url: async () => {
+      await askForBackend()
+      return of({ ...ADMIN, p_agent_id: DEMO_AGENT, p_url: 'https://agents.example.com', p_approve: false })
+    },
     admin_audit_credits: () => of(ADMIN, { p_limit: 1 }),
     async list_schedules () {
       await addDue()
@@ -156,7 +165,7 @@ export function createSamples (db: Database): Samples {
       await addDelivery()
       return of({ p_lease_seconds: 60, p_limit: 1 })
     },
-    record_delivery: async () => of({ p_id: await addDelivery(), p_tries: 0, p_status: 'failed' }, { p_error: 'A reason.', p_seconds: 1 })
+    record_delivery: async () => of({ p_id: await addDelivery(), p_tries: 0, p_status: 'failed' }, { p_error: 'A reason.', p_seconds: 1, p_result: { success: false, status: 503 } })
   } satisfies Samples
   // Fails to compile if a sample has an argument that the map lacks.
   const unknownArguments: never[] = [] as Array<UnknownArguments<typeof samples>>

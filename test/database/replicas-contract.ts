@@ -22,7 +22,7 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
   async function createRuns (count: number): Promise<{ user: string, runIds: string[] }> {
     const user = randomUUID()
     await sql(`insert into auth.users (id) values ('${user}') returning id`)
-    await sql(`insert into public.credit_balances (user_id, credits_remaining) values ('${user}', ${count}) returning id`)
+    await sql(`insert into public.credit_balances (user_id, credits_remaining, plan_type) values ('${user}', ${count}, 'demo') returning id`)
     const [agent] = await sql<{ id: string }>(`insert into public.agents (user_id, name, purpose) values ('${user}', 'A', 'To be run.') returning id`)
     const runIds: string[] = []
     while (runIds.length < count) runIds.push((await begin(user, agent!.id)).runId)

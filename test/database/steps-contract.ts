@@ -20,7 +20,7 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
   async function createUser (credits: number): Promise<string> {
     const id = randomUUID()
     await sql(`insert into auth.users (id) values ('${id}') returning id`)
-    await sql(`insert into public.credit_balances (user_id, credits_remaining) values ('${id}', ${credits}) returning id`)
+    await sql(`insert into public.credit_balances (user_id, credits_remaining, plan_type) values ('${id}', ${credits}, 'demo') returning id`)
     return id
   }
   /** An agent of one's own, with these columns. */

@@ -3,6 +3,11 @@ import { delta, ending, frame, hang, inTurn, openStream, refuse, say } from '../
 import { findDeno, PRIVATE_SIMPLE_AGENT, readUntil, SIMPLE_AGENT, startEdge, startWorld } from '../support/edge.js'
 import { bearer, DEMO_KEY, OTHER_USER, parseStream, readStream, typesOf } from '../support/helper.js'
 
+/** A stream of the edge function as the service writes it: without the part for readers of OpenAI's deltas. */
+function withoutDeltas (raw: string): string {
+  return raw.replace(/,"choices":\[.*\]\}(?=\n)/g, '}')
+}
+
 t.test('an agent that is not heavy runs in the edge function', async t => {
   const deno = await findDeno(t)
   if (!deno) return
@@ -50,7 +55,7 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
     const told = await edge.execute()
     t.equal(told.text, 'Grüße 🙂 an\ufffd')
     const again = await fetch(`${service.url}/api/runs/${told.headers.get('x-run-id')}/events`, { headers: await bearer() })
-    t.equal((await readStream(again)).raw, told.raw)
+    t.equal((await readStream(again)).raw, withoutDeltas(told.raw))
   })
 
   t.test('a gateway that fails before the first word is asked once more', async t => {
@@ -161,7 +166,7 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
     t.equal(streamed.raw, raw)
     t.match(whole, { status: 200, body: { response: 'Hello', creditsUsed: 1 } })
     t.equal((await edge.execute({}, headers)).raw, raw, 'replayed')
-    t.equal((await service.execute({ agentId: SIMPLE_AGENT }, headers)).raw, raw, 'by the service too')
+    t.equal((await service.execute({ agentId: SIMPLE_AGENT }, headers)).raw, withoutDeltas(raw), 'by the service too')
     t.match(await edge.request('POST', '', { body: { agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Other' }] }, headers }),
       { status: 422, body: { code: 'idempotency_key_reused' } })
     t.equal(gateway.calls.length, calls + 1)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t from 'tap'
 import { say } from '../support/doubles/gateway.js'
-import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, startService } from '../support/helper.js'
+import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, PYTHON_AGENT, startService } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
 
@@ -17,6 +17,7 @@ t.test('administration', async t => {
     ['GET', '/api/admin/runs'],
     ['GET', `/api/admin/users/${OTHER_USER}/ledger`],
     ['POST', `/api/admin/users/${OTHER_USER}/credits`, { credits: 1, reason: 'Because' }],
+    ['GET', '/api/admin/railway-urls'],
     ['GET', '/ready?deep=1']
   ]
 
@@ -86,6 +87,28 @@ t.test('administration', async t => {
     t.match(await request('GET', `/api/admin/users/${UNKNOWN}/ledger`), { status: 404, body: { code: 'user_not_found' } })
     t.match(await request('GET', '/api/admin/users/x/ledger'), { status: 400, body: { code: 'bad_request' } })
     t.match((await request('GET', '/api/admin/stats')).body, { total_credits_used: 2 }, 'what was given is no use')
+  })
+
+  t.test('lists the backends that owners ask for, and approves or refuses what was looked at', async t => {
+    const dataDir = await createDataDir(t)
+    const pglite = await PGlite.create(join(dataDir, 'postgres'))
+    await pglite.exec(`update public.agents set railway_url_requested = 'https://one.example' where id = '${DEMO_AGENT}';
+      update public.agents set railway_url_requested = 'https://two.example' where id = '${PYTHON_AGENT}'`)
+    await pglite.close()
+    const { request } = await startService(t, { DATA_DIR: dataDir })
+    const settle = (agentId: string, body: object, headers?: Record<string, string>) => request('POST', `/api/admin/agents/${agentId}/railway-url`, { body, headers })
+    const { body } = await request('GET', '/api/admin/railway-urls')
+    t.match(body, { total: 2, requests: [{ agentId: String, agentName: String, userId: DEMO_USER, railwayUrl: null, requestedUrl: /^https/, requestedAt: /Z$/ }, {}] })
+    t.match((await request('GET', '/api/admin/railway-urls?limit=1')).body, { total: 2, requests: { length: 1 } })
+
+    const wanted = { url: 'https://one.example', approve: true }
+    t.match(await settle(DEMO_AGENT, wanted, await bearer(OTHER_USER)), { status: 403, body: { code: 'forbidden' } })
+    t.match(await settle(DEMO_AGENT, { ...wanted, url: 'https://else.example' }), { status: 409, body: { code: 'railway_url_changed', error: String } })
+    t.match(await settle(UNKNOWN, wanted), { status: 404, body: { code: 'agent_not_found' } })
+    for (const wrong of [{}, { url: 'https://one.example' }, { approve: true }, { url: '', approve: true }]) t.equal((await settle(DEMO_AGENT, wrong)).status, 400)
+    for (let n = 0; n < 2; n++) t.match(await settle(DEMO_AGENT, wanted), { status: 200, body: { agentId: DEMO_AGENT, railwayUrl: 'https://one.example' } })
+    t.match(await settle(PYTHON_AGENT, { url: 'https://two.example', approve: false }), { status: 200, body: { railwayUrl: null } })
+    t.match((await request('GET', '/api/admin/railway-urls')).body, { total: 0, requests: [] })
   })
 
   t.test('/ready?deep=1 says whether it all adds up, and what does not, without calling the service unready', async t => {

@@ -63,9 +63,8 @@ export const LIVE_COLUMNS: Record<string, Record<string, string>> = {
   scheduled_runs: {
     id: ID,
     schedule_id: 'uuid not null',
-    // Not null in a live project, until the mending finds that the service does not fill them.
-    agent_id: 'uuid',
-    user_id: 'uuid',
+    agent_id: 'uuid not null',
+    user_id: 'uuid not null',
     status: "text not null default 'pending'",
     started_at: 'timestamp with time zone',
     completed_at: 'timestamp with time zone',
@@ -131,7 +130,7 @@ export const LIVE_COLUMNS: Record<string, Record<string, string>> = {
 /** What the service adds to them. */
 export const SERVICE_COLUMNS: Record<string, string[]> = {
   agents: ['executor', 'entrypoint', 'max_steps', 'cache_seconds'],
-  agent_schedules: ['is_active', 'unplanned_since'],
+  agent_schedules: ['unplanned_since'],
   scheduled_runs: ['result', 'error', 'scheduled_for', 'run_id', 'request', 'lease_until', 'delivery_status', 'delivery_at', 'delivery_tries'],
   credit_balances: ['credits_reserved'],
   credit_usage: ['run_id']

@@ -1,5 +1,5 @@
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../../contract/schemas.js'
+import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../../contract/schemas.js'
 import type { RunPage } from './runs.js'
 
 /** The SQL functions for balances, their audit, and administrators. Those named `admin_…` raise `forbidden` for anyone else. */
@@ -34,6 +34,10 @@ export interface AdministrationFunctions {
     args: { p_admin_id: string, p_user_id: string, p_credits: number, p_reason: string, p_idempotency_key?: string | null }
     result: Credits
   }
+  /** The agents whose owners ask for another backend, those that have waited longest first. */
+  admin_list_railway_urls: { args: { p_admin_id: string, p_limit?: number }, result: { requests: RailwayUrlRequest[], total: number } }
+  /** Approves or refuses what an owner asks for. Raises `agent_not_found`, `railway_url_changed`. */
+  admin_settle_railway_url: { args: { p_admin_id: string, p_agent_id: string, p_url: string, p_approve: boolean }, result: AgentBackend }
   admin_audit_credits: { args: { p_admin_id: string, p_limit?: number }, result: Audit }
 }
 

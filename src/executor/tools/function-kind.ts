@@ -1,10 +1,11 @@
 import type { AgentFunction } from '#shared/agent.ts'
+import type { TemplateValues } from '#shared/functions/template.ts'
+import type { Trigger, TriggeredRun } from '#shared/functions/triggered.ts'
+import type { WebhookCall } from '#shared/functions/webhook.ts'
 import type { PythonPool } from '../python/pool.js'
 import type { Outbound } from './outbound/outbound.js'
-import type { TemplateValues } from './template.js'
 import type { ToolNames } from './tool-names.js'
 import type { Tool, ToolContext } from './tool.js'
-import type { WebhookCall } from './webhooks/webhook-call.js'
 import type { Webhooks } from './webhooks/webhooks.js'
 
 /** Writes a line to the service's log. */
@@ -13,7 +14,7 @@ export type Log = (message: string, fields: Record<string, unknown>) => void
 /** How the functions of one type work. Each part is null if functions of the type do not have it. */
 export interface FunctionKind {
   /** The reaction to a message of the user, unless the function has `parameters`. */
-  readonly trigger: RunsBeforeModel | SendsAfterAnswer | null
+  readonly trigger: Trigger<FunctionContext, WebhookCall> | null
   /**
    * Executes a call of the model. A function that has `parameters` is offered to the model as one tool.
    * @returns the result for the model.
@@ -25,36 +26,6 @@ export interface FunctionKind {
    * @throws the signal's reason once it is aborted; nothing else.
    */
   readonly open: ((functions: readonly AgentFunction[], deps: FunctionDeps, context: OpenContext) => Promise<OpenedTools>) | null
-}
-
-/** A function that runs before the model is asked. Readers of the run receive its call and its result as events. */
-export interface RunsBeforeModel {
-  readonly stage: 'before_model'
-  /** Whether its result is the run's answer. The first function with such a result wins, and the model is not asked. */
-  readonly replacesAnswer: boolean
-  /**
-   * @returns the result for the prompt; undefined if there is none.
-   * @throws {ToolError} The signal's reason once it is aborted.
-   */
-  run (fn: AgentFunction, input: TriggerInput, context: TriggerContext): string | undefined | Promise<string | undefined>
-}
-
-/** A function that sends a webhook once there is an answer. */
-export interface SendsAfterAnswer {
-  readonly stage: 'after_answer'
-  /** Whether every message triggers the function, even without one of its keywords. */
-  isAlwaysTriggered (fn: AgentFunction): boolean
-  /**
-   * @param index the function's position, which is part of the webhook's id.
-   * @throws {ToolError} if the webhook could never be sent.
-   */
-  prepare (fn: AgentFunction, input: TriggerInput, context: ToolContext, index: number): WebhookCall
-}
-
-/** The user's message: its text, and the values of templates. */
-export interface TriggerInput {
-  readonly text: string
-  readonly values: TemplateValues
 }
 
 /** A call of the model: its arguments, and the values of templates. */
@@ -71,7 +42,7 @@ export interface FunctionDeps {
 }
 
 /** The run whose message triggers a function. */
-export interface TriggerContext extends ToolContext {
+export interface FunctionContext extends ToolContext, TriggeredRun {
   readonly outbound: Outbound
 }
 

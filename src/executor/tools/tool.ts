@@ -1,3 +1,5 @@
+export { ToolError } from '#shared/functions/tool-error.ts'
+
 /** The run that calls a tool. */
 export interface ToolContext {
   readonly runId: string
@@ -20,6 +22,3 @@ export interface Tool {
    */
   call (args: Record<string, unknown>, context: ToolContext): Promise<string>
 }
-
-/** A tool failed. The message is a sentence for the model and the run's readers. */
-export class ToolError extends Error {}

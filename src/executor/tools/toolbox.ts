@@ -1,10 +1,10 @@
 import type { Agent, AgentFunction } from '#shared/agent.ts'
+import { configOf, hasParameters } from '#shared/functions/function-config.ts'
+import { toRunEvent } from '#shared/functions/triggered.ts'
 import type { FunctionResult, RunEvent } from '#shared/schemas.ts'
-import { configOf } from './function-config.js'
 import type { FunctionDeps, Log, OpenContext, OpenedTools } from './function-kind.js'
 import { functionTools } from './functions/function-tools.js'
-import { hasParameters } from './functions/parameters.js'
-import { type FunctionEvent, runTriggered } from './functions/triggered.js'
+import { runTriggered } from './functions/triggered.js'
 import { actsAfterAnswer, KINDS } from './kinds.js'
 import { ToolNames } from './tool-names.js'
 import type { Tool, ToolContext } from './tool.js'
@@ -109,13 +109,4 @@ async function openTools (functions: readonly AgentFunction[], deps: FunctionDep
     throw error
   }
   return { tools: opened.flatMap(part => part.tools), close }
-}
-
-function toRunEvent (event: FunctionEvent): RunEvent {
-  if (event.type === 'tool_call') {
-    const { type, id, name, arguments: args } = event
-    return { type, id, name, arguments: args }
-  }
-  const { type, id, name, success, content } = event
-  return { type, id, name, ...(success ? { result: content } : { error: content }) }
 }

@@ -197,12 +197,12 @@ export class SocketSession implements Session {
   #refuse (error: unknown, message: ClientMessage | null = null): void {
     const failure = toServiceError(error)
     if (failure.statusCode === 500) this.request.log.error({ err: error }, 'unexpected error')
-    const { code, message: sentence, details } = failure
+    const { code, message: sentence, retryAfter, details } = failure
     const isOfRun = message && RUN_MESSAGES.has(message.type) && !details
     const type = isOfRun ? 'agent_execution_error' : 'error'
     const { requestId, runId } = message ?? {}
     if (isOfRun) this.request.log.info({ code, userId: this.#caller?.userId }, `[AGENT-EXECUTE] WebSocket ${message.type} refused`)
-    this.#send({ type, error: sentence, code, details, requestId: shortText(requestId), runId: shortText(runId) })
+    this.#send({ type, error: sentence, code, retryAfter, details, requestId: shortText(requestId), runId: shortText(runId) })
   }
 
   #send (message: object): void {

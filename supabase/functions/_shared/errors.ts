@@ -66,6 +66,7 @@ export const errors = {
   keysUnavailable: define('keys_unavailable', 503, () => 'Your session cannot be checked at the moment: try again later.'),
   notConfigured: define('not_configured', 503, () => NOT_AVAILABLE),
   heavyNotConfigured: define('not_configured', 503, () => 'Heavy agent execution not configured'),
+  functionsUnavailable: define('not_configured', 503, () => 'This agent uses functions that are not available right now.'),
   pythonUnavailable: define('python_unavailable', 503, () => NOT_AVAILABLE),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
   runElsewhere: define('run_elsewhere', 503, () => 'The run is under way elsewhere: try again when it has ended.'),

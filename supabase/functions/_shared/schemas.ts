@@ -185,6 +185,8 @@ export const ErrorBody = Type.Object({
   statusCode: Type.Integer(),
   requestId: Type.String(),
   runId: Type.Optional(Uuid),
+  /** Seconds, as in the header Retry-After. */
+  retryAfter: Type.Optional(Type.Integer()),
   details: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() })))
 })
 

@@ -1,17 +1,18 @@
 import { errors, ServiceError } from './errors.ts'
 
 /** An error of PostgreSQL or PostgREST, as the drivers report it. */
-export interface SqlError { code?: string, message: string, hint?: string | null }
+export interface SqlError { code?: string, message: string, hint?: string | null, detail?: string | null }
 
 /**
  * The error that callers of the database get. A business error, raised in SQL as `PT<status>` with a hint, has that status
- * and the hint as its code; every other one is `database_…` or `internal_error`.
+ * and the hint as its code, and its detail is the number of seconds to wait, if it has any; every other one is `database_…`
+ * or `internal_error`.
  */
-export function translateError ({ code = '', message, hint }: SqlError): ServiceError {
+export function translateError ({ code = '', message, hint, detail }: SqlError): ServiceError {
   // Only the message and the code: drivers add details, queries and values, which would bring users' texts into the log.
   const cause = Object.assign(new Error(message), { code })
   const status = /^PT(\d{3})$/.exec(code)?.[1]
-  if (status && hint) return new ServiceError(hint, Number(status), message)
+  if (status && hint) return new ServiceError(hint, Number(status), message).with({ retryAfter: Number(detail) || undefined })
   // 42883 undefined function, 42P01 undefined table; PGRST202 is PostgREST's code for the first.
   if (['42883', '42P01', 'PGRST202'].includes(code)) return errors.databaseNotMigrated().with({ cause })
   if (isTransient(code) || isRefusal(code)) return errors.databaseUnavailable().with({ cause })

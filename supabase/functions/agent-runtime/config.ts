@@ -1,5 +1,7 @@
 import { errors } from '../_shared/errors.ts'
 import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '../_shared/gateway/defaults.ts'
+import type { PrivateHost } from '../_shared/http/addresses.ts'
+import { readPrivateHosts } from '../_shared/http/private-hosts.ts'
 
 /** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
 const DEFAULT_MAX_SECONDS = 140
@@ -17,6 +19,10 @@ export interface Config {
   readonly model: string
   readonly backendUrl?: string
   readonly backendSecret?: string
+  /** Signs webhooks of functions that have no secret of their own. */
+  readonly webhookSecret?: string
+  /** Hosts to which webhooks may go although they are not public. */
+  readonly privateToolHosts: readonly PrivateHost[]
   /** Milliseconds after which a request is handed over or ended. */
   readonly maxMs: number
   /** How long the head of a plain reader's stream waits for the first output, in milliseconds. */
@@ -35,6 +41,8 @@ export function readConfig (env: (name: string) => string | undefined): Config {
     model: env('AI_MODEL') || DEFAULT_MODEL,
     backendUrl: toHttpUrl(env('RAILWAY_BACKEND_URL')),
     backendSecret: env('RAILWAY_BACKEND_SECRET') || undefined,
+    webhookSecret: env('WEBHOOK_SECRET') || undefined,
+    privateToolHosts: readPrivateHosts(env('ALLOW_PRIVATE_TOOL_HOSTS'), []),
     maxMs: (maxSeconds > 0 ? maxSeconds : DEFAULT_MAX_SECONDS) * 1000,
     firstOutputMs: (firstOutputSeconds >= 0 ? firstOutputSeconds : DEFAULT_FIRST_OUTPUT_SECONDS) * 1000
   }

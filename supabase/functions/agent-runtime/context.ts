@@ -6,7 +6,7 @@ import type { Run } from '../_shared/schemas.ts'
 import type { EndedRun } from '../_shared/trace.ts'
 import { type Config, toHttpUrl } from './config.ts'
 import type { Database } from './database.ts'
-import type { LogFields } from './http/log.ts'
+import { log, type LogFields } from './http/log.ts'
 import type { Leases } from './runs/leases.ts'
 import type { LocalRun } from './runs/local-run.ts'
 
@@ -18,12 +18,16 @@ export interface Isolate {
   readonly leases: Leases
   /** The unfinished runs of this isolate, by id. */
   readonly running: Map<string, LocalRun>
+  /** The agents whose wish for another address has been logged. */
+  readonly notedWishes: Set<string>
 }
 
 /** A request and the isolate that answers it. */
 export interface RequestContext extends Isolate {
   readonly request: Request
   readonly fields: LogFields
+  /** Whether the run's frames are to be understood by readers of OpenAI's deltas too, as those of agents that are not heavy are. */
+  readonly deltas?: boolean
   /** What the caller knows of events. */
   readonly known: KnownEvents
   /** When the request has to end, in milliseconds since 1970. */
@@ -33,6 +37,18 @@ export interface RequestContext extends Isolate {
 /** The address of the service that runs an agent: the agent's own, or else the configured one. */
 export function backendOf ({ config }: Isolate, agent?: FoundAgent): string | undefined {
   return toHttpUrl(agent?.railwayUrl) ?? config.backendUrl
+}
+
+/** Whether an agent is for the service alone, whatever functions it has. */
+export function isHeavy ({ isHeavy, executor }: FoundAgent): boolean {
+  return isHeavy || executor === 'python'
+}
+
+/** Logs, once an isolate, that an agent's own address is not used yet. */
+export function noteWish ({ notedWishes }: Isolate, { agentId, railwayUrlWaits }: FoundAgent): void {
+  if (!railwayUrlWaits || notedWishes.has(agentId)) return
+  notedWishes.add(agentId)
+  log('info', 'the railway_url that an agent\'s owner asks for waits for an admin, see GET /api/admin/railway-urls', { agentId })
 }
 
 /** The address of a run: at the backend, or at this function if there is no backend. */

@@ -36,7 +36,7 @@ export function createDatabase (supabase: () => SupabaseClient): Database {
 
   async function call<F extends FunctionName> (fn: F, args: SharedFunctions[F]['args']): Promise<SharedFunctions[F]['result']> {
     const { data, error, status } = await supabase().rpc(fn, toStorableValue(args) as object).abortSignal(AbortSignal.timeout(CALL_TIMEOUT))
-    if (error) throw translateError({ code: codeOfAnswer(error.code, status), message: error.message, hint: error.hint })
+    if (error) throw translateError({ code: codeOfAnswer(error.code, status), message: error.message, hint: error.hint, detail: error.details })
     return data
   }
 

@@ -13,7 +13,7 @@ import { resume } from './runs/resume.ts'
 const config = readConfig(name => Deno.env.get(name))
 const supabase = connect(config)
 const database = createDatabase(supabase)
-const isolate: Isolate = { config, supabase, database, leases: new Leases(database), running: new Map() }
+const isolate: Isolate = { config, supabase, database, leases: new Leases(database), running: new Map(), notedWishes: new Set() }
 
 /** The paths of this function, with the platform's prefix or without. */
 const PATH = new RegExp(`^(?:/functions/v1)?/agent-runtime(?:/runs/(${UUID_PATTERN})(?:/(events|cancel))?)?/?$`, 'i')

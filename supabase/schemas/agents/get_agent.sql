@@ -12,7 +12,13 @@ begin
     'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', v_agent.system_prompt, 'model', v_agent.ai_model,
     'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', v_agent.knowledge_base,
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
-    'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)));
+    'railwayUrlWaits', v_agent.railway_url_requested is not null,
+    'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)),
+    -- Whether it has functions that only the service runs: of other types, or such as the model calls.
+    'needsService', exists (
+      select from public.agent_functions f
+        where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)
+          and (f.function_type not in ('conditional', 'data_transform', 'webhook') or coalesce(f.config ->> 'parameters', '') <> '')));
 end $$;
 
 revoke execute on function public.get_agent(uuid, uuid) from public, anon, authenticated;

@@ -45,3 +45,19 @@ revoke all on public.model_rates from public, anon, authenticated;
 grant select on public.model_rates to authenticated;
 grant select, insert, update, delete on public.model_rates to service_role;
 create policy model_rates_all on public.model_rates for select to authenticated using (true);
+
+-- How many charged runs a user may begin in a minute and in an hour, by `credit_balances.plan_type`; null means any
+-- number. A plan without a row has the limits of `free`.
+create table public.plan_limits (
+  plan_type text primary key,
+  runs_per_minute integer check (runs_per_minute > 0),
+  runs_per_hour integer check (runs_per_hour > 0)
+);
+alter table public.plan_limits enable row level security;
+revoke all on public.plan_limits from public, anon, authenticated;
+grant select on public.plan_limits to authenticated;
+grant select, insert, update, delete on public.plan_limits to service_role;
+create policy plan_limits_all on public.plan_limits for select to authenticated using (true);
+insert into public.plan_limits (plan_type, runs_per_minute, runs_per_hour)
+values ('free', 5, 50), ('starter', 15, 200), ('pro', 30, 500), ('business', 60, 1000), ('businessplus', 120, 2500),
+  ('enterprise', 300, 10000), ('demo', null, null);

@@ -85,6 +85,7 @@ begin
   end if;
 
   if p_agent is null and v_cached is null then
+    perform public.check_plan_limits(p_user_id, p_idempotency_key);
     v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then

@@ -5,7 +5,7 @@ import type { RunEvent } from '#shared/schemas.ts'
 import type { AgentContext } from '../../../src/executor/agent/agent-context.js'
 import { StepLog } from '../../../src/executor/agent/step-record.js'
 import { callTools } from '../../../src/executor/agent/tool-step.js'
-import { MAX_RESULT_CHARACTERS } from '../../../src/executor/tools/result-text.js'
+import { MAX_RESULT_CHARACTERS } from '#shared/functions/result-text.ts'
 import { type Tool, ToolError } from '../../../src/executor/tools/tool.js'
 
 /** Calls each of these tools once; returns the records of the step, and the results as readers receive them. */

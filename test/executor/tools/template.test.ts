@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { fillForm, fillJson, fillText, fillUrl } from '../../../src/executor/tools/template.js'
+import { fillForm, fillJson, fillText, fillUrl } from '#shared/functions/template.ts'
 import { failureOf } from '../../support/tools.js'
 
 t.test('in text a value stands as it is, and a name that is unknown as it stands', async t => {

@@ -1,10 +1,10 @@
 import type { AgentFunction } from '#shared/agent.ts'
-import { configOf, templateIn, textIn } from '../function-config.js'
+import { configOf, templateIn, textIn } from '#shared/functions/function-config.ts'
 import type { FunctionKind } from '../function-kind.js'
 import { readHeaders } from '../outbound/headers.js'
 import type { OutboundRequest } from '../outbound/outbound.js'
 import { textOf } from '../result-text.js'
-import { fillForm, fillJson, fillText, fillUrl, type TemplateValues } from '../template.js'
+import { fillForm, fillJson, fillText, fillUrl, type TemplateValues } from '#shared/functions/template.ts'
 import { ToolError } from '../tool.js'
 
 /** An HTTP request {url, method, headers_json, body_template}. A model also reads responses that are errors. */

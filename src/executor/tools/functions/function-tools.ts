@@ -1,9 +1,10 @@
 import type { AgentFunction } from '#shared/agent.ts'
+import { hasParameters } from '#shared/functions/function-config.ts'
 import type { FunctionDeps, FunctionKind, Log } from '../function-kind.js'
 import { kindOf } from '../kinds.js'
 import type { ToolNames } from '../tool-names.js'
 import type { Tool } from '../tool.js'
-import { hasParameters, type Parameters, readParameters, valuesOf } from './parameters.js'
+import { type Parameters, readParameters, valuesOf } from './parameters.js'
 
 export interface FunctionToolsOptions extends FunctionDeps {
   /** The names in use; each tool adds its own. */

@@ -1,16 +1,8 @@
-import type { AgentFunction } from '#shared/agent.ts'
-import { configOf } from '../function-config.js'
-import type { TemplateValues } from '../template.js'
+import type { TemplateValues } from '#shared/functions/template.ts'
 import type { ToolContext } from '../tool.js'
 
 /** A JSON Schema of the type `object`. */
 export interface Parameters { type?: unknown, properties?: unknown }
-
-/** Whether a function has parameters: the model calls it, and keywords do not trigger it. */
-export function hasParameters (fn: Pick<AgentFunction, 'config'>): boolean {
-  const { parameters } = configOf(fn)
-  return parameters != null && parameters !== ''
-}
 
 /** Reads a JSON Schema of an object, given as an object or as JSON; undefined if it is not one. */
 export function readParameters (given: unknown): Parameters | undefined {

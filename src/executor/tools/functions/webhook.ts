@@ -1,16 +1,15 @@
-import { configOf, textIn } from '../function-config.js'
+import { configOf } from '#shared/functions/function-config.ts'
+import { isForEveryMessage, webhookId } from '#shared/functions/webhook.ts'
 import type { FunctionKind } from '../function-kind.js'
 import { ToolError } from '../tool.js'
-import { idOf, makeWebhook } from '../webhooks/webhook-call.js'
+import { makeWebhook } from '../webhooks/webhook-call.js'
 
-const EVENTS_OF_EVERY_MESSAGE = ['on_message', 'on_response', 'always']
-
-/** A webhook {webhook_url, trigger_event, payload_template, secret}. An unknown event is `on_keyword`. */
+/** A webhook {webhook_url, trigger_event, payload_template, secret}. */
 export const webhook: FunctionKind = {
   trigger: {
     stage: 'after_answer',
-    isAlwaysTriggered: fn => EVENTS_OF_EVERY_MESSAGE.includes(textIn(configOf(fn), 'trigger_event').trim().toLowerCase()),
-    prepare: (fn, { values }, context, index) => makeWebhook(fn, values, context, idOf(context, fn, index))
+    isAlwaysTriggered: fn => isForEveryMessage({ ...fn, config: configOf(fn) }),
+    prepare: async (fn, { values }, context, index) => makeWebhook(fn, values, context, await webhookId(context.runId, index, fn.name))
   },
   call (fn, { values }, { webhooks }, context) {
     if (!webhooks.send(makeWebhook(fn, values, context), '')) throw new ToolError('The webhook could not be sent.')

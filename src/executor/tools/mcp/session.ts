@@ -1,7 +1,7 @@
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { Deadline } from '../../../lib/deadline.js'
-import { shorten } from '../result-text.js'
+import { shorten } from '#shared/functions/result-text.ts'
 import { ToolError } from '../tool.js'
 import { createMcpFetch, INTERRUPTED } from './fetch.js'
 import { textOfResult } from './result.js'

@@ -1,10 +1,10 @@
 import type { AgentFunction } from '#shared/agent.ts'
-import { textIn, wordsIn } from '../function-config.js'
+import { textIn, wordsIn } from '#shared/functions/function-config.ts'
 import type { OpenContext, OpenedTools } from '../function-kind.js'
 import { readHeaders } from '../outbound/headers.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
-import { shorten } from '../result-text.js'
+import { shorten } from '#shared/functions/result-text.ts'
 import { type Tool, ToolError } from '../tool.js'
 import { connectMcp, type McpSession, type McpTool } from './session.js'
 

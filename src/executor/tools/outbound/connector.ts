@@ -3,7 +3,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { buildConnector } from 'undici'
 import { ToolError } from '../tool.js'
-import { isExcepted, isPublic, type PrivateHost } from './address.js'
+import { isExcepted, isPublic, type PrivateHost } from '#shared/http/addresses.ts'
 
 const CONNECT_TIMEOUT = 5000
 

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { WebhookCall } from '#shared/functions/webhook.ts'
 import type { Outbound } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
 import { type DeliveryOutcome, describeError, RETRY_DELAYS, tryDelivery } from './delivery.js'
-import { requestOf, type WebhookCall } from './webhook-call.js'
+import { requestOf } from './webhook-call.js'
 
 const MAX_OUTSTANDING = 1000
 /** So that the failing webhooks of one agent do not displace those of others. */

@@ -14,7 +14,7 @@ export interface SharedFunctions {
   authenticate_api_key: { args: { p_key_hash: string }, result: { userId: string | null } }
   /** Raises `agent_not_found`. */
   get_agent: { args: { p_user_id: string, p_agent_id: string }, result: FoundAgent }
-  /** Raises `agent_not_found`, `python_unavailable`, `insufficient_credits`, `idempotency_key_reused`. */
+  /** Raises `agent_not_found`, `python_unavailable`, `insufficient_credits`, `plan_limit_reached`, `idempotency_key_reused`. */
   begin_run: { args: BeginRun, result: Begun }
   /** Takes over a run that was begun without an owner. Raises `run_not_found`, `python_unavailable`. */
   adopt_run: { args: { p_user_id: string, p_run_id: string } & FirstOwner, result: Begun }
@@ -71,7 +71,12 @@ export interface FoundAgent extends Omit<Agent, 'functions' | 'entrypoint' | 'ma
   executor: string
   isHeavy: boolean
   hasFunctions: boolean
+  /** Whether it has functions that do not run in the edge function. */
+  needsService: boolean
+  /** The address of its own backend that an admin has approved. */
   railwayUrl: string | null
+  /** Whether its owner asks for another address. */
+  railwayUrlWaits: boolean
 }
 
 export interface FinishRun {

@@ -40,6 +40,7 @@ export async function settleForeignRun (context: RequestContext, forwarded: Forw
   return tell(signal => framesOfBody(relayed, signal), {
     runId: foreignId || runId,
     known: context.known,
+    deltas: context.deltas,
     headMs: context.config.firstOutputMs,
     url,
     rest: restOf(context, foreignId ? backend : undefined, runId, foreignId || runId),

@@ -42,6 +42,7 @@ function tellForwarded (context: RequestContext, { backend, run: { runId } }: Fo
   return tell(open, {
     runId,
     known: context.known,
+    deltas: context.deltas,
     headMs: context.config.firstOutputMs,
     url: `${addressOf(context, backend, runId)}/events`,
     rest: restOf(context, backend, runId),

@@ -46,8 +46,9 @@ function render (error: unknown, fields: LogFields): Response {
   const { message, code, statusCode, retryAfter, runId = fields.runId, details } = failure
   // Only failures of this function and of what it calls are for the operator; 4xx are for the caller.
   if (statusCode >= 500) log('error', message, { code, cause: reasonOf(failure), runId })
-  return json(statusCode, { error: message, code, statusCode, requestId: crypto.randomUUID(), runId, details }, {
-    ...(retryAfter === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfter)) }),
+  const seconds = retryAfter === undefined ? undefined : Math.ceil(retryAfter)
+  return json(statusCode, { error: message, code, statusCode, requestId: crypto.randomUUID(), runId, retryAfter: seconds, details }, {
+    ...(seconds === undefined ? {} : { 'retry-after': String(seconds) }),
     ...(runId === undefined ? {} : { 'x-run-id': runId })
   })
 }

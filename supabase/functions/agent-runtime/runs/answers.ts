@@ -17,6 +17,7 @@ export async function replay (context: RequestContext, ended: EndedRun, { stream
   return tell(() => framesOfEnded(ended, 0), {
     runId,
     known: context.known,
+    deltas: context.deltas,
     headMs: context.config.firstOutputMs,
     url: `${addressOf(context, undefined, runId)}/events`,
     rest: restOf(context, undefined, runId),

@@ -4,7 +4,7 @@ import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
 import { restOf } from '../backend/ask.ts'
 import { forward } from '../backend/forward.ts'
 import { required } from '../config.ts'
-import { addressOf, backendOf, findEnded, findRun, type RequestContext } from '../context.ts'
+import { addressOf, backendOf, findEnded, findRun, isHeavy, noteWish, type RequestContext } from '../context.ts'
 import { readBody } from '../http/body.ts'
 import { findCaller } from '../http/caller.ts'
 import { keepAlive } from '../http/log.ts'
@@ -24,15 +24,15 @@ export async function execute (context: RequestContext): Promise<Response> {
   const body = await readBody(request)
   fields.agentId = body.agentId
   const agent = await database.call('get_agent', { p_user_id: userId, p_agent_id: body.agentId })
-  return isHeavy(context, agent)
-    ? executeHeavy(context, userId, agent, body, key)
-    : executeHere(context, userId, agent, body, key)
+  const withDeltas = { ...context, deltas: !isHeavy(agent) }
+  return isForService(agent)
+    ? executeRemotely(withDeltas, userId, agent, body, key)
+    : executeHere(withDeltas, userId, agent, body, key)
 }
 
-/** Only the service runs functions of agents. If there is a service, agents with functions go there. */
-function isHeavy (context: RequestContext, agent: FoundAgent): boolean {
-  const hasService = backendOf(context, agent) !== undefined && context.config.backendSecret !== undefined
-  return agent.isHeavy || agent.executor === 'python' || (agent.hasFunctions && hasService)
+/** Heavy agents go to the service, and those of whose functions some do not run in place. */
+function isForService (agent: FoundAgent): boolean {
+  return isHeavy(agent) || agent.needsService
 }
 
 /** The Idempotency-Key. @throws {ServiceError} bad_request, if it is empty, too long or not printable ASCII. */
@@ -42,11 +42,15 @@ function readKey (headers: Headers): string | null {
   throw errors.badRequest('The Idempotency-Key header is 1 to 255 characters of printable ASCII.')
 }
 
-async function executeHeavy (context: RequestContext, userId: string, agent: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
+async function executeRemotely (context: RequestContext, userId: string, agent: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
   context.fields.where = 'backend'
   const backend = backendOf(context, agent)
   const secret = context.config.backendSecret
-  if (!backend || !secret) throw errors.heavyNotConfigured()
+  noteWish(context, agent)
+  if (!backend || !secret) {
+    const failure = isHeavy(agent) ? errors.heavyNotConfigured() : errors.functionsUnavailable()
+    throw failure.with({ reason: `${backend ? 'RAILWAY_BACKEND_SECRET' : 'RAILWAY_BACKEND_URL'} is not set` })
+  }
   const { run, joined } = await begin(context, userId, body, key, { p_owner: null, p_waiting: true, p_python: true })
   const ended = joined && run.finishedAt && await findEnded(context, run.runId)
   if (ended) return replay(context, ended, body)
@@ -75,7 +79,8 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
     gateway,
     defaultModel: config.model,
     deadline,
-    hasBackend: backend !== undefined
+    hasBackend: backend !== undefined,
+    webhooks: { secret: config.webhookSecret, privateHosts: config.privateToolHosts, deadline }
   }
   const local = new LocalRun(assignment, database, leases)
   register(context, local)
@@ -112,6 +117,7 @@ function tellRun (context: RequestContext, runId: string, backend: string | unde
   return tell(signal => open(signal, rest), {
     runId,
     known: context.known,
+    deltas: context.deltas,
     headMs: context.config.firstOutputMs,
     url: `${addressOf(context, backend, runId)}/events`,
     rest,

@@ -5,14 +5,16 @@ import { pauseBefore } from '../../_shared/gateway/backoff.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
-import { buildMessages } from '../../_shared/prompt.ts'
-import type { Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'
+import { buildMessages, lastUserText } from '../../_shared/prompt.ts'
+import type { FunctionResult, Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'
 import { beginning, toTrace } from '../../_shared/trace.ts'
 import { measureUsage, NO_USAGE } from '../../_shared/usage.ts'
 import type { Database } from '../database.ts'
+import { runFunctions, runsInPlace } from '../functions/run-functions.ts'
+import { sendWebhooks, type WebhookOptions } from '../functions/send-webhooks.ts'
 import type { Completion } from '../gateway/answer-reader.ts'
 import { complete, type Gateway, type ModelRequest } from '../gateway/gateway.ts'
-import { describe, log } from '../http/log.ts'
+import { describe, keepAlive, log } from '../http/log.ts'
 import type { Leases, Stop } from './leases.ts'
 
 /** Everything that a run in this isolate needs. */
@@ -29,12 +31,15 @@ export interface Assignment {
   deadline: number
   /** Whether there is a service that would take the run over. */
   hasBackend: boolean
+  webhooks: WebhookOptions
 }
 
 /** The end of a run here: the settled run, or `goesOn` if it continues elsewhere. */
 export type Outcome = { run: Run } | { goesOn: true }
 
 const MAX_TRIES = 2
+/** The usage of an answer that is not a model's. */
+const NO_TOKENS = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
 
 /** A run of this isolate. It does not depend on its readers, and it is settled before its last event is emitted. */
 export class LocalRun {
@@ -45,6 +50,7 @@ export class LocalRun {
   #response = ''
   #hasOutput = false
   #completion?: Completion
+  #functionResults: FunctionResult[] = []
 
   constructor (private readonly assignment: Assignment, private readonly database: Database, private readonly leases: Leases) {
     const release = leases.hold(assignment.run.runId, why => this.stop(why))
@@ -70,7 +76,9 @@ export class LocalRun {
     for (const event of beginning(this.runId, agentId, attempt)) this.#emit(event)
     let failure: unknown
     try {
+      const answer = await this.#runFunctions()
       if (cached) this.#emitCached(cached)
+      else if (answer !== undefined) this.#emitAnswer(answer)
       else await this.#askModel(0)
     } catch (error) {
       failure = this.#abort.signal.aborted ? this.#abort.signal.reason : error
@@ -78,6 +86,30 @@ export class LocalRun {
     if (failure === 'lost') return { goesOn: true }
     if (failure === 'timeout' && hasBackend) return this.#handOver()
     return this.#settle(failure)
+  }
+
+  /**
+   * Runs the functions that the message triggers, and sends their webhooks. A cached answer runs no function except those.
+   * @returns the answer that replaces the model's, if there is one.
+   */
+  async #runFunctions (): Promise<string | undefined> {
+    const { run: { runId, agentId }, agent: { functions = [] }, messages, cached, webhooks: options } = this.assignment
+    // A function may have been added since it was decided where the agent runs.
+    if (!runsInPlace(functions)) throw errors.functionsUnavailable()
+    const wanted = cached ? functions.filter(({ type }) => type === 'webhook') : functions
+    const { results, answer, webhooks, emitted } = await runFunctions(wanted, lastUserText(messages), { runId, agentId, signal: this.#abort.signal })
+    for (const event of emitted) this.#emit(event)
+    this.#functionResults = results
+    // The platform's receivers are told at once, and of a model's answer nothing.
+    keepAlive(sendWebhooks(webhooks, cached?.response ?? answer ?? '', options), runId)
+    return answer
+  }
+
+  /** Emits the answer of a function that replaces the model's. It costs the price of a run, without tokens. */
+  #emitAnswer (answer: string): void {
+    this.#response = answer
+    this.#emitOutput({ type: 'chunk', content: answer })
+    this.#completion = { finishReason: 'stop', model: this.#request().model, usage: NO_TOKENS }
   }
 
   async #askModel (tries: number): Promise<void> {
@@ -100,14 +132,14 @@ export class LocalRun {
   #emitCached ({ response, finishReason, model }: CachedAnswer): void {
     this.#response = response
     if (response) this.#emit({ type: 'chunk', content: response })
-    this.#completion = { finishReason, model: model ?? this.#request().model, usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } }
+    this.#completion = { finishReason, model: model ?? this.#request().model, usage: NO_TOKENS }
   }
 
   #request (): ModelRequest {
     const { agent, messages, responseFormat, defaultModel } = this.assignment
     return {
       model: agent.model || defaultModel,
-      messages: buildMessages(agent, messages),
+      messages: buildMessages(agent, messages, this.#functionResults),
       temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
       maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
       responseFormat

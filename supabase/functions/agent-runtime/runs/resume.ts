@@ -1,7 +1,8 @@
+import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
 import type { Run } from '../../_shared/schemas.ts'
 import { askBackend, restOf, type RunAction } from '../backend/ask.ts'
-import { addressOf, backendOf, findRun, type RequestContext, requireEnded } from '../context.ts'
+import { addressOf, backendOf, findRun, isHeavy, type RequestContext, requireEnded } from '../context.ts'
 import { findCaller } from '../http/caller.ts'
 import { json } from '../http/responses.ts'
 import type { Frames } from '../streams/frame.ts'
@@ -22,16 +23,17 @@ export async function resume (context: RequestContext, runId: string, action: Ru
   const run = await findRun(context, runId)
   fields.agentId = run.agentId
   // Only this isolate knows the events of its own runs.
-  const backend = running.has(runId) ? undefined : await findBackend(context, userId, run)
-  const response = backend && await ask(context, backend, run, action)
+  const agent = running.has(runId) ? undefined : await findAgent(context, userId, run)
+  const backend = running.has(runId) ? undefined : backendOf(context, agent)
+  const withDeltas = { ...context, deltas: running.has(runId) || (agent !== undefined && !isHeavy(agent)) }
+  const response = backend && await ask(withDeltas, backend, run, action)
   fields.where = response ? 'backend' : 'edge'
-  return response || answerHere(context, userId, run, action)
+  return response || answerHere(withDeltas, userId, run, action)
 }
 
-/** The backend of a run's agent; the configured one if the user may no longer see the agent. */
-async function findBackend (context: RequestContext, userId: string, { agentId }: Run): Promise<string | undefined> {
-  const agent = await context.database.call('get_agent', { p_user_id: userId, p_agent_id: agentId }).catch(() => undefined)
-  return backendOf(context, agent)
+/** The agent of a run; undefined if the user may no longer see it. */
+function findAgent ({ database }: RequestContext, userId: string, { agentId }: Run): Promise<FoundAgent | undefined> {
+  return database.call('get_agent', { p_user_id: userId, p_agent_id: agentId }).catch(() => undefined)
 }
 
 /** The backend's answer; undefined if it cannot be reached or answers with a status that is not for callers. */
@@ -50,8 +52,8 @@ async function ask (context: RequestContext, backend: string, { runId }: Run, ac
 
 /** @param backend where the events come from; undefined: from here, and this address finds the run again wherever it goes on. */
 function tellRun (context: RequestContext, runId: string, after: number, backend: string | undefined, open: (signal: AbortSignal) => Frames): Promise<Response> {
-  const { known, deadline } = context
-  return tell(open, { runId, after, known, url: `${addressOf(context, backend, runId)}/events`, rest: restOf(context, backend ?? backendOf(context), runId), deadline })
+  const { known, deltas, deadline } = context
+  return tell(open, { runId, after, known, deltas, url: `${addressOf(context, backend, runId)}/events`, rest: restOf(context, backend ?? backendOf(context), runId), deadline })
 }
 
 async function answerHere (context: RequestContext, userId: string, run: Run, action: RunAction): Promise<Response> {

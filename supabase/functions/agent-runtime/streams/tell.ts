@@ -12,6 +12,8 @@ export interface Telling {
   /** The last event that the caller has; by default none. */
   readonly after?: number
   readonly known: KnownEvents
+  /** Whether callers that read OpenAI's deltas are to understand the frames too. */
+  readonly deltas?: boolean
   /** How long the head may wait for the first output of a run that is told to a plain reader, in milliseconds; by default it does not. */
   readonly headMs?: number
   /** Where callers that know `reconnect` go on if the stream ends before its run. */
@@ -97,8 +99,8 @@ function errorOf (frame: Frame, runId: string): ServiceError {
 }
 
 /** The stream of what the caller is told, with pings in between, and a goodbye if it ends before the run. */
-function stream (frames: Frames, held: Held, { runId, url, known, after = 0 }: Telling, stop: () => void): ReadableStream<Bytes> {
-  const teller = new Teller(known, after)
+function stream (frames: Frames, held: Held, { runId, url, known, deltas, after = 0 }: Telling, stop: () => void): ReadableStream<Bytes> {
+  const teller = new Teller(known, after, deltas)
   let pings: ReturnType<typeof setInterval>
   let early: Frame[] | undefined = held.frames
   let { pending } = held

@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
 import { functionTools } from '../../../../src/executor/tools/functions/function-tools.js'
-import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
+import { MAX_RESULT_CHARACTERS } from '#shared/functions/result-text.ts'
 import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
-import type { WebhookCall } from '../../../../src/executor/tools/webhooks/webhook-call.js'
+import type { WebhookCall } from '#shared/functions/webhook.ts'
 import { AGENT, createContext, failureOf, fn, respond, startServer } from '../../../support/tools.js'
 
 const PARAMETERS = { type: 'object', properties: { city: { type: 'string' }, days: { type: 'integer' } }, required: ['city'] }

@@ -9,7 +9,7 @@ import t, { type Test } from 'tap'
 import type { AgentFunction } from '#shared/agent.ts'
 import type { OpenedTools } from '../../../../src/executor/tools/function-kind.js'
 import { type McpOptions, openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
-import { MAX_RESULT_CHARACTERS } from '../../../../src/executor/tools/result-text.js'
+import { MAX_RESULT_CHARACTERS } from '#shared/functions/result-text.ts'
 import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
 import { createContext, failureOf, fn, openOutbound, respond, startServer } from '../../../support/tools.js'
 

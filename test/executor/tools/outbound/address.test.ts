@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { isExcepted, isPublic } from '../../../../src/executor/tools/outbound/address.js'
+import { isExcepted, isPublic } from '#shared/http/addresses.ts'
 
 t.test('addresses of the public internet may be connected to', async t => {
   for (const address of ['8.8.8.8', '1.1.1.1', '172.15.255.255', '172.32.0.1', '100.63.255.255', '100.128.0.1', '2606:4700:4700::1111', '2a00:1450:4001::1']) {

@@ -81,7 +81,7 @@ t.test('a function\'s own secret wins over the configured one, and without eithe
 })
 
 t.test('the example of the standard is signed as the standard says', async t => {
-  const { webhookHeaders } = await import('../../../../src/executor/tools/webhooks/signature.js')
+  const { webhookHeaders } = await import('#shared/functions/webhook.ts')
   const headers = webhookHeaders('msg_p5jXN8AQM9LWM0D4loKWxJek', 1614265330, '{"test": 2432232314}', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')
   t.equal(headers['webhook-signature'], 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=')
 })

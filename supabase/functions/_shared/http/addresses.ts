@@ -1,15 +1,20 @@
-import { isIP } from 'node:net'
 import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js'
 
 /** A private host that tools may connect to: a name, an address, or a range with a prefix of `bits`; on all ports, unless it has a port. */
 export interface PrivateHost { readonly host: string, readonly bits?: number, readonly port?: number }
+
+/** 4 or 6 if a text is an address of that version in its usual notation, 0 if it is none. */
+export function familyOf (text: string): 0 | 4 | 6 {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return 4
+  return text.includes(':') && ipaddr.IPv6.isValid(text) ? 6 : 0
+}
 
 /**
  * Whether an address is on the public internet. All others are refused: loopback, private, link-local (which includes
  * the metadata services of clouds), multicast, reserved, and IPv6 forms of such an IPv4 address.
  */
 export function isPublic (address: string): boolean {
-  if (isIP(address) === 0) return false
+  if (familyOf(address) === 0) return false
   const parsed = ipaddr.process(address)
   if (parsed instanceof ipaddr.IPv4) return isPublicV4(parsed)
   const [first, second, third] = parsed.parts as [number, number, number]
@@ -34,7 +39,7 @@ function isPublicV4 (address: IPv4 | IPv6): boolean {
 export function isExcepted (exceptions: readonly PrivateHost[], name: string, address: string, port: number): boolean {
   return exceptions.some(exception =>
     (exception.port === undefined || exception.port === port) &&
-    (isIP(exception.host) ? covers(exception, address) : exception.host === name.toLowerCase().replace(/\.$/, '')))
+    (familyOf(exception.host) ? covers(exception, address) : exception.host === name.toLowerCase().replace(/\.$/, '')))
 }
 
 function covers ({ host, bits }: PrivateHost, address: string): boolean {

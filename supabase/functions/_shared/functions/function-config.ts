@@ -1,4 +1,4 @@
-import type { AgentFunction } from '#shared/agent.ts'
+import type { AgentFunction } from '../agent.ts'
 
 /** A function's configuration. Anything but an object counts as empty. */
 export function configOf ({ config }: { config: unknown }): AgentFunction['config'] {
@@ -27,4 +27,10 @@ export function wordsIn (list: unknown): string[] {
 export function occursIn (text: string, words: string[]): boolean {
   const lowerCased = text.toLowerCase()
   return words.some(word => lowerCased.includes(word))
+}
+
+/** Whether a function has parameters: the model calls it, and keywords do not trigger it. */
+export function hasParameters (fn: Pick<AgentFunction, 'config'>): boolean {
+  const { parameters } = configOf(fn)
+  return parameters != null && parameters !== ''
 }

@@ -1,10 +1,13 @@
-import { ToolError } from './tool.js'
+import { ToolError } from './tool-error.ts'
 
 /** The values of a template's placeholders, by their names. An undefined value becomes an empty text. */
 export type TemplateValues = Readonly<Record<string, unknown>>
 
 /** In UTF-16 units: a short template may repeat a long value. */
 const MAX_FILLED = 4 * 1024 * 1024
+
+/** What a template of JSON made is no JSON. */
+export class InvalidJsonError extends ToolError {}
 
 const PLACEHOLDER = /\{\{\s*([\w.-]+)\s*\}\}/g
 
@@ -34,7 +37,8 @@ export function fillForm (template: string, values: TemplateValues): string {
 
 /**
  * Fills a JSON template. A value within a string is escaped; any other becomes a JSON value of its own.
- * @throws {ToolError} if the result is not JSON, or too large.
+ * @throws {InvalidJsonError} if the result is not JSON.
+ * @throws {ToolError} if it is too large.
  */
 export function fillJson (template: string, values: TemplateValues): string {
   let inString = false
@@ -81,6 +85,6 @@ function checkJson (filled: string, template: string, values: TemplateValues): v
     JSON.parse(filled)
   } catch {
     const unknown = [...template.matchAll(PLACEHOLDER)].map(([, name]) => name!).find(name => !Object.hasOwn(values, name))
-    throw new ToolError(`The template makes no valid JSON${unknown ? `: there is no value for {{${unknown}}}` : ''}.`)
+    throw new InvalidJsonError(`The template makes no valid JSON${unknown ? `: there is no value for {{${unknown}}}` : ''}.`)
   }
 }
