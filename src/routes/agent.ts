@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { answerOf } from '#shared/final-event.ts'
 import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
-import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteHeaders, ExecuteValidatedBody, Run, StreamQuery, ValidatedHeaders } from '#shared/schemas.ts'
+import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteHeaders, ExecuteValidatedBody, KnownEventsText, Run, ValidatedHeaders } from '#shared/schemas.ts'
 
 const response = {
   200: {
@@ -15,6 +15,7 @@ const response = {
   202: Run,
   ...errorAnswers
 }
+const StreamQuery = Type.Object({ events: KnownEventsText })
 const config = { execution: true }
 
 /** Executes agents: begins a run and watches it. Watching may end before the run does. */

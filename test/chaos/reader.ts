@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseStream, textOf } from '../support/helper.js'
+import { ALL_EVENTS, parseStream, textOf } from '../support/helper.js'
 import { expected, type Stamp, stampsOf, withoutStamps } from './model.js'
 
 const AGENT = '22222222-2222-4222-8222-222222222222'
@@ -108,7 +108,7 @@ class ChaosReader {
     }
     return fetch(`${url}/api/agent/execute`, {
       method: 'POST',
-      headers: { authorization, 'content-type': 'application/json', 'idempotency-key': this.options.name },
+      headers: { authorization, 'content-type': 'application/json', 'idempotency-key': this.options.name, ...ALL_EVENTS },
       body: JSON.stringify({ agentId: AGENT, messages: [{ role: 'user', content: this.options.name }] }),
       signal
     })

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 import { clientAddress } from '../../src/http/client-address.js'
 import { delta, ending, type GatewayDouble, openStream, say } from '../support/doubles/gateway.js'
 import {
-  type Answer, BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, readStream, type Service, startService,
+  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, readStream, type Service, startService,
   typesOf
 } from '../support/helper.js'
 
@@ -14,7 +14,7 @@ const BODY = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] 
 /** Begins a streamed run; it is there when this resolves. */
 async function begin ({ url }: Service, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(`${url}/api/agent/execute`, {
-    method: 'POST', headers: { 'content-type': 'application/json', ...await bearer(), ...headers }, body: JSON.stringify(BODY)
+    method: 'POST', headers: { 'content-type': 'application/json', ...ALL_EVENTS, ...await bearer(), ...headers }, body: JSON.stringify(BODY)
   })
 }
 
@@ -190,7 +190,7 @@ t.test('browsers', async t => {
     t.equal(status, 204)
     t.equal(told.get('access-control-allow-origin'), ORIGIN)
     for (const method of ['GET', 'POST']) t.match(told.get('access-control-allow-methods'), method)
-    for (const name of ['authorization', 'content-type', 'x-api-key', 'idempotency-key', 'last-event-id']) t.match(told.get('access-control-allow-headers'), name)
+    for (const name of ['authorization', 'content-type', 'x-api-key', 'idempotency-key', 'last-event-id', 'x-stream-events']) t.match(told.get('access-control-allow-headers'), name)
     const foreign = await listed.request('OPTIONS', '/api/agent/execute', { headers: { ...headers, origin: 'https://evil.example' } })
     t.equal(foreign.headers.get('access-control-allow-origin'), null)
   })

@@ -11,7 +11,7 @@ import { build } from 'esbuild'
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../../src/auth/access-token.js'
 import { lockDirectory } from '../../src/database/directory-lock.js'
-import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, LOOK_MS } from '../support/helper.js'
+import { ALL_EVENTS, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, LOOK_MS } from '../support/helper.js'
 import { launch } from '../support/process.js'
 
 t.test('a second process is refused in one clear sentence, and the first goes on', async t => {
@@ -172,7 +172,7 @@ async function start (t: Test, dataDir: string) {
       get: async (path: string, others?: Record<string, string>): Promise<any> => (await fetch(url + path, { headers: others ?? headers })).json(),
       execute: (body: object) => fetch(`${url}/api/agent/execute`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers },
+        headers: { 'content-type': 'application/json', ...ALL_EVENTS, ...headers },
         body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], ...body })
       })
     }

@@ -9,7 +9,7 @@ import { PGlite } from '@electric-sql/pglite'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { type Sql, startPostgrest } from '../support/doubles/postgrest.js'
-import { createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, readStream, textOf } from '../support/helper.js'
+import { ALL_EVENTS, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, readStream, textOf } from '../support/helper.js'
 import { launch, run } from '../support/process.js'
 
 const HELLO = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hello' }] }
@@ -229,13 +229,13 @@ function subjectOf (token: string): unknown {
 }
 
 function execute (service: Started): Promise<Response> {
-  const headers = { 'content-type': 'application/json', 'x-api-key': DEMO_KEY }
+  const headers = { 'content-type': 'application/json', 'x-api-key': DEMO_KEY, ...ALL_EVENTS }
   return fetch(`${service.url}/api/agent/execute`, { method: 'POST', headers, body: JSON.stringify(HELLO) })
 }
 
 /** A WebSocket whose user is known. */
 async function connect (t: Test, service: Started): Promise<WebSocket> {
-  const socket = new WebSocket(`${service.url.replace('http', 'ws')}/ws?token=${DEMO_KEY}`)
+  const socket = new WebSocket(`${service.url.replace('http', 'ws')}/ws?token=${DEMO_KEY}&events=*`)
   t.teardown(() => socket.terminate())
   await once(socket, 'message')
   return socket

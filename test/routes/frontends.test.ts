@@ -1,7 +1,7 @@
 import t from 'tap'
-import { delta, ending, frame, openStream, refuse, type Reply } from '../support/doubles/gateway.js'
+import { delta, ending, frame, type GatewayDouble, openStream, refuse, type Reply } from '../support/doubles/gateway.js'
 import { findDeno, HEAVY, SIMPLE_AGENT, startWorld } from '../support/edge.js'
-import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, startService } from '../support/helper.js'
+import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, PLAIN, startService } from '../support/helper.js'
 
 const MESSAGES = [{ role: 'user', content: 'Hi' }]
 
@@ -51,11 +51,20 @@ const sayInPieces: Reply = response => {
 }
 const SAID = 'Grüße,\n"data: [DONE]" 🙂\n\ndata: x'
 
+/** Says something and breaks off, and refuses to say it again. */
+function breakOffInTheMiddle (gateway: GatewayDouble): Reply {
+  return response => {
+    gateway.reply = refuse(402)
+    openStream(response).write(delta('Half'))
+    setTimeout(() => response.destroy(), 50)
+  }
+}
+
 /** How the platform's frontends call: the widget sends its key and its project's, the chat page its session. */
 async function callers (): Promise<Array<[string, Record<string, string>]>> {
   return [
-    ['the widget', { 'x-api-key': DEMO_KEY, apikey: 'anon-key', authorization: 'Bearer anon-key' }],
-    ['the chat page', { ...await bearer(), apikey: 'anon-key' }]
+    ['the widget', { 'x-api-key': DEMO_KEY, apikey: 'anon-key', authorization: 'Bearer anon-key', ...PLAIN }],
+    ['the chat page', { ...await bearer(), apikey: 'anon-key', ...PLAIN }]
   ]
 }
 
@@ -70,8 +79,11 @@ t.test('the frontends there are read the service\'s own stream', async t => {
     const screen = await readAsFrontend(await post(`${url}/api/agent/execute`, headers, { agentId: DEMO_AGENT, messages: MESSAGES, stream: true }))
     t.same(screen, { text: SAID, response: SAID, isDone: true }, name)
     gateway.reply = refuse(402)
-    const failed = await readAsFrontend(await post(`${url}/api/agent/execute`, headers, { agentId: DEMO_AGENT, messages: MESSAGES, stream: true }))
-    t.match(failed, { text: '', error: /\w/, isDone: true }, name)
+    const failed = await post(`${url}/api/agent/execute`, headers, { agentId: DEMO_AGENT, messages: MESSAGES, stream: true })
+    t.match([failed.status, await failed.json()], [503, { error: /\w/ }], name)
+    gateway.reply = breakOffInTheMiddle(gateway)
+    const broken = await readAsFrontend(await post(`${url}/api/agent/execute`, headers, { agentId: DEMO_AGENT, messages: MESSAGES, stream: true }))
+    t.match(broken, { text: 'Half', error: /\w/, isDone: true }, name)
     const { error } = await (await post(`${url}/api/agent/execute`, headers, { agentId: DEMO_AGENT, messages: [] })).json() as { error: unknown }
     t.type(error, 'string', 'an error can be printed')
   }
@@ -87,7 +99,8 @@ t.test('and that of the edge function, be the agent heavy or not', async t => {
       const screen = await readAsFrontend(await edge.open({ agentId }, headers))
       t.same(screen, { text: SAID, response: SAID, isDone: true }, name)
       gateway.reply = service.gateway.reply = refuse(402)
-      t.match(await readAsFrontend(await edge.open({ agentId }, headers)), { text: '', error: /\w/, isDone: true }, name)
+      const failed = await edge.open({ agentId }, headers)
+      t.match([failed.status, await failed.json()], [503, { error: /\w/ }], name)
       const { error } = await (await edge.open({ agentId, messages: [] }, headers)).json() as { error: unknown }
       t.type(error, 'string')
     }

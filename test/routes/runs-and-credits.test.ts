@@ -3,7 +3,7 @@ import { PGlite } from '@electric-sql/pglite'
 import t from 'tap'
 import { delta, ending, openStream, refuse, type Reply, say, USAGE } from '../support/doubles/gateway.js'
 import {
-  bearer, createDataDir, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, readStream, type Service, startService,
+  ALL_EVENTS, bearer, createDataDir, DEMO_AGENT, DEMO_USER, endOf, OTHER_USER, readStream, type Service, startService,
   UNPUBLISHED_AGENT
 } from '../support/helper.js'
 
@@ -31,7 +31,7 @@ function inHalves (first: string, last: string): { reply: Reply, finish: () => v
 async function open ({ url }: Service, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(`${url}/api/agent/execute`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...await bearer(), ...headers },
+    headers: { 'content-type': 'application/json', ...ALL_EVENTS, ...await bearer(), ...headers },
     body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] })
   })
 }

@@ -73,7 +73,6 @@ export const IdempotencyHeaders = Type.Object({ 'idempotency-key': Type.Optional
 
 /** The events that a reader knows: names of groups, separated by commas, or `*`. */
 export const KnownEventsText = Type.Optional(Type.String({ maxLength: 200 }))
-export const StreamQuery = Type.Object({ events: KnownEventsText })
 
 export const ExecuteHeaders = Type.Object({
   'idempotency-key': Type.Optional(IdempotencyKey),

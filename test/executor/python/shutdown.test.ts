@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { createDataDir, DEMO_KEY, parseStream, textOf } from '../../support/helper.js'
+import { ALL_EVENTS, createDataDir, DEMO_KEY, parseStream, textOf } from '../../support/helper.js'
 import { commandOf } from '../../support/process.js'
 import { allGone, createAgents, findPython, isAlive } from '../../support/python.js'
 
@@ -64,7 +64,7 @@ async function runStubborn (url: string, agentId: string): Promise<{ runId: stri
 function execute (url: string, agentId: string, prompt: string): Promise<Response> {
   return fetch(`${url}/api/agent/execute`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...KEY },
+    headers: { 'content-type': 'application/json', ...ALL_EVENTS, ...KEY },
     body: JSON.stringify({ agentId, messages: [{ role: 'user', content: prompt }] })
   })
 }

@@ -41,6 +41,8 @@ export function passTo (url: string, onAnswer = (answer: IncomingMessage, respon
   return (response, { method, path, headers, raw }) => {
     const onward = send(url + path, { method, headers: { ...headers, host: new URL(url).host } }, answer => {
       response.writeHead(answer.statusCode!, answer.headers)
+      // A service that is killed breaks off, and so does this.
+      answer.on('error', () => response.destroy())
       onAnswer(answer, response)
     })
     onward.on('error', () => response.destroy())

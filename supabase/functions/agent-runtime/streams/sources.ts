@@ -78,7 +78,7 @@ export async function * framesWhenEnded ({ findEnded }: Rest, signal: AbortSigna
 }
 
 /** The frames of a run from wherever they can be had, until the signal is aborted. */
-export async function * framesOfRest ({ ask, findEnded }: Rest, after: number, signal: AbortSignal): Frames {
+async function * framesOfRest ({ ask, findEnded }: Rest, after: number, signal: AbortSignal): Frames {
   let last = after
   while (!signal.aborted) {
     const response = await ask(last, signal).catch(() => undefined)

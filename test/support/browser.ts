@@ -1,0 +1,71 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import { fetchForTest } from '../packages/fetch.js'
+
+/** A page in a real Chromium. */
+export interface Page {
+  goto (url: string): Promise<unknown>
+  /** Runs a function in the page. */
+  evaluate<A, R> (run: (argument: A) => R, argument: A): Promise<Awaited<R>>
+  /** Waits in the page until a function says so. */
+  waitForFunction<A> (run: (argument: A) => unknown, argument: A): Promise<unknown>
+}
+
+interface Context { newPage (): Promise<Page>, setDefaultTimeout (ms: number): void, close (): Promise<void> }
+interface Playwright { chromium: { launchPersistentContext (directory: string, options: object): Promise<Context> } }
+
+const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome']
+/** Nothing but what the page asks for goes out. */
+const ARGUMENTS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'
+]
+/** A busy machine takes its time to start a browser; and a killed service keeps its runs for its lease. */
+const WAIT_MS = 120_000
+
+/** Opens pages of a Chromium; undefined if there is none, which is said, and in CI is a failure. */
+export async function startBrowser (t: Test): Promise<(() => Promise<Page>) | undefined> {
+  const path = await fetchForTest(t, 'playwright-core')
+  if (path === undefined) return undefined
+  const executablePath = await findProgram()
+  if (executablePath === undefined) {
+    if (process.env.REQUIRE_SERVICES) throw new Error(`there is no Chromium: none of ${PROGRAMS.join(', ')} is in PATH`)
+    t.comment('LEFT OUT: no Chromium on this machine; this test needs it (Debian: chromium)')
+    return undefined
+  }
+  const { chromium } = createRequire(join(path, 'package.json'))('playwright-core') as Playwright
+  const directory = await mkdtemp(join(tmpdir(), 'jeesi-browser-'))
+  const context = await chromium.launchPersistentContext(directory, { executablePath, headless: true, args: ARGUMENTS, timeout: WAIT_MS })
+  context.setDefaultTimeout(WAIT_MS)
+  t.teardown(async () => {
+    await context.close()
+    await rm(directory, { recursive: true, force: true })
+  })
+  return () => context.newPage()
+}
+
+async function findProgram (): Promise<string | undefined> {
+  for (const name of PROGRAMS) {
+    const found = await promisify(execFile)('which', [name]).catch(() => undefined)
+    if (found) return found.stdout.trim()
+  }
+}
+
+/** Serves a page at an origin of its own, as the pages are in which widgets stand. */
+export async function servePage (t: Test, html: string): Promise<string> {
+  const server = createServer((_request, response) => { response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(html) })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+}
