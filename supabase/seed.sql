@@ -12,8 +12,8 @@ select id::uuid, '00000000-0000-0000-0000-000000000000', 'authenticated', 'authe
 
 insert into public.credit_balances (user_id, credits_remaining, plan_type)
 values
-  ('11111111-1111-4111-8111-111111111111', 100, 'free'),
-  ('11111111-1111-4111-8111-222222222222', 3, 'free')
+  ('11111111-1111-4111-8111-111111111111', 100, 'demo'),
+  ('11111111-1111-4111-8111-222222222222', 3, 'demo')
 on conflict (user_id) do nothing;
 
 insert into public.user_roles (user_id, role)

@@ -8,8 +8,8 @@ begin
   if found then
     return true;
   end if;
-  -- Before a user is refused, the runs that no process will continue return their reservations.
-  if not public.end_forsaken_runs(p_user_id) then
+  -- Before a user is refused, a new one gets the first balance, and runs that no process will continue return what they hold.
+  if not public.give_first_balance(p_user_id) and not public.end_forsaken_runs(p_user_id) then
     return false;
   end if;
   update public.credit_balances
