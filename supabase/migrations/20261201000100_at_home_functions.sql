@@ -146,24 +146,18 @@ grant execute on function public.deduct_credits(uuid, integer) to service_role;
 
 -- schemas/credits/first_credits.sql
 
--- Enters the credits that a user gets at sign-up in the ledger, and returns them. Whoever has had a balance before gets none.
-create or replace function public.first_credits(p_user_id uuid, p_reason text default null) returns integer
-language plpgsql security definer set search_path = '' as $$
-declare
-  v_credits integer := coalesce((select sign_up_credits from public.credit_settings), 5);
+-- Returns the credits that a user's first balance begins with. Whoever has had a balance before gets none.
+create or replace function public.first_credits(p_user_id uuid) returns integer
+language plpgsql stable security definer set search_path = '' as $$
 begin
-  if p_user_id is null or exists (select from public.credit_changes where user_id = p_user_id) then
+  if exists (select from public.credit_changes where user_id = p_user_id) then
     return 0;
   end if;
-  insert into public.credit_changes (user_id, kind, credits, credits_before, credits_after, reason, db_role, jwt_role)
-    values (p_user_id, 'sign_up', v_credits, null, v_credits, p_reason,
-      coalesce(nullif(current_setting('role', true), 'none'), session_user), auth.role())
-    on conflict do nothing;
-  return case when found then v_credits else 0 end;
+  return coalesce((select sign_up_credits from public.credit_settings), 5);
 end $$;
 
-revoke execute on function public.first_credits(uuid, text) from public, anon, authenticated;
-grant execute on function public.first_credits(uuid, text) to service_role;
+revoke execute on function public.first_credits(uuid) from public, anon, authenticated;
+grant execute on function public.first_credits(uuid) to service_role;
 
 -- schemas/credits/force_first_balance.sql
 
@@ -192,7 +186,7 @@ create or replace function public.get_credits(p_user_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_credits jsonb;
-  v_gets_first boolean;
+  v_first integer := 0;
 begin
   select jsonb_build_object('creditsRemaining', coalesce(credits_remaining, 0), 'creditsReserved', credits_reserved,
       'creditsUsedThisMonth', coalesce(credits_used_this_month, 0), 'planType', coalesce(plan_type, 'free'))
@@ -200,11 +194,11 @@ begin
   if found then
     return v_credits;
   end if;
-  v_gets_first := exists (select from auth.users where id = p_user_id)
-    and not exists (select from public.credit_changes where user_id = p_user_id);
-  return jsonb_build_object(
-    'creditsRemaining', case when v_gets_first then coalesce((select sign_up_credits from public.credit_settings), 5) else 0 end,
-    'creditsReserved', 0, 'creditsUsedThisMonth', 0, 'planType', case when v_gets_first then 'basic' else 'free' end);
+  if exists (select from auth.users where id = p_user_id) then
+    v_first := public.first_credits(p_user_id);
+  end if;
+  return jsonb_build_object('creditsRemaining', v_first, 'creditsReserved', 0, 'creditsUsedThisMonth', 0,
+    'planType', case when v_first > 0 then 'basic' else 'free' end);
 end $$;
 
 revoke execute on function public.get_credits(uuid) from public, anon, authenticated;
@@ -212,20 +206,21 @@ grant execute on function public.get_credits(uuid) to service_role;
 
 -- schemas/credits/give_first_balance.sql
 
--- Makes the first balance of a user whom no page has made one, as the platform gives it at sign-up. Returns whether there was
--- none; false also for a user who does not exist.
-create or replace function public.give_first_balance(p_user_id uuid, p_reason text default null) returns boolean
+-- Makes the first balance of a user whom no page has made one, as the platform gives it at sign-up.
+create or replace function public.give_first_balance(p_user_id uuid, p_reason text default null) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
   if exists (select from public.credit_balances where user_id = p_user_id)
     or not exists (select from auth.users where id = p_user_id)
   then
-    return false;
+    return;
   end if;
   insert into public.credit_balances (user_id, credits_remaining, plan_type)
-    values (p_user_id, public.first_credits(p_user_id, p_reason), 'basic')
+    values (p_user_id, public.first_credits(p_user_id), 'basic')
     on conflict (user_id) do nothing;
-  return true;
+  if found then
+    update public.credit_changes set kind = 'sign_up', reason = p_reason where user_id = p_user_id and kind = 'opening';
+  end if;
 end $$;
 
 revoke execute on function public.give_first_balance(uuid, text) from public, anon, authenticated;
@@ -268,20 +263,22 @@ grant execute on function public.grant_credits(uuid, integer, text, uuid) to ser
 create or replace function public.reserve_credits(p_user_id uuid, p_credits integer) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
-  update public.credit_balances
-    set credits_remaining = credits_remaining - p_credits, credits_reserved = credits_reserved + p_credits
-    where user_id = p_user_id and credits_remaining >= p_credits;
-  if found then
-    return true;
-  end if;
-  -- Before a user is refused, a new one gets the first balance, and runs that no process will continue return what they hold.
-  if not public.give_first_balance(p_user_id) and not public.end_forsaken_runs(p_user_id) then
-    return false;
-  end if;
-  update public.credit_balances
-    set credits_remaining = credits_remaining - p_credits, credits_reserved = credits_reserved + p_credits
-    where user_id = p_user_id and credits_remaining >= p_credits;
-  return found;
+  for v_try in 1 .. 3 loop
+    update public.credit_balances
+      set credits_remaining = credits_remaining - p_credits, credits_reserved = credits_reserved + p_credits
+      where user_id = p_user_id and credits_remaining >= p_credits;
+    if found then
+      return true;
+    end if;
+    -- Before a user is refused, a new one gets the first balance, unless another call has just made it.
+    if v_try = 1 then
+      perform public.give_first_balance(p_user_id);
+    -- Then the runs that no process will continue return their reservations.
+    elsif v_try = 2 and not public.end_forsaken_runs(p_user_id) then
+      return false;
+    end if;
+  end loop;
+  return false;
 end $$;
 
 revoke execute on function public.reserve_credits(uuid, integer) from public, anon, authenticated;
@@ -502,7 +499,7 @@ grant execute on function public.note_change() to service_role;
 
 -- schemas/ledger/open_balance.sql
 
--- Enters what a new balance comes with, as far as the ledger does not have it.
+-- Enters what a new balance comes with, as far as the ledger does not have it: a first one as the kind that the trigger names.
 create or replace function public.open_balance() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -513,14 +510,18 @@ declare
     + (select coalesce(sum(credits_used), 0) from public.credit_usage where user_id = new.user_id);
 begin
   if v_is_first or v_credits <> 0 then
-    perform public.enter_change(new.user_id, case when v_is_first then 'opening' else 'change' end, v_credits, null,
+    perform public.enter_change(new.user_id, case when v_is_first then tg_argv[0] else 'change' end, v_credits, null,
       new.credits_remaining);
   end if;
   return null;
 end $$;
 
 create or replace trigger open_balance after insert on public.credit_balances for each row
-  when (new.user_id is not null) execute function public.open_balance();
+  when (new.user_id is not null and current_user not in ('authenticated', 'anon')) execute function public.open_balance('opening');
+
+-- A user's own insert: see force_first_balance.
+create or replace trigger open_own_balance after insert on public.credit_balances for each row
+  when (new.user_id is not null and current_user in ('authenticated', 'anon')) execute function public.open_balance('sign_up');
 
 revoke execute on function public.open_balance() from public, anon, authenticated;
 grant execute on function public.open_balance() to service_role;
@@ -543,7 +544,7 @@ begin
     set status = case when finished_at is null then 'cancelled' else status end,
         attempt = case when finished_at is null then attempt + 1 else attempt end,
         finished_at = coalesce(finished_at, clock_timestamp()), owner = null, lease_until = null, credits_reserved = 0,
-        response = '', error = null, idempotency_key = null, erased = true
+        response = '', error = null, idempotency_key = null, request_hash = '', erased = true
     where user_id = old.id;
   delete from public.agent_run_inputs where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.agent_run_traces where run_id in (select id from public.agent_runs where user_id = old.id);

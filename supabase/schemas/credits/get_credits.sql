@@ -3,7 +3,7 @@ create function public.get_credits(p_user_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_credits jsonb;
-  v_gets_first boolean;
+  v_first integer := 0;
 begin
   select jsonb_build_object('creditsRemaining', coalesce(credits_remaining, 0), 'creditsReserved', credits_reserved,
       'creditsUsedThisMonth', coalesce(credits_used_this_month, 0), 'planType', coalesce(plan_type, 'free'))
@@ -11,11 +11,11 @@ begin
   if found then
     return v_credits;
   end if;
-  v_gets_first := exists (select from auth.users where id = p_user_id)
-    and not exists (select from public.credit_changes where user_id = p_user_id);
-  return jsonb_build_object(
-    'creditsRemaining', case when v_gets_first then coalesce((select sign_up_credits from public.credit_settings), 5) else 0 end,
-    'creditsReserved', 0, 'creditsUsedThisMonth', 0, 'planType', case when v_gets_first then 'basic' else 'free' end);
+  if exists (select from auth.users where id = p_user_id) then
+    v_first := public.first_credits(p_user_id);
+  end if;
+  return jsonb_build_object('creditsRemaining', v_first, 'creditsReserved', 0, 'creditsUsedThisMonth', 0,
+    'planType', case when v_first > 0 then 'basic' else 'free' end);
 end $$;
 
 revoke execute on function public.get_credits(uuid) from public, anon, authenticated;

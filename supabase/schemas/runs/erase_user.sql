@@ -14,7 +14,7 @@ begin
     set status = case when finished_at is null then 'cancelled' else status end,
         attempt = case when finished_at is null then attempt + 1 else attempt end,
         finished_at = coalesce(finished_at, clock_timestamp()), owner = null, lease_until = null, credits_reserved = 0,
-        response = '', error = null, idempotency_key = null, erased = true
+        response = '', error = null, idempotency_key = null, request_hash = '', erased = true
     where user_id = old.id;
   delete from public.agent_run_inputs where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.agent_run_traces where run_id in (select id from public.agent_runs where user_id = old.id);
