@@ -127,7 +127,7 @@ async function findText (live: LiveDatabase, text: string): Promise<string[]> {
 
 async function testDeletedUsers (t: Test, live: LiveDatabase): Promise<void> {
   const call = async (sql: string, values: unknown[]) => (await live.as(SERVICE, sql, values))[0]
-  const begin = async (id: string, text: string, key: string | null = null) => (await call(`select public.begin_run($1, $2, $3, $4, gen_random_uuid(), 60, $5) -> 'run' ->> 'runId' as id`,
+  const begin = async (id: string, text: string, key: string | null = null) => (await call('select public.begin_run($1, $2, $3, $4, gen_random_uuid(), 60, $5) -> \'run\' ->> \'runId\' as id',
     [id, LIVE_AGENTS.writer, text, { messages: [{ role: 'user', content: text }] }, key]))!.id as string
   const finish = (run: string, text: string) => live.as(SERVICE, "select public.finish_run($1, 1, 'succeeded', $2, 'stop', '{\"totalTokens\": 3}', 1, 'm', null, $3, true)", [run, text, JSON.stringify([{ text }])])
   const record = (run: string, text: string) => live.as(SERVICE, "select public.record_step($1, 1, 1, '{\"kind\": \"model\", \"credits\": 1}', $2, 2, $3)",
