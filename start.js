@@ -7,6 +7,8 @@ const isBuilt = await access(program).then(() => true, () => false)
 
 if (isBuilt) {
   await import(program.href)
+} else if (process.argv.includes('--help') || process.argv.includes('-h')) {
+  console.log(`npm ${name === 'server' ? 'start' : `run ${name}`}: runs dist/${name}.js, which npm run build makes. With a build this prints its options.`)
 } else {
   console.error('There is no build yet: run npm run build first.')
   process.exitCode = 1

@@ -4,6 +4,7 @@ import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { Config } from './config/config.js'
 import { serializerCompiler, validatorCompiler } from './http/compilers.js'
 import { answerClientError, answerFrameworkError } from './http/errors.js'
+import activity from './plugins/activity.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import connections from './plugins/connections.js'
@@ -13,7 +14,7 @@ import errorHandler from './plugins/error-handler.js'
 import events from './plugins/events.js'
 import executor from './plugins/executor.js'
 import gateway from './plugins/gateway.js'
-import leases from './plugins/leases.js'
+import leases, { type LeasesOptions } from './plugins/leases.js'
 import limits from './plugins/limits.js'
 import python from './plugins/python.js'
 import queue from './plugins/queue.js'
@@ -46,7 +47,7 @@ declare module 'fastify' {
 /** Builds the service, ready to listen: its plugins in the order of their dependencies, then its routes. How it ends: SHUTDOWN. */
 export async function buildApp (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
   const app = createApp(config, logger)
-  await registerPlugins(app)
+  await registerPlugins(app, { hasRequests: true })
   await app.register(healthRoutes)
   await app.register(agentRoutes)
   await app.register(runRoutes)
@@ -59,13 +60,14 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
 /** Builds the service without its users: it makes runs that other processes begin, and answers probes. */
 export async function buildWorker (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
   const app = createApp(config, logger)
-  await registerPlugins(app)
+  await registerPlugins(app, { hasRequests: false })
   await app.register(healthRoutes)
   return app
 }
 
-async function registerPlugins (app: FastifyInstance): Promise<void> {
+async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOptions): Promise<void> {
   await app.register(shutdown)
+  await app.register(activity)
   await app.register(errorHandler)
   await app.register(requestContext)
   await app.register(requestLog)
@@ -81,7 +83,7 @@ async function registerPlugins (app: FastifyInstance): Promise<void> {
   await app.register(gateway)
   await app.register(executor)
   await app.register(queue)
-  await app.register(leases)
+  await app.register(leases, { hasRequests })
   await app.register(remoteReaders)
   await app.register(retention)
   await app.register(runs)
@@ -96,6 +98,8 @@ function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance 
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
+    // Live callers put a path behind an address that may end in a slash.
+    routerOptions: { ignoreDuplicateSlashes: true },
     // The embedded database takes seconds to initialise, and many more on a busy machine.
     pluginTimeout: 60_000,
     genReqId: () => crypto.randomUUID(),

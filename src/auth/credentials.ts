@@ -8,7 +8,7 @@ import { sha256 } from './api-keys.js'
  * @throws {ServiceError} not_configured, unauthorized.
  */
 export function checkBackendSecret (headers: IncomingHttpHeaders, expected: string | undefined): void {
-  if (!expected) throw errors.notConfigured('RAILWAY_BACKEND_SECRET')
+  if (!expected) throw errors.notConfigured().with({ reason: 'RAILWAY_BACKEND_SECRET is not set' })
   const given = headers['x-railway-secret']
   if (typeof given === 'string' && timingSafeEqual(sha256(given), sha256(expected))) return
   throw errors.unauthorized('The x-railway-secret header is missing or wrong.')

@@ -6,7 +6,7 @@ import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
 import { Environment } from './environment.js'
-import { type PrivateHost, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash } from './values.js'
+import { type PrivateHost, readCertificate, readList, readOrigins, readPrivateHosts, readWebhookSecret, withoutSlash } from './values.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
@@ -34,6 +34,8 @@ export interface Config {
   readonly privateToolHosts: readonly PrivateHost[]
   /** Signs the webhooks whose function has no secret of its own. */
   readonly webhookSecret?: string
+  /** Who fires schedules: this service; the platform, if anybody; or nobody. */
+  readonly schedules: 'service' | 'platform' | 'off'
   readonly maxConcurrentRuns: number
   readonly maxRunsPerUser: number
   readonly maxQueuedRuns: number
@@ -64,6 +66,18 @@ export class ConfigError extends Error {
  */
 export function loadConfig (): Config {
   return parseConfig({ ...readEnvFile(), ...process.env })
+}
+
+/**
+ * Reads SUPABASE_DB_URL and SUPABASE_DB_CA alone, for a command that needs nothing else of the environment.
+ * @throws {ConfigError} if the CA is no certificate.
+ */
+export function loadDatabaseUrl (): { url?: string, ca?: string } {
+  const { SUPABASE_DB_URL: url, SUPABASE_DB_CA: ca } = { ...readEnvFile(), ...process.env }
+  const problems: string[] = []
+  const read = { url: url?.trim() || undefined, ca: readCertificate('SUPABASE_DB_CA', ca?.trim(), problems) }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return read
 }
 
 /** Reads a Config from a plain object. A blank variable counts as not set. @throws {ConfigError} naming every problem at once. */
@@ -108,14 +122,23 @@ function describe (errors: ErrorObject[]): string[] {
     .map(({ instancePath, keyword, message }) => {
       const name = instancePath.slice(1)
       return keyword === 'anyOf'
-        ? `${name} must be one of ${levels()}`
+        ? `${name} must be one of ${literalsOf(name)}`
         : `${name} ${message}`
     })
   return [...new Set(lines)]
 }
 
-function levels (): string {
-  return Environment.properties.LOG_LEVEL.anyOf.map(level => level.const).join(', ')
+/** The values of a variable that has a few. */
+function literalsOf (name: string): string {
+  const { anyOf } = Environment.properties[name as 'LOG_LEVEL' | 'SCHEDULES'] as unknown as { anyOf: Array<{ const: string }> }
+  return anyOf.map(literal => literal.const).join(', ')
+}
+
+/** Beside a Supabase project the platform's own runner fires schedules, unless the operator says otherwise. */
+function chooseSchedules (setting: Environment['SCHEDULES'], database: DatabaseConfig): Config['schedules'] {
+  const isEmbedded = database.kind === 'embedded'
+  const isOn = setting === undefined ? isEmbedded : setting === 'on'
+  return isOn ? 'service' : isEmbedded ? 'off' : 'platform'
 }
 
 function compose (env: Environment, problems: string[], searchPath?: string): Config {
@@ -148,6 +171,7 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
     privateToolHosts: readPrivateHosts(env.ALLOW_PRIVATE_TOOL_HOSTS, problems),
     webhookSecret: readWebhookSecret(env.WEBHOOK_SECRET, problems),
+    schedules: chooseSchedules(env.SCHEDULES, database),
     maxConcurrentRuns: env.MAX_CONCURRENT_RUNS,
     maxRunsPerUser: env.MAX_RUNS_PER_USER,
     maxQueuedRuns: env.MAX_QUEUED_RUNS,

@@ -62,6 +62,8 @@ export const VARIABLES = {
     'CA certificate of the Redis server, as PEM text or a file\'s path, if no public CA has signed its certificate.'),
   EMBEDDED: service('database', Type.Boolean({ default: false }),
     'Allows the embedded database in production.'),
+  SCHEDULES: service('database', Type.Optional(Type.Union([Type.Literal('on'), Type.Literal('off')])),
+    'Whether this process fires agents\' schedules: on or off. By default on only if embedded, since a Supabase project has a runner of its own; all processes beside one database get the same.'),
   DATA_DIR: service('database', Type.String({ default: '.data' }),
     'Where the embedded mode keeps its database and its JWT secret.'),
 

@@ -1,8 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Enum, Nullable, Run, Uuid } from '#shared/schemas.ts'
 
-/** A run as admins see it: with whose it is. */
-export const AdminRun = Type.Composite([Run, Type.Object({ userId: Uuid })])
+/** A run as admins see it: with whose it is, and why it failed in the words of what failed. */
+export const AdminRun = Type.Composite([Run, Type.Object({ userId: Uuid, reason: Nullable(Type.String()) })])
 export type AdminRun = Static<typeof AdminRun>
 
 export const Credits = Type.Object({
@@ -69,6 +69,8 @@ export const Readiness = Type.Object({
   redis: State,
   gateway: State,
   python: State,
+  /** Who fires schedules. */
+  schedules: Enum('service', 'platform', 'off'),
   draining: Type.Boolean(),
   /** Where an admin asked for it; null: the database could not be asked. */
   audit: Type.Optional(Nullable(Audit))

@@ -9,6 +9,8 @@ export interface Connection {
   options: Pick<ClientConfig, 'connectionString' | 'ssl'>
   /** Whether a pooler gives each transaction another session, so that nothing may depend on session state. */
   isTransactionPooler: boolean
+  /** Host and port, for operators. */
+  host: string
   /** Host, kind and encryption, for operators; without user and password. */
   description: string
 }
@@ -47,10 +49,12 @@ export function readConnectionUrl (text: string, ca?: string): Connection {
   for (const name of ['pgbouncer', ...TLS_PARAMETERS]) params.delete(name)
   const kind = isTransactionPooler ? 'transaction pooler' : SESSION_POOLER_HOST.test(host) ? 'session pooler' : 'direct connection'
   const tls = !ssl ? 'no TLS' : ssl.rejectUnauthorized === false ? 'TLS' : 'TLS with a verified certificate'
+  const address = `${host}:${port || '5432'}`
   return {
     options: { connectionString: url.href, ssl },
     isTransactionPooler,
-    description: `${host}:${port || '5432'}, ${kind}, ${tls}`
+    host: address,
+    description: `${address}, ${kind}, ${tls}`
   }
 }
 

@@ -1,7 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { ROOT } from '../config/root.js'
+import { readMigrations, readSql } from './migrations/files.js'
+import { noteScript } from './migrations/notes.js'
+import { applyScript } from './migrations/script.js'
 
-const FOLDER = new URL('supabase/', ROOT)
+export { listMigrations } from './migrations/files.js'
 
 /** Runs SQL: several statements without values, or one statement with values. */
 export interface SqlRunner {
@@ -14,39 +15,34 @@ export interface MigrateOptions {
   seed?: boolean
 }
 
+/** A migration was refused by the database; those before it stay applied. Its cause is the database's error. */
+class MigrationError extends Error {
+  constructor (file: string, applied: string[], cause: Error) {
+    const before = applied.length > 0 ? ` (${applied.join(', ')} ${applied.length > 1 ? 'were' : 'was'})` : ''
+    super(`${file} was not applied${before}: ${cause.message}`, { cause })
+  }
+}
+
 /**
- * Applies the migrations that a database lacks, each in a transaction of its own, and records them in the table of the
- * Supabase CLI, so that both agree on what has been applied.
+ * Applies the migrations that a database lacks, each in a transaction of its own, and notes them in `jeesi.migrations`.
+ * What was applied in another way is known: see `noteScript`.
  * @returns the file names of the migrations that were applied.
+ * @throws {MigrationError} if a migration is refused.
  */
 export async function migrate (sql: SqlRunner, { seed = false }: MigrateOptions = {}): Promise<string[]> {
+  const migrations = await readMigrations()
   await sql.run(await readSql('platform.sql'))
-  await sql.run(`
-    create schema if not exists supabase_migrations;
-    create table if not exists supabase_migrations.schema_migrations (version text primary key, statements text[], name text);`)
-  const applied = []
-  for (const file of await listMigrations()) {
-    if (await applyMigration(sql, file)) applied.push(file)
+  await sql.run(noteScript(migrations, { takesBack: true }))
+  const noted = new Set((await sql.query('select version from jeesi.migrations', [])).map(({ version }) => version))
+  const applied: string[] = []
+  for (const migration of migrations.filter(({ version }) => !noted.has(version))) {
+    try {
+      await sql.run(applyScript([migration]))
+    } catch (error) {
+      throw new MigrationError(migration.file, applied, error as Error)
+    }
+    applied.push(migration.file)
   }
   if (seed) await sql.run(await readSql('seed.sql'))
   return applied
-}
-
-async function applyMigration (sql: SqlRunner, file: string): Promise<boolean> {
-  const [, version, name] = /^(\d+)_(.+)\.sql$/.exec(file)!
-  const known = await sql.query('select from supabase_migrations.schema_migrations where version = $1', [version])
-  if (known.length > 0) return false
-  // A script without an explicit transaction runs in a single implicit one, so the record is part of it.
-  await sql.run(`${await readSql(`migrations/${file}`)}
-    ;insert into supabase_migrations.schema_migrations (version, name) values ('${version}', '${name}');`)
-  return true
-}
-
-export async function listMigrations (): Promise<string[]> {
-  const files = await readdir(new URL('migrations/', FOLDER))
-  return files.filter(file => file.endsWith('.sql')).sort()
-}
-
-function readSql (file: string): Promise<string> {
-  return readFile(new URL(file, FOLDER), 'utf8')
 }

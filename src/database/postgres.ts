@@ -6,13 +6,17 @@ import { readConnectionUrl } from './connection-url.js'
 import { FunctionCalls } from './function-calls.js'
 import { GroupCommit, GroupRolledBack } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
+import { explainFailure, isTold } from './migrations/explain.js'
 import { type Database, timeoutOf } from './port.js'
 import { type Arguments, toQuery } from './statements.js'
 
 const CONNECT_TIMEOUT = 5_000
 const CLOSE_TIMEOUT = 1_000
-/** Idle sessions are kept for the next burst: a session costs Postgres some 6 ms to begin, with its first plans, and 3 ms to end. */
-const IDLE_TIMEOUT = 5 * 60_000
+/**
+ * Idle sessions are kept for the next burst, since one costs Postgres some 6 ms to begin, with its first plans, and 3 ms to
+ * end; but not for long, since their keep-alive packets would keep a platform from putting the process to sleep.
+ */
+const IDLE_TIMEOUT = 60_000
 /** Network devices drop connections that are silent, some after a minute. */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 30_000 }
 
@@ -162,17 +166,32 @@ function describe (error: SqlError & { errors?: Error[] }): SqlError {
   return { code, hint, message: message === 'timeout exceeded when trying to connect' ? 'no connection came free in time' : message }
 }
 
-/** Applies the migrations that a database lacks, on a connection of its own. Resolves to the names of those that were applied. */
-export async function migratePostgres (url: string, options?: MigrateOptions): Promise<string[]> {
-  const client = new pg.Client({ ...readConnectionUrl(url).options, connectionTimeoutMillis: CONNECT_TIMEOUT })
-  await client.connect()
+export interface MigratePostgresOptions extends MigrateOptions {
+  /** The CA of the server's certificate, as PEM text. */
+  ca?: string
+  /** Called with what migrations say: what they took off, and warnings. */
+  onNotice?: (message: string) => void
+}
+
+/**
+ * Applies the migrations that a database lacks, on a connection of its own. Resolves to the names of those that were applied.
+ * @throws {Error} a sentence for operators.
+ */
+export async function migratePostgres (url: string, { ca, onNotice = () => {}, ...options }: MigratePostgresOptions = {}): Promise<string[]> {
+  const connection = readConnectionUrl(url, ca)
+  const client = new pg.Client({ ...connection.options, connectionTimeoutMillis: CONNECT_TIMEOUT })
+  client.on('notice', notice => { if (isTold(notice)) onNotice(notice.message!) })
   try {
+    await client.connect()
     // Each script is one message and so one transaction, behind a transaction pooler too.
     return await migrate({
       async run (sql) { await client.query(sql) },
       async query (sql, values) { return (await client.query(sql, values)).rows }
     }, options)
+  } catch (error) {
+    throw explainFailure(error as Error, connection.host)
   } finally {
-    await client.end()
+    // A connection that broke has ended, and one that was never made does not end.
+    await client.end().catch(() => {})
   }
 }

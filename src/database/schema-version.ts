@@ -16,7 +16,7 @@ export interface DatabaseState {
   reason?: string
 }
 
-const MIGRATE = 'run npm run migrate -- --url <postgres url> (or supabase db push)'
+const MIGRATE = 'run npm run migrate -- --url <postgres url>, or execute what npm run migrate -- --print writes in the SQL editor'
 /** Messages of refusals whose SQLSTATE does not show it; the last two are messages of poolers. */
 const REFUSALS = /^SASL|does not support SSL|no such (database|user)|password authentication failed/
 

@@ -1,13 +1,19 @@
 import { createClient } from '@supabase/supabase-js'
+import { Agent, fetch } from 'undici'
 import { WebSocket } from 'ws'
 import { codeOfAnswer, isRefusal, type SqlError, translateError } from '#shared/sql-errors.ts'
 import { type Database, timeoutOf } from './port.js'
 import { type Arguments, toStorableArguments } from './statements.js'
 
+/** A server may ask for idle connections to be kept for longer, and their keep-alive packets would keep a platform from putting the process to sleep. */
+const IDLE_TIMEOUT = 30_000
+
 /** Connects to a database through Supabase's REST interface: each call is one `rpc` of supabase-js over HTTP. */
 export function connectSupabase (url: string, serviceRoleKey: string): Database {
+  const dispatcher = new Agent({ keepAliveMaxTimeout: IDLE_TIMEOUT })
   const client = createClient(url, serviceRoleKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    global: { fetch: ((input: string, init: object) => fetch(input, { ...init, dispatcher })) as never },
     // Realtime is unused, but supabase-js throws on Node 20 if it finds no WebSocket.
     realtime: { transport: WebSocket as never }
   })
@@ -21,7 +27,7 @@ export function connectSupabase (url: string, serviceRoleKey: string): Database 
       const message = /^\s*(<|$)/.test(error.message ?? '') ? `HTTP ${status}` : error.message
       throw translateError({ code, message, hint: error.hint })
     },
-    async close () {}
+    close: () => dispatcher.destroy()
   }
 }
 

@@ -3,7 +3,7 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, ServiceError } from '#shared/errors.ts'
-import { isApiKey, readCredentials } from '#shared/http/credentials.ts'
+import { type Credentials, credentialsOf, readCredentials } from '#shared/http/credentials.ts'
 import { readJwtSecret } from '../auth/access-token.js'
 import { authenticateApiKey } from '../auth/api-keys.js'
 import { checkBackendSecret } from '../auth/credentials.js'
@@ -26,8 +26,8 @@ declare module 'fastify' {
 
 async function auth (app: FastifyInstance): Promise<void> {
   const verifyToken = await registerJwt(app)
-  const authenticate = (token: string) => isApiKey(token) ? authenticateApiKey(app.database, token) : verifyToken(token)
-  app.decorate('authenticate', authenticate)
+  const authenticate = ({ kind, text }: Credentials) => kind === 'api_key' ? authenticateApiKey(app.database, text) : verifyToken(text)
+  app.decorate('authenticate', token => authenticate(credentialsOf(token)))
 
   app.decorate('requireUser', (request: FastifyRequest) => counted(request, async () => {
     request.caller = await authenticate(readCredentials(request.headers['x-api-key'], request.headers.authorization))

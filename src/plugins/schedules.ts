@@ -11,10 +11,17 @@ declare module 'fastify' {
   }
 }
 
+const STARTS = {
+  service: 'schedules: this service fires them',
+  platform: 'schedules: left to the platform\'s own runner; SCHEDULES=on fires them here',
+  off: 'schedules: off'
+}
+
 /** Fires schedules. A process that makes no runs leaves them, and the delivery of their results, to others. */
 async function schedulesPlugin (app: FastifyInstance): Promise<void> {
-  const { database, config, redis } = app
-  if (config.maxConcurrentRuns === 0) {
+  const { database, config, executor, redis } = app
+  app.log.info({ schedules: config.schedules }, STARTS[config.schedules])
+  if (config.schedules !== 'service' || config.maxConcurrentRuns === 0) {
     app.decorate('schedules', { look: async () => {} })
     return
   }
@@ -26,10 +33,12 @@ async function schedulesPlugin (app: FastifyInstance): Promise<void> {
     openShared: redis && (onDue => openShared(redis, onDue)),
     isShared: () => redis?.link.isUp === true,
     isDraining: app.isDraining,
+    isBusy: () => executor.size > 0,
     log: app.log
   })
   app.decorate('schedules', schedules)
   await schedules.start()
+  app.onRequestArrives(() => schedules.wake())
   app.shutdown.on('schedules', budgetMs => schedules.close(budgetMs))
 }
 
@@ -39,4 +48,4 @@ async function openShared ({ link }: NonNullable<FastifyInstance['redis']>, onDu
   return openBullTimer(link.commands, link.openConnection(), onDue)
 }
 
-export default fp(schedulesPlugin, { name: 'schedules', dependencies: ['database', 'redis', 'runs', 'tools', 'shutdown'] })
+export default fp(schedulesPlugin, { name: 'schedules', dependencies: ['activity', 'database', 'redis', 'executor', 'runs', 'tools', 'shutdown'] })

@@ -18,13 +18,15 @@ const health: FastifyPluginAsyncTypebox = async app => {
   const config = { quiet: true, rateLimit: false as const }
   const gatewayState = cached(GATEWAY_STATE_MS, () => app.gateway.isReachable())
 
-  app.get('/health', { config, schema: { response: { 200: Health } } }, async () => ({
-    status: 'healthy' as const,
-    timestamp: new Date().toISOString(),
-    service: 'jeesi-railway-backend' as const,
-    version,
-    uptime: process.uptime()
-  }))
+  for (const path of ['/health', '/api/agent/health']) {
+    app.get(path, { config, schema: { response: { 200: Health } } }, async () => ({
+      status: 'healthy' as const,
+      timestamp: new Date().toISOString(),
+      service: 'jeesi-railway-backend' as const,
+      version,
+      uptime: process.uptime()
+    }))
+  }
 
   app.get('/ready', { config, schema: { querystring: ReadyQuery, response: readyAnswers } }, async (request, reply) => {
     const audit = request.query.deep ? await auditFor(request) : undefined
@@ -37,6 +39,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
       redis: app.redis ? app.redis.link.isUp ? 'up' : 'down' : 'off',
       gateway: gateway ? 'up' : 'down',
       python,
+      schedules: app.config.schedules,
       draining,
       audit
     })

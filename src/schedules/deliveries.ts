@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ClaimedDelivery } from '../database/functions/schedules.js'
+import type { ClaimedDelivery, OutputResult } from '../database/functions/schedules.js'
 import type { Database } from '../database/port.js'
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { type DeliveryOutcome, describeError, RETRY_DELAYS, tryDelivery } from '../executor/tools/webhooks/delivery.js'
@@ -30,6 +30,9 @@ export class Deliveries {
 
   constructor (private readonly options: DeliveriesOptions) {}
 
+  /** Whether results are being sent, some of which may have to be sent again soon. */
+  get isBusy (): boolean { return this.#sending.size > 0 }
+
   /** Begins to send the results that are due, MAX_SENDING at a time. */
   async look (): Promise<void> {
     const room = MAX_SENDING - this.#sending.size
@@ -53,18 +56,21 @@ export class Deliveries {
   async #send (claimed: ClaimedDelivery): Promise<void> {
     const { id, scheduleId, tries } = claimed
     // The user has changed the output action meanwhile.
-    if (!isSent(claimed)) return this.#record(claimed, null)
+    if (!isSent(claimed)) return this.#record(claimed, { status: null })
     const outcome = await this.#try(claimed)
     const isCutOff = this.#closing.signal.aborted && !outcome.delivered
-    if (isCutOff) return this.#record(claimed, 'pending', null, 0)
+    if (isCutOff) return this.#record(claimed, { status: 'pending' })
     const fields = { scheduleId, firingId: id, tries }
+    const result = toResult(outcome)
     if (outcome.delivered) {
-      await this.#record(claimed, 'delivered')
+      await this.#record(claimed, { status: 'delivered', result })
       return this.options.log('schedule\'s result delivered', fields)
     }
     const { reason, isFinal, pause = 0 } = outcome
-    if (!isFinal && tries < RETRY_DELAYS.length) return this.#record(claimed, 'pending', null, Math.max(RETRY_DELAYS[tries]!, pause) / 1000)
-    await this.#record(claimed, 'failed', `The result could not be delivered: ${reason}`)
+    if (!isFinal && tries < RETRY_DELAYS.length) {
+      return this.#record(claimed, { status: 'pending', result, seconds: Math.max(RETRY_DELAYS[tries]!, pause) / 1000 })
+    }
+    await this.#record(claimed, { status: 'failed', result, error: `The result could not be delivered: ${reason}` })
     this.options.log('schedule\'s result not delivered', { ...fields, reason })
   }
 
@@ -80,7 +86,17 @@ export class Deliveries {
     return tryDelivery(this.options.outbound, () => request, this.#closing.signal)
   }
 
-  async #record ({ id, tries }: ClaimedDelivery, status: string | null, error: string | null = null, seconds = 0): Promise<void> {
-    await this.options.database.call('record_delivery', { p_id: id, p_tries: tries, p_status: status, p_error: error, p_seconds: seconds })
+  async #record ({ id, tries }: ClaimedDelivery, { status, result = null, error = null, seconds = 0 }: Recorded): Promise<void> {
+    await this.options.database.call('record_delivery', {
+      p_id: id, p_tries: tries, p_status: status, p_error: error, p_seconds: seconds, p_result: result
+    })
   }
+}
+
+/** The state of a delivery after a try; `seconds` is the pause before the next. */
+interface Recorded { status: string | null, result?: OutputResult | null, error?: string | null, seconds?: number }
+
+function toResult (outcome: DeliveryOutcome): OutputResult {
+  const { delivered: success, status } = outcome
+  return status !== undefined ? { success, status } : { success: false, error: outcome.delivered ? '' : outcome.reason }
 }

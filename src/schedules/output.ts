@@ -4,57 +4,87 @@ import { makeApiRequest } from '../executor/tools/functions/api-call.js'
 import { readHeaders } from '../executor/tools/outbound/headers.js'
 import type { OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { firstHop } from '../executor/tools/outbound/redirect.js'
-import { fillJson, type TemplateValues } from '../executor/tools/template.js'
-import { ToolError } from '../executor/tools/tool.js'
-import { makeWebhook, requestOf } from '../executor/tools/webhooks/webhook-call.js'
-import { ScheduleFault } from './timing.js'
+import type { TemplateValues } from '../executor/tools/template.js'
+import { checkSecret, webhookHeaders } from '../executor/tools/webhooks/signature.js'
+import { ScheduleFault, zoneOf } from './timing.js'
 
 /** A result that is to be sent, with what the agent was asked as its content. */
-export interface Output extends Omit<ClaimedDelivery, 'tries' | 'prompt' | 'timezone'> { content: string }
+export interface Output extends Omit<ClaimedDelivery, 'tries' | 'prompt'> { content: string }
 
-/** The default payload. */
-const PAYLOAD = `{"type":"schedule.completed","timestamp":"{{completed_at}}","data":{"schedule_id":"{{schedule_id}}",
-"agent_id":"{{agent_id}}","run_id":"{{run_id}}","scheduled_for":"{{scheduled_for}}","content":"{{content}}","response":"{{response}}"}}`
+type Config = ReturnType<typeof configOf>
 
 const EMPTY: Omit<Output, keyof OutputPlace> = {
-  id: 'x', scheduleId: '', runId: '', agentId: '', userId: '', content: '', result: '', scheduledFor: '', completedAt: ''
+  id: 'x', scheduleId: '', runId: '', agentId: '', agentName: '', userId: '', content: '', result: '', scheduledFor: '', completedAt: '', timezone: null
 }
 
-export function isSent ({ action }: Pick<OutputPlace, 'action'>): boolean {
-  return action === 'webhook' || action === 'api_call'
+export function isSent ({ action, config }: OutputPlace): boolean {
+  return (action === 'webhook' || action === 'api_call') && urlIn(configOf({ config })).trim() !== ''
 }
 
-/** Checks that results can be sent. @throws {ScheduleFault | ToolError} with a sentence for the schedule's user. */
+/**
+ * Checks that results can be sent. A schedule without a URL keeps them, as the platform's runner has it.
+ * @throws {ScheduleFault | ToolError} with a sentence for the schedule's user.
+ */
 export function checkOutput ({ action, config }: OutputPlace): void {
-  if (action === null || action === 'store') return
-  if (!isSent({ action })) {
+  if (action !== null && !['store', 'webhook', 'api_call'].includes(action)) {
     throw new ScheduleFault(`The output action ${JSON.stringify(action.slice(0, 60))} is none of store, webhook and api_call.`)
   }
-  firstHop(makeOutputRequest({ ...EMPTY, action, config }))
+  if (isSent({ action, config })) firstHop(makeOutputRequest({ ...EMPTY, action, config }))
 }
 
-/** Makes the request that sends a result. @param secret signs webhooks without a secret of their own. @throws {ToolError} */
+/** Makes the request that sends a result. @param secret signs webhooks without a secret of their own. @throws {ToolError | ScheduleFault} */
 export function makeOutputRequest (output: Output, secret?: string): OutboundRequest {
   const config = configOf(output)
-  const url = textIn(config, 'url') || textIn(config, 'webhook_url')
-  if (url.trim() === '') throw new ToolError('output_config has no url.')
-  const template = templateIn(config, 'body_template') || templateIn(config, 'payload_template')
-  const values = valuesOf(output)
-  return output.action === 'webhook'
-    ? makeWebhookRequest(output, { webhook_url: url, payload_template: template.trim() || PAYLOAD, secret: config.secret }, values, secret)
-    : makeApiRequest({
-      url,
-      method: textIn(config, 'method') || 'POST',
-      headers_json: { 'idempotency-key': output.id, ...readHeaders(config.headers_json) },
-      body_template: template
-    }, values, fillJson(PAYLOAD, values))
+  const isWebhook = output.action === 'webhook'
+  const request = makeApiRequest({
+    url: urlIn(config),
+    method: textIn(config, 'method') || 'POST',
+    headers_json: { ...isWebhook ? {} : { 'idempotency-key': output.id }, ...headersIn(config) },
+    body_template: templateIn(config, 'body_template') || templateIn(config, 'payload_template')
+  }, valuesOf(output), JSON.stringify(isWebhook ? webhookBody(output, config) : apiBody(output, config)))
+  return isWebhook ? sign(request, output, textIn(config, 'secret').trim() || secret) : request
 }
 
-function makeWebhookRequest (output: Output, config: Record<string, unknown>, values: TemplateValues, secret?: string): OutboundRequest {
-  const fn = { name: 'schedule', type: 'webhook', triggerKeywords: [], config }
-  const { runId, agentId, userId } = output
-  const call = makeWebhook(fn, values, { runId, agentId, userId, signal: AbortSignal.abort() }, `msg_${output.id}`)
-  return requestOf(call, call.body(output.result), secret)
+/** The headers of the page, and those of agents' functions, which win. */
+function headersIn ({ headers, headers_json: json }: Config): Record<string, string> {
+  // The page writes what it parses, so an empty list is as empty as an object.
+  const isEmpty = headers === '' || (Array.isArray(headers) && headers.length === 0)
+  return { ...readHeaders(isEmpty ? {} : headers, 'output_config.headers'), ...readHeaders(json, 'output_config.headers_json') }
+}
+
+function urlIn (config: Config): string {
+  return textIn(config, 'url') || textIn(config, 'webhook_url')
+}
+
+/** The body of the platform's runner. */
+function webhookBody ({ agentId, agentName, result, completedAt }: Output, config: Config): object {
+  return { agent_id: agentId, agent_name: agentName, content: result, generated_at: completedAt, ...objectIn(config, 'extra_data') }
+}
+
+/** The body of the platform's runner, which content management systems take. */
+function apiBody (output: Output, config: Config): object {
+  return {
+    title: textIn(config, 'title_template').replace('{date}', () => dateOf(output)) || 'Generated Content',
+    content: output.result,
+    status: textIn(config, 'publish_status') || 'draft',
+    ...objectIn(config, 'extra_fields')
+  }
+}
+
+/** The date as the platform's runner writes it, but of the schedule's time zone. */
+function dateOf ({ completedAt, timezone }: Output): string {
+  return completedAt === '' ? '' : new Date(completedAt).toLocaleDateString('en-US', { timeZone: zoneOf({ timezone }) })
+}
+
+function objectIn (config: Config, name: string): object {
+  return configOf({ config: config[name] })
+}
+
+/** A webhook has the headers of Standard Webhooks, so that its receiver recognises repetitions. @throws {ToolError} */
+function sign (request: OutboundRequest, { id }: Output, secret: string | undefined): OutboundRequest {
+  if (secret) checkSecret(secret)
+  const signed = webhookHeaders(`msg_${id}`, Math.floor(Date.now() / 1000), request.body ?? '', secret)
+  return { ...request, headers: { ...signed, ...request.headers } }
 }
 
 function valuesOf ({ content, result, agentId, scheduleId, runId, scheduledFor, completedAt }: Output): TemplateValues {

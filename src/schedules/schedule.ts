@@ -12,6 +12,7 @@ export function checkSchedule (schedule: Schedule): void {
   if (!schedule.agentId) throw new ScheduleFault('The schedule has no agent.')
   if (!schedule.prompt?.trim()) throw new ScheduleFault('The schedule has no prompt.')
   if (schedule.prompt.length > MAX_PROMPT) throw new ScheduleFault(`The prompt is longer than ${MAX_PROMPT} characters.`)
+  if (schedule.isTooLarge) throw new ScheduleFault('The output_config is larger than 256 KiB.')
   try {
     checkOutput(schedule)
   } catch (error) {

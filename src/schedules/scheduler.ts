@@ -7,6 +7,7 @@ import { ScheduleFault } from './timing.js'
 
 /** The library of cron expressions is loaded only where there are schedules. */
 const loadTimes = () => import('./times.js')
+type NextTime = Awaited<ReturnType<typeof loadTimes>>['nextTime']
 
 export interface SchedulerOptions {
   database: Pick<Database, 'call'>
@@ -26,6 +27,8 @@ const EARLY_MS = 2_000
 /** How many firings begin at the same time; each takes two database calls. */
 const MAX_BEGINNING = 8
 const MAX_CLAIM = 50
+/** How many schedules are read at a time: each may be some 700 kB long. */
+const MAX_READ = 50
 /** How long one round may compute times; the rest waits for the next round. */
 const PLAN_MS = 250
 
@@ -39,37 +42,35 @@ export class Scheduler {
 
   constructor (private readonly options: SchedulerOptions) {}
 
-  /** Computes the next times of new and edited schedules. */
+  /** Computes the next times of new and edited schedules. A failure of one does not stop the others; the first is thrown at the end. */
   async plan (ids: string[]): Promise<void> {
-    const { schedules } = await this.#read(ids)
     const { nextTime } = await loadTimes()
     let left = PLAN_MS
-    for (const schedule of schedules) {
-      if (left <= 0 || this.#closing.signal.aborted) return
-      const { unplannedSince: since } = schedule
-      if (!since) continue
-      const next = await this.#attempt(schedule, since, () => {
+    await this.#inParts(ids, async ({ schedules }) => {
+      const failures: unknown[] = []
+      for (const schedule of schedules) {
+        if (left <= 0 || this.#closing.signal.aborted) break
         const begunAt = Date.now()
-        try {
-          checkSchedule(schedule)
-          return nextTime(schedule, new Date(since))
-        } finally {
-          left -= Date.now() - begunAt
-        }
-      })
-      if (next) await this.options.database.call('plan_schedule', { p_schedule_id: schedule.id, p_cron: schedule.cron, p_timezone: schedule.timezone, p_next: next.toISOString() })
-    }
+        await this.#plan(schedule, nextTime).catch(error => { failures.push(error) })
+        left -= Date.now() - begunAt
+      }
+      if (failures.length > 0) throw failures[0]
+      return left > 0
+    })
   }
 
   /** Fires those of the schedules that are due. Resolves when their runs have begun. */
   async fire (ids: string[]): Promise<void> {
-    const { now, schedules } = await this.#read(ids)
-    const waits = schedules
-      .map(schedule => ({ schedule, wait: Date.parse(schedule.nextRunAt ?? '') - Date.parse(now) }))
-      .filter(({ wait }) => wait <= EARLY_MS)
-    const longest = Math.max(0, ...waits.map(({ wait }) => wait))
-    if (longest > 0) await delay(longest, undefined, { signal: this.#closing.signal }).catch(() => {})
-    await this.#inTurn(waits, ({ schedule }) => this.#fire(schedule, new Date(Date.parse(now) + longest)))
+    await this.#inParts(ids, async ({ now, schedules }) => {
+      const waits = schedules
+        .filter(({ nextRunAt }) => nextRunAt !== null)
+        .map(schedule => ({ schedule, wait: Date.parse(schedule.nextRunAt!) - Date.parse(now) }))
+        .filter(({ wait }) => wait <= EARLY_MS)
+      const longest = Math.max(0, ...waits.map(({ wait }) => wait))
+      if (longest > 0) await delay(longest, undefined, { signal: this.#closing.signal }).catch(() => {})
+      await this.#inTurn(waits, ({ schedule }) => this.#fire(schedule, new Date(Date.parse(now) + longest)))
+      return true
+    })
   }
 
   /** Begins the runs of firings whose process died before it did so. */
@@ -83,6 +84,16 @@ export class Scheduler {
   async close (): Promise<void> {
     this.#closing.abort()
     await Promise.allSettled(this.#beginning)
+  }
+
+  async #plan (schedule: Schedule, nextTime: NextTime): Promise<void> {
+    const { id, cron, timezone, unplannedSince: since } = schedule
+    if (!since) return
+    const next = await this.#attempt(schedule, since, () => {
+      checkSchedule(schedule)
+      return nextTime(schedule, new Date(since))
+    })
+    if (next) await this.options.database.call('plan_schedule', { p_schedule_id: id, p_cron: cron, p_timezone: timezone, p_next: next.toISOString() })
   }
 
   async #fire (schedule: Schedule, now: Date): Promise<void> {
@@ -131,14 +142,15 @@ export class Scheduler {
     }
   }
 
-  /** Computes something of a schedule. An invalid schedule is marked as faulty, and the result is undefined. */
+  /** Computes something of a schedule. If that fails the schedule is marked as faulty, and the result is undefined. */
   async #attempt<T> (schedule: Schedule, since: string, make: () => T): Promise<T | undefined> {
     try {
       return make()
     } catch (error) {
-      if (!(error instanceof ScheduleFault)) throw error
-      const { told } = await this.options.database.call('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: error.message })
-      if (told) this.options.log('schedule at fault', { scheduleId: schedule.id, userId: schedule.userId, reason: error.message })
+      const isKnown = error instanceof ScheduleFault
+      const reason = isKnown ? error.message : 'The schedule cannot be understood.'
+      const { told } = await this.options.database.call('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: reason })
+      if (told) this.options.log('schedule at fault', { scheduleId: schedule.id, userId: schedule.userId, reason, ...(isKnown ? {} : { err: error }) })
     }
   }
 
@@ -157,7 +169,14 @@ export class Scheduler {
     if (failures.length > 0) throw failures[0]
   }
 
-  #read (ids: string[]): Promise<{ now: string, schedules: Schedule[] }> {
-    return this.options.database.call('get_schedules', { p_ids: ids })
+  /** Reads schedules in parts, and handles each part until one of them says that it was enough. */
+  async #inParts (ids: string[], handle: (part: { now: string, schedules: Schedule[] }) => Promise<boolean>): Promise<void> {
+    const failures: unknown[] = []
+    for (let first = 0; first < ids.length && !this.#closing.signal.aborted; first += MAX_READ) {
+      const part = await this.options.database.call('get_schedules', { p_ids: ids.slice(first, first + MAX_READ) })
+      const goesOn = await handle(part).catch(error => { failures.push(error); return true })
+      if (!goesOn) break
+    }
+    if (failures.length > 0) throw failures[0]
   }
 }

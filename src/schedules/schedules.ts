@@ -2,14 +2,21 @@ import type { Logger } from 'pino'
 import type { ListedSchedules } from '../database/functions/schedules.js'
 import type { MonitoredDatabase } from '../database/monitored-database.js'
 import { pollDatabase } from '../database/poll-database.js'
+import { Pace } from '../lib/pace.js'
 import type { Deliveries } from './deliveries.js'
 import type { Scheduler } from './scheduler.js'
 import { LocalTimer, type OnDue, type Timed, type Timer } from './timer.js'
 
-/** How often edits are looked for, and firings that other processes left behind: an edit takes this long to be seen. */
+/** How often it is decided whether to look; that costs nothing. */
+const TICK_MS = 1_000
+/** How often the database is looked at beside runs, after requests, and with Redis. */
 const ROUND_MS = 5_000
-/** The local timer has what is due until after the next round. */
-const NEAR_SECONDS = 3 * ROUND_MS / 1000
+/** How often where schedules are on but nothing else happens: an edit takes this long to be seen. */
+const WATCH_MS = 60_000
+/** How often where nothing is scheduled, so that the process can be put to sleep. */
+const QUIET_MS = 600_000
+/** The local timer has what is due until after the next look. */
+const NEAR_SECONDS = 75
 const MAX_NEAR = 1_000
 /** How often all schedules are compared with the job schedulers in Redis, and how many of them, the next ones due first. */
 const SHARE_MS = 30_000
@@ -26,55 +33,91 @@ export interface SchedulesOptions {
   /** Whether the shared timer's Redis answers. */
   isShared (): boolean
   isDraining (): boolean
+  /** Whether runs are under way here, whose results may be to send. */
+  isBusy (): boolean
   log: Pick<Logger, 'warn'>
+  /** The clock that decides when to look. */
+  now? (): number
 }
 
 /** Fires schedules when they are due, and sends their results on. */
 export class Schedules {
   readonly #local = new LocalTimer(ids => this.#fire(ids))
+  readonly #pace: Pace
   #shared: Timer | undefined
   #nextShare = 0
-  #stops: Array<() => Promise<void>> = []
+  #stop: () => Promise<void> = async () => {}
 
-  constructor (private readonly options: SchedulesOptions) {}
+  constructor (private readonly options: SchedulesOptions) {
+    this.#pace = new Pace(ROUND_MS, options.now)
+  }
 
   /** Begins to time and fire schedules, and to send results. */
   async start (): Promise<void> {
-    const { database, deliveries, openShared, log } = this.options
+    const { database, openShared, log } = this.options
     this.#shared = await openShared?.(ids => this.#fire(ids))
-    this.#stops = [() => this.#plan(), () => this.#takeUp(), () => deliveries.look()]
-      .map(task => pollDatabase(database, log, ROUND_MS, task))
+    this.#stop = pollDatabase(database, log, TICK_MS, () => this.tick())
   }
 
-  /** One round now: for what was edited, is due, was left behind, or is to be sent. */
+  /** Looks if it is time to: for what was edited, is due, was left behind, or is to be sent. */
+  async tick (): Promise<void> {
+    if (this.options.isBusy()) this.#pace.wake()
+    if (this.options.isDraining() || !this.#pace.isDue) return
+    // If the database does not answer, the next look comes after this pause.
+    this.#pace.pause(ROUND_MS)
+    const listed = await this.#look(({ leftAt, now }) => leftAt !== null && leftAt <= now)
+    this.#pace.pause(this.#pauseAfter(listed))
+  }
+
+  /** Something has happened that may be followed by work: the next look comes at once. */
+  wake (): void {
+    this.#pace.wake()
+  }
+
+  /** Looks now, whatever there is. */
   async look (): Promise<void> {
-    await Promise.all([this.#plan(), this.#takeUp(), this.options.deliveries.look()])
+    if (!this.options.isDraining()) await this.#look(() => true)
   }
 
   /** Fires nothing more. @param ms how long deliveries that are under way may take. */
   async close (ms: number): Promise<void> {
     const { scheduler, deliveries } = this.options
-    for (const stop of this.#stops) stop()
+    this.#stop()
     await Promise.all([this.#local.close(), this.#shared?.close(), scheduler.close(), deliveries.close(ms)])
   }
 
+  /** @param isLeft whether there may be firings that were left behind, or results to send. */
+  async #look (isLeft: (listed: ListedSchedules) => boolean): Promise<ListedSchedules> {
+    const { scheduler, deliveries } = this.options
+    const listed = await this.#list(NEAR_SECONDS, MAX_NEAR)
+    const tasks = [this.#plan(listed)]
+    if (isLeft(listed)) tasks.push(scheduler.takeUp(), deliveries.look())
+    // One task that fails does not keep the others from their work.
+    for (const outcome of await Promise.allSettled(tasks)) if (outcome.status === 'rejected') throw outcome.reason
+    return listed
+  }
+
   /** Plans new and edited schedules, and times what is due soon. */
-  async #plan (): Promise<void> {
-    const { scheduler, isShared, isDraining } = this.options
-    if (isDraining()) return
-    let near = await this.#list(NEAR_SECONDS, MAX_NEAR)
-    if (near.unplanned.length > 0) {
-      await scheduler.plan(near.unplanned)
-      near = await this.#list(NEAR_SECONDS, MAX_NEAR)
-      this.#nextShare = 0
-    }
+  async #plan (listed: ListedSchedules): Promise<void> {
+    const { scheduler, isShared } = this.options
     const isTimedByRedis = this.#shared !== undefined && isShared()
-    await this.#local.keep(toTimed(near, isTimedByRedis ? GRACE_MS : 0))
+    const late = isTimedByRedis ? GRACE_MS : 0
+    await this.#local.keep(toTimed(listed, late))
+    if (listed.unplanned.length > 0) {
+      this.#nextShare = 0
+      await scheduler.plan(listed.unplanned)
+      await this.#local.keep(toTimed(await this.#list(NEAR_SECONDS, MAX_NEAR), late))
+    }
     if (isTimedByRedis && Date.now() >= this.#nextShare) await this.#share(this.#shared!)
   }
 
-  async #takeUp (): Promise<void> {
-    if (!this.options.isDraining()) await this.options.scheduler.takeUp()
+  /** Milliseconds from a look to the next one. */
+  #pauseAfter ({ now, timed, unplanned, isScheduled, leftAt }: ListedSchedules): number {
+    const { isBusy, deliveries } = this.options
+    const isMore = unplanned.length > 0 || timed.length === MAX_NEAR
+    if (this.#shared || isMore || isBusy() || deliveries.isBusy) return ROUND_MS
+    if (leftAt !== null) return Math.min(WATCH_MS, Math.max(ROUND_MS, Date.parse(leftAt) - Date.parse(now)))
+    return isScheduled ? WATCH_MS : QUIET_MS
   }
 
   /** Updates the shared timer, without waiting for it: what Redis does not take now it is given in the next round. */
@@ -100,6 +143,9 @@ export class Schedules {
       // What is still due is fired after the next round; the MonitoredDatabase reports a database that is away.
       if (await database.isUp()) log.warn({ err }, 'schedules could not be fired: that is tried again')
       throw err
+    } finally {
+      // There may be results to send soon, and runs that could not begin.
+      this.wake()
     }
   }
 }

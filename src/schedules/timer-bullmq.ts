@@ -53,13 +53,22 @@ async function keepAll (queue: Queue<Due>, timed: Timed[]): Promise<void> {
   for (const schedule of timed) {
     const scheduler = there.get(schedule.id)
     there.delete(schedule.id)
-    const repeat = { pattern: patternOf(schedule), tz: zoneOf(schedule) }
-    if (isAsItShouldBe(scheduler, repeat)) continue
+    const repeat = repeatOf(schedule)
+    if (!repeat || isAsItShouldBe(scheduler, repeat)) continue
     await queue.upsertJobScheduler(schedule.id, repeat, {
       name: 'due', data: { scheduleId: schedule.id }, opts: { removeOnComplete: true, removeOnFail: true }
     })
   }
   for (const id of there.keys()) await queue.removeJobScheduler(id)
+}
+
+/** Undefined for an invalid schedule, of which its user is told when it is due; the timers of the processes see to that. */
+function repeatOf (schedule: Timed): { pattern: string, tz: string } | undefined {
+  try {
+    return { pattern: patternOf(schedule), tz: zoneOf(schedule) }
+  } catch {
+    return undefined
+  }
 }
 
 function isAsItShouldBe (scheduler: JobSchedulerJson<Due> | undefined, { pattern, tz }: { pattern: string, tz: string }): boolean {

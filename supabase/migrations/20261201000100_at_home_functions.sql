@@ -63,6 +63,35 @@ end $$;
 revoke execute on function public.admin_get_ledger(uuid, uuid, integer, uuid) from public, anon, authenticated;
 grant execute on function public.admin_get_ledger(uuid, uuid, integer, uuid) to service_role;
 
+-- schemas/administration/admin_list_runs.sql
+
+-- Returns a page of everybody's runs, or of one user's, on behalf of an admin: see page_of_runs. A run has the `reason` for
+-- which it failed, which its user does not read.
+create or replace function public.admin_list_runs(
+  p_admin_id uuid,
+  p_limit integer,
+  p_user_id uuid default null,
+  p_status text default null,
+  p_agent_id uuid default null,
+  p_after uuid default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_page jsonb;
+begin
+  perform public.note_admin_action(p_admin_id, 'runs', p_user_id,
+    jsonb_build_object('status', p_status, 'agentId', p_agent_id, 'after', p_after));
+  v_page := public.page_of_runs(p_user_id, p_limit, p_status, p_agent_id, p_after);
+  return v_page || jsonb_build_object('runs', (
+    select coalesce(jsonb_agg(r || jsonb_build_object('reason', f.reason) order by n), '[]')
+      from jsonb_array_elements(v_page -> 'runs') with ordinality as page (r, n)
+        left join public.agent_run_failures f on f.run_id = (r ->> 'runId')::uuid));
+end $$;
+
+revoke execute on function public.admin_list_runs(uuid, integer, uuid, text, uuid, uuid)
+  from public, anon, authenticated;
+grant execute on function public.admin_list_runs(uuid, integer, uuid, text, uuid, uuid) to service_role;
+
 -- schemas/administration/get_admin_stats.sql
 
 -- Returns the platform's figures to a signed-in admin, and to the service role, whose auth.uid() is null; to everybody else no
@@ -117,6 +146,17 @@ $$;
 revoke execute on function public.schema_version() from public, anon, authenticated;
 grant execute on function public.schema_version() to service_role;
 
+-- schemas/credits/credits_left.sql
+
+-- Returns what a user can spend.
+create or replace function public.credits_left(p_user_id uuid) returns integer
+language sql stable security definer set search_path = '' as $$
+  select coalesce(max(credits_remaining), 0) from public.credit_balances where user_id = p_user_id
+$$;
+
+revoke execute on function public.credits_left(uuid) from public, anon, authenticated;
+grant execute on function public.credits_left(uuid) to service_role;
+
 -- schemas/credits/deduct_credits.sql
 
 -- Takes credits outside of a run and enters them in the ledger. The platform's functions call it by this name and with
@@ -133,7 +173,8 @@ begin
         credits_used_this_month = coalesce(credits_used_this_month, 0) + p_credits
     where user_id = p_user_id and credits_remaining >= p_credits;
   if not found then
-    raise sqlstate 'PT402' using hint = 'insufficient_credits', message = 'There are not enough credits.';
+    raise sqlstate 'PT402' using hint = 'insufficient_credits',
+      message = format('There are not enough credits (needed: %s, left: %s).', p_credits, public.credits_left(p_user_id));
   end if;
   if p_credits > 0 then
     insert into public.credit_usage (user_id, credits_used, operation_type, metadata)
@@ -283,6 +324,108 @@ end $$;
 
 revoke execute on function public.reserve_credits(uuid, integer) from public, anon, authenticated;
 grant execute on function public.reserve_credits(uuid, integer) to service_role;
+
+-- schemas/leases/claim_runs.sql
+
+-- Takes over abandoned runs, oldest first, each as a new attempt. A run during which p_max_crashes processes have died
+-- is ended instead and costs nothing.
+--   p_python      false leaves runs of agents written in Python to other processes
+--   p_keep_first  see take_run
+--   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
+--                 handed out by claim_run
+-- Returns {claimed: [{run, userId, cancel, input, steps}], outstanding, others}: `outstanding` is true if any run is
+-- unfinished; `others` is true if another process has looked for runs within eleven minutes, and so is known to live.
+create or replace function public.claim_runs(
+  p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20, p_python boolean default true,
+  p_keep_first boolean default false, p_lapsed boolean default false
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_taken jsonb;
+  v_claimed jsonb := '[]';
+begin
+  insert into public.agent_workers (owner, lease_until) values (p_owner, '-infinity')
+    on conflict (owner) do update set seen_at = now();
+  for v_id in
+    select id from public.agent_runs r
+      where finished_at is null and lease_until < now() and public.is_abandoned(r)
+        and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
+        and (p_python or not public.is_python_run(id))
+      order by lease_until, created_at
+      limit p_limit
+      for update skip locked
+  loop
+    v_taken := public.take_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
+    if v_taken is not null then
+      v_claimed := v_claimed || v_taken;
+    end if;
+  end loop;
+  return jsonb_build_object(
+    'claimed', v_claimed,
+    'outstanding', exists (select from public.agent_runs where finished_at is null),
+    'others', exists (select from public.agent_workers where owner <> p_owner and seen_at > now() - interval '11 minutes'));
+end $$;
+
+revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+  from public, anon, authenticated;
+grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+  to service_role;
+
+-- schemas/leases/end_forsaken_runs.sql
+
+-- Ends the runs of a user that no process has owned for ten minutes, and returns whether there were any. Such runs exist
+-- where the edge function runs agents and no service takes them over. A run that waits for a slot counts as forsaken only
+-- if no process lives.
+create or replace function public.end_forsaken_runs(p_user_id uuid) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_any boolean := false;
+begin
+  for v_run in
+    select * from public.agent_runs r
+      where user_id = p_user_id and finished_at is null
+        and case when lease_until > '-infinity' then lease_until else created_at end < now() - interval '10 minutes'
+        and public.is_abandoned(r)
+        and ((lease_until > '-infinity' and (owner is not null or status = 'running'))
+          or not exists (select from public.agent_workers w where w.seen_at > now() - interval '11 minutes'))
+      for update skip locked
+  loop
+    update public.agent_runs set attempt = attempt + 1 where id = v_run.id;
+    perform public.finish_run(v_run.id, v_run.attempt + 1, 'failed', '', null, null, 0, null, jsonb_build_object(
+      'code', 'abandoned', 'message', 'The run was ended: nobody went on with it.'));
+    v_any := true;
+  end loop;
+  return v_any;
+end $$;
+
+revoke execute on function public.end_forsaken_runs(uuid) from public, anon, authenticated;
+grant execute on function public.end_forsaken_runs(uuid) to service_role;
+
+-- schemas/leases/heartbeat_worker.sql
+
+-- Extends the lease of a process, and with it the lease of all its runs.
+-- Returns {lapsed, owned, cancel}: whether the lease had run out, so that other processes may have taken its runs; how many
+-- runs it owns; and which of them are to be cancelled.
+create or replace function public.heartbeat_worker(p_owner uuid, p_lease_seconds numeric) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_before timestamptz;
+begin
+  select lease_until into v_before from public.agent_workers where owner = p_owner for update;
+  insert into public.agent_workers (owner, lease_until)
+    values (p_owner, now() + make_interval(secs => p_lease_seconds))
+    on conflict (owner) do update set lease_until = excluded.lease_until, seen_at = now();
+  return jsonb_build_object(
+    'lapsed', v_before is null or v_before < now(),
+    'owned', (select count(*) from public.agent_runs where owner = p_owner and finished_at is null),
+    'cancel', (select coalesce(jsonb_agg(id), '[]') from public.agent_runs
+      where owner = p_owner and cancel_requested and finished_at is null));
+end $$;
+
+revoke execute on function public.heartbeat_worker(uuid, numeric) from public, anon, authenticated;
+grant execute on function public.heartbeat_worker(uuid, numeric) to service_role;
 
 -- schemas/ledger/adjust_ledger.sql
 
@@ -526,6 +669,189 @@ create or replace trigger open_own_balance after insert on public.credit_balance
 revoke execute on function public.open_balance() from public, anon, authenticated;
 grant execute on function public.open_balance() to service_role;
 
+-- schemas/runs/adopt_run.sql
+
+-- Gives a run that was begun without an owner to the calling process.
+--   p_waiting  true if no slot is free: the run stays `queued`
+--   p_python   true if this process can run agents written in Python
+-- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
+create or replace function public.adopt_run(
+  p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
+  p_python boolean default false
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+  v_input jsonb;
+  v_joined boolean;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  select input into v_input from public.agent_run_inputs where run_id = p_run_id;
+  v_joined := v_run.owner is not null or v_run.attempt > 1 or v_run.finished_at is not null;
+  if not v_joined then
+    if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
+      raise sqlstate 'PT503' using hint = 'python_unavailable',
+        message = 'This agent is not available right now.';
+    end if;
+    update public.agent_runs
+      set owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds),
+          status = case when p_waiting then 'queued' else 'running' end,
+          started_at = case when p_waiting then null else now() end
+      where id = p_run_id
+      returning * into v_run;
+  end if;
+  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined, 'agent', v_input -> 'agent',
+    'rates', v_input -> 'rates', 'cached', v_input -> 'cached');
+end $$;
+
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean)
+  from public, anon, authenticated;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean) to service_role;
+
+-- schemas/runs/begin_run.sql
+
+-- Begins a run. One transaction checks the idempotency key, reads the agent, reserves the credits and writes the run.
+--   p_input   {messages, functionResults, responseFormat}; it is kept so that another process can begin the run again
+--   p_owner   the process that owns the run; null means that no process owns it until one adopts it or its lease ends
+--   p_agent   the agent's configuration, given by a caller that has checked the user and the credits itself; the run is
+--             then never charged, and the table of agents is not read
+--   p_waiting true if no slot is free: the run begins as `queued`
+--   p_python  true if the calling service can run agents written in Python
+--   p_models  first the model for agents that name none, then the models to fall back to
+-- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
+-- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
+create or replace function public.begin_run(
+  p_user_id uuid,
+  p_agent_id uuid,
+  p_request_hash text,
+  p_input jsonb,
+  p_owner uuid,
+  p_lease_seconds numeric,
+  p_idempotency_key text default null,
+  p_agent jsonb default null,
+  p_waiting boolean default false,
+  p_python boolean default false,
+  p_models jsonb default '[""]'
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+  v_agent jsonb := p_agent;
+  v_cache_seconds integer;
+  v_is_kept boolean;
+  v_models jsonb;
+  v_rates jsonb;
+  v_cache_key text;
+  v_cached jsonb;
+  v_credits integer := 0;
+begin
+  if p_idempotency_key is not null then
+    -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_user_id || p_idempotency_key, 0));
+    select * into v_run from public.agent_runs
+      where user_id = p_user_id and idempotency_key = p_idempotency_key;
+    if found then
+      if v_run.request_hash <> p_request_hash then
+        raise sqlstate 'PT422' using hint = 'idempotency_key_reused',
+          message = 'This Idempotency-Key was used before with another request.';
+      end if;
+      return jsonb_build_object('run', public.run_json(v_run), 'agent', null, 'joined', true);
+    end if;
+  end if;
+
+  if v_agent is null then
+    -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
+    -- platform may change.
+    select jsonb_build_object(
+        'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base,
+        'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
+        'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
+            'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
+            'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
+            order by f.execution_order, f.name), '[]')
+          from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true))),
+        a.cache_seconds, a.cache_seconds > 0 and a.temperature = 0
+      into v_agent, v_cache_seconds, v_is_kept
+      from public.agents a where a.id = p_agent_id and (a.is_published or a.user_id = p_user_id);
+    if not found then
+      raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+    end if;
+    if v_agent ->> 'executor' = 'python' and not p_python then
+      raise sqlstate 'PT503' using hint = 'python_unavailable',
+        message = 'This agent is not available right now.';
+    end if;
+  end if;
+  -- An agent's own model replaces the default model. Agents written in Python have the rate of "python".
+  v_models := case
+    when v_agent ->> 'executor' = 'python' then '["python"]'
+    when v_agent ->> 'model' is null then p_models
+    else jsonb_set(p_models, '{0}', v_agent -> 'model') end;
+
+  v_rates := public.rates_of(v_models);
+
+  if v_is_kept then
+    v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
+    select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
+      from public.response_cache where key = v_cache_key and expires_at > now();
+  end if;
+
+  if p_agent is null and v_cached is null then
+    v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
+  end if;
+  if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
+    raise sqlstate 'PT402' using hint = 'insufficient_credits',
+      message = format('There are not enough credits (needed: %s, left: %s).', v_credits, public.credits_left(p_user_id));
+  end if;
+
+  insert into public.agent_runs
+      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
+        cache_seconds, started_at, owner, lease_until)
+    values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
+      p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
+      case when v_cached is null then v_cache_key end, v_cache_seconds,
+      case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds))
+    returning * into v_run;
+  insert into public.agent_run_inputs (run_id, input)
+    values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
+  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'rates', v_rates,
+    'cached', v_cached, 'joined', false);
+end $$;
+
+revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+  from public, anon, authenticated;
+grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+  to service_role;
+
+-- schemas/runs/erase_old_runs.sql
+
+-- Erases the texts of runs that ended more than p_days ago, at most p_limit runs a call, together with expired cached
+-- responses and workers that have been gone for a day. The runs themselves and the ledger stay.
+-- Returns {erased}: the number of runs.
+create or replace function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_ids uuid[];
+begin
+  select array_agg(id) into v_ids from (
+    select id from public.agent_runs
+      where finished_at < now() - make_interval(secs => p_days * 86400) and not erased
+      order by finished_at limit p_limit for update skip locked) as old;
+  update public.agent_runs set response = '', erased = true where id = any (v_ids);
+  delete from public.agent_run_inputs where run_id = any (v_ids);
+  delete from public.agent_run_traces where run_id = any (v_ids);
+  delete from public.agent_run_failures where run_id = any (v_ids);
+  delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
+  delete from public.response_cache where expires_at < now();
+  return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
+end $$;
+
+revoke execute on function public.erase_old_runs(numeric, integer) from public, anon, authenticated;
+grant execute on function public.erase_old_runs(numeric, integer) to service_role;
+
 -- schemas/runs/erase_user.sql
 
 -- Erases what a deleted user asked and was answered, and the ledger, from all tables, whatever foreign keys a project has. The
@@ -548,6 +874,7 @@ begin
     where user_id = old.id;
   delete from public.agent_run_inputs where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.agent_run_traces where run_id in (select id from public.agent_runs where user_id = old.id);
+  delete from public.agent_run_failures where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.agent_run_checkpoints where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.credit_balances where user_id = old.id;
   delete from public.credit_usage where user_id = old.id;
@@ -571,6 +898,7 @@ end $$;
 -- ledger and caches the response. Credits beyond the reservation are taken as far as the balance allows.
 -- A repeated call returns what the first call did. A call by an attempt that no longer owns the run is refused.
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
+--   p_error          {code, message, reason?}; admins alone read the reason
 --   p_trace          the events from which the run can be replayed
 --   p_keep_messages  true keeps the run's input
 create or replace function public.finish_run(
@@ -633,7 +961,7 @@ begin
   end if;
   update public.agent_runs
     set status = p_status, response = p_response, finish_reason = p_finish_reason, usage = p_usage,
-        model = coalesce(p_model, model), error = p_error, credits_reserved = 0, credits_charged = v_charged,
+        model = coalesce(p_model, model), error = public.note_failure(p_run_id, p_error), credits_reserved = 0, credits_charged = v_charged,
         finished_at = clock_timestamp(), owner = null, lease_until = null
     where id = p_run_id
     returning * into v_run;
@@ -674,6 +1002,469 @@ revoke execute on function public.finish_run(uuid, integer, text, text, text, js
   from public, anon, authenticated;
 grant execute on function public.finish_run(uuid, integer, text, text, text, jsonb, integer, text, jsonb, jsonb, boolean)
   to service_role;
+
+-- schemas/runs/note_failure.sql
+
+-- Keeps the reason of a failed run, which admins alone read, apart from what its user reads. Returns {code, message}.
+--   p_error  {code, message, reason?}, or null
+create or replace function public.note_failure(p_run_id uuid, p_error jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  if p_error ->> 'reason' is not null then
+    insert into public.agent_run_failures (run_id, reason) values (p_run_id, left(p_error ->> 'reason', 300))
+      on conflict (run_id) do nothing;
+  end if;
+  return p_error - 'reason';
+end $$;
+
+revoke execute on function public.note_failure(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.note_failure(uuid, jsonb) to service_role;
+
+-- schemas/schedules/claim_deliveries.sql
+
+-- Takes results that are to be sent now, for p_lease_seconds. The try counts even if the process dies during it.
+create or replace function public.claim_deliveries(p_lease_seconds numeric, p_limit integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_deliveries jsonb;
+begin
+  with claimed as (
+    update public.scheduled_runs r
+      set delivery_at = now() + make_interval(secs => p_lease_seconds), delivery_tries = delivery_tries + 1
+      where r.id in (
+        select id from public.scheduled_runs where delivery_status = 'pending' and delivery_at <= now()
+          order by delivery_at limit p_limit for update skip locked)
+      returning r.*)
+  select coalesce(jsonb_agg(jsonb_build_object(
+      'id', c.id, 'scheduleId', c.schedule_id, 'runId', c.run_id, 'tries', c.delivery_tries, 'result', to_jsonb(c) ->> 'result',
+      'scheduledFor', public.iso_time(c.scheduled_for), 'completedAt', public.iso_time(c.completed_at::timestamptz),
+      'agentId', s.agent_id, 'agentName', (select a.name from public.agents a where a.id = s.agent_id),
+      'userId', s.user_id, 'action', s.output_action, 'config', s.output_config,
+      'prompt', s.prompt_template, 'timezone', s.timezone)), '[]')
+    into v_deliveries
+    from claimed c join public.agent_schedules s on s.id = c.schedule_id;
+  return v_deliveries;
+end $$;
+
+revoke execute on function public.claim_deliveries(numeric, integer) from public, anon, authenticated;
+grant execute on function public.claim_deliveries(numeric, integer) to service_role;
+
+-- schemas/schedules/claim_firings.sql
+
+-- Takes over firings whose process died before their run began. Those of schedules that were switched off in the meantime
+-- are ended instead.
+create or replace function public.claim_firings(p_lease_seconds numeric, p_limit integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_firings jsonb;
+begin
+  perform public.end_firing(r.id, 'failed', null, 'The schedule was switched off before its run began.', null, 0, now())
+    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id
+    where r.run_id is null and r.request is not null and r.lease_until < now() and s.is_enabled is not true;
+  with claimed as (
+    update public.scheduled_runs r set lease_until = now() + make_interval(secs => p_lease_seconds)
+      where r.id in (
+        select id from public.scheduled_runs where run_id is null and request is not null and lease_until < now()
+          order by lease_until limit p_limit for update skip locked)
+      returning r.*)
+  select coalesce(jsonb_agg(public.firing_json(c)), '[]') into v_firings from claimed c;
+  return v_firings;
+end $$;
+
+revoke execute on function public.claim_firings(numeric, integer) from public, anon, authenticated;
+grant execute on function public.claim_firings(numeric, integer) to service_role;
+
+-- schemas/schedules/end_firing.sql
+
+-- Writes the end of a firing where its user sees it: in its own row, and in its schedule.
+--   p_status   `completed` or `failed`
+--   p_content  what the agent answered, if anything
+--   p_error    the reason of a failure, as a sentence for the user
+--   p_output   what became of the result: {success} if there is nothing to send, null if it is not sent yet
+create or replace function public.end_firing(
+  p_id uuid, p_status text, p_content text, p_error text, p_output jsonb, p_credits integer, p_at timestamptz
+) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_schedule_id uuid;
+begin
+  -- The values go through JSON because a project may have the columns with other types.
+  update public.scheduled_runs r
+    set (status, generated_content, result, error_message, error, output_result, credits_used) = (
+          select p.status, p.generated_content, p.result, p.error_message, p.error, coalesce(p.output_result, r.output_result), p.credits_used
+            from jsonb_populate_record(null::public.scheduled_runs, jsonb_build_object(
+              'status', p_status, 'generated_content', p_content, 'result', p_content, 'error_message', p_error, 'error', p_error,
+              'output_result', p_output, 'credits_used', p_credits)) p),
+        completed_at = p_at, request = null, lease_until = null
+    where id = p_id
+    returning schedule_id into v_schedule_id;
+  update public.agent_schedules
+    set last_run_at = p_at,
+        run_count = coalesce(run_count, 0) + case when p_status = 'completed' then 1 else 0 end,
+        last_result = case when p_status = 'completed'
+          then jsonb_build_object('success', true, 'content_length', length(p_content))
+          else jsonb_build_object('success', false, 'error', p_error) end
+    where id = v_schedule_id;
+end $$;
+
+revoke execute on function public.end_firing(uuid, text, text, text, jsonb, integer, timestamp with time zone)
+  from public, anon, authenticated;
+grant execute on function public.end_firing(uuid, text, text, text, jsonb, integer, timestamp with time zone) to service_role;
+
+-- schemas/schedules/fail_firing.sql
+
+-- Ends a firing whose run will never begin.
+create or replace function public.fail_firing(p_id uuid, p_error text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.scheduled_runs where id = p_id and run_id is null and request is not null for update) then
+    return '{"failed": false}';
+  end if;
+  perform public.end_firing(p_id, 'failed', null, p_error, null, 0, now());
+  return '{"failed": true}';
+end $$;
+
+revoke execute on function public.fail_firing(uuid, text) from public, anon, authenticated;
+grant execute on function public.fail_firing(uuid, text) to service_role;
+
+-- schemas/schedules/fault_schedule.sql
+
+-- Reports a faulty schedule once, by a failed row in scheduled_runs and in its last result, and stops planning it until it
+-- is edited.
+--   p_since  when it was due, or since when it waits to be planned, as it was read
+-- Returns {told}: whether this call has reported it.
+create or replace function public.fault_schedule(p_schedule_id uuid, p_since timestamptz, p_error text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_user_id uuid;
+  v_agent_id uuid;
+begin
+  update public.agent_schedules
+    set next_run_at = null, unplanned_since = 'infinity', last_result = jsonb_build_object('success', false, 'error', p_error)
+    where id = p_schedule_id and is_enabled and date_trunc('milliseconds', coalesce(next_run_at, unplanned_since)) = p_since
+    returning user_id, agent_id into v_user_id, v_agent_id;
+  if not found then
+    return '{"told": false}';
+  end if;
+  begin
+    insert into public.scheduled_runs (id, schedule_id, agent_id, user_id, status, error_message, error, started_at, completed_at)
+      select gen_random_uuid(), p_schedule_id, v_agent_id, v_user_id, p.status, p.error_message, p.error, now(), now()
+        from jsonb_populate_record(null::public.scheduled_runs, jsonb_build_object(
+          'status', 'failed', 'error_message', p_error, 'error', p_error)) p;
+  exception when integrity_constraint_violation or data_exception then
+    -- The table takes no such row, be it that the schedule has no user or an agent that is gone. The schedule rests anyway.
+    null;
+  end;
+  return '{"told": true}';
+end $$;
+
+revoke execute on function public.fault_schedule(uuid, timestamp with time zone, text)
+  from public, anon, authenticated;
+grant execute on function public.fault_schedule(uuid, timestamp with time zone, text) to service_role;
+
+-- schemas/schedules/fire_schedule.sql
+
+-- Moves a due schedule to its next time and writes the row of its firing. Only one of several callers succeeds: whoever
+-- moves next_run_at has fired, and that may also be the platform's own runner.
+--   p_due      the time that the schedule was due, as it was read, in milliseconds
+--   p_for      the time of the firing: the latest of those that were missed
+--   p_content  the question to the agent
+-- Returns the firing, or null if the schedule was fired, edited or switched off in the meantime.
+create or replace function public.fire_schedule(
+  p_schedule_id uuid, p_due timestamptz, p_for timestamptz, p_next timestamptz, p_content text, p_lease_seconds numeric
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_schedule record;
+  v_id uuid;
+begin
+  select user_id, agent_id into v_schedule from public.agent_schedules
+    where id = p_schedule_id and is_enabled and date_trunc('milliseconds', next_run_at) = p_due
+    for no key update;
+  -- The platform's runner inserts its row before it asks the model, and moves next_run_at after that. It lives for less than
+  -- ten minutes.
+  if not found or exists (
+    select from public.scheduled_runs
+      where schedule_id = p_schedule_id and scheduled_for is null and completed_at is null and status::text = 'running'
+        and started_at >= p_due and started_at > now() - interval '10 minutes')
+  then
+    return null;
+  end if;
+  update public.agent_schedules set next_run_at = p_next where id = p_schedule_id;
+  begin
+    insert into public.scheduled_runs (id, schedule_id, agent_id, user_id, status, started_at, scheduled_for, request, lease_until)
+      select gen_random_uuid(), p_schedule_id, v_schedule.agent_id, v_schedule.user_id, p.status, now(), p_for,
+          jsonb_build_object('userId', v_schedule.user_id, 'agentId', v_schedule.agent_id, 'content', p_content),
+          now() + make_interval(secs => p_lease_seconds)
+        from jsonb_populate_record(null::public.scheduled_runs, '{"status": "pending"}') p
+      on conflict do nothing
+      returning id into v_id;
+  exception when integrity_constraint_violation or data_exception then
+    -- The table takes no such row. The schedule rests, or it would fail again each time.
+    update public.agent_schedules
+      set next_run_at = null, unplanned_since = 'infinity',
+          last_result = '{"success": false, "error": "The schedule has no user, or its agent does not exist."}'
+      where id = p_schedule_id;
+  end;
+  return (select public.firing_json(r) from public.scheduled_runs r where r.id = v_id);
+end $$;
+
+revoke execute on function public.fire_schedule(uuid, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, numeric)
+  from public, anon, authenticated;
+grant execute on function public.fire_schedule(uuid, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, numeric)
+  to service_role;
+
+-- schemas/schedules/get_schedules.sql
+
+-- Returns schedules that are switched on, with all that is needed to plan and fire them: {now, schedules}. What is longer than
+-- the service accepts is cut off, so that one row cannot keep the others from being read; `isTooLarge` tells of output_config.
+create or replace function public.get_schedules(p_ids jsonb) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+    'now', public.iso_time(now()),
+    'schedules', coalesce(jsonb_agg(jsonb_build_object(
+      'id', s.id, 'userId', s.user_id, 'agentId', s.agent_id, 'cron', left(s.cron_expression, 201), 'timezone', left(s.timezone, 201),
+      'prompt', left(s.prompt_template, 100001), 'action', left(s.output_action, 201),
+      'config', case when not s.is_too_large then s.output_config end, 'isTooLarge', s.is_too_large,
+      'nextRunAt', public.iso_time(s.next_run_at),
+      'unplannedSince', public.iso_time(case when s.next_run_at is null and s.unplanned_since < 'infinity' then s.unplanned_since end))), '[]'))
+    from (
+      select *, coalesce(octet_length(output_config::text), 0) > 262144 as is_too_large from public.agent_schedules
+        where is_enabled and id in (select value::uuid from jsonb_array_elements_text(p_ids))) s
+$$;
+
+revoke execute on function public.get_schedules(jsonb) from public, anon, authenticated;
+grant execute on function public.get_schedules(jsonb) to service_role;
+
+-- schemas/schedules/guard_schedule.sql
+
+-- Refuses schedules on another user's account, and keeps `unplanned_since`, which is the service's alone.
+--
+-- Whoever writes next_run_at (the page, the platform's runner, the service) has said when the schedule is due next.
+-- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was.
+-- `unplanned_since` is the moment of the edit, so that no firing between the edit and the planning is lost.
+create or replace function public.guard_schedule() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_is_user boolean := current_user in ('anon', 'authenticated');
+begin
+  if v_is_user and new.user_id is distinct from auth.uid()
+    and (tg_op = 'INSERT' or new.user_id is distinct from old.user_id)
+    and not public.has_role(auth.uid(), 'admin')
+  then
+    raise sqlstate '42501' using message = 'A schedule is its own user''s.';
+  end if;
+  -- What is no date that everybody can read counts as none.
+  if new.next_run_at not between '1970-01-01Z' and '9999-12-31Z' then
+    new.next_run_at := null;
+  end if;
+  if tg_op = 'INSERT' then
+    new.unplanned_since := case when new.next_run_at is null then now() end;
+    return new;
+  end if;
+  -- A page that saves the whole row sends it back as it has read it.
+  if v_is_user then
+    new.unplanned_since := old.unplanned_since;
+  end if;
+  if new.next_run_at is distinct from old.next_run_at and new.next_run_at is not null then
+    new.unplanned_since := null;
+  elsif (new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
+    -- What was due while the schedule was off is not made up for.
+    or (new.is_enabled and old.is_enabled is not true and (new.next_run_at is null or new.next_run_at <= now()))
+    -- A faulty schedule was edited.
+    or (old.next_run_at is null and old.unplanned_since = 'infinity'
+      and (new.user_id, new.agent_id, new.prompt_template, new.output_action, new.output_config)
+        is distinct from (old.user_id, old.agent_id, old.prompt_template, old.output_action, old.output_config))
+    -- Its time was taken away, and not by fault_schedule.
+    or (new.next_run_at is null and old.next_run_at is not null and new.unplanned_since is distinct from 'infinity')
+  then
+    new.next_run_at := null;
+    new.unplanned_since := now();
+  end if;
+  return new;
+end $$;
+
+create or replace trigger guard_schedule before insert or update on public.agent_schedules for each row
+  execute function public.guard_schedule();
+
+revoke execute on function public.guard_schedule() from public, anon, authenticated;
+grant execute on function public.guard_schedule() to service_role;
+
+-- schemas/schedules/guard_scheduled_run.sql
+
+-- Refuses the row of a firing by the platform's runner if the service has just fired the same schedule. That runner reads the
+-- schedules that are due first, and comes to each of them one after the other; without its row it leaves a schedule out.
+create or replace function public.guard_scheduled_run() returns trigger
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_next_run_at timestamptz;
+begin
+  -- If the service is firing the schedule at this moment, this waits until it has.
+  select next_run_at into v_next_run_at from public.agent_schedules where id = new.schedule_id for no key update;
+  if v_next_run_at > now() and exists (
+    select from public.scheduled_runs
+      where schedule_id = new.schedule_id and scheduled_for is not null and started_at > now() - interval '10 minutes')
+  then
+    raise sqlstate '23505' using message = 'The schedule was fired already.';
+  end if;
+  return new;
+end $$;
+
+create or replace trigger guard_scheduled_run before insert on public.scheduled_runs for each row
+  when (new.scheduled_for is null and new.completed_at is null)
+  execute function public.guard_scheduled_run();
+
+revoke execute on function public.guard_scheduled_run() from public, anon, authenticated;
+grant execute on function public.guard_scheduled_run() to service_role;
+
+-- schemas/schedules/link_scheduled_run.sql
+
+-- Links a run and its firing when the run is inserted, so that the link survives the death of the process. The run's
+-- idempotency key names the firing. A user who sends such a key gains nothing: the run's user must be the firing's.
+create or replace function public.link_scheduled_run() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.scheduled_runs r
+    set run_id = new.id, request = null, lease_until = null,
+        status = (select p.status from jsonb_populate_record(null::public.scheduled_runs, '{"status": "running"}') p)
+    where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text;
+  return null;
+end $$;
+
+create or replace trigger link_scheduled_run after insert on public.agent_runs for each row
+  when (new.idempotency_key ~ '^schedule:[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$')
+  execute function public.link_scheduled_run();
+
+revoke execute on function public.link_scheduled_run() from public, anon, authenticated;
+grant execute on function public.link_scheduled_run() to service_role;
+
+-- schemas/schedules/list_schedules.sql
+
+-- Returns the schedules that are due within p_within_seconds (null: at any time), the earliest first, and the ids of the
+-- schedules that have to be planned: {now, timed: [{id, cron, timezone, nextRunAt}], unplanned: [id], isScheduled, leftAt}.
+--   isScheduled  whether any schedule is on and has a next time or is going to have one
+--   leftAt       when the first firing that was left behind is to begin, or the first result is to be sent; null: there is none
+create or replace function public.list_schedules(p_within_seconds numeric, p_limit integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+    'now', public.iso_time(now()),
+    'timed', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+          'id', s.id, 'cron', left(s.cron_expression, 201), 'timezone', left(s.timezone, 201),
+          'nextRunAt', public.iso_time(s.next_run_at)) order by s.next_run_at), '[]')
+        from (
+          select id, cron_expression, timezone, next_run_at from public.agent_schedules
+            where is_enabled and next_run_at is not null and id is not null
+              and (p_within_seconds is null or next_run_at <= now() + make_interval(secs => p_within_seconds))
+            order by next_run_at limit p_limit) s),
+    'unplanned', (
+      select coalesce(jsonb_agg(s.id), '[]')
+        from (
+          select id from public.agent_schedules
+            where is_enabled and next_run_at is null and unplanned_since <= now() and id is not null
+            order by unplanned_since limit p_limit) s),
+    'isScheduled', exists (
+        select from public.agent_schedules where is_enabled and next_run_at < 'infinity')
+      or exists (
+        select from public.agent_schedules where is_enabled and next_run_at is null and unplanned_since < 'infinity'),
+    'leftAt', public.iso_time(least(
+      (select min(lease_until) from public.scheduled_runs where run_id is null and request is not null and lease_until < 'infinity'),
+      (select min(delivery_at) from public.scheduled_runs where delivery_status = 'pending'))))
+$$;
+
+revoke execute on function public.list_schedules(numeric, integer) from public, anon, authenticated;
+grant execute on function public.list_schedules(numeric, integer) to service_role;
+
+-- schemas/schedules/plan_schedule.sql
+
+-- Sets when a schedule is due next, unless it was edited since it was read. Returns {planned}.
+create or replace function public.plan_schedule(p_schedule_id uuid, p_cron text, p_timezone text, p_next timestamptz) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.agent_schedules set next_run_at = p_next
+    where id = p_schedule_id and next_run_at is null and unplanned_since < 'infinity'
+      and cron_expression is not distinct from p_cron and timezone is not distinct from p_timezone;
+  return jsonb_build_object('planned', found);
+end $$;
+
+revoke execute on function public.plan_schedule(uuid, text, text, timestamp with time zone)
+  from public, anon, authenticated;
+grant execute on function public.plan_schedule(uuid, text, text, timestamp with time zone) to service_role;
+
+-- schemas/schedules/record_delivery.sql
+
+-- Records the outcome of a try to send a result, unless another process has tried since.
+--   p_status  `delivered`; `failed` for good; `pending`, to be tried again after p_seconds; or null if nothing is to be
+--             sent any more
+--   p_error   the reason of a failure for good, as a sentence for the user
+--   p_result  what the page shows: {success, status} or {success, error}; null leaves what the last try has said
+-- Returns {recorded}. A run whose result did not arrive is completed nevertheless, as the platform has it.
+create or replace function public.record_delivery(
+  p_id uuid, p_tries integer, p_status text, p_error text default null, p_seconds numeric default 0, p_result jsonb default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.scheduled_runs r
+    set delivery_status = p_status, delivery_at = now() + make_interval(secs => p_seconds),
+        output_result = coalesce(p_result, case
+          when p_status = 'failed' then jsonb_build_object('success', false, 'error', p_error)
+          when p_status = 'pending' then r.output_result
+          else '{"success": true}' end)
+    where id = p_id and delivery_tries = p_tries and delivery_status = 'pending';
+  if found and p_status = 'failed' then
+    update public.scheduled_runs r
+      set (error_message, error) = (
+        select p.error_message, p.error
+          from jsonb_populate_record(null::public.scheduled_runs, jsonb_build_object('error_message', p_error, 'error', p_error)) p)
+      where id = p_id;
+    return '{"recorded": true}';
+  end if;
+  return jsonb_build_object('recorded', found);
+end $$;
+
+revoke execute on function public.record_delivery(uuid, integer, text, text, numeric, jsonb) from public, anon, authenticated;
+grant execute on function public.record_delivery(uuid, integer, text, text, numeric, jsonb) to service_role;
+
+-- schemas/schedules/settle_scheduled_run.sql
+
+-- Copies the end of a run to its firing, in the transaction that settles the run. If the live table refuses the values,
+-- the run is settled nevertheless.
+create or replace function public.settle_scheduled_run() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_is_sent boolean;
+begin
+  select r.id, s.output_action in ('webhook', 'api_call')
+      and (to_jsonb(s.output_config) ->> 'url' ~ '\S' or to_jsonb(s.output_config) ->> 'webhook_url' ~ '\S')
+    into v_id, v_is_sent
+    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id where r.run_id = new.id;
+  if not found then
+    return null;
+  end if;
+  if new.status = 'succeeded' then
+    perform public.end_firing(v_id, 'completed', new.response, null, case when not coalesce(v_is_sent, false) then '{"success": true}'::jsonb end,
+      new.credits_charged, new.finished_at);
+    if v_is_sent then
+      update public.scheduled_runs set delivery_status = 'pending', delivery_at = now() where id = v_id;
+    end if;
+  else
+    perform public.end_firing(v_id, 'failed', nullif(new.response, ''),
+      case new.status when 'failed' then coalesce(new.error ->> 'message', 'The run failed.') else 'The run was cancelled.' end,
+      null, new.credits_charged, new.finished_at);
+  end if;
+  return null;
+exception when data_exception or integrity_constraint_violation then
+  raise warning 'scheduled_runs does not take the end of run %: %', new.id, sqlerrm;
+  return null;
+end $$;
+
+create or replace trigger settle_scheduled_run after update of finished_at on public.agent_runs for each row
+  when (old.finished_at is null and new.finished_at is not null and new.idempotency_key like 'schedule:%')
+  execute function public.settle_scheduled_run();
+
+revoke execute on function public.settle_scheduled_run() from public, anon, authenticated;
+grant execute on function public.settle_scheduled_run() to service_role;
 
 -- PostgREST learns of what is new.
 notify pgrst, 'reload schema';

@@ -43,6 +43,8 @@ delete from public.agent_run_inputs i using public.agent_runs r
   where r.id = i.run_id and r.finished_at is not null and not exists (select from auth.users u where u.id = r.user_id);
 delete from public.agent_run_traces i using public.agent_runs r
   where r.id = i.run_id and not exists (select from auth.users u where u.id = r.user_id);
+delete from public.agent_run_failures i using public.agent_runs r
+  where r.id = i.run_id and not exists (select from auth.users u where u.id = r.user_id);
 update public.agent_runs r set response = '', error = null, idempotency_key = null, request_hash = '', erased = true
   where finished_at is not null and not erased and not exists (select from auth.users u where u.id = r.user_id);
 

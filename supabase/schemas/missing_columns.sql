@@ -25,18 +25,30 @@ alter table public.agent_functions
 alter table public.agent_schedules
   add column if not exists user_id uuid,
   add column if not exists agent_id uuid,
+  add column if not exists is_enabled boolean not null default false,
   add column if not exists cron_expression text,
   add column if not exists timezone text default 'UTC',
   add column if not exists prompt_template text,
   add column if not exists output_action text default 'store',
   add column if not exists output_config jsonb,
-  add column if not exists next_run_at timestamptz;
+  add column if not exists last_run_at timestamptz,
+  add column if not exists next_run_at timestamptz,
+  add column if not exists run_count integer not null default 0,
+  add column if not exists last_result jsonb;
 
 alter table public.scheduled_runs
   add column if not exists schedule_id uuid,
+  add column if not exists agent_id uuid,
+  add column if not exists user_id uuid,
   add column if not exists status text,
   add column if not exists started_at timestamptz default now(),
-  add column if not exists completed_at timestamptz;
+  add column if not exists completed_at timestamptz,
+  add column if not exists generated_content text,
+  add column if not exists output_result jsonb,
+  add column if not exists error_message text,
+  add column if not exists credits_used integer,
+  -- The page lists the newest.
+  add column if not exists created_at timestamptz default now();
 
 alter table public.api_keys
   add column if not exists id uuid not null default gen_random_uuid(),

@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(77);
+select plan(79);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -25,10 +25,12 @@ select public.finish_run((public.begin_run(u, 'b0000000-0000-4000-8000-000000000
     -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Hello', 'stop', '{"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}', 1, 'a-model', null, '[]', true)
   from unnest(array['a0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000002']::uuid[]) as u;
 
+insert into public.agent_run_failures (run_id, reason) select id, 'A provider spoke.' from public.agent_runs;
+
 -- A schedule of each of the two, planned, with a firing.
-insert into public.agent_schedules (id, user_id, agent_id, cron_expression, prompt_template, output_config) values
-  ('c0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', '0 9 * * *', 'Theirs', '{"url": "https://example.com"}'),
-  ('c0000000-0000-4000-8000-000000000002', 'a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '0 9 * * *', 'Mine', null);
+insert into public.agent_schedules (id, user_id, agent_id, is_enabled, cron_expression, prompt_template, output_config) values
+  ('c0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', true, '0 9 * * *', 'Theirs', '{"url": "https://example.com"}'),
+  ('c0000000-0000-4000-8000-000000000002', 'a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', true, '0 9 * * *', 'Mine', null);
 select public.plan_schedule(id, '0 9 * * *', 'UTC', '2099-01-01T09:00:00Z') from public.agent_schedules where id::text like 'c0000000%';
 select public.fire_schedule(id, '2099-01-01T09:00:00Z', '2099-01-01T09:00:00Z', '2099-01-02T09:00:00Z', 'Hello', 60) from public.agent_schedules where id::text like 'c0000000%';
 
@@ -82,6 +84,7 @@ select throws_ok('truncate public.credit_usage', '42501', null, 'nobody empties 
 select throws_ok($$ insert into public.user_roles (user_id, role) values ('a0000000-0000-4000-8000-000000000002', 'admin') $$, '42501', null, 'nobody makes themselves an admin');
 select throws_ok('select from public.agent_run_inputs', '42501', null, 'what a run is made from is the service''s');
 select throws_ok('select from public.agent_run_traces', '42501', null, 'so is its trace');
+select is_empty('select from public.agent_run_failures', 'why a run failed is for admins');
 select throws_ok('select from public.agent_workers', '42501', null, 'so are its processes');
 select throws_ok('select from public.credit_settings', '42501', null, 'so is what is given at sign-up');
 select is_empty('select from public.credit_changes', 'a user does not see who changed balances');
@@ -90,17 +93,17 @@ select throws_ok('select from public.response_cache', '42501', null, 'so are kep
 select lives_ok('select from public.model_rates', 'what models cost is for all users to read');
 select throws_ok('insert into public.model_rates (model) values (''x'')', '42501', null, 'and not to set');
 select results_eq('select prompt_template from public.agent_schedules', $$ values ('Mine') $$, 'a user reads their own schedules and no others');
-select results_eq('select schedule_id::text, status from public.scheduled_runs', $$ values ('c0000000-0000-4000-8000-000000000002', 'running') $$,
+select results_eq('select schedule_id::text, status from public.scheduled_runs', $$ values ('c0000000-0000-4000-8000-000000000002', 'pending') $$,
   'a user reads their own firings and no others');
 select pg_temp.cannot_write(t) from unnest(array['scheduled_runs']) as t;
 select throws_ok($$ insert into public.agent_schedules (user_id, agent_id, cron_expression, prompt_template)
   values ('a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'x') $$, '42501', null, 'nobody schedules at another''s cost');
 select throws_ok($$ update public.agent_schedules set user_id = 'a0000000-0000-4000-8000-000000000001' $$, '42501', null, 'nor gives another a schedule');
-select lives_ok($$ update public.agent_schedules set next_run_at = now(), unplanned_since = '2000-01-01', prompt_template = 'Other' $$, 'who saves a whole row');
+select lives_ok($$ update public.agent_schedules set next_run_at = '2099-02-02T09:00:00Z', unplanned_since = '2000-01-01', cron_expression = '0 8 * * *', prompt_template = 'Other' $$, 'who saves a whole row');
 select results_eq('select prompt_template, next_run_at, unplanned_since from public.agent_schedules',
-  $$ values ('Other', '2099-01-02T09:00:00Z'::timestamptz, null::timestamptz) $$, 'does not say when it is due');
+  $$ values ('Other', '2099-02-02T09:00:00Z'::timestamptz, null::timestamptz) $$, 'says when it is due');
 select lives_ok($$ insert into public.agent_schedules (user_id, agent_id, cron_expression, prompt_template, next_run_at, unplanned_since)
-  values ('a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'New', '2000-01-01', '2000-01-01') $$, 'a user makes schedules');
+  values ('a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'New', 'infinity', '2000-01-01') $$, 'a user makes schedules');
 select results_eq($$ select next_run_at, unplanned_since = now() from public.agent_schedules where prompt_template = 'New' $$,
   $$ values (null::timestamptz, true) $$, 'which the service plans from now on');
 reset role;
@@ -128,6 +131,7 @@ select ok((select count(*) from public.agent_run_steps) >= 2, 'an admin reads al
 select ok((select count(*) from public.credit_balances) >= 2, 'an admin reads all balances');
 select ok((select count(*) from public.credit_usage) >= 2, 'an admin reads the whole ledger');
 select ok((select count(*) from public.credit_changes) >= 2, 'also what is no use');
+select ok((select count(*) from public.agent_run_failures) >= 2, 'an admin reads why runs failed');
 select lives_ok('select from public.admin_actions', 'an admin sees what admins did');
 select throws_ok('update public.credit_balances set credits_remaining = 1000', '42501', null, 'and writes no balance either');
 select throws_ok('delete from public.credit_usage', '42501', null, 'nor the ledger');

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, request as forward } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -187,10 +188,21 @@ t.test('a Supabase project with published keys', async t => {
     await refused(t, service, { 'x-api-key': 'jeesi_no_such_key' }, 'unknown')
     await refused(t, service, { 'x-api-key': DEMO_KEY.toUpperCase() }, 'in another case')
     await refused(t, service, { 'x-api-key': '' }, 'empty')
+    t.match(await ask(service, { 'x-api-key': '', ...await bearer(OTHER_USER) }), { status: 200, body: { creditsRemaining: 3 } }, 'an empty header is no key')
+    await refused(t, service, { 'x-api-key': (await bearer()).authorization!.slice(7) }, 'a token is no key')
     const { rows: [key] } = await project.sql.query<{ last_used_at: Date }>('select last_used_at from public.api_keys')
     t.ok(key!.last_used_at, 'when it was used is noted')
     await project.sql.query('update public.api_keys set is_active = false')
     await refused(t, service, { 'x-api-key': DEMO_KEY }, 'no longer active')
+  })
+
+  t.test('lets in by the hash of a key, whatever the key looks like, in either header', async t => {
+    for (const key of [`jsk_${'a1B2'.repeat(8)}`, 'jeesi_another', 'x', 'two.dots.only', 'eyJhbGciOiJIUzI1NiJ9', `${Buffer.from('"text"').toString('base64url')}.a.b`]) {
+      await project.sql.query('insert into public.api_keys (user_id, key_name, key_hash, key_prefix) values ($1, $2, $3, $4)',
+        [OTHER_USER, 'A key', createHash('sha256').update(key).digest('hex'), key.slice(0, 8)])
+      t.match(await ask(service, { 'x-api-key': key }), { status: 200, body: { creditsRemaining: 3 } }, key)
+      t.match(await ask(service, key), { status: 200, body: { creditsRemaining: 3 } }, `Bearer ${key}`)
+    }
   })
 })
 

@@ -26,7 +26,7 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
   picture: { args: [TSX, 'scripts/house/picture.ts'], says: /draws the rooms/ },
   schema: { args: [TSX, 'scripts/build-migration.ts'], says: /migration of the changed functions/ },
   docs: { args: [TSX, 'scripts/build-docs.ts'], says: /\.env\.example/ },
-  fetch: { args: [TSX, 'test/packages/cli.ts'], says: /\(deno, knip\)/ }
+  fetch: { args: [TSX, 'test/packages/cli.ts'], says: /\(deno, knip, supabase\)/ }
 }
 
 /** Scripts that are commands of others. */
@@ -56,6 +56,11 @@ t.test('npm start and npm run worker', async t => {
     t.same(await run(t, [join(directory, 'start.js'), 'server']), {
       code: 1, stdout: '', stderr: 'There is no build yet: run npm run build first.\n'
     })
+    for (const [program, script] of [['server', 'npm start'], ['worker', 'npm run worker']] as const) {
+      t.same(await run(t, [join(directory, 'start.js'), program, '--help']), {
+        code: 0, stdout: `${script}: runs dist/${program}.js, which npm run build makes. With a build this prints its options.\n`, stderr: ''
+      })
+    }
   })
 
   t.test('are the program itself: it has the arguments and the signals', async t => {

@@ -31,6 +31,7 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     corsOrigins: [],
     privateToolHosts: [],
     webhookSecret: undefined,
+    schedules: 'service',
     maxConcurrentRuns: 500,
     maxRunsPerUser: 50,
     maxQueuedRuns: 1000,
@@ -72,6 +73,7 @@ t.test('every variable is read, without the blanks around it', async t => {
     CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
     ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
     WEBHOOK_SECRET,
+    SCHEDULES: ' on ',
     REDIS_URL: ' rediss://:secret@redis.railway.internal:6379/1 ',
     MAX_CONCURRENT_RUNS: '0',
     MAX_RUNS_PER_USER: '2',
@@ -106,6 +108,7 @@ t.test('every variable is read, without the blanks around it', async t => {
     corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
     privateToolHosts: [{ host: 'tools.railway.internal', port: 8080 }, { host: '10.0.0.0', bits: 8, port: undefined }],
     webhookSecret: WEBHOOK_SECRET,
+    schedules: 'service',
     maxConcurrentRuns: 0,
     maxRunsPerUser: 2,
     maxQueuedRuns: 0,
@@ -282,3 +285,15 @@ function problemsOf (variables: Record<string, string>): string[] {
     throw error
   }
 }
+
+t.test('schedules are the platform\'s beside a project, and the service\'s otherwise, unless SCHEDULES says more', async t => {
+  const of = (variables: Record<string, string>) => parseConfig(variables).schedules
+  t.equal(of({}), 'service')
+  t.equal(of({ SCHEDULES: 'off' }), 'off')
+  for (const project of [SUPABASE, POSTGRES]) {
+    t.equal(of(project), 'platform')
+    t.equal(of({ ...project, SCHEDULES: 'off' }), 'platform')
+    t.equal(of({ ...project, SCHEDULES: 'on' }), 'service')
+  }
+  t.throws(() => of({ SCHEDULES: 'yes' }), { message: 'SCHEDULES must be one of on, off' })
+})

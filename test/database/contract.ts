@@ -62,7 +62,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     await sql(`insert into public.credit_balances (user_id, credits_remaining, plan_type) values ('${id}', ${credits}, 'free') returning id`)
     return id
   }
-  const insufficient = { name: 'Error', code: 'insufficient_credits', statusCode: 402, message: /not enough credits/ }
+  const insufficient = { name: 'Error', code: 'insufficient_credits', statusCode: 402, message: /^There are not enough credits \(needed: \d+, left: \d+\)\.$/ }
 
   t.test('schema_version says what stands there, what it serves, and that it can be written to', async t => {
     t.same(await db.call('schema_version'), { version: 5, oldest: 4, writable: true })
@@ -89,7 +89,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   })
 
   t.test('begin_run is refused to a user without credits, and to who is no user', async t => {
-    await t.rejects(begin(await createUser(0)), insufficient)
+    await t.rejects(begin(await createUser(0)), { ...insufficient, message: /\(needed: 1, left: 0\)/ })
     await t.rejects(begin(randomUUID()), insufficient, 'of whom nobody knows')
   })
 

@@ -16,10 +16,10 @@ const HBA = ['host all by_password 127.0.0.1/32 scram-sha-256']
 const SECRETS = { SUPABASE_JWT_SECRET: 'secret', LOVABLE_API_KEY: 'key' }
 
 const VERSIONS: Array<[string, object, RegExp]> = [
-  ['an older schema', { version: 1 }, /^the database's schema \(version 1\) is older than this release needs \(version 5\): run npm run migrate -- --url <postgres url> \(or supabase db push\)$/],
+  ['an older schema', { version: 1 }, /^the database's schema \(version 1\) is older than this release needs \(version 5\): run npm run migrate -- --url <postgres url>, or execute what npm run migrate -- --print writes in the SQL editor$/],
   ['a newer schema that does not serve', { version: 9, oldest: 6, writable: true }, /^the database's schema \(version 9\) is newer than this release understands \(version 5\): deploy the newer release$/]
 ]
-const LACKING = /^the database lacks the migrations of this service: run npm run migrate -- --url <postgres url> \(or supabase db push\)$/
+const LACKING = /^the database lacks the migrations of this service: run npm run migrate -- --url <postgres url>, or execute what npm run migrate -- --print writes in the SQL editor$/
 const STILL_SERVES = { version: 9, oldest: 2, writable: true }
 
 function linesOf ({ logs }: Service): string[] {

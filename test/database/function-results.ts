@@ -65,11 +65,11 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   heartbeat_worker: Type.Object({ lapsed: Type.Boolean(), owned: Type.Integer(), cancel: Type.Array(Text, { minItems: 1 }) }),
   get_owned_runs: Type.Record(Text, Type.Integer(), { minProperties: 1 }),
   release_runs: Type.Object({ released: Type.Integer({ minimum: 1 }) }),
-  list_runs: RunPage(AdminRun),
+  list_runs: RunPage(Type.Omit(AdminRun, ['reason'])),
   start_run: Run,
   record_step: Type.Object({ reserved: Type.Integer(), isEnough: Type.Boolean() }),
   claim_run: Type.Object({ claimed: ClaimedRun }),
-  claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean() }),
+  claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean(), others: Type.Boolean() }),
   list_waiting_runs: Type.Object({ runs: Type.Array(Type.Object({ runId: Text, userId: Text }), { minItems: 1 }), outstanding: Type.Boolean() }),
   get_told_steps: Type.Array(Type.Object({ runId: Text, attempt: Type.Integer(), told: Type.Array(EmittedEvents, { minItems: 1 }) }), { minItems: 1 }),
   erase_old_runs: Type.Object({ erased: Type.Integer({ minimum: 1 }) }),
@@ -85,7 +85,9 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   list_schedules: Type.Object({
     now: Text,
     timed: Type.Array(Type.Object({ ...Timing, nextRunAt: Text }), { minItems: 1 }),
-    unplanned: Type.Array(Text, { minItems: 1 })
+    unplanned: Type.Array(Text, { minItems: 1 }),
+    isScheduled: Type.Literal(true),
+    leftAt: Nullable(Text)
   }),
   get_schedules: Type.Object({
     now: Text,
@@ -95,6 +97,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
       userId: Nullable(Text),
       agentId: Nullable(Text),
       prompt: Nullable(Text),
+      isTooLarge: Type.Boolean(),
       nextRunAt: Nullable(Text),
       unplannedSince: Nullable(Text)
     }), { minItems: 1 })
@@ -111,6 +114,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
     scheduleId: Text,
     runId: Text,
     agentId: Text,
+    agentName: Nullable(Text),
     userId: Text,
     tries: Type.Integer(),
     result: Text,

@@ -60,12 +60,12 @@ export function createSamples (db: Database): Samples {
     return run
   }
   const addSchedule = async (columns: Record<string, string> = {}) => {
-    const all = { user_id: `'${DEMO_USER}'`, agent_id: `'${DEMO_AGENT}'`, cron_expression: "'0 9 * * *'", prompt_template: "'Hello'" }
+    const all = { user_id: `'${DEMO_USER}'`, agent_id: `'${DEMO_AGENT}'`, is_enabled: 'true', cron_expression: "'0 9 * * *'", prompt_template: "'Hello'" }
     const [added] = await sql<{ id: string }>(`insert into public.agent_schedules (${Object.keys(all).join(', ')}) values (${Object.values(all).join(', ')}) returning id`)
     for (const [name, value] of Object.entries(columns)) await sql(`update public.agent_schedules set ${name} = ${value} where id = '${added!.id}' returning id`)
     return added!.id
   }
-  const addDue = () => addSchedule({ next_run_at: `'${DUE}'`, unplanned_since: 'null' })
+  const addDue = () => addSchedule({ next_run_at: `'${DUE}'` })
   const fire = async (seconds: number) => (await db.call('fire_schedule', {
     p_schedule_id: await addDue(), p_due: DUE, p_for: DUE, p_next: '2099-01-01T00:00:00.000Z', p_content: 'Hello', p_lease_seconds: seconds
   }))!.id
@@ -156,7 +156,7 @@ export function createSamples (db: Database): Samples {
       await addDelivery()
       return of({ p_lease_seconds: 60, p_limit: 1 })
     },
-    record_delivery: async () => of({ p_id: await addDelivery(), p_tries: 0, p_status: 'failed' }, { p_error: 'A reason.', p_seconds: 1 })
+    record_delivery: async () => of({ p_id: await addDelivery(), p_tries: 0, p_status: 'failed' }, { p_error: 'A reason.', p_seconds: 1, p_result: { success: false, status: 503 } })
   } satisfies Samples
   // Fails to compile if a sample has an argument that the map lacks.
   const unknownArguments: never[] = [] as Array<UnknownArguments<typeof samples>>

@@ -3,9 +3,9 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations, migrate, type SqlRunner } from '../../src/database/migrations.js'
+import { printMigrations } from '../../src/database/migrations/script.js'
 import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER } from '../support/helper.js'
 import { LIVE_PROJECTS } from '../support/live-projects.js'
-import { run } from '../support/process.js'
 
 t.test('migrations on PGlite', async t => testMigrations(t, async t => {
   const pglite = await PGlite.create()
@@ -38,8 +38,9 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
     const before = await describe(sql)
     t.same(await migrate(sql, { seed: true }), [])
     t.same(await describe(sql), before)
-    t.same(await sql.query('select version from supabase_migrations.schema_migrations order by 1', []),
-      (await listMigrations()).map(file => ({ version: file.split('_')[0] })), 'noted where the Supabase CLI looks')
+    t.same(await sql.query('select version || \'_\' || name || \'.sql\' as file from jeesi.migrations order by version', []),
+      (await listMigrations()).map(file => ({ file })), 'noted in a table of our own')
+    t.same(await sql.query('select to_regnamespace(\'supabase_migrations\') as schema', []), [{ schema: null }], 'and not where the Supabase CLI looks')
   })
 
   t.test('a migration that fails leaves nothing behind, and can be applied once it is mended', async t => {
@@ -49,8 +50,8 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
     const [baseline, mending] = ['baseline', 'mend_live_project'].map(name => files.find(file => file.includes(name))!)
     await t.rejects(migrate(breakAt(baseline!)), /division by zero/)
     t.same(await sql.query("select to_regclass('public.agent_runs') as t, to_regproc('public.begin_run') as f", []), [{ t: null, f: null }])
-    await t.rejects(migrate(breakAt(mending!)), /division by zero/)
-    t.same(await sql.query('select version from supabase_migrations.schema_migrations', []), [{ version: baseline!.split('_')[0] }])
+    await t.rejects(migrate(breakAt(mending!)), { message: `${mending} was not applied (${baseline} was): division by zero` })
+    t.same(await sql.query('select version from jeesi.migrations', []), [{ version: baseline!.split('_')[0] }])
     t.same(await migrate(sql), files.slice(files.indexOf(mending!)), 'what came before it stays')
   })
 
@@ -161,15 +162,17 @@ async function testMigrations (t: Test, open: (t: Test) => Promise<SqlRunner>): 
         started_at timestamptz not null, completed_at timestamptz);
       create policy all_of_it on public.scheduled_runs for all using (true);`)
     await migrate(sql, { seed: true })
-    const [schedule] = await sql.query('select id, next_run_at, unplanned_since is not null as unplanned from public.agent_schedules', [])
-    t.match(schedule, { unplanned: true }, 'what the project had computed counts no more')
+    const [schedule] = await sql.query('select id, next_run_at, is_enabled, is_active from public.agent_schedules', [])
+    t.match(schedule, { next_run_at: new Date('2001-01-01'), is_enabled: false, is_active: true }, 'what the project has written stays, a column of its own too')
+    await sql.query('update public.agent_schedules set is_enabled = true', [])
+    t.match(await sql.query('select next_run_at from public.agent_schedules', []), [{ next_run_at: null }], 'what was due while it was off is not made up for')
     const due = '2099-01-01T09:00:00.000Z'
     await sql.query('select public.plan_schedule($1, \'0 9 * * *\', null, $2)', [schedule!.id, due])
     const [{ firing }] = await sql.query('select public.fire_schedule($1, $2, $2, null, \'Hello\', 60) as firing', [schedule!.id, due]) as [{ firing: { id: string } }]
     await sql.run(`select public.finish_run((public.begin_run('${DEMO_USER}', 'aaaaaaaa-0000-4000-8000-000000000001', 'x', '{}', gen_random_uuid(), 60,
       'schedule:${firing.id}') -> 'run' ->> 'runId')::uuid, 1, 'succeeded', 'Good morning', 'stop', '{"totalTokens": 3}', 1, 'm', null)`)
-    t.match(await sql.query('select status, result, error, completed_at is not null as is_over from public.scheduled_runs', []),
-      [{ status: 'completed', result: 'Good morning', error: null, is_over: true }])
+    t.match(await sql.query('select status, result, error, generated_content, error_message, completed_at is not null as is_over from public.scheduled_runs', []),
+      [{ status: 'completed', result: 'Good morning', error: null, generated_content: 'Good morning', error_message: null, is_over: true }])
     const forge = `insert into public.scheduled_runs (id, schedule_id, status, delivery_status) values (gen_random_uuid(), '${schedule!.id as string}', 'completed', 'pending') returning id`
     await t.rejects(as('authenticated', OTHER_USER, forge, sql), { code: '42501' })
     t.same(await migrate(sql, { seed: true }), [])
@@ -194,7 +197,7 @@ function readSql (file: string): Promise<string> {
 }
 
 function isOf (file: string, script: string): boolean {
-  return script.includes(`values ('${file.split('_')[0]}'`)
+  return script.includes(`\n-- ${file.slice(0, -'.sql'.length)}\n`)
 }
 
 /** Everything there is: columns, functions, policies, grants, indexes, and every row of every table. */
@@ -215,7 +218,13 @@ async function describe (sql: SqlRunner): Promise<unknown[]> {
 
 t.test('migrations by a role that owns the database and is no superuser, beside a schema `auth` of another, as on Supabase', async t => {
   if (!await findPostgres(t)) return
-  for (const [name, project] of [['a new project', ''], ...LIVE_PROJECTS.slice(0, 2).map(({ name, sql }) => [name, sql])] as Array<[string, string]>) {
+  const script: typeof migrate = async sql => { await sql.run(await printMigrations()); return [] }
+  const projects: Array<[name: string, project: string, apply: typeof migrate]> = [
+    ['a new project', '', migrate],
+    ...LIVE_PROJECTS.slice(0, 2).map(({ name, sql }) => [name, sql, migrate] as [string, string, typeof migrate]),
+    ['a live project, by the script', LIVE_PROJECTS[0]!.sql, script]
+  ]
+  for (const [name, project, apply] of projects) {
     const url = await createPostgres(t, { migrated: false })
     const admin = new pg.Client({ connectionString: url })
     await admin.connect()
@@ -238,7 +247,7 @@ t.test('migrations by a role that owns the database and is no superuser, beside 
       async run (text) { await client.query(text) },
       async query (text, values) { return (await client.query(text, values)).rows }
     }
-    await migrate(sql)
+    await apply(sql)
     t.same(await sql.query('select rolsuper or rolbypassrls as mighty from pg_roles where rolname = current_user', []), [{ mighty: false }], name)
     const { rows: [user] } = await client.query('insert into auth.users (id, email) values (gen_random_uuid(), \'new@example.com\') returning id')
     await client.query('select public.grant_credits($1, 5, \'Welcome\')', [user.id])
@@ -246,29 +255,3 @@ t.test('migrations by a role that owns the database and is no superuser, beside 
     t.same(await migrate(sql), [], name)
   }
 })
-
-t.test('npm run migrate', async t => {
-  t.test('says in one line what is wrong, and ends with 1', async t => {
-    for (const args of [[], ['--url', 'postgres://nobody@127.0.0.1:1/nothing'], ['--url', 'http://example.invalid/x'], ['--ulr', 'x']]) {
-      const { code, stdout, stderr } = await runMigrate(t, ...args)
-      t.equal(code, 1, args.join(' '))
-      t.equal(stdout, '')
-      t.match(stderr, /^\S.+\n$/, 'one line')
-    }
-  })
-
-  t.test('applies what is missing and says so; the second time that there is nothing', async t => {
-    if (!await findPostgres(t)) return
-    const url = await createPostgres(t, { migrated: false })
-    t.same(await runMigrate(t, '--url', url, '--seed'), { code: 0, stdout: `applied ${(await listMigrations()).join(', ')}\n`, stderr: '' })
-    t.same(await runMigrate(t, '--url', url, '--seed'), { code: 0, stdout: 'nothing to apply: the database is up to date\n', stderr: '' })
-    const client = new pg.Client({ connectionString: url })
-    await client.connect()
-    t.teardown(() => client.end())
-    t.equal((await client.query('select from public.agents')).rowCount, 3)
-  })
-})
-
-function runMigrate (t: Test, ...args: string[]) {
-  return run(t, 'migrate.js', args)
-}

@@ -49,7 +49,7 @@ t.test('a database that fits is not spoken of, nor asked for without need', asyn
 
 t.test('at the start, what only an operator can mend is thrown', async t => {
   const cases: Array<[string, unknown, RegExp]> = [
-    ['no function', translateError({ code: '42883', message: 'function does not exist' }), /lacks the migrations .+ npm run migrate -- --url .+ supabase db push/],
+    ['no function', translateError({ code: '42883', message: 'function does not exist' }), /lacks the migrations .+ npm run migrate -- --url .+ npm run migrate -- --print/],
     ['nothing', null, /lacks the migrations/],
     ['a page', '<html>', /lacks the migrations/],
     ['an older schema', { version: SCHEMA_VERSION - 1 }, /\(version 4\) is older .+ \(version 5\): run npm run migrate -- --url/],

@@ -5,7 +5,7 @@ import { readDocument, sectionOf, tableOf } from './markdown.js'
 import { bodiesOfFunctions, openSql } from './sql.js'
 
 /** As SQL functions raise them: SQLSTATE PT<status>, the code as the hint, the sentence as the message. */
-const RAISE = /raise sqlstate 'PT(\d{3})' using hint = '(\w+)',\s*message = '([^']*)'/g
+const RAISE = /raise sqlstate 'PT(\d{3})' using hint = '(\w+)',\s*message = (?:format\()?'([^']*)'/g
 /** As SQL functions write them into a run that they end. */
 const STORED = /'code', '(\w+)', 'message', '([^']*)'/g
 /** What of an error's sentence depends on the request. */
@@ -20,10 +20,10 @@ t.test('errors.md', async t => {
   t.test('lists every error with its status, its sentence and whether to try again, and no other', async t => {
     const edge = existsSync(EDGE) ? await import(EDGE.href) : {}
     const defined = [...tablesIn(shared), ...tablesIn(edge)].flatMap(table => Object.values(table).map(define => {
-      const { code, statusCode, message } = define(VARYING)
+      const { code, statusCode, message } = define(VARYING, VARYING)
       return rowOf(code, statusCode, message)
     }))
-    const raised = bodies.flatMap(body => [...body.matchAll(RAISE)].map(([, status, code, sentence]) => rowOf(code!, Number(status), sentence!)))
+    const raised = bodies.flatMap(body => [...body.matchAll(RAISE)].map(([, status, code, sentence]) => rowOf(code!, Number(status), sentence!.replaceAll('%s', VARYING))))
     t.ok(defined.length > 20, 'the service defines errors')
     t.ok(raised.length > 10, 'the database raises errors')
     const { rows } = tableOf(sectionOf(document, 'Codes'), 'code')

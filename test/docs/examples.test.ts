@@ -17,7 +17,9 @@ const NOT_TESTED: Record<string, string> = {
   'docs/design.md: caller ── route / socket ── auth ── runs.begin ── queue ── executor ──── agent ──── gateway (HTTP/1.1)': 'a drawing',
   'docs/explanation/edge-function.md: caller ── who calls ── get_agent ─┬─ heavy, Python: begin_run (no owner yet, one credit held)': 'a drawing',
   'docs/how-to/credits.md: npm run audit': 'needs the reader\'s database; test/cli/audit.test.ts runs the command',
-  'docs/how-to/deploy.md: supabase db push': 'needs a Supabase project; test/database/migrations.test.ts runs npm run migrate',
+  'docs/how-to/deploy.md: export SUPABASE_DB_URL=postgres://postgres.<project>@aws-0-eu-central-1.pooler.supabase.com:5432/postgres': 'needs a Supabase project; test/cli/migrate.test.ts runs the command',
+  'docs/how-to/deploy.md: npm run migrate -- --into ../platform/supabase/migrations': 'needs the platform\'s repository; test/cli/migrate-supabase.test.ts runs the command',
+  'docs/how-to/deploy.md: supabase link --project-ref <project>': 'needs a Supabase project; test/cli/migrate-supabase.test.ts pushes to a database without one',
   'docs/how-to/deploy.md: npm run audit -- --url postgres://postgres:<password>@db.<project>.supabase.co:5432/postgres': 'needs a Supabase project',
   'docs/how-to/edge-function.md: supabase secrets set LOVABLE_API_KEY=… RAILWAY_BACKEND_URL=https://<service>.up.railway.app RAILWAY_BACKEND_SECRET=…': 'needs a Supabase project',
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../../src/auth/access-token.js'
@@ -33,7 +34,11 @@ t.test('who calls the edge function', async t => {
   }
 
   t.test('a session by a shared secret, and an API key in either header', async t => {
-    for (const headers of [await bearer(), { 'x-api-key': DEMO_KEY }, { authorization: `Bearer ${DEMO_KEY}` }]) {
+    const key = `jsk_${'a1B2'.repeat(8)}`
+    await project.query('insert into public.api_keys (user_id, key_name, key_hash, key_prefix) values ($1, $2, $3, $4)',
+      [DEMO_USER, 'A key of the dashboard', createHash('sha256').update(key).digest('hex'), 'jsk_a1B2'])
+    const inEither = (key: string): Array<Record<string, string>> => [{ 'x-api-key': key }, { authorization: `Bearer ${key}` }, { 'x-api-key': '', authorization: `Bearer ${key}` }]
+    for (const headers of [await bearer(), ...inEither(DEMO_KEY), ...inEither(key)]) {
       t.match(await ask({ agentId: PRIVATE_SIMPLE_AGENT, messages: MESSAGES, stream: false }, headers), { status: 200, body: { response: 'Hello world' } })
     }
   })
@@ -50,6 +55,11 @@ t.test('who calls the edge function', async t => {
     const forged = await token((await generateKeyPair('ES256')).privateKey)
     t.match(await there.request('POST', '', { body, headers: { authorization: `Bearer ${forged}` } }), { status: 401 })
     t.match(await there.request('POST', '', { body, headers: await bearer() }), { status: 401 }, 'the secret of another project')
+  })
+
+  t.test('at an address whose path has doubled slashes', async t => {
+    const { body: { runId } } = await ask({ agentId: SIMPLE_AGENT, messages: MESSAGES, stream: false }, await bearer())
+    t.match(await edge.request('GET', `//runs//${runId}`, { headers: await bearer() }), { status: 200, body: { runId } })
   })
 
   t.test('nobody else', async t => {
@@ -72,7 +82,7 @@ t.test('who calls the edge function', async t => {
       'another audience': { authorization: `Bearer ${await sign({ aud: 'other' })}` },
       'no user': { authorization: `Bearer ${await sign({ sub: 'me' })}` },
       'an unknown key': { 'x-api-key': 'jeesi_unknown' },
-      'what is no key, beside a session': { 'x-api-key': 'key', ...await bearer() },
+      'an unknown key, beside a session': { 'x-api-key': 'key', ...await bearer() },
       'the shared secret': { 'x-railway-secret': 'a-backend-secret-for-these-tests' }
     })) {
       const { status, body } = await ask({ agentId: SIMPLE_AGENT, messages: MESSAGES }, headers)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t from 'tap'
+import { say } from '../support/doubles/gateway.js'
 import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, startService } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
@@ -44,6 +45,20 @@ t.test('administration', async t => {
     }
   })
 
+  t.test('reads why a run failed, which its user does not', async t => {
+    const { gateway, logs } = service
+    gateway.reply = response => { response.writeHead(402).end('{"error":{"message":"Top up the account of acme-llm"}}') }
+    const { status, body } = await request('POST', '/api/agent/execute', { body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false } })
+    gateway.reply = say('Hello world')
+    t.equal(status, 503)
+    t.match(body, { code: 'gateway_payment_required', error: 'This agent is not available right now.' })
+    const reason = 'the AI gateway answered 402: Top up the account of acme-llm'
+    t.match((await request('GET', '/api/admin/runs?limit=1')).body.runs, [{ runId: body.runId, reason, error: { message: 'This agent is not available right now.' } }])
+    t.notMatch(JSON.stringify((await request('GET', `/api/runs/${body.runId}`)).body), /acme|402/, 'by its user')
+    t.ok(logs.some(line => line.includes('[AGENT-EXECUTOR] finished') && JSON.parse(line).reason === reason), 'the log has it too')
+    t.match((await request('GET', '/api/admin/runs?status=succeeded&limit=1')).body.runs, [{ reason: null }])
+  })
+
   t.test('grants credits with a reason, once a key, and the ledger says by whom', async t => {
     const grant = (body: unknown, headers = {}, user = OTHER_USER) =>
       request('POST', `/api/admin/users/${user}/credits`, { body, headers })
@@ -76,7 +91,7 @@ t.test('administration', async t => {
 
   t.test('/ready?deep=1 says whether it all adds up, and what does not, without calling the service unready', async t => {
     const deep = () => request('GET', '/ready?deep=1')
-    t.match(await deep(), { status: 200, body: { status: 'ready', audit: { problems: [], total: 0, checked: { balances: 2, runs: 2 } } } })
+    t.match(await deep(), { status: 200, body: { status: 'ready', audit: { problems: [], total: 0, checked: { balances: 2, runs: 3 } } } })
     t.notOk('audit' in (await request('GET', '/ready')).body)
     for (const query of ['deep=x', 'deep=2', 'deep=']) t.equal((await request('GET', `/ready?${query}`)).status, 400, query)
 

@@ -13,7 +13,7 @@ import { respond as answer, startServer } from '../support/tools.js'
 
 const KEY = 'service-role-key'
 
-interface Row { id: string, status: string, result: string | null, error: string | null, scheduled_for: Date | null, completed_at: Date | null, run_id: string | null, request: object | null, delivery_status: string | null, delivery_tries: number, delivery_at: Date | null }
+interface Row { id: string, status: string, result: string | null, error: string | null, generated_content: string | null, error_message: string | null, output_result: unknown, credits_used: number, agent_id: string, user_id: string, scheduled_for: Date | null, completed_at: Date | null, run_id: string | null, request: object | null, delivery_status: string | null, delivery_tries: number, delivery_at: Date | null }
 
 interface Place {
   sql (text: string, values?: unknown[]): Promise<any[]>
@@ -28,7 +28,7 @@ async function openShared (t: Test): Promise<Place> {
   const sql = async (text: string, values: unknown[] = []) => (await pglite.query<Record<string, unknown>>(text, values)).rows
   const url = await startPostgrest(t, { query: sql }, KEY)
   t.teardown(() => pglite.close())
-  return { sql, services: [], variables: { SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: KEY, ALLOW_PRIVATE_TOOL_HOSTS: '127.0.0.1' } }
+  return { sql, services: [], variables: { SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: KEY, SCHEDULES: 'on', ALLOW_PRIVATE_TOOL_HOSTS: '127.0.0.1' } }
 }
 
 async function openPostgres (t: Test): Promise<Place> {
@@ -36,7 +36,7 @@ async function openPostgres (t: Test): Promise<Place> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   t.teardown(() => client.end())
-  return { sql: async (text, values = []) => (await client.query(text, values)).rows, services: [], variables: { SUPABASE_DB_URL: url, SUPABASE_DB_POOL_MAX: '4' } }
+  return { sql: async (text, values = []) => (await client.query(text, values)).rows, services: [], variables: { SUPABASE_DB_URL: url, SUPABASE_DB_POOL_MAX: '4', SCHEDULES: 'on' } }
 }
 
 async function start (t: Test, place: Place, variables: Record<string, string> = {}): Promise<Service> {
@@ -48,7 +48,7 @@ async function start (t: Test, place: Place, variables: Record<string, string> =
 
 /** A schedule of the demo user's, as the frontend writes it. */
 async function addSchedule ({ sql }: Place, fields: Record<string, unknown> = {}): Promise<string> {
-  const row: Record<string, unknown> = { user_id: DEMO_USER, agent_id: DEMO_AGENT, cron_expression: '0 9 * * *', prompt_template: 'Hello', ...fields }
+  const row: Record<string, unknown> = { user_id: DEMO_USER, agent_id: DEMO_AGENT, is_enabled: true, cron_expression: '0 9 * * *', prompt_template: 'Hello', ...fields }
   const names = Object.keys(row)
   const [added] = await sql(`insert into public.agent_schedules (${names.join(', ')}) values (${names.map((_, i) => `$${i + 1}`).join(', ')}) returning id`, Object.values(row))
   return added.id
@@ -93,7 +93,19 @@ for (const [name, open] of OPEN) {
       await makeDue(place, services[0]!, id)
       await Promise.all(services.map(({ app }) => app.schedules.look()))
       const [row, ...more] = await overOf(place, id)
-      t.match(row, { status: 'completed', result: 'Good morning', error: null, request: null, delivery_status: null })
+      t.match(row, {
+        status: 'completed',
+        result: 'Good morning',
+        error: null,
+        request: null,
+        delivery_status: null,
+        agent_id: DEMO_AGENT,
+        user_id: DEMO_USER,
+        generated_content: 'Good morning',
+        error_message: null,
+        output_result: { success: true },
+        credits_used: 1
+      })
       t.same(more, [])
       await Promise.all(services.map(({ app }) => app.schedules.look()))
       t.equal((await rowsOf(place, id)).length, 1)
@@ -103,8 +115,8 @@ for (const [name, open] of OPEN) {
       t.match(await services[0]!.credits(), { creditsRemaining: before.creditsRemaining - 1, creditsReserved: 0 })
       const [run] = await place.sql('select user_id, status, idempotency_key, credits_charged from public.agent_runs where id = $1', [row!.run_id])
       t.same(run, { user_id: DEMO_USER, status: 'succeeded', idempotency_key: `schedule:${row!.id}`, credits_charged: 1 })
-      const [after] = await place.sql('select next_run_at > now() as later from public.agent_schedules where id = $1', [id])
-      t.same(after, { later: true })
+      const [after] = await place.sql('select next_run_at > now() as later, last_run_at, run_count, last_result from public.agent_schedules where id = $1', [id])
+      t.match(after, { later: true, last_run_at: row!.completed_at, run_count: 1, last_result: { success: true, content_length: 12 } })
       t.notMatch(services.flatMap(({ logs }) => logs).join(''), /It is|Good morning/, 'neither is logged')
     })
 
@@ -176,8 +188,9 @@ t.test('what cannot begin is told in its row, and the schedule goes on', async t
       await makeDue(place, service, id, count)
       await service.app.schedules.look()
       const rows = await overOf(place, id, count)
-      t.match(rows, Array(count).fill({ status: 'failed', error, result: null, run_id: null, request: null }))
-      t.match(await place.sql('select is_active, next_run_at > now() as later from public.agent_schedules where id = $1', [id]), [{ is_active: true, later: true }])
+      t.match(rows, Array(count).fill({ status: 'failed', error, error_message: error, result: null, run_id: null, request: null, credits_used: 0 }))
+      t.match(await place.sql('select is_enabled, next_run_at > now() as later, run_count, last_result from public.agent_schedules where id = $1', [id]),
+        [{ is_enabled: true, later: true, run_count: 0, last_result: { success: false, error } }])
     }
   }
   t.equal(service.gateway.calls.length, 0)
@@ -196,8 +209,8 @@ t.test('a schedule that is at fault is told of once, and rests until it is edite
     [{ cron_expression: '* * * * * *' }, /once a minute/],
     [{ timezone: 'Mars/Olympus' }, /no time zone/],
     [{ output_action: 'fax' }, /"fax" is none of/],
-    [{ output_action: 'webhook' }, /no url/],
-    [{ output_action: 'webhook', output_config: '[]' }, /no url/],
+    [{ output_action: 'webhook', output_config: '{"url": "https://example.com", "headers": ["x"]}' }, /output_config.headers is not a JSON object/],
+    [{ output_action: 'webhook', output_config: JSON.stringify({ url: 'https://example.com', extra_data: 'x'.repeat(270_000) }) }, /larger than 256 KiB/],
     [{ output_action: 'webhook', output_config: '{"url": "ftp://example.com"}' }, /http/],
     [{ output_action: 'webhook', output_config: '{"url": "https://example.com", "secret": "x"}' }, /secret/],
     [{ output_action: 'api_call', output_config: '{"url": "https://example.com", "method": "BREW"}' }, /method/],
@@ -207,7 +220,7 @@ t.test('a schedule that is at fault is told of once, and rests until it is edite
   const ids = []
   for (const [fields] of faults) ids.push(await addSchedule(place, fields))
   const good = await addSchedule(place)
-  const areLeft = async () => (await place.sql('select from public.agent_schedules where unplanned_since is not null')).length > 0
+  const areLeft = async () => (await place.sql('select from public.agent_schedules where next_run_at is null and unplanned_since < \'infinity\'')).length > 0
   while (await areLeft()) await service.app.schedules.look()
   await service.app.schedules.look()
   for (const [index, [fields, error]] of faults.entries()) {
@@ -237,10 +250,11 @@ t.test('what is edited is planned anew, and none of its times is lost by that', 
   t.equal(await nextOf(), null)
   await service.app.schedules.look()
   t.equal((await nextOf())!.toISOString().slice(11, 16), '03:30')
-  await place.sql('update public.agent_schedules set is_active = false where id = $1', [id])
+  await place.sql('update public.agent_schedules set is_enabled = false, next_run_at = now() - interval \'1 day\' where id = $1', [id])
   await service.app.schedules.look()
-  t.equal(await nextOf(), null)
-  await place.sql('update public.agent_schedules set is_active = true, cron_expression = \'* * * * *\', unplanned_since = now() where id = $1', [id])
+  await place.sql('update public.agent_schedules set is_enabled = true where id = $1', [id])
+  t.equal(await nextOf(), null, 'what was due while it was off is not made up for')
+  await place.sql('update public.agent_schedules set is_enabled = true, cron_expression = \'* * * * *\', unplanned_since = now() where id = $1', [id])
   await place.sql('update public.agent_schedules set unplanned_since = now() - interval \'2 minutes\' where id = $1', [id])
   await service.app.schedules.look()
   t.equal((await overOf(place, id)).length, 1, 'it was due before it could be planned')
@@ -257,7 +271,7 @@ t.test('a full queue and a process that ends lose no firing', async t => {
   await makeDue(place, a, id)
   await a.app.schedules.look()
   while (!a.logs.some(line => line.includes('schedule waits'))) await new Promise(resolve => setImmediate(resolve))
-  t.match(await rowsOf(place, id), [{ status: 'running', run_id: null, completed_at: null }])
+  t.match(await rowsOf(place, id), [{ status: 'pending', run_id: null, completed_at: null }])
   await a.app.close()
   await place.sql('update public.scheduled_runs set lease_until = now() where schedule_id = $1', [id])
   await start(t, place)
@@ -284,7 +298,8 @@ t.test('results go to a webhook and to an API, again until they arrive, with one
   const [sent] = await overOf(place, other, 1, isDelivered)
   const last = server.requests.at(-1)!
   t.match(last, { method: 'POST', url: `/${other}`, headers: { 'x-secret': 'sesame', 'idempotency-key': sent!.id, 'content-type': 'application/json' } })
-  t.match(JSON.parse(last.body), { type: 'schedule.completed', data: { schedule_id: other, agent_id: DEMO_AGENT, run_id: sent!.run_id, content: 'Hello', response: 'Good morning' } })
+  t.same(JSON.parse(last.body), { title: 'Generated Content', content: 'Good morning', status: 'draft' })
+  t.match(sent!.output_result, { success: true, status: 204 })
   t.notMatch(service.logs.join(''), /sesame|\/hook|Good morning/)
 })
 
@@ -301,13 +316,19 @@ t.test('a result that does not arrive is told in its row after the last try, or 
     await overOf(place, id, 1, row => row.delivery_tries === tries && Math.abs(row.delivery_at!.getTime() - Date.now() - pause * 1000) < 4000)
     await place.sql('update public.scheduled_runs set delivery_at = now() where schedule_id = $1', [id])
   }
-  t.match(await overOf(place, id, 1, isFailed), [{ status: 'failed', result: 'Good morning', error: 'The result could not be delivered: status 503', delivery_tries: 4 }])
+  t.match(await overOf(place, id, 1, isFailed), [{
+    status: 'completed',
+    result: 'Good morning',
+    error_message: 'The result could not be delivered: status 503',
+    delivery_tries: 4,
+    output_result: { success: false, status: 503 }
+  }])
   t.equal(server.requests.length, 4)
 
   const inside = await addSchedule(place, { output_action: 'webhook', output_config: JSON.stringify({ url: `http://127.0.0.2:${server.port}` }) })
   await makeDue(place, service, inside)
   await service.app.schedules.look()
-  t.match(await overOf(place, inside, 1, isFailed), [{ error: /not at a public address/, delivery_tries: 1 }])
+  t.match(await overOf(place, inside, 1, isFailed), [{ error: /not at a public address/, delivery_tries: 1, output_result: { success: false, error: /not at a public address/ } }])
   t.equal(server.requests.length, 4)
 })
 
@@ -346,8 +367,8 @@ t.test('a user\'s own key that looks like a firing\'s changes nothing of another
   const place = await openShared(t)
   const service = await start(t, place)
   const id = await addSchedule(place, { user_id: OTHER_USER })
-  await place.sql('insert into public.scheduled_runs (id, schedule_id, status, request, lease_until) values ($1, $2, \'running\', $3, \'infinity\')',
-    [randomUUID(), id, { userId: OTHER_USER }])
+  await place.sql('insert into public.scheduled_runs (id, schedule_id, agent_id, user_id, status, request, lease_until) values ($1, $2, $3, $4, \'running\', $5, \'infinity\')',
+    [randomUUID(), id, DEMO_AGENT, OTHER_USER, { userId: OTHER_USER }])
   const [row] = await rowsOf(place, id)
   for (const key of [`schedule:${row!.id}`, 'schedule:', 'schedule:x', `schedule:${'-'.repeat(36)}`]) {
     t.equal((await service.execute({}, { ...await bearer(), 'idempotency-key': key })).status, 200, key)

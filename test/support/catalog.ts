@@ -5,7 +5,7 @@ export type Catalog = Record<string, string>
 
 /** Schemas that neither belong to PostgreSQL nor note which migrations were applied. */
 const SCHEMAS = `select oid from pg_namespace
-  where nspname !~ '^pg_' and nspname not in ('information_schema', 'supabase_migrations')`
+  where nspname !~ '^pg_' and nspname not in ('information_schema', 'jeesi', 'supabase_migrations')`
 
 /** Grants in a fixed order; an object without grants of its own has the default ones. */
 const acl = (column: string, kind: string, owner: string): string =>

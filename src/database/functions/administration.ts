@@ -1,5 +1,5 @@
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminStats, Audit, Credits, LedgerEntry } from '../../contract/schemas.js'
+import type { AdminRun, AdminStats, Audit, Credits, LedgerEntry } from '../../contract/schemas.js'
 import type { RunPage } from './runs.js'
 
 /** The SQL functions for balances, their audit, and administrators. Those named `admin_…` raise `forbidden` for anyone else. */
@@ -22,7 +22,7 @@ export interface AdministrationFunctions {
       p_agent_id?: string | null,
       p_after?: string | null
     }
-    result: RunPage
+    result: RunPage<AdminRun>
   }
   /** A user's balance, and a page of its ledger, newest first. Raises `user_not_found`, `bad_request`. */
   admin_get_ledger: {

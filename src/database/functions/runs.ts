@@ -17,7 +17,8 @@ export interface RunFunctions {
   /** Claims runs that have no living owner, at most `p_limit`. */
   claim_runs: {
     args: ClaimLimits & { p_limit: number, /** Only runs whose owner died. */ p_lapsed?: boolean }
-    result: { claimed: ClaimedRun[], outstanding: boolean }
+    /** `outstanding`: whether any run is unfinished; `others`: whether another process is known to live. */
+    result: { claimed: ClaimedRun[], outstanding: boolean, others: boolean }
   }
   /** Runs without an owner: those that were released, and with `p_queued` those that still wait for their first owner. */
   list_waiting_runs: { args: { p_limit: number, p_queued: boolean }, result: { runs: WaitingRun[], outstanding: boolean } }
@@ -28,7 +29,7 @@ export interface RunFunctions {
 }
 
 /** `next` is null on the last page. */
-export interface RunPage { runs: Array<Run & { userId: string }>, next: string | null }
+export interface RunPage<R = Run & { userId: string }> { runs: R[], next: string | null }
 
 export interface ClaimLimits {
   p_owner: string

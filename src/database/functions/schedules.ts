@@ -2,7 +2,7 @@
 export interface ScheduleFunctions {
   /** The schedules that are due next, within some seconds or (null) at any time, and those without a planned time. */
   list_schedules: { args: { p_within_seconds: number | null, p_limit: number }, result: ListedSchedules }
-  /** Those of the schedules that are active. */
+  /** Those of the schedules that are switched on. */
   get_schedules: { args: { p_ids: string[] }, result: { now: string, schedules: Schedule[] } }
   /** Stores when a schedule is due next, unless it was edited meanwhile. */
   plan_schedule: {
@@ -31,8 +31,9 @@ export interface OutputPlace {
   /** store, webhook or api_call; null is store. */
   action: string | null
   /**
-   * `output_config`, with the names that agents' functions use: {url, method, headers_json, body_template} of an api_call,
-   * {webhook_url, payload_template, secret} of a webhook; `url` and `body_template` work for both.
+   * `output_config`: {url, method, headers} of both, {extra_data} of a webhook, {title_template, publish_status, extra_fields}
+   * of an api_call, as the platform's page writes them; and with the names that agents' functions use {headers_json,
+   * body_template} of an api_call, {webhook_url, payload_template, secret} of a webhook.
    */
   config: unknown
 }
@@ -42,13 +43,23 @@ export interface Schedule extends Timing, OutputPlace {
   userId: string | null
   agentId: string | null
   prompt: string | null
-  /** Null: the schedule is not planned yet, or is faulty. */
+  /** The config is larger than the service accepts, and null here. */
+  isTooLarge: boolean
+  /** When the schedule is due next, whoever has said so. Null: it is not planned yet, or is faulty. */
   nextRunAt: string | null
   /** Since when the schedule waits to be planned. */
   unplannedSince: string | null
 }
 
-export interface ListedSchedules { now: string, timed: Array<Timing & { nextRunAt: string }>, unplanned: string[] }
+export interface ListedSchedules {
+  now: string
+  timed: Array<Timing & { nextRunAt: string }>
+  unplanned: string[]
+  /** Whether any schedule is on and has, or is going to have, a next time. */
+  isScheduled: boolean
+  /** When the first firing without a run is to begin, or the first result is to be sent. Null: there is none. */
+  leftAt: string | null
+}
 
 export interface FireSchedule {
   p_schedule_id: string
@@ -77,6 +88,7 @@ export interface ClaimedDelivery extends OutputPlace {
   scheduleId: string
   runId: string
   agentId: string
+  agentName: string | null
   userId: string
   /** The number of this try, from 1. */
   tries: number
@@ -95,4 +107,9 @@ export interface RecordDelivery {
   p_status: string | null
   p_error?: string | null
   p_seconds?: number
+  /** What the schedule's user sees of this try. */
+  p_result?: OutputResult | null
 }
+
+/** What became of a result that was sent, as the platform's page shows it. */
+export type OutputResult = { success: boolean, status: number } | { success: false, error: string }

@@ -10,6 +10,9 @@ import type { Toolbox } from '../tools/toolbox.js'
 /** A step as users read it. */
 export interface StepSummary extends Omit<StepEntry, 'startedAt'> { startedAt: Date }
 
+/** What is reserved for a run, and whether it is enough for its next step. */
+export interface Reservation { reserved: number, isEnough: boolean }
+
 /** What an agent needs from the run that executes it; `Attempt` implements it. */
 export interface AgentContext {
   readonly gateway: Pick<Gateway, 'complete'>
@@ -27,9 +30,9 @@ export interface AgentContext {
   /**
    * Records a step that has ended, so that a later attempt replays it instead of executing it again.
    * @param credits what the run may cost by the end of its next step; 0 by default.
-   * @returns whether the user's balance covers `credits`.
+   * @returns what is reserved for the run, and whether that covers `credits`.
    */
-  record (number: number, summary: StepSummary, record: StepRecord, credits?: number): Promise<boolean>
+  record (number: number, summary: StepSummary, record: StepRecord, credits?: number): Promise<Reservation>
   /** Rejects when the signal is aborted. */
   wait (ms: number): Promise<unknown>
   /** Emits an event to the run's readers. Returns its number. */

@@ -119,10 +119,10 @@ async function runModelLoop (
 async function recordTurn (number: number, turn: Turn, startedAt: Date, maxTokens: number, progress: Progress, context: AgentContext): Promise<void> {
   const { content, toolCalls, finishReason, model, askedFor, usage } = turn
   const credits = progress.bill.creditsWith(rateOf(context.rates, askedFor), maxTokens)
-  const isAffordable = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
+  const { isEnough, reserved } = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
     { kind: 'model', content, toolCalls, finishReason, model, askedFor, usage }, credits)
   context.signal.throwIfAborted()
-  if (!isAffordable) throw errors.insufficientCredits()
+  if (!isEnough) throw errors.insufficientCredits(credits, reserved)
 }
 
 /** Emits the text of a recorded turn again, and adds its usage. */

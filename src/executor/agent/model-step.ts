@@ -1,4 +1,5 @@
 import { ServiceError } from '#shared/errors.ts'
+import { pauseBefore } from '#shared/gateway/backoff.ts'
 import { rateOf } from '#shared/price.ts'
 import type { RunEvent, Usage } from '#shared/schemas.ts'
 import { measureUsage, NO_USAGE } from '#shared/usage.ts'
@@ -10,10 +11,6 @@ import type { AgentContext } from './agent-context.js'
 import type { Progress } from './progress.js'
 
 const MAX_TRIES = 4
-/** In milliseconds. */
-const FIRST_BACKOFF = 500
-/** In milliseconds. If the gateway's `retry-after` is longer, the step fails at once. */
-const MAX_BACKOFF = 20_000
 
 /** A completed turn of a model. */
 export interface Turn extends Omit<Completion, 'usage'> {
@@ -39,10 +36,10 @@ export async function runModelStep (request: ModelRequest, progress: Progress, c
     } catch (error) {
       step.billUsage()
       if (!(error instanceof ServiceError)) throw error
-      const pause = pauseBefore(error, tries)
+      const pause = pauseBefore(error, tries, MAX_TRIES)
       const nextModel = pause === undefined && mayFallBack(error) ? fallbackModels[fallbacks] : undefined
       if (context.signal.aborted || (pause === undefined && nextModel === undefined)) throw error
-      const delayMs = Math.round(pause ?? 0)
+      const delayMs = pause ?? 0
       context.log('retried', { code: error.code, tries, delayMs, nextModel })
       step.rewind()
       context.emit({ type: 'retry', code: error.code, delayMs, ...(nextModel === undefined ? {} : { model: nextModel }) })
@@ -60,15 +57,6 @@ export async function runModelStep (request: ModelRequest, progress: Progress, c
 /** Whether another model may succeed: not if the gateway's account is empty or its key is invalid. */
 function mayFallBack (error: ServiceError): boolean {
   return error.isRetryable || error.code === 'gateway_rejected'
-}
-
-/** Milliseconds before the next try; undefined if there is none. Half of the backoff is random, so that runs that failed together do not retry together. */
-function pauseBefore (error: ServiceError, tries: number): number | undefined {
-  if (!error.isRetryable || tries >= MAX_TRIES) return undefined
-  const asked = (error.retryAfter ?? 0) * 1000
-  if (asked > MAX_BACKOFF) return undefined
-  const backoff = Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
-  return Math.max(asked, backoff * (0.5 + Math.random() / 2))
 }
 
 /** The output of one try of a step. */

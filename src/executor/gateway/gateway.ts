@@ -60,7 +60,7 @@ export class Gateway {
   /** For streamed completions. */
   readonly #client: HttpClient
   /** For all other requests. */
-  #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT } })
+  #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT }, keepAliveMaxTimeout: IDLE_TIMEOUT })
   #dialects = new Dialects()
   #discoveredModel?: string
 

@@ -9,7 +9,7 @@ import type { Run, RunEvent } from '#shared/schemas.ts'
 import { beginning, toTrace } from '#shared/trace.ts'
 import { Cancellation, type CancelSignal } from '../../lib/cancellation.js'
 import type { SlotTicket } from '../../lib/slots.js'
-import type { AgentContext, AgentInput, StepSummary } from '../agent/agent-context.js'
+import type { AgentContext, AgentInput, Reservation, StepSummary } from '../agent/agent-context.js'
 import { runAgent } from '../agent/agent.js'
 import { Progress } from '../agent/progress.js'
 import { type PythonContext, runPythonAgent } from '../agent/python-agent.js'
@@ -105,7 +105,7 @@ export class Attempt implements AgentContext, PythonContext {
     return this.deps.openToolbox(agent, this)
   }
 
-  record (number: number, summary: StepSummary, record: StepRecord, credits = 0): Promise<boolean> {
+  record (number: number, summary: StepSummary, record: StepRecord, credits = 0): Promise<Reservation> {
     return this.deps.store.record(this.runId, this.number, { number, summary, record, credits, emitted: this.#takeUnrecorded() })
   }
 
@@ -197,9 +197,10 @@ export class Attempt implements AgentContext, PythonContext {
     }
   }
 
-  #logEnd ({ status, error, creditsCharged }: Run, { model, usage }: Result): void {
+  #logEnd ({ status, error, creditsCharged }: Run, { model, usage, error: failure }: Result): void {
+    const reason = failure?.reason
     const ms = Math.round(performance.now() - this.#startedAt)
-    this.log('finished', Object.assign({ status, code: error?.code, model, creditsCharged, ms }, usage))
+    this.log('finished', Object.assign({ status, code: error?.code, reason, model, creditsCharged, ms }, usage))
   }
 
   /** A later attempt that ends before it began rewinds all the same: what the attempt before emitted is no part of the run. */

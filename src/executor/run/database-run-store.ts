@@ -22,8 +22,8 @@ export function createDatabaseRunStore ({ database, keepMessages, closing }: Dat
     async start (runId, attempt) {
       await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
     },
-    async record (runId, attempt, { number, summary, record, credits, emitted }) {
-      const { isEnough } = await persist(() => database.call('record_step', {
+    record (runId, attempt, { number, summary, record, credits, emitted }) {
+      return persist(() => database.call('record_step', {
         p_run_id: runId,
         p_attempt: attempt,
         p_number: number,
@@ -32,7 +32,6 @@ export function createDatabaseRunStore ({ database, keepMessages, closing }: Dat
         p_credits: credits,
         p_told: emitted
       }), closing)
-      return isEnough
     },
     finish: (runId, attempt, result) => persist(() => database.call('finish_run', {
       p_run_id: runId,

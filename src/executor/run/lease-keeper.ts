@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { ClaimedRun, WaitingRun } from '#shared/database/runs.ts'
 import type { Database } from '../../database/port.js'
 import type { Slots } from '../../lib/slots.js'
+import { Pace } from '../../lib/pace.js'
 import type { EventLog } from '../events/event-log.js'
 import type { Executor } from './executor.js'
 import { LEASE_SECONDS } from './lease.js'
@@ -10,6 +11,11 @@ import type { LocalQueue } from './queue.js'
 /** Without unfinished runs anywhere, claims are tried this seldom, once the first minutes of a deploy are over. */
 const IDLE_MS = 15_000
 const ALERT_MS = 5 * 60_000
+/** Where no other process is known to live, runs can begin here alone: so seldom are others looked for, whose runs may need this one. */
+const QUIET_MS = 10 * 60_000
+/** A process that has just started looks a few times, since others may start at the same time. */
+const SETTLE_MS = 10_000
+const SETTLE_PAUSE_MS = 5_000
 const MAX_CLAIM = 50
 /** How often, and how many at a time, runs are put back into the shared queue, which Redis may have lost. */
 const RESTORE_MS = 30_000
@@ -35,35 +41,62 @@ export interface LeaseKeeperOptions {
   queue: LocalQueue
   shared?: SharedRuns
   maxConcurrent: number
+  /** Whether the process may leave the database alone while nothing happens; not where others begin the runs that it makes. */
+  mayBeQuiet: boolean
   isDraining (): boolean
   /** Whether this process can run agents in Python. */
   hasPython (): Promise<boolean>
   log: Pick<Logger, 'info' | 'warn'>
+  /** The clock that decides when to look. */
+  now? (): number
 }
+
+/** What is known of the runs and processes beside the same database. */
+interface Sight { outstanding: boolean, others: boolean }
 
 /** Renews the leases of this process, and takes over runs whose lease has expired. */
 export class LeaseKeeper {
-  readonly #startedAt = Date.now()
-  #nextClaim = 0
+  readonly #now: () => number
+  readonly #startedAt: number
+  readonly #pace: Pace
   #nextRestore = 0
   #reconcileUntil = 0
   #unknownBefore = new Set<string>()
 
-  constructor (private readonly options: LeaseKeeperOptions) {}
+  constructor (private readonly options: LeaseKeeperOptions) {
+    this.#now = options.now ?? Date.now
+    this.#startedAt = this.#now()
+    this.#pace = new Pace(SETTLE_PAUSE_MS, this.#now)
+  }
 
   /** Redis has lost what it knew: the next round restores the shared queue. */
   onQueueLost (): void {
-    this.#nextRestore = this.#nextClaim = 0
+    this.#nextRestore = 0
+    this.#pace.hurry()
+  }
+
+  /** Something happens here: the next round looks for what was left behind. */
+  wake (): void {
+    this.#pace.wake()
   }
 
   /** One round. Heartbeat before claiming; otherwise, after an outage, a process would claim its own runs. */
   async renew (): Promise<void> {
     const { executor, isDraining } = this.options
-    if (executor.size > 0) await this.#heartbeat()
-    if (isDraining() || Date.now() < this.#nextClaim) return
-    const isOutstanding = await this.#takeOver()
-    const isAlert = isOutstanding || Date.now() - this.#startedAt < ALERT_MS
-    this.#nextClaim = isAlert ? 0 : Date.now() + IDLE_MS
+    if (executor.size > 0) {
+      await this.#heartbeat()
+      this.#pace.wake()
+    }
+    if (isDraining() || !this.#pace.isDue) return
+    this.#pace.pause(this.#pauseAfter(await this.#takeOver()))
+  }
+
+  /** Milliseconds from a look to the next one. */
+  #pauseAfter ({ outstanding, others }: Sight): number {
+    const age = this.#now() - this.#startedAt
+    if (outstanding || (others && age < ALERT_MS)) return 0
+    if (others || !this.options.mayBeQuiet) return age < ALERT_MS ? 0 : IDLE_MS
+    return age < SETTLE_MS ? SETTLE_PAUSE_MS : QUIET_MS
   }
 
   /**
@@ -109,19 +142,22 @@ export class LeaseKeeper {
   }
 
   /** With a shared queue only expired leases are claimed here: runs without an owner are in the queue, or are put back. */
-  async #takeOver (): Promise<boolean> {
+  async #takeOver (): Promise<Sight> {
     const { shared } = this.options
     if (!shared?.isUp) return this.#claim(false)
-    const [isClaimOutstanding, isRestoreOutstanding] = [await this.#claim(true), await this.#restore(shared)]
-    return isClaimOutstanding || isRestoreOutstanding
+    const sight = await this.#claim(true)
+    const isRestoreOutstanding = await this.#restore(shared)
+    return { ...sight, outstanding: sight.outstanding || isRestoreOutstanding }
   }
 
-  /** Claims runs that nobody owns, as far as there are slots. Resolves to whether any run is unfinished anywhere. */
-  async #claim (onlyLapsed: boolean): Promise<boolean> {
+  /** Claims runs that nobody owns, as far as there are slots. A process that makes no runs shows the others that it lives. */
+  async #claim (onlyLapsed: boolean): Promise<Sight> {
     const { database, owner, slots, maxConcurrent, shared, hasPython } = this.options
     const room = Math.min(MAX_CLAIM, maxConcurrent - slots.running)
-    if (room <= 0) return maxConcurrent > 0
-    const { claimed, outstanding } = await database.call('claim_runs', {
+    if (room <= 0 && maxConcurrent > 0) return { outstanding: true, others: true }
+    // With Redis no process is quiet, so none has to show that it lives.
+    if (room <= 0 && shared) return { outstanding: false, others: true }
+    const { claimed, outstanding, others } = await database.call('claim_runs', {
       p_owner: owner,
       p_lease_seconds: LEASE_SECONDS,
       p_limit: room,
@@ -131,7 +167,7 @@ export class LeaseKeeper {
       p_lapsed: onlyLapsed
     })
     for (const run of claimed) this.#makeRun(run)
-    return outstanding
+    return { outstanding: outstanding && maxConcurrent > 0, others }
   }
 
   #makeRun (claimed: ClaimedRun): void {

@@ -1,7 +1,8 @@
 import type { EmittedEvents, StepRecord } from '#shared/database/runs.ts'
+import type { RunFailure } from '#shared/errors.ts'
 import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
-import type { StepSummary } from '../agent/agent-context.js'
+import type { Reservation, StepSummary } from '../agent/agent-context.js'
 
 /** How an attempt ended, to be settled. */
 export interface Result {
@@ -11,7 +12,7 @@ export interface Result {
   usage: Run['usage']
   credits: number
   model: string | null
-  error: Run['error']
+  error: RunFailure | null
   /** Null where it could not be written. */
   trace: Trace | null
 }
@@ -28,7 +29,7 @@ export interface RecordedStep {
 /** What attempts write to the database. Every method throws `stale_attempt` where another process has the run. */
 export interface RunStore {
   start (runId: string, attempt: number): Promise<void>
-  /** Records a step. Resolves to whether the user's balance allows what the run may cost by the end of its next step. */
-  record (runId: string, attempt: number, step: RecordedStep): Promise<boolean>
+  /** Records a step. Resolves to what is reserved for the run, as far as the user's balance allows. */
+  record (runId: string, attempt: number, step: RecordedStep): Promise<Reservation>
   finish (runId: string, attempt: number, result: Result): Promise<Run>
 }

@@ -1,4 +1,4 @@
-import { errors, ServiceError, toServiceError } from '#shared/errors.ts'
+import { errors, failureOf, ServiceError, toServiceError } from '#shared/errors.ts'
 import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
 import type { Progress } from '../agent/progress.js'
@@ -29,7 +29,7 @@ export function resultOf (progress: Progress, failure: unknown, trace: Trace): R
     // Nobody pays for a fault of ours.
     credits: error?.code === errors.internal.code ? 0 : bill.credits,
     model,
-    error: error && { code: error.code, message: error.message },
+    error: error && failureOf(error),
     trace
   }
 }

@@ -1,3 +1,5 @@
+import { toStorable } from './text.ts'
+
 /** An error that callers may see: a code for programs, a sentence for people, an HTTP status. */
 export class ServiceError extends Error {
   /** Seconds to wait before another try. */
@@ -6,13 +8,15 @@ export class ServiceError extends Error {
   runId?: string
   /** The problems of a request, each with its path. */
   details?: Detail[]
+  /** What operators and admins read of it: which account at which gateway, what a provider said. Users never do. */
+  reason?: string
 
   constructor (readonly code: string, readonly statusCode: number, sentence: string, options?: ErrorOptions) {
     super(sentence, options)
   }
 
   /** Sets the fields that only some errors have. */
-  with (fields: Pick<ServiceError, 'retryAfter' | 'runId' | 'details' | 'cause'>): this {
+  with (fields: Pick<ServiceError, 'retryAfter' | 'runId' | 'details' | 'reason' | 'cause'>): this {
     return Object.assign(this, fields)
   }
 
@@ -26,44 +30,46 @@ export interface Detail { path: string, message: string }
 
 const NEEDS_THE_OPERATOR = new Set(['gateway_answer_too_long', 'gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed'])
 
+/** What users read where the cause is the operator's concern. */
+const NOT_AVAILABLE = 'This agent is not available right now.'
+
 /**
- * Every error of the service and of the edge function, ordered by status. Errors that SQL functions raise are not listed:
- * they carry their own code and status.
+ * Every error of the service and of the edge function, ordered by status, with its sentence for users. Errors that SQL
+ * functions raise are not listed: they carry their own code and status.
  */
 export const errors = {
   badRequest: define('bad_request', 400, (problem: string) => problem),
   invalidJson: define('invalid_json', 400, (what: string) => `The ${what} is not valid JSON.`),
   unauthorized: define('unauthorized', 401, (problem: string) => problem),
-  insufficientCredits: define('insufficient_credits', 402, () => 'There are not enough credits to go on with this run.'),
+  insufficientCredits: define('insufficient_credits', 402, (needed: number, left: number) =>
+    `There are not enough credits to go on with this run (needed: ${needed}, left: ${left}).`),
   sessionRequired: define('forbidden', 403, () => 'This needs an access token: API keys are not for administration.'),
   notFound: define('not_found', 404, () => 'There is nothing at this address.'),
   requestTimeout: define('request_timeout', 408, () => 'The request did not arrive in time.'),
   runCancelled: define('run_cancelled', 409, () => 'The run was cancelled.'),
   bodyTooLarge: define('body_too_large', 413, (bytes: number) => `The body is larger than ${bytes} bytes.`),
   unsupportedMediaType: define('unsupported_media_type', 415, () => 'The body must be JSON, with content-type: application/json.'),
-  gatewayRejected: define('gateway_rejected', 422, (reason: string) => `The AI gateway refused the request: ${reason}`),
+  gatewayRejected: define('gateway_rejected', 422, () => 'The model does not accept this request.'),
   rateLimited: define('rate_limited', 429, (seconds: number) => `Too many requests: try again in ${seconds} seconds.`),
-  gatewayRateLimited: define('gateway_rate_limited', 429, () => 'The AI gateway is throttling requests: try again later.'),
+  gatewayRateLimited: define('gateway_rate_limited', 429, () => 'The model has too much to do: try again later.'),
   headersTooLarge: define('headers_too_large', 431, () => 'The headers of the request are too large.'),
   internal: define('internal_error', 500, () => 'Something went wrong on our side.'),
   backendUnavailable: define('backend_unavailable', 502, () => 'The backend that runs this agent cannot be reached: try again later.'),
-  gatewayUnavailable: define('gateway_unavailable', 502, () => 'The AI gateway cannot be reached, or broke off.'),
+  gatewayUnavailable: define('gateway_unavailable', 502, () => 'The model cannot be reached, or broke off: try again later.'),
   gatewayAnswerTooLong: define('gateway_answer_too_long', 502, () => 'The model did not come to an end.'),
-  gatewayUnauthorized: define('gateway_unauthorized', 502, () => 'The AI gateway does not accept the key of this service.'),
+  gatewayUnauthorized: define('gateway_unauthorized', 502, () => NOT_AVAILABLE),
   pythonFailed: define('python_failed', 502, (sentence: string) => sentence),
-  gatewayPaymentRequired: define('gateway_payment_required', 503, () => 'The account of this platform at the AI gateway is empty.'),
+  gatewayPaymentRequired: define('gateway_payment_required', 503, () => NOT_AVAILABLE),
   databaseUnavailable: define('database_unavailable', 503, () => 'The database cannot be reached: try again later.'),
-  databaseNotMigrated: define('database_not_migrated', 503, () => 'The database lacks the migrations of this service: apply supabase/migrations.'),
-  keysUnavailable: define('keys_unavailable', 503, () => 'The keys that access tokens are signed with cannot be fetched: try again later.'),
-  tokensUncheckable: define('keys_unavailable', 503, () => 'Access tokens cannot be checked at the moment: try again later.'),
-  notConfigured: define('not_configured', 503, (variable: string) => `This server has no ${variable}, which this route needs.`),
-  functionNotConfigured: define('not_configured', 503, (variable: string) => `This function has no ${variable}, which this request needs.`),
+  databaseNotMigrated: define('database_not_migrated', 503, () => 'The service is being set up: try again later.'),
+  keysUnavailable: define('keys_unavailable', 503, () => 'Your session cannot be checked at the moment: try again later.'),
+  notConfigured: define('not_configured', 503, () => NOT_AVAILABLE),
   heavyNotConfigured: define('not_configured', 503, () => 'Heavy agent execution not configured'),
-  pythonUnavailable: define('python_unavailable', 503, () => 'This agent is written in Python, which this server cannot run.'),
+  pythonUnavailable: define('python_unavailable', 503, () => NOT_AVAILABLE),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
   runElsewhere: define('run_elsewhere', 503, () => 'The run is under way elsewhere: try again when it has ended.'),
   shuttingDown: define('shutting_down', 503, () => 'This server is shutting down: try again.'),
-  gatewayTimeout: define('gateway_timeout', 504, () => 'The AI gateway did not answer in time.')
+  gatewayTimeout: define('gateway_timeout', 504, () => 'The model did not answer in time: try again later.')
 } as const
 
 /** An error of the table is a function of the values in its sentence, with its code and status as properties. */
@@ -75,6 +81,19 @@ function define<Arguments extends unknown[]> (code: string, status: number, sent
 export function restoreError (code: string, sentence: string): ServiceError {
   const status = Object.values(errors).find(error => error.code === code)?.status ?? 500
   return new ServiceError(code, status, sentence)
+}
+
+/** What is said of an error to operators and admins, on one line of at most 300 characters; undefined where nothing is known. */
+export function reasonOf ({ reason, cause }: ServiceError): string | undefined {
+  const text = reason ?? (cause instanceof Error ? cause.message || cause.name : undefined)
+  return text === undefined ? undefined : toStorable(text.replace(/\s+/g, ' ').trim().slice(0, 300))
+}
+
+/** An error as it is stored with a run: users read its code and its sentence, admins the reason too. */
+export interface RunFailure { code: string, message: string, reason?: string }
+
+export function failureOf (error: ServiceError): RunFailure {
+  return { code: error.code, message: error.message, reason: reasonOf(error) }
 }
 
 /** The error that callers see: a ServiceError itself, `internal_error` for any other. */

@@ -37,7 +37,7 @@ export function readConfig (env: (name: string) => string | undefined): Config {
 
 /** A value of the configuration that a request needs. @throws {ServiceError} not_configured, with the name of the variable. */
 export function required<T> (value: T | undefined, variable: string): T {
-  if (value === undefined) throw errors.functionNotConfigured(variable)
+  if (value === undefined) throw errors.notConfigured().with({ reason: `${variable} is not set` })
   return value
 }
 

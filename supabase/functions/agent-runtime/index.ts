@@ -24,7 +24,7 @@ function serve (request: Request): Promise<Response> | Response {
 
 function route (context: RequestContext): Promise<Response> {
   const { method, url } = context.request
-  const [path, runId, action = 'read'] = PATH.exec(new URL(url).pathname) ?? []
+  const [path, runId, action = 'read'] = PATH.exec(new URL(url).pathname.replace(/\/{2,}/g, '/')) ?? []
   if (path && !runId && method === 'POST') return execute(context)
   if (runId && method === (action === 'cancel' ? 'POST' : 'GET')) return resume(context, runId, action as RunAction)
   return Promise.reject(errors.notFound())

@@ -12,7 +12,8 @@ begin
         credits_used_this_month = coalesce(credits_used_this_month, 0) + p_credits
     where user_id = p_user_id and credits_remaining >= p_credits;
   if not found then
-    raise sqlstate 'PT402' using hint = 'insufficient_credits', message = 'There are not enough credits.';
+    raise sqlstate 'PT402' using hint = 'insufficient_credits',
+      message = format('There are not enough credits (needed: %s, left: %s).', p_credits, public.credits_left(p_user_id));
   end if;
   if p_credits > 0 then
     insert into public.credit_usage (user_id, credits_used, operation_type, metadata)

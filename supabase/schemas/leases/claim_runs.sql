@@ -4,7 +4,8 @@
 --   p_keep_first  see take_run
 --   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
 --                 handed out by claim_run
--- Returns {claimed: [{run, userId, cancel, input, steps}], outstanding}: `outstanding` is true if any run is unfinished.
+-- Returns {claimed: [{run, userId, cancel, input, steps}], outstanding, others}: `outstanding` is true if any run is
+-- unfinished; `others` is true if another process has looked for runs within eleven minutes, and so is known to live.
 create function public.claim_runs(
   p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20, p_python boolean default true,
   p_keep_first boolean default false, p_lapsed boolean default false
@@ -15,6 +16,8 @@ declare
   v_taken jsonb;
   v_claimed jsonb := '[]';
 begin
+  insert into public.agent_workers (owner, lease_until) values (p_owner, '-infinity')
+    on conflict (owner) do update set seen_at = now();
   for v_id in
     select id from public.agent_runs r
       where finished_at is null and lease_until < now() and public.is_abandoned(r)
@@ -31,7 +34,8 @@ begin
   end loop;
   return jsonb_build_object(
     'claimed', v_claimed,
-    'outstanding', exists (select from public.agent_runs where finished_at is null));
+    'outstanding', exists (select from public.agent_runs where finished_at is null),
+    'others', exists (select from public.agent_workers where owner <> p_owner and seen_at > now() - interval '11 minutes'));
 end $$;
 
 revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)

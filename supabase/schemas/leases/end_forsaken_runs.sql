@@ -13,7 +13,7 @@ begin
         and case when lease_until > '-infinity' then lease_until else created_at end < now() - interval '10 minutes'
         and public.is_abandoned(r)
         and ((lease_until > '-infinity' and (owner is not null or status = 'running'))
-          or not exists (select from public.agent_workers w where w.lease_until > now() - interval '10 minutes'))
+          or not exists (select from public.agent_workers w where w.seen_at > now() - interval '11 minutes'))
       for update skip locked
   loop
     update public.agent_runs set attempt = attempt + 1 where id = v_run.id;

@@ -9,7 +9,7 @@ begin
   select lease_until into v_before from public.agent_workers where owner = p_owner for update;
   insert into public.agent_workers (owner, lease_until)
     values (p_owner, now() + make_interval(secs => p_lease_seconds))
-    on conflict (owner) do update set lease_until = excluded.lease_until;
+    on conflict (owner) do update set lease_until = excluded.lease_until, seen_at = now();
   return jsonb_build_object(
     'lapsed', v_before is null or v_before < now(),
     'owned', (select count(*) from public.agent_runs where owner = p_owner and finished_at is null),

@@ -1,9 +1,8 @@
 create table public.scheduled_runs (
   id uuid primary key default gen_random_uuid(),
   schedule_id uuid not null references public.agent_schedules (id) on delete cascade,
-  -- A live project has these two as `not null`, which is taken off there too: the service does not fill them.
-  agent_id uuid references public.agents (id) on delete cascade,
-  user_id uuid,
+  agent_id uuid not null references public.agents (id) on delete cascade,
+  user_id uuid not null,
   status text not null default 'pending',
   started_at timestamptz,
   completed_at timestamptz,

@@ -21,7 +21,7 @@ begin
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
       raise sqlstate 'PT503' using hint = 'python_unavailable',
-        message = 'This agent is written in Python, which this server cannot run.';
+        message = 'This agent is not available right now.';
     end if;
     update public.agent_runs
       set owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds),

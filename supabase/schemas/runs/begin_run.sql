@@ -67,7 +67,7 @@ begin
     end if;
     if v_agent ->> 'executor' = 'python' and not p_python then
       raise sqlstate 'PT503' using hint = 'python_unavailable',
-        message = 'This agent is written in Python, which this server cannot run.';
+        message = 'This agent is not available right now.';
     end if;
   end if;
   -- An agent's own model replaces the default model. Agents written in Python have the rate of "python".
@@ -89,7 +89,7 @@ begin
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
     raise sqlstate 'PT402' using hint = 'insufficient_credits',
-      message = 'There are not enough credits for this run.';
+      message = format('There are not enough credits (needed: %s, left: %s).', v_credits, public.credits_left(p_user_id));
   end if;
 
   insert into public.agent_runs

@@ -13,7 +13,8 @@ begin
   update public.agent_runs set response = '', erased = true where id = any (v_ids);
   delete from public.agent_run_inputs where run_id = any (v_ids);
   delete from public.agent_run_traces where run_id = any (v_ids);
-  delete from public.agent_workers where lease_until < now() - interval '1 day';
+  delete from public.agent_run_failures where run_id = any (v_ids);
+  delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();
   return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
 end $$;

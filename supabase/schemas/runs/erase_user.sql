@@ -18,6 +18,7 @@ begin
     where user_id = old.id;
   delete from public.agent_run_inputs where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.agent_run_traces where run_id in (select id from public.agent_runs where user_id = old.id);
+  delete from public.agent_run_failures where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.agent_run_checkpoints where run_id in (select id from public.agent_runs where user_id = old.id);
   delete from public.credit_balances where user_id = old.id;
   delete from public.credit_usage where user_id = old.id;

@@ -2,6 +2,7 @@
 -- ledger and caches the response. Credits beyond the reservation are taken as far as the balance allows.
 -- A repeated call returns what the first call did. A call by an attempt that no longer owns the run is refused.
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
+--   p_error          {code, message, reason?}; admins alone read the reason
 --   p_trace          the events from which the run can be replayed
 --   p_keep_messages  true keeps the run's input
 create function public.finish_run(
@@ -64,7 +65,7 @@ begin
   end if;
   update public.agent_runs
     set status = p_status, response = p_response, finish_reason = p_finish_reason, usage = p_usage,
-        model = coalesce(p_model, model), error = p_error, credits_reserved = 0, credits_charged = v_charged,
+        model = coalesce(p_model, model), error = public.note_failure(p_run_id, p_error), credits_reserved = 0, credits_charged = v_charged,
         finished_at = clock_timestamp(), owner = null, lease_until = null
     where id = p_run_id
     returning * into v_run;

@@ -14,7 +14,8 @@ begin
   select coalesce(jsonb_agg(jsonb_build_object(
       'id', c.id, 'scheduleId', c.schedule_id, 'runId', c.run_id, 'tries', c.delivery_tries, 'result', to_jsonb(c) ->> 'result',
       'scheduledFor', public.iso_time(c.scheduled_for), 'completedAt', public.iso_time(c.completed_at::timestamptz),
-      'agentId', s.agent_id, 'userId', s.user_id, 'action', s.output_action, 'config', s.output_config,
+      'agentId', s.agent_id, 'agentName', (select a.name from public.agents a where a.id = s.agent_id),
+      'userId', s.user_id, 'action', s.output_action, 'config', s.output_config,
       'prompt', s.prompt_template, 'timezone', s.timezone)), '[]')
     into v_deliveries
     from claimed c join public.agent_schedules s on s.id = c.schedule_id;

@@ -2,13 +2,11 @@
 create function public.fail_firing(p_id uuid, p_error text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
-  update public.scheduled_runs r
-    set (status, error) = (
-          select p.status, p.error
-            from jsonb_populate_record(null::public.scheduled_runs, jsonb_build_object('status', 'failed', 'error', p_error)) p),
-        completed_at = now(), request = null, lease_until = null
-    where id = p_id and run_id is null and request is not null;
-  return jsonb_build_object('failed', found);
+  if not exists (select from public.scheduled_runs where id = p_id and run_id is null and request is not null for update) then
+    return '{"failed": false}';
+  end if;
+  perform public.end_firing(p_id, 'failed', null, p_error, null, 0, now());
+  return '{"failed": true}';
 end $$;
 
 revoke execute on function public.fail_firing(uuid, text) from public, anon, authenticated;

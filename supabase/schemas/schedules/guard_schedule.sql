@@ -1,5 +1,8 @@
--- Refuses schedules on another user's account, and keeps the planning to the service: a new or edited schedule is planned
--- again. `unplanned_since` is the moment of the edit, so that no firing between the edit and the planning is lost.
+-- Refuses schedules on another user's account, and keeps `unplanned_since`, which is the service's alone.
+--
+-- Whoever writes next_run_at (the page, the platform's runner, the service) has said when the schedule is due next.
+-- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was.
+-- `unplanned_since` is the moment of the edit, so that no firing between the edit and the planning is lost.
 create function public.guard_schedule() returns trigger
 language plpgsql set search_path = '' as $$
 declare
@@ -11,20 +14,29 @@ begin
   then
     raise sqlstate '42501' using message = 'A schedule is its own user''s.';
   end if;
-  if tg_op = 'INSERT' then
+  -- What is no date that everybody can read counts as none.
+  if new.next_run_at not between '1970-01-01Z' and '9999-12-31Z' then
     new.next_run_at := null;
-    new.unplanned_since := now();
+  end if;
+  if tg_op = 'INSERT' then
+    new.unplanned_since := case when new.next_run_at is null then now() end;
     return new;
   end if;
-  -- A page that saves the whole row sends these back as it has read them.
+  -- A page that saves the whole row sends it back as it has read it.
   if v_is_user then
-    new.next_run_at := old.next_run_at;
     new.unplanned_since := old.unplanned_since;
   end if;
-  if (new.cron_expression, new.timezone, new.is_active) is distinct from (old.cron_expression, old.timezone, old.is_active)
-    or (old.next_run_at is null and old.unplanned_since is null
+  if new.next_run_at is distinct from old.next_run_at and new.next_run_at is not null then
+    new.unplanned_since := null;
+  elsif (new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
+    -- What was due while the schedule was off is not made up for.
+    or (new.is_enabled and old.is_enabled is not true and (new.next_run_at is null or new.next_run_at <= now()))
+    -- A faulty schedule was edited.
+    or (old.next_run_at is null and old.unplanned_since = 'infinity'
       and (new.user_id, new.agent_id, new.prompt_template, new.output_action, new.output_config)
         is distinct from (old.user_id, old.agent_id, old.prompt_template, old.output_action, old.output_config))
+    -- Its time was taken away, and not by fault_schedule.
+    or (new.next_run_at is null and old.next_run_at is not null and new.unplanned_since is distinct from 'infinity')
   then
     new.next_run_at := null;
     new.unplanned_since := now();

@@ -3,7 +3,9 @@
 create function public.link_scheduled_run() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  update public.scheduled_runs set run_id = new.id, request = null, lease_until = null
+  update public.scheduled_runs r
+    set run_id = new.id, request = null, lease_until = null,
+        status = (select p.status from jsonb_populate_record(null::public.scheduled_runs, '{"status": "running"}') p)
     where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text;
   return null;
 end $$;

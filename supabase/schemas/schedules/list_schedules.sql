@@ -1,22 +1,33 @@
 -- Returns the schedules that are due within p_within_seconds (null: at any time), the earliest first, and the ids of the
--- schedules that have to be planned: {now, timed: [{id, cron, timezone, nextRunAt}], unplanned: [id]}.
+-- schedules that have to be planned: {now, timed: [{id, cron, timezone, nextRunAt}], unplanned: [id], isScheduled, leftAt}.
+--   isScheduled  whether any schedule is on and has a next time or is going to have one
+--   leftAt       when the first firing that was left behind is to begin, or the first result is to be sent; null: there is none
 create function public.list_schedules(p_within_seconds numeric, p_limit integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'now', public.iso_time(now()),
     'timed', (
       select coalesce(jsonb_agg(jsonb_build_object(
-          'id', s.id, 'cron', s.cron_expression, 'timezone', s.timezone, 'nextRunAt', public.iso_time(s.next_run_at)) order by s.next_run_at), '[]')
+          'id', s.id, 'cron', left(s.cron_expression, 201), 'timezone', left(s.timezone, 201),
+          'nextRunAt', public.iso_time(s.next_run_at)) order by s.next_run_at), '[]')
         from (
-          select * from public.agent_schedules
-            where is_active and next_run_at is not null
+          select id, cron_expression, timezone, next_run_at from public.agent_schedules
+            where is_enabled and next_run_at is not null and id is not null
               and (p_within_seconds is null or next_run_at <= now() + make_interval(secs => p_within_seconds))
             order by next_run_at limit p_limit) s),
     'unplanned', (
       select coalesce(jsonb_agg(s.id), '[]')
         from (
-          select id from public.agent_schedules where is_active and unplanned_since is not null and id is not null
-            order by unplanned_since limit p_limit) s))
+          select id from public.agent_schedules
+            where is_enabled and next_run_at is null and unplanned_since <= now() and id is not null
+            order by unplanned_since limit p_limit) s),
+    'isScheduled', exists (
+        select from public.agent_schedules where is_enabled and next_run_at < 'infinity')
+      or exists (
+        select from public.agent_schedules where is_enabled and next_run_at is null and unplanned_since < 'infinity'),
+    'leftAt', public.iso_time(least(
+      (select min(lease_until) from public.scheduled_runs where run_id is null and request is not null and lease_until < 'infinity'),
+      (select min(delivery_at) from public.scheduled_runs where delivery_status = 'pending'))))
 $$;
 
 revoke execute on function public.list_schedules(numeric, integer) from public, anon, authenticated;

@@ -2,8 +2,8 @@
 create function public.plan_schedule(p_schedule_id uuid, p_cron text, p_timezone text, p_next timestamptz) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
-  update public.agent_schedules set next_run_at = p_next, unplanned_since = null
-    where id = p_schedule_id and unplanned_since is not null
+  update public.agent_schedules set next_run_at = p_next
+    where id = p_schedule_id and next_run_at is null and unplanned_since < 'infinity'
       and cron_expression is not distinct from p_cron and timezone is not distinct from p_timezone;
   return jsonb_build_object('planned', found);
 end $$;

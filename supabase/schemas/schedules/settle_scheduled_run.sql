@@ -2,21 +2,28 @@
 -- the run is settled nevertheless.
 create function public.settle_scheduled_run() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_is_sent boolean;
 begin
-  update public.scheduled_runs r
-    set (status, result, error) = (
-          select p.status, p.result, p.error
-            from jsonb_populate_record(null::public.scheduled_runs, jsonb_build_object(
-              'status', case when new.status = 'succeeded' then 'completed' else 'failed' end,
-              'result', case when new.status = 'succeeded' then new.response else nullif(new.response, '') end,
-              'error', case new.status
-                when 'failed' then coalesce(new.error ->> 'message', 'The run failed.')
-                when 'cancelled' then 'The run was cancelled.' end)) p),
-        completed_at = new.finished_at,
-        delivery_status = case when new.status = 'succeeded' and exists (
-          select from public.agent_schedules s where s.id = r.schedule_id and s.output_action in ('webhook', 'api_call')) then 'pending' end,
-        delivery_at = now()
-    where run_id = new.id;
+  select r.id, s.output_action in ('webhook', 'api_call')
+      and (to_jsonb(s.output_config) ->> 'url' ~ '\S' or to_jsonb(s.output_config) ->> 'webhook_url' ~ '\S')
+    into v_id, v_is_sent
+    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id where r.run_id = new.id;
+  if not found then
+    return null;
+  end if;
+  if new.status = 'succeeded' then
+    perform public.end_firing(v_id, 'completed', new.response, null, case when not coalesce(v_is_sent, false) then '{"success": true}'::jsonb end,
+      new.credits_charged, new.finished_at);
+    if v_is_sent then
+      update public.scheduled_runs set delivery_status = 'pending', delivery_at = now() where id = v_id;
+    end if;
+  else
+    perform public.end_firing(v_id, 'failed', nullif(new.response, ''),
+      case new.status when 'failed' then coalesce(new.error ->> 'message', 'The run failed.') else 'The run was cancelled.' end,
+      null, new.credits_charged, new.finished_at);
+  end if;
   return null;
 exception when data_exception or integrity_constraint_violation then
   raise warning 'scheduled_runs does not take the end of run %: %', new.id, sqlerrm;

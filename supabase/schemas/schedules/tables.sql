@@ -1,16 +1,15 @@
--- The service's columns of the platform's schedules. If next_run_at and unplanned_since are both null, the schedule is
--- faulty and its user has been told.
+-- The service's column of the platform's schedules: since when the schedule waits for the service to compute next_run_at.
+-- It counts only while next_run_at is null. 'infinity' means that the schedule is faulty and its user has been told.
 alter table public.agent_schedules
-  add column is_active boolean not null default true,
-  -- Since when the schedule waits for the service to compute next_run_at.
   add column unplanned_since timestamptz default now();
 create index agent_schedules_due on public.agent_schedules (next_run_at)
-  where is_active and next_run_at is not null;
+  where is_enabled and next_run_at is not null;
 create index agent_schedules_unplanned on public.agent_schedules (unplanned_since)
-  where is_active and unplanned_since is not null;
+  where is_enabled and next_run_at is null;
 
 -- The service's columns of the platform's firings.
 alter table public.scheduled_runs
+  -- The same as generated_content and error_message, for those who read these columns before the service filled those.
   add column result text,
   add column error text,
   -- The time that the firing was due, and the run that it began.

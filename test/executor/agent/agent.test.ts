@@ -55,7 +55,7 @@ async function setUp (t: Test, ...replies: Reply[]) {
       async record (number, _summary, record, credits = 0) {
         world.onRecord(record)
         records.push({ number, record, credits })
-        return credits <= world.balance
+        return { reserved: Math.min(credits, world.balance), isEnough: credits <= world.balance }
       },
       defaultModel: 'default/model',
       fallbackModels,

@@ -190,10 +190,10 @@ t.test('a gateway that fails', async t => {
   t.test('a refusal contains the gateway\'s reason, in any of its formats', async t => {
     for (const body of ['{"error":{"message":"no such thing"}}', '{"error":"no such thing"}', '{"message":"no such thing"}', 'no such thing']) {
       double.reply = response => { response.writeHead(400).end(body) }
-      t.match((await ask()).error.message, /refused the request: no such thing$/, body)
+      t.match((await ask()).error, { message: 'The model does not accept this request.', reason: 'the AI gateway answered 400: no such thing' }, body)
     }
     double.reply = response => { response.writeHead(400).end() }
-    t.match((await ask()).error.message, /status 400$/)
+    t.match((await ask()).error, { reason: 'the AI gateway answered 400' })
   })
 
   t.test('Retry-After is read as seconds and as a date', async t => {
@@ -298,7 +298,7 @@ t.test('a gateway that lacks the default model', async t => {
     for (const [request, options] of [[{ model: 'chosen' }, {}], [{ model: null }, { modelIsChosen: true }]] as const) {
       const { double, ask } = await setUp(t, lacking, options)
       double.models = models
-      t.match((await ask(request)).error, { code: 'gateway_rejected', message: /not found/ })
+      t.match((await ask(request)).error, { code: 'gateway_rejected', reason: /not found/ })
       t.equal(double.calls.length, 1)
     }
   })

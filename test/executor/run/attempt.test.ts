@@ -46,7 +46,7 @@ function setUp () {
     store: {
       start: async () => {},
       record: (_runId, attempt) => new Promise(resolve => {
-        records.set(attempt, () => resolve(true))
+        records.set(attempt, () => resolve({ reserved: 1, isEnough: true }))
         hear()
       }),
       async finish (runId, attempt, result) {

@@ -79,12 +79,9 @@ class Process {
       openToolbox: async () => ({ ...EMPTY_TOOLBOX, tools: [tool] }),
       wait: async (_ms, signal) => signal.throwIfAborted(),
       store: {
-        record: async (runId, attempt, { number, summary, record, credits }) => {
-          const { isEnough } = await this.#write('record_step', {
-            p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { kind: summary.kind, name: summary.name, startedAt: summary.startedAt.toISOString() }, p_record: record, p_credits: credits
-          })
-          return isEnough
-        },
+        record: (runId, attempt, { number, summary, record, credits }) => this.#write('record_step', {
+          p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { kind: summary.kind, name: summary.name, startedAt: summary.startedAt.toISOString() }, p_record: record, p_credits: credits
+        }),
         start: async (runId, attempt) => { await this.#write('start_run', { p_run_id: runId, p_attempt: attempt }) },
         finish: (runId, attempt, { status, response, finishReason, usage, credits, model, error, trace }) => this.#write('finish_run', {
           p_run_id: runId,

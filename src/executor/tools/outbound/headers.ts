@@ -10,28 +10,28 @@ const CONNECTION_HEADERS = new Set([
 const SAFE_HEADERS = new Set(['accept', 'accept-language', 'content-type', 'user-agent'])
 
 /**
- * Reads a function's `headers_json`: an object, its JSON, or nothing.
+ * Reads headers that a user has configured: an object, its JSON, or nothing.
+ * @param subject where they stand, for the error.
  * @throws {ToolError} that names the invalid header, never its value.
  */
-export function readHeaders (given: unknown): Record<string, string> {
+export function readHeaders (given: unknown, subject = 'The function\'s headers_json'): Record<string, string> {
   const value = typeof given === 'string' ? parse(given) : given ?? {}
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidHeaders()
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new ToolError(`${subject} is not a JSON object of header names and their values.`)
+  }
   return Object.fromEntries(Object.entries(value).map(([name, content]) => {
     if (typeof content !== 'string' && typeof content !== 'number' && typeof content !== 'boolean') throw new ToolError(`The header ${quote(name)} must be text.`)
     return [name, String(content)]
   }))
 }
 
+/** The JSON of a text; undefined if it is none. */
 function parse (text: string): unknown {
   try {
     return text.trim() === '' ? {} : JSON.parse(text)
   } catch {
-    throw invalidHeaders()
+    return undefined
   }
-}
-
-function invalidHeaders (): ToolError {
-  return new ToolError('The function\'s headers_json is not a JSON object of header names and their values.')
 }
 
 /** Lowercases the names and drops the headers of the connection. @throws {ToolError} if a header cannot be sent. */

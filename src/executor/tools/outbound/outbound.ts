@@ -10,6 +10,8 @@ import { readBody } from './response-body.js'
 const TOTAL_TIMEOUT = 30_000
 const MAX_BYTES = 1024 * 1024
 const MAX_REDIRECTS = 5
+/** How many milliseconds an idle connection is kept at most, whatever its server asks for. */
+const IDLE_TIMEOUT = 30_000
 /** Bytes that are read of a redirect's body so that its connection can be reused. */
 const MAX_DUMPED = 16_384
 
@@ -48,7 +50,7 @@ export class Outbound {
   #agent: Agent
 
   constructor (options: ConnectorOptions = {}) {
-    this.#agent = new Agent({ connect: createConnector(options) })
+    this.#agent = new Agent({ connect: createConnector(options), keepAliveMaxTimeout: IDLE_TIMEOUT })
   }
 
   /**

@@ -8,8 +8,13 @@ export const RETRY_DELAYS: readonly number[] = [0, 5_000, 30_000, 300_000]
 /** A receiver that asks for a longer pause gets this one. */
 const MAX_PAUSE = 600_000
 
-/** The outcome of one try. `isFinal`: a retry would not help; `pause`: the milliseconds that the receiver asks to wait before it. */
-export type DeliveryOutcome = { delivered: true } | { delivered: false, reason: string, isFinal?: boolean, pause?: number }
+/**
+ * The outcome of one try. `status`: the receiver's, if it answered; `isFinal`: a retry would not help; `pause`: the
+ * milliseconds that the receiver asks to wait before it.
+ */
+export type DeliveryOutcome =
+  | { delivered: true, status: number }
+  | { delivered: false, reason: string, status?: number, isFinal?: boolean, pause?: number }
 
 /**
  * Tries to deliver a request once. Never rejects.
@@ -28,8 +33,8 @@ export async function tryDelivery (
 
 /** By the standard a redirect is a failure, and 410 asks for no more deliveries. */
 function toOutcome ({ status, headers }: OutboundResponse): DeliveryOutcome {
-  if (status >= 200 && status < 300) return { delivered: true }
-  return { delivered: false, reason: `status ${status}`, isFinal: status === 410, pause: readRetryAfter(headers['retry-after']) }
+  if (status >= 200 && status < 300) return { delivered: true, status }
+  return { delivered: false, reason: `status ${status}`, status, isFinal: status === 410, pause: readRetryAfter(headers['retry-after']) }
 }
 
 /** The pause that a Retry-After header asks for, in milliseconds, up to the limit. */

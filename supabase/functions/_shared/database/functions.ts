@@ -1,6 +1,7 @@
 import type { Agent, CachedAnswer } from '../agent.ts'
+import type { RunFailure } from '../errors.ts'
 import type { Rates } from '../price.ts'
-import type { Run, RunError, Usage } from '../schemas.ts'
+import type { Run, Usage } from '../schemas.ts'
 import type { EndedRun, Trace } from '../trace.ts'
 import type { RequestInput } from './runs.ts'
 
@@ -22,7 +23,7 @@ export interface SharedFunctions {
   /** Ends a run that has no owner, and otherwise asks its owner to end it. Raises `run_not_found`. */
   cancel_run: { args: { p_user_id: string, p_run_id: string }, result: Run }
   /** Ends a run as failed if it has no owner. Raises `run_not_found`. */
-  drop_run: { args: { p_user_id: string, p_run_id: string, p_error: RunError }, result: Run }
+  drop_run: { args: { p_user_id: string, p_run_id: string, p_error: RunFailure }, result: Run }
   /** Settles a run, once; repeated, it returns the settled run. Raises `run_not_found`, `stale_attempt`. */
   finish_run: { args: FinishRun, result: Run }
   /** Those of the runs that have ended. */
@@ -82,7 +83,7 @@ export interface FinishRun {
   p_usage: Usage | null
   p_credits: number
   p_model: string | null
-  p_error: RunError | null
+  p_error: RunFailure | null
   p_trace?: Trace | null
   p_keep_messages?: boolean
 }

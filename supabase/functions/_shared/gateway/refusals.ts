@@ -16,7 +16,7 @@ export class Refusal extends Error {
   }
 
   toServiceError (): ServiceError {
-    return errors.gatewayRejected(this.text || `status ${this.status}`)
+    return errors.gatewayRejected().with({ reason: sayStatus(this.status, this.text) })
   }
 }
 
@@ -26,12 +26,17 @@ export class Refusal extends Error {
  * @param retryAfter seconds, if the answer has a Retry-After header.
  */
 export function errorOfStatus (status: number, text: string, retryAfter?: number): ServiceError | Refusal {
-  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter })
-  if (status === 402) return errors.gatewayPaymentRequired()
-  if (status === 401 || status === 403) return errors.gatewayUnauthorized()
-  if (status === 408 || status === 504) return errors.gatewayTimeout()
+  const reason = sayStatus(status, text)
+  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter, reason })
+  if (status === 402) return errors.gatewayPaymentRequired().with({ reason })
+  if (status === 401 || status === 403) return errors.gatewayUnauthorized().with({ reason })
+  if (status === 408 || status === 504) return errors.gatewayTimeout().with({ reason })
   if (status >= 400 && status < 500) return new Refusal(status, text)
-  return errors.gatewayUnavailable().with({ retryAfter })
+  return errors.gatewayUnavailable().with({ retryAfter, reason })
+}
+
+function sayStatus (status: number, text: string): string {
+  return `the AI gateway answered ${status}${text && `: ${text}`}`
 }
 
 /** The sentence in an error body, which is OpenAI's or Ollama's JSON or plain text. At most 300 characters. */

@@ -1,4 +1,4 @@
-import { errors, ServiceError } from '../../_shared/errors.ts'
+import { errors, failureOf, ServiceError } from '../../_shared/errors.ts'
 import { parseRetryAfter } from '../../_shared/http/retry-after.ts'
 import { addressOf, findEnded, type RequestContext } from '../context.ts'
 import { eventStream, json } from '../http/responses.ts'
@@ -61,7 +61,7 @@ async function answerFailure (context: RequestContext, forwarded: ForwardedRun, 
   const args = { p_user_id: userId, p_run_id: runId }
   const run = joined
     ? await context.database.persist('get_run', args)
-    : await context.database.persist('drop_run', { ...args, p_error: { code: error.code, message: error.message } })
+    : await context.database.persist('drop_run', { ...args, p_error: failureOf(error) })
   if (run.finishedAt) {
     const ended = run.status === 'succeeded' ? await findEnded(context, runId) : undefined
     if (ended) return replay(ended, body)

@@ -1,6 +1,6 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { errors } from '../../_shared/errors.ts'
-import { isApiKey, MAX_TOKEN_LENGTH, ownerOfKey, readCredentials } from '../../_shared/http/credentials.ts'
+import { MAX_TOKEN_LENGTH, ownerOfKey, readCredentials } from '../../_shared/http/credentials.ts'
 import { UUID } from '../../_shared/uuid.ts'
 import type { Database } from '../database.ts'
 import { sha256 } from '../sha256.ts'
@@ -10,8 +10,8 @@ import { sha256 } from '../sha256.ts'
  * @throws {ServiceError} unauthorized, keys_unavailable, database_unavailable.
  */
 export async function findCaller (headers: Headers, supabase: () => SupabaseClient, database: Database): Promise<string> {
-  const credentials = readCredentials(headers.get('x-api-key'), headers.get('authorization'))
-  return isApiKey(credentials) ? userOfKey(credentials, database) : userOfToken(credentials, supabase())
+  const { kind, text } = readCredentials(headers.get('x-api-key'), headers.get('authorization'))
+  return kind === 'api_key' ? userOfKey(text, database) : userOfToken(text, supabase())
 }
 
 async function userOfKey (key: string, database: Database): Promise<string> {
@@ -27,7 +27,7 @@ async function userOfToken (token: string, { auth }: SupabaseClient): Promise<st
   if (![claims.aud].flat().includes('authenticated') || typeof claims.exp !== 'number') throw invalid
   if (claims.exp * 1000 <= Date.now()) throw errors.unauthorized('The access token has expired.')
   const { error } = await auth.getClaims(token).catch(error => ({ error }))
-  if (error?.name === 'AuthRetryableFetchError' || error?.status >= 500) throw errors.tokensUncheckable().with({ cause: error })
+  if (error?.name === 'AuthRetryableFetchError' || error?.status >= 500) throw errors.keysUnavailable().with({ cause: error })
   if (error) throw invalid
   return claims.sub.toLowerCase()
 }

@@ -1,6 +1,6 @@
-import { toServiceError } from '../../_shared/errors.ts'
+import { reasonOf, toServiceError } from '../../_shared/errors.ts'
 import { SSE_HEADERS } from '../../_shared/http/sse.ts'
-import { describe, log, type LogFields } from './log.ts'
+import { log, type LogFields } from './log.ts'
 
 const CORS = {
   // Tokens are sent in headers and never in cookies, so `*` gives a site no more than its visitor has.
@@ -42,9 +42,10 @@ export async function answer (request: Request, handler: (fields: LogFields) => 
 }
 
 function render (error: unknown, fields: LogFields): Response {
-  const { message, code, statusCode, retryAfter, runId = fields.runId, details, cause } = toServiceError(error)
+  const failure = toServiceError(error)
+  const { message, code, statusCode, retryAfter, runId = fields.runId, details } = failure
   // Only failures of this function and of what it calls are for the operator; 4xx are for the caller.
-  if (statusCode >= 500) log('error', message, { code, cause: describe(cause), runId })
+  if (statusCode >= 500) log('error', message, { code, cause: reasonOf(failure), runId })
   return json(statusCode, { error: message, code, statusCode, requestId: crypto.randomUUID(), runId, details }, {
     ...(retryAfter === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfter)) }),
     ...(runId === undefined ? {} : { 'x-run-id': runId })

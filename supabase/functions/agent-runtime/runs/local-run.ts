@@ -1,6 +1,7 @@
 import type { Agent, CachedAnswer } from '../../_shared/agent.ts'
 import type { FinishRun } from '../../_shared/database/functions.ts'
-import { errors, ServiceError, toServiceError } from '../../_shared/errors.ts'
+import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/errors.ts'
+import { pauseBefore } from '../../_shared/gateway/backoff.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
@@ -34,9 +35,6 @@ export interface Assignment {
 export type Outcome = { run: Run } | { goesOn: true }
 
 const MAX_TRIES = 2
-const BACKOFF_MS = 500
-/** If a gateway asks for a longer pause than this, the run fails instead. */
-const MAX_BACKOFF_MS = 20_000
 
 /** A run of this isolate. It does not depend on its readers, and it is settled before its last event is emitted. */
 export class LocalRun {
@@ -90,7 +88,7 @@ export class LocalRun {
       }
       this.#completion = await complete(this.assignment.gateway, this.#request(), sink, this.#abort.signal)
     } catch (error) {
-      const pause = this.#hasOutput || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1)
+      const pause = this.#hasOutput || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1, MAX_TRIES)
       if (pause === undefined) throw error
       this.#emit({ type: 'retry', code: (error as ServiceError).code, delayMs: pause })
       await wait(pause, this.#abort.signal)
@@ -161,7 +159,7 @@ export class LocalRun {
       // Nobody pays for our own faults.
       p_credits: this.#hasOutput && error?.code !== errors.internal.code ? priceOf(this.assignment.rates, request.model, usage) : 0,
       p_model: this.#completion?.model ?? request.model,
-      p_error: error && { code: error.code, message: error.message },
+      p_error: error && failureOf(error),
       p_trace: toTrace(this.events.map((event, index) => ({ seq: index + 1, event })))
     }
     try {
@@ -173,13 +171,6 @@ export class LocalRun {
       return this.database.persist('finish_run', { ...result, p_status: 'failed', p_credits: 0, p_error: { code, message } })
     }
   }
-}
-
-/** Milliseconds to wait before the next try; undefined if there is none. Half of the pause is random. */
-function pauseBefore (error: unknown, tries: number): number | undefined {
-  if (!(error instanceof ServiceError) || !error.isRetryable || tries >= MAX_TRIES) return undefined
-  const asked = (error.retryAfter ?? 0) * 1000
-  return asked > MAX_BACKOFF_MS ? undefined : Math.round(Math.max(asked, BACKOFF_MS * (0.5 + Math.random() / 2)))
 }
 
 function wait (ms: number, signal: AbortSignal): Promise<void> {
