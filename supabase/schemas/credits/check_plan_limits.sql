@@ -30,12 +30,12 @@ begin
         where user_id = p_user_id and created_at > now() - interval '1 hour' and finished_at is null and is_charged
     ) begun;
   if v_in_hour >= v_an_hour then
-    raise sqlstate 'PT429' using hint = 'plan_limit_reached', detail = '3600',
-      message = format('Your plan allows %s runs an hour: try again later.', v_an_hour);
+    raise sqlstate 'PT429' using hint = 'plan_limit_reached',
+      message = format('Your plan allows %s runs an hour: try again later.', v_an_hour), detail = '3600';
   end if;
   if v_in_minute >= v_a_minute then
-    raise sqlstate 'PT429' using hint = 'plan_limit_reached', detail = '60',
-      message = format('Your plan allows %s runs a minute: try again in a minute.', v_a_minute);
+    raise sqlstate 'PT429' using hint = 'plan_limit_reached',
+      message = format('Your plan allows %s runs a minute: try again in a minute.', v_a_minute), detail = '60';
   end if;
 end $$;
 
