@@ -4,8 +4,9 @@ import { startScript } from './node.js'
 import { startOnDatabase } from './ours.js'
 import type { Subject } from './subject.js'
 
-/** Disables our trigger on `credit_usage`, which such a service would not have. */
-const OUR_TRIGGER = 'alter table credit_usage disable trigger replace_bare_deduction'
+/** Disables our triggers of the ledger, which such a service would not have. */
+const OUR_TRIGGERS = `alter table credit_usage disable trigger match_entry;
+  alter table credit_balances disable trigger note_change`
 
 export const express: Subject = {
   name: 'express',
@@ -14,7 +15,7 @@ export const express: Subject = {
   maxRuns: 2,
   prepare: install,
   start: (lab, upstream) => startOnDatabase(lab, async database => {
-    await database.run(OUR_TRIGGER)
+    await database.run(OUR_TRIGGERS)
     const env = { DATABASE_URL: database.url, JWT_SECRET: SECRET, AGENT }
     return startScript(lab, 'express', upstream, prompt => ({ prompt }), { env, tokens: lab.databases.tokens })
   })

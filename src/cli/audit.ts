@@ -14,7 +14,7 @@ await runCommand({
   options: {
     url: { type: 'string', value: '<postgres url>', does: 'the database; by default that of the service, by its variables' },
     json: { type: 'boolean', default: false, does: 'prints one JSON object' },
-    accept: { type: 'string', value: '<reason>', does: 'first enters in the ledger what was changed past it' }
+    accept: { type: 'string', value: '<reason>', does: 'first enters in the ledger what was changed before it noted such' }
   }
 }, async values => {
   const { database } = await openDatabase(values.url ? byUrl(values.url) : loadConfig().database)
@@ -35,7 +35,7 @@ function byUrl (url: string): DatabaseConfig {
   return { kind: 'postgres', url, maxConnections: 1 }
 }
 
-/** Enters changes that were made past the ledger in it, with a reason. */
+/** Enters changes in the ledger that were made before it noted others' changes, with a reason. */
 async function accept (database: Database, reason: string): Promise<void> {
   const { adjusted } = await database.call('adjust_ledger', { p_reason: reason })
   process.stderr.write(`entered in the ledger: ${adjusted} adjustments\n`)

@@ -44,18 +44,18 @@ select throws_ok($$ select public.deduct_credits('a0000000-0000-4000-8000-000000
 select throws_ok($$ select public.grant_credits('a0000000-0000-4000-8000-000000000001', 100, 'because') $$, '42501', null, 'a user grants none');
 select throws_ok($$ select public.admin_grant_credits('a0000000-0000-4000-8000-000000000003', 'a0000000-0000-4000-8000-000000000001', 100, 'because') $$,
   '42501', null, 'not in an admin''s name either');
-select throws_ok('select public.get_admin_stats()', 'PT403', null, 'a user does not get the platform''s figures');
+select is_empty('select from public.get_admin_stats()', 'a user does not get the platform''s figures');
 select is(public.has_role('a0000000-0000-4000-8000-000000000001', 'admin'), false, 'a user is no admin');
 reset role;
 
 select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000003');
 select is(public.has_role('a0000000-0000-4000-8000-000000000003', 'admin'), true, 'an admin is one');
-select lives_ok('select public.get_admin_stats()', 'an admin gets the figures');
+select is((select count(*)::int from public.get_admin_stats()), 1, 'an admin gets the figures');
 select throws_ok($$ select public.grant_credits('a0000000-0000-4000-8000-000000000003', 100, 'because') $$, '42501', null, 'an admin grants by the service, which notes it');
 reset role;
 
 select pg_temp.speak_as('service_role');
-select lives_ok('select public.get_admin_stats()', 'the service gets the figures, though it is no user');
+select is((select count(*)::int from public.get_admin_stats()), 1, 'the service gets the figures, though it is no user');
 select throws_ok($$ select public.deduct_credits('a0000000-0000-4000-8000-000000000001', 11) $$, 'PT402', null, 'no more is taken than there is');
 select lives_ok($$ select public.deduct_credits('a0000000-0000-4000-8000-000000000001', 4) $$, 'the service takes credits');
 reset role;

@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(68);
+select plan(79);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -56,6 +56,7 @@ select throws_ok('select from public.agent_runs', '42501', null, 'anon reads no 
 select throws_ok('select from public.agent_run_steps', '42501', null, 'anon reads no steps');
 select throws_ok('select from public.credit_balances', '42501', null, 'anon reads no balances');
 select throws_ok('select from public.credit_usage', '42501', null, 'anon reads no ledger');
+select throws_ok('select from public.credit_changes', '42501', null, 'in neither table');
 select throws_ok('select from public.user_roles', '42501', null, 'anon reads no roles');
 select throws_ok('select from public.api_keys', '42501', null, 'anon reads no keys');
 select throws_ok('insert into public.credit_balances (user_id) values (gen_random_uuid())', '42501', null, 'anon writes no balance');
@@ -78,14 +79,15 @@ select results_eq('select user_id::text, credits_used from public.credit_usage',
 select results_eq('select user_id::text, role::text from public.user_roles',
   $$ values ('a0000000-0000-4000-8000-000000000002', 'user') $$, 'a user reads their own roles and no others');
 select is_empty('select from public.admin_actions', 'a user does not see what admins did');
-select pg_temp.cannot_write(t) from unnest(array['agent_runs', 'agent_run_steps', 'credit_balances', 'credit_usage', 'admin_actions']) as t;
+select pg_temp.cannot_write(t) from unnest(array['agent_runs', 'agent_run_steps', 'credit_balances', 'credit_usage', 'credit_changes', 'admin_actions']) as t;
 select throws_ok('truncate public.credit_usage', '42501', null, 'nobody empties the ledger');
 select throws_ok($$ insert into public.user_roles (user_id, role) values ('a0000000-0000-4000-8000-000000000002', 'admin') $$, '42501', null, 'nobody makes themselves an admin');
 select throws_ok('select from public.agent_run_inputs', '42501', null, 'what a run is made from is the service''s');
 select throws_ok('select from public.agent_run_traces', '42501', null, 'so is its trace');
 select is_empty('select from public.agent_run_failures', 'why a run failed is for admins');
 select throws_ok('select from public.agent_workers', '42501', null, 'so are its processes');
-select throws_ok('select from public.credit_openings', '42501', null, 'so are the openings');
+select throws_ok('select from public.credit_settings', '42501', null, 'so is what is given at sign-up');
+select is_empty('select from public.credit_changes', 'a user does not see who changed balances');
 select throws_ok('select from public.agent_run_checkpoints', '42501', null, 'so is what was said in steps');
 select throws_ok('select from public.response_cache', '42501', null, 'so are kept answers');
 select lives_ok('select from public.model_rates', 'what models cost is for all users to read');
@@ -106,6 +108,16 @@ select results_eq($$ select next_run_at, unplanned_since = now() from public.age
   $$ values (null::timestamptz, true) $$, 'which the service plans from now on');
 reset role;
 
+-- A user who has no balance yet
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000003');
+select lives_ok($$ insert into public.credit_balances (user_id, credits_remaining, credits_used_this_month, plan_type)
+  values ('a0000000-0000-4000-8000-000000000003', 500, -1, 'enterprise') $$, 'a user makes their own first balance');
+select results_eq($$ select credits_remaining, credits_used_this_month, plan_type, credits_reserved from public.credit_balances
+  where user_id = 'a0000000-0000-4000-8000-000000000003' $$, $$ values (5, 0, 'basic', 0) $$, 'which is what the platform gives');
+select throws_ok($$ insert into public.credit_balances (user_id) values ('a0000000-0000-4000-8000-000000000004') $$, '42501', null, 'and nobody else''s');
+select throws_ok($$ insert into public.credit_balances (user_id, credits_reserved) values ('a0000000-0000-4000-8000-000000000003', 0) $$, '42501', null, 'nor what is the service''s');
+reset role;
+
 -- The same as somebody without a session's user
 select pg_temp.speak_as('authenticated', '');
 select is_empty('select from public.agent_runs', 'without a user there are no runs');
@@ -118,10 +130,12 @@ select ok((select count(*) from public.agent_runs) >= 2, 'an admin reads all run
 select ok((select count(*) from public.agent_run_steps) >= 2, 'an admin reads all steps');
 select ok((select count(*) from public.credit_balances) >= 2, 'an admin reads all balances');
 select ok((select count(*) from public.credit_usage) >= 2, 'an admin reads the whole ledger');
+select ok((select count(*) from public.credit_changes) >= 2, 'also what is no use');
 select ok((select count(*) from public.agent_run_failures) >= 2, 'an admin reads why runs failed');
 select lives_ok('select from public.admin_actions', 'an admin sees what admins did');
 select throws_ok('update public.credit_balances set credits_remaining = 1000', '42501', null, 'and writes no balance either');
 select throws_ok('delete from public.credit_usage', '42501', null, 'nor the ledger');
+select throws_ok('delete from public.credit_changes', '42501', null, 'in neither table');
 reset role;
 
 -- The service

@@ -49,7 +49,7 @@ export function judge ({ outcomes, dealt, books, jobs, complaints, delays }: Evi
   const problems = [...complaints, ...jobs.map(job => `left in the queue: ${job}`), ...outcomes.flatMap(({ problem }) => problem ?? [])]
   const settled = books.granted - books.remaining
   const miscounted = Math.abs(settled - books.charged) + Math.abs(books.charged - books.ledger) + Math.abs(books.reserved)
-  if (miscounted + books.doubled + books.unfinished > 0) problems.push(`books: ${JSON.stringify(books)}`)
+  if (miscounted + books.doubled + books.unfinished + books.found > 0) problems.push(`books: ${JSON.stringify(books)}`)
   const gaps = findGaps(outcomes, dealt)
   const all = [...gaps.values()].flat()
   return {

@@ -6,7 +6,7 @@ const USER = '11111111-1111-4111-8111-111111111111'
 
 /** Accesses the credits of a database directly, without the service. */
 export interface Ledger {
-  read (): Promise<Record<'granted' | 'remaining' | 'reserved' | 'charged' | 'ledger' | 'doubled' | 'unfinished', number>>
+  read (): Promise<Record<'granted' | 'remaining' | 'reserved' | 'charged' | 'ledger' | 'doubled' | 'unfinished' | 'found', number>>
 }
 
 type Query = (sql: string) => Promise<Array<Record<string, unknown>>>
@@ -23,7 +23,8 @@ async function createLedger (granted: number, withDatabase: <T>(task: (query: Qu
         (select coalesce(sum(credits_used), 0)::int from public.credit_usage) as ledger,
         (select count(*)::int from (select from public.agent_runs group by idempotency_key having count(*) > 1) as d)
           + (select count(*)::int from (select from public.credit_usage group by run_id having count(*) > 1) as d) as doubled,
-        (select count(*)::int from public.agent_runs where finished_at is null) as unfinished`)
+        (select count(*)::int from public.agent_runs where finished_at is null) as unfinished,
+        (public.audit_credits() ->> 'total')::int as found`)
       return { granted, ...row } as Awaited<ReturnType<Ledger['read']>>
     })
   }

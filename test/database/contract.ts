@@ -89,9 +89,9 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     t.same(await balance(OTHER_USER), before, 'and nothing is reserved')
   })
 
-  t.test('begin_run is refused to a user without credits, or without a balance at all', async t => {
+  t.test('begin_run is refused to a user without credits, and to who is no user', async t => {
     await t.rejects(begin(await createUser(0)), { ...insufficient, message: /\(needed: 1, left: 0\)/ })
-    await t.rejects(begin(randomUUID()), insufficient)
+    await t.rejects(begin(randomUUID()), insufficient, 'of whom nobody knows')
   })
 
   t.test('begin_run takes a Python agent only where the caller can run one', async t => {
@@ -294,6 +294,14 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     const all = await Promise.allSettled(Array.from({ length: 10 }, () => deduct(user, 1)))
     t.equal(all.filter(({ status }) => status === 'fulfilled').length, 6)
     t.match(await balance(user), { creditsRemaining: 0, creditsUsedThisMonth: 10 })
+  })
+
+  t.test('begin_run gives a new user the first balance, of which get_credits tells before', async t => {
+    const user = randomUUID()
+    await sql(`insert into auth.users (id) values ('${user}') returning id`)
+    t.same(await balance(user), { creditsRemaining: 5, creditsReserved: 0, creditsUsedThisMonth: 0, planType: 'basic' })
+    await finish((await begin(user)).run)
+    t.same(await balance(user), { creditsRemaining: 4, creditsReserved: 0, creditsUsedThisMonth: 1, planType: 'basic' })
   })
 
   t.test('get_credits knows who has no balance; admin_stats answers admins alone', async t => {

@@ -17,6 +17,7 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
   const finish = ({ runId, attempt }: Pick<Run, 'runId' | 'attempt'>, credits = 1) => db.call('finish_run', {
     p_run_id: runId, p_attempt: attempt, p_status: 'succeeded', p_response: 'Hi', p_finish_reason: 'stop', p_usage: { totalTokens: 2 } as never, p_credits: credits, p_model: 'm', p_error: null
   })
+  const changes = (userId: string) => sql(`select credits, kind, reason, metadata from public.credit_changes where user_id = '${userId}' order by created_at`)
   async function createUser (credits: number): Promise<string> {
     const id = randomUUID()
     await sql(`insert into auth.users (id) values ('${id}') returning id`)
@@ -37,15 +38,14 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
     const { run: open } = await begin(user)
     await finish(run)
     t.same(await problemsOf(user), [])
-    const tampering: Array<[string, string, object]> = [
-      ['update public.credit_balances set credits_remaining = credits_remaining + 7', 'update public.credit_balances set credits_remaining = credits_remaining - 7', { kind: 'balance', expected: 4, found: 11 }],
-      ['update public.credit_balances set credits_reserved = credits_reserved + 1, credits_remaining = credits_remaining - 1', 'update public.credit_balances set credits_reserved = credits_reserved - 1, credits_remaining = credits_remaining + 1', { kind: 'reservation', expected: 1, found: 2 }]
-    ]
-    for (const [harm, mend, problem] of tampering) {
-      await sql(`${harm} where user_id = '${user}' returning id`)
-      t.match(await problemsOf(user), [problem])
-      await sql(`${mend} where user_id = '${user}' returning id`)
-    }
+    const move = (credits: number) => sql(`update public.credit_balances set credits_reserved = credits_reserved + ${credits}, credits_remaining = credits_remaining - ${credits} where user_id = '${user}' returning id`)
+    await move(1)
+    t.match(await problemsOf(user), [{ kind: 'reservation', expected: 1, found: 2 }])
+    await move(-1)
+    const give = (credits: number) => sql(`insert into public.credit_changes (user_id, credits, kind) values ('${user}', ${credits}, 'adjustment') returning id`)
+    await give(7)
+    t.match(await problemsOf(user), [{ kind: 'balance', expected: 11, found: 4 }])
+    await give(-7)
     await sql(`update public.agent_runs set credits_charged = 3 where id = '${run.runId}' returning id`)
     t.match(await problemsOf(user), [{ kind: 'charge', runId: run.runId, expected: 3, found: 1 }])
     await sql(`delete from public.credit_usage where run_id = '${run.runId}' returning id`)
@@ -63,14 +63,16 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
     t.same(await problemsOf(user), [])
   })
 
-  t.test('what was changed past the ledger on purpose is entered with a reason, and the audit is content', async t => {
+  t.test('what others change enters itself; what does not add up is entered with a reason, and the audit is content', async t => {
     const user = await createUser(5)
     await sql(`update public.credit_balances set credits_remaining = 105 where user_id = '${user}' returning id`)
+    t.same(await problemsOf(user), [])
+    await sql(`delete from public.credit_changes where user_id = '${user}' and kind = 'change' returning id`)
+    t.match(await problemsOf(user), [{ kind: 'balance', expected: 5, found: 105 }])
     await t.rejects(db.call('adjust_ledger', { p_reason: ' ' }), { code: 'bad_request' })
     t.same(await db.call('adjust_ledger', { p_reason: 'Bought 100' }), { adjusted: 1 })
     t.same(await problemsOf(user), [])
-    t.match(await sql(`select credits_used, operation_type, metadata from public.credit_usage where user_id = '${user}'`),
-      [{ credits_used: -100, operation_type: 'adjustment', metadata: { reason: 'Bought 100' } }])
+    t.match(await changes(user), [{ credits: 5, kind: 'opening' }, { credits: 100, kind: 'adjustment', reason: 'Bought 100' }])
     t.same(await db.call('adjust_ledger', { p_reason: 'Again' }), { adjusted: 0 })
   })
 
@@ -80,19 +82,18 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
     const grant = (more: object = {}) => db.call('admin_grant_credits', {
       p_admin_id: DEMO_USER, p_user_id: user, p_credits: 20, p_reason: 'Welcome', p_idempotency_key: null, ...more
     })
-    t.match(await grant({ p_idempotency_key: 'once' }), { creditsRemaining: 20 }, 'who had no balance gets one')
+    t.match(await grant({ p_idempotency_key: 'once' }), { creditsRemaining: 25 }, 'who had no balance has what the platform gives, too')
     const again = await Promise.all(Array.from({ length: 5 }, () => grant({ p_idempotency_key: 'once' })))
-    t.ok(again.every(credits => (credits as { creditsRemaining: number }).creditsRemaining === 20))
-    t.match(await balance(user), { creditsRemaining: 20 })
-    t.match(await grant(), { creditsRemaining: 40 }, 'without a key each is a grant')
+    t.ok(again.every(credits => (credits as { creditsRemaining: number }).creditsRemaining === 25))
+    t.match(await balance(user), { creditsRemaining: 25 })
+    t.match(await grant(), { creditsRemaining: 45 }, 'without a key each is a grant')
     await t.rejects(grant({ p_idempotency_key: 'once', p_credits: 21 }), { code: 'idempotency_key_reused', statusCode: 422 })
     await t.rejects(grant({ p_admin_id: OTHER_USER }), { code: 'forbidden', statusCode: 403 })
     await t.rejects(grant({ p_user_id: randomUUID() }), { code: 'user_not_found', statusCode: 404 })
     for (const wrong of [{ p_credits: 0 }, { p_credits: -5 }, { p_credits: 2147483647 }, { p_reason: '  ' }, { p_reason: null }, { p_credits: null }]) {
       await t.rejects(grant(wrong), { code: 'bad_request', statusCode: 400 }, JSON.stringify(wrong))
     }
-    t.match(await sql(`select credits_used, metadata from public.credit_usage where user_id = '${user}' order by created_at`),
-      [{ credits_used: -20, metadata: { reason: 'Welcome', grantedBy: DEMO_USER } }, { credits_used: -20 }])
+    t.match((await changes(user)).slice(1), [{ credits: 20, kind: 'grant', reason: 'Welcome', metadata: { grantedBy: DEMO_USER } }, { credits: 20, kind: 'grant' }])
     t.same(await problemsOf(user), [])
     t.match(await sql(`select admin_id, action, details from public.admin_actions where user_id = '${user}' order by id`),
       [{ admin_id: DEMO_USER, action: 'grant', details: { credits: 20, reason: 'Welcome' } }, { action: 'grant' }], 'each is noted, once')
@@ -100,12 +101,13 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
 
   t.test('an admin pages through a user\'s ledger and through everybody\'s runs, each page noted', async t => {
     const user = await createUser(5)
-    for (let n = 0; n < 3; n++) await finish((await begin(user)).run)
+    for (let n = 0; n < 2; n++) await finish((await begin(user)).run)
     const ledger = (more: object) => db.call('admin_get_ledger', { p_admin_id: DEMO_USER, p_user_id: user, p_limit: 2, ...more })
     const first = await ledger({})
     const second = await ledger({ p_after: first.next })
-    t.match(first.credits, { creditsRemaining: 2 })
+    t.match(first.credits, { creditsRemaining: 3 })
     t.equal(new Set([...first.entries, ...second.entries].map(({ id }) => id)).size, 3)
+    t.match(second.entries, [{ operationType: 'opening', creditsUsed: -5, runId: null }], 'what was given is in it')
     t.equal(second.next, null)
     await t.rejects(ledger({ p_after: randomUUID() }), { code: 'bad_request' })
     await t.rejects(ledger({ p_user_id: randomUUID() }), { code: 'user_not_found' })

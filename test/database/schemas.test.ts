@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { PGlite } from '@electric-sql/pglite'
-import pg from 'pg'
 import t, { type Test } from 'tap'
 import { FUNCTIONS, buildFunctions, listSchemas } from '../../scripts/build-migration.js'
 import { migrate, type SqlRunner } from '../../src/database/migrations.js'
-import { createPostgres, findPostgres } from '../support/helper.js'
-import { readCatalog } from '../support/catalog.js'
-import { LIVE_COLUMNS, LIVE_KEYS, SERVICE_COLUMNS } from '../support/live-columns.js'
+import { findPostgres } from '../support/helper.js'
+import { type Catalog, readCatalog } from '../support/catalog.js'
+import { makeLive, openPglite, openPostgres } from '../support/live/project.js'
+import { DIFFERENT, SERVICE_COLUMNS } from '../support/live/service-columns.js'
 
 t.test('the migration of the changed functions is what `npm run schema` makes of the schemas', async t => {
   t.equal(await readFile(FUNCTIONS, 'utf8'), await buildFunctions())
@@ -26,26 +25,11 @@ t.test('every object is defined once, and a function in a file of its name', asy
   t.same(definitions, [...new Set(definitions)])
 })
 
-t.test('schemas and migrations on PGlite', async t => testSchemas(t, async t => {
-  const pglite = await PGlite.create()
-  t.teardown(() => pglite.close())
-  return {
-    async run (sql) { await pglite.exec(sql) },
-    async query (sql, values) { return (await pglite.query<Record<string, unknown>>(sql, values)).rows }
-  }
-}))
+t.test('schemas and migrations on PGlite', async t => testSchemas(t, openPglite))
 
 t.test('schemas and migrations on PostgreSQL', async t => {
   if (!await findPostgres(t)) return
-  const open = async (t: Test): Promise<SqlRunner> => {
-    const client = new pg.Client({ connectionString: await createPostgres(t, { migrated: false }) })
-    await client.connect()
-    t.teardown(() => client.end())
-    return {
-      async run (sql) { await client.query(sql) },
-      async query (sql, values) { return (await client.query(sql, values)).rows }
-    }
-  }
+  const open = openPostgres
   await testSchemas(t, open)
 
   t.test('come to the same in a project that grants and publishes what is new', async t => {
@@ -120,32 +104,30 @@ async function testSchemas (t: Test, open: (t: Test) => Promise<SqlRunner>): Pro
   })
 
   t.test('the tables that a live project has are the same in a bare database', async t => {
-    for (const [table, columns] of Object.entries(LIVE_COLUMNS)) {
-      const found = await readColumns(bare, table)
-      for (const name of SERVICE_COLUMNS[table] ?? []) {
-        t.ok(found[name], `${table}.${name}`)
-        delete found[name]
-      }
-      t.same(found, columns, table)
+    const live = await open(t)
+    await makeLive(live)
+    const [expected, found] = [await readCatalog(live), await readCatalog(bare)]
+    for (const [table, columns] of Object.entries(SERVICE_COLUMNS)) {
+      const of = (catalog: Catalog) => partsOf(catalog, table).filter(([name]) => !DIFFERENT.has(name))
+      const added = columns.map(column => `column ${table}.${column}`)
+      t.same(added.filter(name => !found[name]), [], `${table} has the service's columns`)
+      const same = of(found).filter(([name]) => name in expected || (name.startsWith('column ') && !added.includes(name)))
+      t.same(same, of(expected), table)
     }
-    const catalog = await readCatalog(bare)
-    for (const [name, definition] of Object.entries(LIVE_KEYS)) t.equal(catalog[`constraint ${name}`], `${definition} t`, name)
   })
+}
+
+/** The columns, without grants, and the constraints of a table. */
+function partsOf (catalog: Catalog, table: string): Array<[name: string, definition: string]> {
+  return Object.entries(catalog)
+    .filter(([name]) => name.startsWith(`column ${table}.`) || name.startsWith(`constraint ${table}.`))
+    .map(([name, definition]) => [name, definition.replace(/ \{.+\}$/, '')])
 }
 
 async function declare (sql: SqlRunner, project = ''): Promise<SqlRunner> {
   await sql.run(await readSql('platform.sql') + project)
   for (const file of await listSchemas()) await sql.run(await readSql(file))
   return sql
-}
-
-/** Columns as {name: 'type not null default value'}, the value without a cast. */
-async function readColumns (sql: SqlRunner, table: string): Promise<Record<string, string>> {
-  const rows = await sql.query(`select attname as name, concat_ws(' ', format_type(atttypid, atttypmod), case when attnotnull then 'not null' end,
-      'default ' || pg_get_expr(adbin, adrelid)) as definition
-    from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
-    where attrelid = $1::regclass and attnum > 0 and not attisdropped`, [`public.${table}`])
-  return Object.fromEntries(rows.map(({ name, definition }) => [name, (definition as string).replace(/::[a-z ]+(\[\])?$/, '')]))
 }
 
 function readSql (file: string): Promise<string> {

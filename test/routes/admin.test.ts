@@ -83,7 +83,8 @@ t.test('administration', async t => {
       nextCursor: String
     })
     const { body: rest } = await request('GET', `/api/admin/users/${OTHER_USER}/ledger?cursor=${ledger.nextCursor}`)
-    t.match(rest.entries.at(-1), { creditsUsed: 1, operationType: 'agent_execution', agentId: DEMO_AGENT, runId: String })
+    t.match(rest.entries.at(-2), { creditsUsed: 1, operationType: 'agent_execution', agentId: DEMO_AGENT, runId: String })
+    t.match(rest.entries.at(-1), { creditsUsed: -3, operationType: 'opening', agentId: null, runId: null }, 'what a balance began with is in it')
     t.match(await request('GET', `/api/admin/users/${UNKNOWN}/ledger`), { status: 404, body: { code: 'user_not_found' } })
     t.match(await request('GET', '/api/admin/users/x/ledger'), { status: 400, body: { code: 'bad_request' } })
     t.match((await request('GET', '/api/admin/stats')).body, { total_credits_used: 2 }, 'what was given is no use')
@@ -119,12 +120,12 @@ t.test('administration', async t => {
 
     const dataDir = await createDataDir(t)
     const pglite = await PGlite.create(join(dataDir, 'postgres'))
-    await pglite.exec(`update public.credit_balances set credits_remaining = credits_remaining + 7 where user_id = '${OTHER_USER}'`)
+    await pglite.exec(`insert into public.credit_changes (user_id, credits, kind) values ('${OTHER_USER}', 7, 'grant')`)
     await pglite.close()
     const tampered = await startService(t, { DATA_DIR: dataDir })
     t.match(await tampered.request('GET', '/ready?deep=1'), {
       status: 200,
-      body: { status: 'ready', audit: { total: 1, problems: [{ kind: 'balance', userId: OTHER_USER, expected: 3, found: 10 }] } }
+      body: { status: 'ready', audit: { total: 1, problems: [{ kind: 'balance', userId: OTHER_USER, expected: 10, found: 3 }] } }
     })
   })
 })

@@ -9,7 +9,7 @@ export interface AdministrationFunctions {
   get_credits: { args: { p_user_id: string }, result: Credits }
   /** Compares balances, ledger and runs; `p_limit` limits the problems that are listed. */
   audit_credits: { args: { p_limit?: number }, result: Audit }
-  /** Enters changes that were made past the ledger in it. Raises `bad_request`. */
+  /** Enters what makes ledgers add up to their balances. It is for history. Raises `bad_request`. */
   adjust_ledger: { args: { p_reason: string }, result: { adjusted: number } }
   admin_stats: { args: { p_user_id: string }, result: AdminStats }
   /** A page of everybody's runs, or of one user's, newest first. Raises `bad_request`. */

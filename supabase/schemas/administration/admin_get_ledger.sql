@@ -1,22 +1,30 @@
--- Returns a user's balance and a page of the ledger, newest first, on behalf of an admin: {credits, entries, next}. p_after
--- is the `next` of the page before, which is the id of its last entry.
+-- Returns a user's balance and a page of the ledger, newest first, on behalf of an admin: {credits, entries, next}. Entries of
+-- both tables are in it; what was given is below zero. p_after is the `next` of the page before, the id of its last entry.
 create function public.admin_get_ledger(p_admin_id uuid, p_user_id uuid, p_limit integer, p_after uuid default null)
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_after public.credit_usage;
+  v_after timestamptz;
 begin
   perform public.note_admin_action(p_admin_id, 'ledger', p_user_id, jsonb_build_object('after', p_after));
   if not exists (select from auth.users where id = p_user_id) then
     raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
   end if;
-  select * into v_after from public.credit_usage where id = p_after and user_id = p_user_id;
+  select created_at into v_after from public.credit_usage where id = p_after and user_id = p_user_id
+    union all select created_at from public.credit_changes where id = p_after and user_id = p_user_id;
   if p_after is not null and not found then
     raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
   end if;
-  return (with page as (
-    select u.*, row_number() over (order by created_at desc, id desc) as n from public.credit_usage u
-      where user_id = p_user_id and (p_after is null or (created_at, id) < (v_after.created_at, v_after.id))
+  return (with entries as (
+    select id, run_id, agent_id, credits_used::bigint, operation_type, metadata, created_at
+      from public.credit_usage where user_id = p_user_id
+    union all
+    select id, null, null, -credits, kind, metadata || jsonb_strip_nulls(jsonb_build_object('reason', reason, 'from', credits_before,
+        'to', credits_after, 'dbRole', db_role, 'jwtRole', jwt_role)), created_at
+      from public.credit_changes where user_id = p_user_id
+  ), page as (
+    select e.*, row_number() over (order by created_at desc, id desc) as n from entries e
+      where p_after is null or (created_at, id) < (v_after, p_after)
       order by created_at desc, id desc
       limit p_limit + 1
   )

@@ -1,7 +1,9 @@
--- Gives credits to a user and enters them in the ledger as a negative use. Returns the balance.
+-- Gives credits to a user and enters them in the ledger. Returns the balance.
 create function public.grant_credits(p_user_id uuid, p_credits integer, p_reason text, p_granted_by uuid default null)
 returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_after integer;
 begin
   if p_credits is null or p_credits < 1 or coalesce(trim(p_reason), '') = '' then
     raise sqlstate 'PT400' using hint = 'bad_request', message = 'A grant is of one credit or more, and has a reason.';
@@ -9,14 +11,16 @@ begin
   if not exists (select from auth.users where id = p_user_id) then
     raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
   end if;
-  insert into public.credit_balances (user_id, credits_remaining) values (p_user_id, 0) on conflict (user_id) do nothing;
-  update public.credit_balances set credits_remaining = coalesce(credits_remaining, 0) + p_credits
-    where user_id = p_user_id and coalesce(credits_remaining, 0)::bigint + credits_reserved + p_credits <= 2147483647;
+  perform public.give_first_balance(p_user_id);
+  update public.credit_balances
+    set credits_remaining = coalesce(credits_remaining, 0) + p_credits, credits_entered = p_credits
+    where user_id = p_user_id and coalesce(credits_remaining, 0)::bigint + credits_reserved + p_credits <= 2147483647
+    returning credits_remaining into v_after;
   if not found then
     raise sqlstate 'PT400' using hint = 'bad_request', message = 'The balance would be larger than a balance can be.';
   end if;
-  insert into public.credit_usage (user_id, credits_used, operation_type, metadata)
-    values (p_user_id, -p_credits, 'grant', jsonb_build_object('reason', p_reason, 'grantedBy', p_granted_by));
+  perform public.enter_change(p_user_id, 'grant', p_credits, v_after - p_credits, v_after, p_reason,
+    jsonb_build_object('grantedBy', p_granted_by));
   return public.get_credits(p_user_id);
 end $$;
 

@@ -1,38 +1,30 @@
 -- A balance consists of credits that can be spent (credits_remaining) and credits that unfinished runs have reserved.
 alter table public.credit_balances
-  add column credits_reserved integer not null default 0 check (credits_reserved >= 0);
+  add column credits_reserved integer not null default 0 check (credits_reserved >= 0),
+  -- Who changes a balance and enters the change in the ledger as well says here by how much, in the same statement. The
+  -- trigger note_change enters whatever is left over, and sets this back: it is zero in every row that is stored.
+  add column credits_entered integer not null default 0 check (credits_entered = 0);
 alter table public.credit_balances enable row level security;
 revoke all on public.credit_balances from public, anon, authenticated;
 grant select on public.credit_balances to authenticated;
+-- The platform's page makes a user's first balance. What it begins with, the trigger force_first_balance says.
+grant insert (user_id, credits_remaining, credits_used_this_month, plan_type) on public.credit_balances to authenticated;
 create policy credit_balances_own on public.credit_balances for select to authenticated
   using (user_id = (select auth.uid()));
+create policy credit_balances_first on public.credit_balances for insert to authenticated
+  with check (user_id = (select auth.uid()));
 create policy credit_balances_admin on public.credit_balances for select to authenticated
   using ((select public.has_role((select auth.uid()), 'admin')));
 
--- An entry of the ledger names the run it was made for. No run has two.
-alter table public.credit_usage
-  add column run_id uuid;
-create unique index credit_usage_once_a_run on public.credit_usage (run_id);
-create index credit_usage_newest on public.credit_usage (user_id, created_at desc);
-alter table public.credit_usage enable row level security;
-revoke all on public.credit_usage from public, anon, authenticated;
-grant select on public.credit_usage to authenticated;
-create policy credit_usage_own on public.credit_usage for select to authenticated
-  using (user_id = (select auth.uid()));
-create policy credit_usage_admin on public.credit_usage for select to authenticated
-  using ((select public.has_role((select auth.uid()), 'admin')));
-
--- The credits that a user had before the first entry of the ledger. From then on
---   opening - sum of the ledger = remaining + reserved.
--- There is no foreign key because a live project may have balances of deleted users.
-create table public.credit_openings (
-  user_id uuid primary key,
-  credits bigint not null,
-  created_at timestamptz not null default now()
+-- What the platform gives a new user: one row. If it is missing, that is five credits.
+create table public.credit_settings (
+  id boolean primary key default true check (id),
+  sign_up_credits integer not null default 5 check (sign_up_credits >= 0)
 );
-alter table public.credit_openings enable row level security;
-revoke all on public.credit_openings from public, anon, authenticated;
-grant select, insert, update, delete on public.credit_openings to service_role;
+alter table public.credit_settings enable row level security;
+revoke all on public.credit_settings from public, anon, authenticated;
+grant select, insert, update, delete on public.credit_settings to service_role;
+insert into public.credit_settings default values;
 
 -- The price of each model. The row '*' is for models without a row; if it is missing too, a run costs one credit.
 create table public.model_rates (

@@ -50,9 +50,10 @@ begin
     update public.credit_balances
       set credits_reserved = greatest(0, credits_reserved - v_run.credits_reserved),
           credits_remaining = credits_remaining + v_run.credits_reserved - v_charged,
-          credits_used_this_month = coalesce(credits_used_this_month, 0) + v_charged
+          credits_used_this_month = coalesce(credits_used_this_month, 0) + v_charged,
+          credits_entered = -v_charged
       where user_id = v_run.user_id;
-    -- A user who was deleted in the meantime has neither a balance nor a ledger.
+    -- Without a balance, which somebody has deleted in the meantime, there is nothing to charge.
     if not found then
       v_charged := 0;
     end if;

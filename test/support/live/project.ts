@@ -53,6 +53,8 @@ export interface LiveDatabase extends SqlRunner {
   query (sql: string, values?: unknown[]): Promise<Row[]>
   /** Runs one statement in a transaction of its own, the way PostgREST does, and commits it. */
   as (caller: LiveCaller, sql: string, values?: unknown[]): Promise<Row[]>
+  /** The same, but rolled back. */
+  peek (caller: LiveCaller, sql: string, values?: unknown[]): Promise<Row[]>
   /** A URL of the database, where it has one. */
   url?: string
 }
@@ -75,13 +77,17 @@ export async function makeLive (sql: SqlRunner): Promise<void> {
 export async function openPglite (t: Test): Promise<LiveDatabase> {
   const pglite = await PGlite.create()
   t.teardown(() => pglite.close())
+  const runAs = (caller: LiveCaller, sql: string, values: unknown[] = [], keep: boolean) => pglite.transaction(async (transaction: Transaction) => {
+    await transaction.query(`select ${BECOME}`, become(caller))
+    const { rows } = await transaction.query<Row>(sql, values)
+    if (!keep) await transaction.rollback()
+    return rows
+  })
   return {
     async run (sql) { await pglite.exec(sql) },
     query: async (sql, values = []) => (await pglite.query<Row>(sql, values)).rows,
-    as: (caller, sql, values = []) => pglite.transaction(async (transaction: Transaction) => {
-      await transaction.query(`select ${BECOME}`, become(caller))
-      return (await transaction.query<Row>(sql, values)).rows
-    })
+    as: (caller, sql, values) => runAs(caller, sql, values, true),
+    peek: (caller, sql, values) => runAs(caller, sql, values, false)
   }
 }
 
@@ -94,25 +100,27 @@ export async function openPostgres (t: Test): Promise<LiveDatabase> {
   pool.on('error', () => {})
   await owner.connect()
   t.teardown(() => Promise.all([owner.end(), pool.end()]))
+  const runAs = async (caller: LiveCaller, sql: string, values: unknown[] = [], end: 'commit' | 'rollback') => {
+    const client = await pool.connect()
+    try {
+      await client.query('begin')
+      await client.query(`select ${BECOME}`, become(caller))
+      const { rows } = await client.query(sql, values)
+      await client.query(end)
+      return rows
+    } catch (error) {
+      await client.query('rollback')
+      throw error
+    } finally {
+      client.release()
+    }
+  }
   return {
     url,
     async run (sql) { await owner.query(sql) },
     query: async (sql, values = []) => (await owner.query(sql, values)).rows,
-    async as (caller, sql, values = []) {
-      const client = await pool.connect()
-      try {
-        await client.query('begin')
-        await client.query(`select ${BECOME}`, become(caller))
-        const { rows } = await client.query(sql, values)
-        await client.query('commit')
-        return rows
-      } catch (error) {
-        await client.query('rollback')
-        throw error
-      } finally {
-        client.release()
-      }
-    }
+    as: (caller, sql, values) => runAs(caller, sql, values, 'commit'),
+    peek: (caller, sql, values) => runAs(caller, sql, values, 'rollback')
   }
 }
 

@@ -10,10 +10,10 @@ language sql stable security definer set search_path = '' as $$
     select user_id, sum(credits_reserved)::bigint as credits
       from public.agent_runs where finished_at is null and credits_reserved > 0 group by user_id
   ), problem (kind, user_id, run_id, expected, found, message) as (
-    select 'balance', user_id, null::uuid, expected, actual,
-        case when expected is null then 'The balance has no opening to be held against.'
+    select 'balance', user_id, null::uuid, expected, coalesce(actual, 0),
+        case when actual is null then 'The ledger has entries of a user who has no balance.'
           else 'The balance is not what its ledger makes of it.' end
-      from public.expected_balances() where actual is distinct from expected
+      from public.expected_balances() where coalesce(actual, 0) <> expected
     union all
     select 'negative_balance', user_id, null, 0, credits_remaining::bigint, 'The balance is below zero.'
       from public.credit_balances where credits_remaining < 0
@@ -48,7 +48,7 @@ language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
     'checked', jsonb_build_object(
       'balances', (select count(*) from public.credit_balances),
-      'entries', (select count(*) from public.credit_usage),
+      'entries', (select count(*) from public.credit_usage) + (select count(*) from public.credit_changes),
       'runs', (select count(*) from public.agent_runs)),
     'problems', (select coalesce(jsonb_agg(jsonb_build_object('kind', kind, 'userId', user_id, 'runId', run_id,
         'expected', expected, 'found', found, 'message', message) order by n), '[]') from numbered where n <= p_limit),
