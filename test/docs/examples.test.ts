@@ -22,6 +22,8 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/deploy.md: supabase link --project-ref <project>': 'needs a Supabase project; test/cli/migrate-supabase.test.ts pushes to a database without one',
   'docs/how-to/deploy.md: npm run audit -- --url postgres://postgres:<password>@db.<project>.supabase.co:5432/postgres': 'needs a Supabase project',
   'docs/how-to/edge-function.md: supabase secrets set LOVABLE_API_KEY=… RAILWAY_BACKEND_URL=https://<service>.up.railway.app RAILWAY_BACKEND_SECRET=…': 'needs a Supabase project',
+  'docs/how-to/edge-function.md: id: 2': 'a frame of the edge function, with what the service\'s have not; test/edge/functions.test.ts reads such frames',
+  'docs/how-to/edge-function.md: curl "$URL/api/admin/railway-urls" -H "authorization: Bearer $TOKEN"': 'needs a request that waits; test/routes/admin.test.ts settles one',
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }
 
