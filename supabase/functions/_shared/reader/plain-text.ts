@@ -19,12 +19,17 @@ export class PlainText {
 
   /** Takes a chunk of the run's text. Returns what the reader has to append. */
   append (seq: number, content: string): string {
-    const before = this.#shown.slice(0, this.#length)
-    const ahead = this.#shown.slice(this.#length)
+    const from = this.#length
     this.#length += content.length
     this.#chunks.push({ seq, end: this.#length })
-    if (this.#isKnown && ahead.startsWith(content)) return ''
-    this.#shown = before + content
+    // The common case comes first: a text that only grows is never copied.
+    if (this.#isKnown && this.#shown.length === from) {
+      this.#shown += content
+      return content
+    }
+    if (this.#isKnown && this.#shown.startsWith(content, from)) return ''
+    const ahead = this.#shown.slice(from)
+    this.#shown = this.#shown.slice(0, from) + content
     if (this.#isKnown && content.startsWith(ahead)) return content.slice(ahead.length)
     this.#isKnown = true
     return MARK + this.#shown
