@@ -245,6 +245,7 @@ t.test('the edge function', async t => {
     const without = await startService(t, { RAILWAY_BACKEND_SECRET: '' })
     const { status, body: answer } = await without.request('POST', '/api/agent/execute-validated', { body, headers: { 'x-railway-secret': '' } })
     t.equal(status, 503)
-    t.match(answer, { code: 'not_configured', error: /RAILWAY_BACKEND_SECRET/ })
+    t.match(answer, { code: 'not_configured', error: 'This agent is not available right now.' })
+    t.ok(without.logs.some(line => JSON.parse(line).reason === 'RAILWAY_BACKEND_SECRET is not set'), 'the log names what is missing')
   })
 })

@@ -198,7 +198,7 @@ t.test('what cannot begin is told in its row, and the schedule goes on', async t
   const id = await addSchedule(place)
   await makeDue(place, service, id)
   await service.app.schedules.look()
-  t.match(await overOf(place, id), [{ status: 'failed', error: /gateway/, result: null }], 'and so is what fails later')
+  t.match(await overOf(place, id), [{ status: 'failed', error: 'This agent is not available right now.', result: null }], 'and so is what fails later')
 })
 
 t.test('a schedule that is at fault is told of once, and rests until it is edited', async t => {
