@@ -1,14 +1,9 @@
 import t, { type Test } from 'tap'
-import { findPostgres } from '../support/helper.js'
-import { createLive, LIVE_AGENTS, LIVE_USERS, type LiveDatabase, openPglite, openPostgres, SERVICE, user } from '../support/live/project.js'
+import { createLive, LIVE_AGENTS, LIVE_USERS, type LiveDatabase, SERVICE, user } from '../support/live/project.js'
 
 const { admin, pro, lastCredit, overdrawn } = LIVE_USERS
 
-t.test('the ledger of a live project on PGlite', async t => testLedger(t, await createLive(t, openPglite)))
-
-t.test('the ledger of a live project on PostgreSQL', async t => {
-  if (await findPostgres(t)) await testLedger(t, await createLive(t, openPostgres))
-})
+t.test('the ledger of a live project', async t => testLedger(t, await createLive(t)))
 
 async function testLedger (t: Test, live: LiveDatabase): Promise<void> {
   const serve = (sql: string, values?: unknown[]) => live.as(SERVICE, sql, values)

@@ -1,14 +1,9 @@
 import t, { type Test } from 'tap'
 import { migrate } from '../../src/database/migrations.js'
-import { findPostgres } from '../support/helper.js'
 import { PAGE_QUERIES, type PageQuery } from '../support/live/pages.js'
-import { type LiveDatabase, makeLive, openPglite, openPostgres, user } from '../support/live/project.js'
+import { type LiveDatabase, makeLive, openLive, user } from '../support/live/project.js'
 
-t.test('the pages of a live project on PGlite', async t => testPages(t, openPglite))
-
-t.test('the pages of a live project on PostgreSQL', async t => {
-  if (await findPostgres(t)) await testPages(t, openPostgres)
-})
+t.test('the pages of a live project', async t => testPages(t, openLive))
 
 /** Users who sign up before and after the migrations. */
 const FRESH = ['ffffffff-0000-4000-8000-000000000001', 'ffffffff-0000-4000-8000-000000000002']

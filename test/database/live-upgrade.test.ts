@@ -1,14 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { listMigrations, migrate } from '../../src/database/migrations.js'
-import { findPostgres } from '../support/helper.js'
-import { LIVE_AGENTS, LIVE_USERS, type LiveDatabase, makeLive, openPglite, openPostgres, SERVICE } from '../support/live/project.js'
+import { LIVE_AGENTS, LIVE_USERS, type LiveDatabase, makeLive, openLive, SERVICE } from '../support/live/project.js'
 
-t.test('a live project that has release 0.2.0, on PGlite', async t => testUpgrade(t, await openPglite(t)))
-
-t.test('a live project that has release 0.2.0, on PostgreSQL', async t => {
-  if (await findPostgres(t)) await testUpgrade(t, await openPostgres(t))
-})
+t.test('a live project that has release 0.2.0', async t => testUpgrade(t, await openLive(t)))
 
 /** The last migration of release 0.2.0. */
 const RELEASED = '20261129000100'

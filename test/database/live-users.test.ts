@@ -1,16 +1,8 @@
 import t, { type Test } from 'tap'
-import { findPostgres } from '../support/helper.js'
-import { createLive, LIVE_AGENTS, LIVE_USERS, type LiveDatabase, openPglite, openPostgres, SERVICE, user } from '../support/live/project.js'
+import { createLive, LIVE_AGENTS, LIVE_USERS, type LiveDatabase, SERVICE, user } from '../support/live/project.js'
 
-t.test('new and deleted users of a live project on PGlite', async t => {
-  const live = await createLive(t, openPglite)
-  await testNewUsers(t, live)
-  await testDeletedUsers(t, live)
-})
-
-t.test('new and deleted users of a live project on PostgreSQL', async t => {
-  if (!await findPostgres(t)) return
-  const live = await createLive(t, openPostgres)
+t.test('new and deleted users of a live project', async t => {
+  const live = await createLive(t)
   await testNewUsers(t, live)
   await testDeletedUsers(t, live)
 })

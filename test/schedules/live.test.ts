@@ -73,7 +73,7 @@ async function lastRun (service: Service, live: LiveDatabase, agentId: string, c
 }
 
 t.test('a schedule that the page saves is due at the page\'s time, then by its expression, and the page shows what became of it', async t => {
-  const live = await createLive(t, openPglite)
+  const live = await createLive(t, { open: openPglite })
   const service = await startBeside(t, live)
   const next = new Date(Date.now() + 60_000).toISOString()
   const id = await save(live, heavy, { next_run_at: next })
@@ -107,7 +107,7 @@ t.test('a schedule that the page saves is due at the page\'s time, then by its e
 })
 
 t.test('a schedule that is off does not fire, be it switched off after it was planned, or after it was fired', async t => {
-  const live = await createLive(t, openPglite)
+  const live = await createLive(t, { open: openPglite })
   const service = await startBeside(t, live)
   const off = await save(live, heavy, { is_enabled: false, next_run_at: null })
   await makeDue(live, off)
@@ -131,7 +131,7 @@ t.test('a schedule that is off does not fire, be it switched off after it was pl
 })
 
 t.test('results are sent as the platform\'s runner sends them, with the page\'s headers', async t => {
-  const live = await createLive(t, openPglite)
+  const live = await createLive(t, { open: openPglite })
   const service = await startBeside(t, live)
   const server = await startServer(t, respond(201))
   const send = async (agentId: string, output_action: string, output_config: unknown) => {
@@ -176,7 +176,7 @@ t.test('results are sent as the platform\'s runner sends them, with the page\'s 
 })
 
 t.test('beside the platform\'s runner no due time fires twice: who comes first has fired', async t => {
-  const live = await createLive(t, openPglite)
+  const live = await createLive(t, { open: openPglite })
   const service = await startBeside(t, live)
   const insert = 'insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, started_at) values ($1, $2, $3, \'running\', now()) returning id'
   const id = await save(live, heavy)
@@ -202,7 +202,7 @@ t.test('beside the platform\'s runner no due time fires twice: who comes first h
 })
 
 t.test('rows that make no sense are told of where the page shows it, and keep no other from firing', async t => {
-  const live = await createLive(t, openPglite)
+  const live = await createLive(t, { open: openPglite })
   const service = await startBeside(t, live)
   const nested = `${'{"a":'.repeat(3000)}1${'}'.repeat(3000)}`
   const bad: Array<[string, Record<string, unknown>]> = [
@@ -236,7 +236,7 @@ t.test('rows that make no sense are told of where the page shows it, and keep no
 })
 
 t.test('beside a project the platform fires them unless SCHEDULES is on, and the log and /ready say who does', async t => {
-  const live = await createLive(t, openPglite)
+  const live = await createLive(t, { open: openPglite })
   const cases: Array<[Record<string, string>, string, RegExp]> = [
     [{}, 'platform', /left to the platform/], [{ SCHEDULES: 'off' }, 'platform', /left to the platform/], [{ SCHEDULES: 'on' }, 'service', /this service fires/]
   ]
@@ -258,7 +258,7 @@ t.test('beside a project the platform fires them unless SCHEDULES is on, and the
 })
 
 t.test('schedules of the first releases keep what was switched off, and their firings are shown', async t => {
-  const live = await createLive(t, openPglite, { migrated: false })
+  const live = await createLive(t, { open: openPglite, migrated: false })
   const files = await listMigrations()
   const read = (file: string) => readFile(new URL(`../../supabase/migrations/${file}`, import.meta.url), 'utf8')
   const released = files.filter(file => file < '20261201')

@@ -1,5 +1,6 @@
 import { Agent } from 'undici'
 import { type ChatRequest, Dialects } from '#shared/gateway/dialect.ts'
+import { hideQuotes } from '#shared/gateway/quotes.ts'
 import { Refusal } from '#shared/gateway/refusals.ts'
 import type { ModelMessage } from '#shared/messages.ts'
 import type { ResponseFormat } from '#shared/schemas.ts'
@@ -88,7 +89,7 @@ export class Gateway {
       // An answer may take an hour: a promise with callbacks keeps less memory alive than a suspended async function.
       const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, error => {
         if (error instanceof Refusal) resolve(this.#repeatAdapted(error, body, request, sink, signal))
-        else reject(error)
+        else reject(hideQuotes(error, request.messages, this.options.key))
       })
       handler.attach(this.#client.post(JSON.stringify(body), handler))
     })
@@ -130,7 +131,9 @@ export class Gateway {
    */
   async #repeatAdapted (refusal: Refusal, refused: ChatRequest, request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
     const hasLearned = refusal.mayBeDialect && this.#dialects.learn(refused, refusal.text)
-    if (!hasLearned && !await this.#findModel(request, refused.model, refusal, signal)) throw refusal.toServiceError()
+    if (!hasLearned && !await this.#findModel(request, refused.model, refusal, signal)) {
+      throw hideQuotes(refusal.toServiceError(), request.messages, this.options.key)
+    }
     return this.complete(request, sink, signal)
   }
 

@@ -3,7 +3,7 @@ import { PGlite, type Transaction } from '@electric-sql/pglite'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { migrate, type SqlRunner } from '../../../src/database/migrations.js'
-import { createPostgres } from '../helper.js'
+import { createPostgres, findPostgres } from '../helper.js'
 
 /** The users of rows.sql, by what is particular about them. */
 export const LIVE_USERS = {
@@ -124,14 +124,19 @@ export async function openPostgres (t: Test): Promise<LiveDatabase> {
   }
 }
 
+/** Opens an empty database on the PostgreSQL server, as the platform's is; in this process only where there is no server. */
+export async function openLive (t: Test): Promise<LiveDatabase> {
+  return await findPostgres(t) ? openPostgres(t) : openPglite(t)
+}
+
 const BECOME = "set_config('role', $1, true), set_config('request.jwt.claims', $2, true)"
 
 function become (caller: LiveCaller): string[] {
   return [caller.role, JSON.stringify(caller)]
 }
 
-/** The live project on both databases, `migrated` with the service's migrations on it. */
-export async function createLive (t: Test, open: (t: Test) => Promise<LiveDatabase>, { migrated = true } = {}): Promise<LiveDatabase> {
+/** The live project; `migrated`: with the service's migrations on it. */
+export async function createLive (t: Test, { open = openLive, migrated = true } = {}): Promise<LiveDatabase> {
   const live = await open(t)
   await makeLive(live)
   if (migrated) await migrate(live)

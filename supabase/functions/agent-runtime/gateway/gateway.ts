@@ -1,5 +1,6 @@
 import { errors, ServiceError } from '../../_shared/errors.ts'
 import { type ChatRequest, Dialects } from '../../_shared/gateway/dialect.ts'
+import { hideQuotes } from '../../_shared/gateway/quotes.ts'
 import { errorOfStatus, errorText, Refusal } from '../../_shared/gateway/refusals.ts'
 import { parseRetryAfter } from '../../_shared/http/retry-after.ts'
 import type { Message, ResponseFormat } from '../../_shared/schemas.ts'
@@ -20,7 +21,11 @@ export interface ModelRequest {
  * One streamed chat completion of an OpenAI-compatible gateway.
  * @throws {ServiceError} `gateway_…`; the signal's reason, if it is aborted.
  */
-export async function complete (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+export function complete (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+  return ask(gateway, request, sink, signal).catch(error => { throw hideQuotes(error, request.messages, gateway.key) })
+}
+
+async function ask (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
   const common = toBody(request)
   const dialects = new Dialects()
   // Each refusal removes or renames one parameter, so this ends.
