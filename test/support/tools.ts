@@ -59,7 +59,7 @@ export function openOutbound (t: Test, options: ConnectorOptions = { privateHost
 }
 
 export const AGENT = '22222222-2222-4222-8222-222222222222'
-export const RUN = '99999999-9999-4999-8999-999999999999'
+const RUN = '99999999-9999-4999-8999-999999999999'
 
 export interface TestContext extends FunctionContext { events: FunctionEvent[], logged: Array<Record<string, unknown>> }
 

@@ -36,9 +36,6 @@ export const LIVE_SCHEDULES = {
   off: 'dddddddd-0000-4000-8000-000000000002'
 }
 
-/** The API key of rows.sql, as the dashboard makes them. */
-export const LIVE_KEY = 'jsk_0123456789abcdef0123456789abcdef'
-
 /** Whom the database serves: an anonymous visitor, a signed-in user, or one of the platform's functions. */
 export type LiveCaller = { role: 'anon' | 'service_role' } | { role: 'authenticated', sub: string }
 
@@ -62,7 +59,7 @@ export interface LiveDatabase extends SqlRunner {
 const FILES = ['tables', 'functions', 'policies', 'rows']
 
 /** The SQL of the live project, as it is before the service's migrations. */
-export async function readLiveSql (files = FILES): Promise<string> {
+async function readLiveSql (files = FILES): Promise<string> {
   const texts = await Promise.all(files.map(name => readFile(new URL(`${name}.sql`, import.meta.url), 'utf8')))
   return texts.join('\n')
 }
