@@ -312,8 +312,9 @@ begin
       where 'schedule:' || r.id = p_idempotency_key and r.run_id is null and r.request ->> 'userId' = p_user_id::text) then
     return;
   end if;
-  -- If two runs of a user begin at once, the second waits here until the first is there to be counted.
-  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('plan_limits' || p_user_id, 0));
+  -- If two runs of a user begin at once, the second waits here until the first is there to be counted. It is the lock that the
+  -- reservation takes: with another one beside it, two transactions that begin and end runs of a user could deadlock.
+  perform from public.credit_balances where user_id = p_user_id for no key update;
   select count(*) filter (where begun.at > now() - interval '1 minute'), count(*) into v_in_minute, v_in_hour
     from (
       select created_at as at from public.credit_usage where user_id = p_user_id and created_at > now() - interval '1 hour'
