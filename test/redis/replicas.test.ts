@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { delta, ending, type GatewayDouble, hang, openStream, say, startGateway } from '../support/doubles/gateway.js'
+import { delta, ending, type GatewayDouble, hang, inTurn, openStream, say, startGateway } from '../support/doubles/gateway.js'
 import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
 import {
   bearer, createPostgres, DEMO_AGENT, endOf, findPostgres, openEvents, OTHER_USER, parseStream, readStream, type Service,
@@ -108,6 +108,25 @@ t.test('several replicas with one Redis', async t => {
     socket.send(execution({ requestId: 'r' }))
     t.match(await socket.next('agent_execution_complete'), { response: 'Hello world', requestId: 'r' })
     t.match(socket.messages.find(({ type }) => type === 'agent_execution_started'), { requestId: 'r', seq: 1 })
+  })
+
+  t.test('a reader that knows no more than text, end and error reads a run of another replica: no letter twice, and its end in words', async t => {
+    const { web, worker, gateway } = await startReplicas(t)
+    const ask = async () => fetch(`${web.url}/api/agent/execute`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...await bearer() },
+      body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] })
+    })
+    gateway.reply = inTurn(response => { openStream(response).write(delta('Hel'), () => response.destroy()) }, say('Hello', ' world'))
+    const { events } = await readStream(await ask())
+    t.strictSame([...new Set(events.map(({ type }) => type))], ['started', 'chunk', 'done'])
+    t.equal(events.map(event => event.type === 'chunk' ? event.content : '').join(''), 'Hello world')
+
+    gateway.reply = hang('Some')
+    const reader = readSlowly(await ask())
+    const { runId } = JSON.parse(/^data: (.*"started".*)$/m.exec(await reader.until('"content":"Some"'))![1]!)
+    await worker.request('POST', `/api/runs/${runId}/cancel`)
+    t.match(await reader.rest(), '"code":"run_cancelled"')
   })
 
   t.test('the same idempotency key on another replica joins the run and its live stream', async t => {
