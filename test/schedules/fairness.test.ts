@@ -1,4 +1,4 @@
-import { setInterval as every } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER, type Service, startService } from '../support/helper.js'
@@ -31,7 +31,8 @@ async function slowestHealth ({ url }: Service, act: () => Promise<unknown>): Pr
   const ended = new AbortController()
   let slowest = 0
   const asking = (async () => {
-    for await (const _ of every(100, undefined, { signal: ended.signal })) {
+    while (!ended.signal.aborted) {
+      await delay(100, undefined, { signal: ended.signal })
       const begunAt = performance.now()
       await (await fetch(`${url}/health`)).arrayBuffer()
       slowest = Math.max(slowest, performance.now() - begunAt)
