@@ -98,7 +98,7 @@ export const VARIABLES = {
   MAX_RUNS_PER_USER: service('limits', Type.Integer({ minimum: 1, default: 50 }),
     'Runs at once of one user, with Redis over all processes; more wait without delaying those of others.'),
   MAX_QUEUED_RUNS: service('limits', Type.Integer({ minimum: 0, default: 1000 }),
-    'Runs that may wait, with Redis over all processes; beyond, callers get 503 with Retry-After.'),
+    'Runs that may wait, with Redis over all processes; beyond, users with a tenth of them or more get 503 with Retry-After.'),
   RATE_LIMIT_MAX: service('limits', Type.Integer({ minimum: 1, default: 1000 }),
     'Requests and WebSocket messages that a caller may send within RATE_LIMIT_WINDOW, with Redis to all processes together.'),
   RATE_LIMIT_WINDOW: service('limits', Type.Integer({ minimum: 1, default: 60_000 }),

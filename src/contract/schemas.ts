@@ -1,8 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Enum, Nullable, Run, Uuid } from '#shared/schemas.ts'
+import { Enum, ListedRun, Nullable, Uuid } from '#shared/schemas.ts'
 
-/** A run as admins see it: with whose it is, and why it failed in the words of what failed. */
-export const AdminRun = Type.Composite([Run, Type.Object({ userId: Uuid, reason: Nullable(Type.String()) })])
+/** A run in a list as admins see it: with whose it is, and why it failed in the words of what failed. */
+export const AdminRun = Type.Composite([ListedRun, Type.Object({ userId: Uuid, reason: Nullable(Type.String()) })])
 export type AdminRun = Static<typeof AdminRun>
 
 export const Credits = Type.Object({

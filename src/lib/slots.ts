@@ -1,3 +1,5 @@
+import { isBeyondShare } from './share.js'
+
 /** A request for a slot: it waits in the queue, has a slot, or has been released. */
 export interface SlotTicket {
   /** Resolves when the ticket gets its slot; already resolved if a slot was free. */
@@ -16,11 +18,13 @@ export interface SlotTicket {
 type OnMove = (position: number) => void
 
 export interface SlotsOptions {
+  /** Called with the error of an `onMove` that throws; the other tickets are moved and served nevertheless. */
+  onError? (error: unknown): void
   /** How many tickets may have a slot at a time. */
   maxConcurrent: number
   /** How many of these may belong to one user. */
   maxPerUser: number
-  /** How many tickets may wait before `acquire` refuses. */
+  /** How many tickets may wait before `acquire` refuses users who have a tenth of them or more. */
   maxWaiting: number
 }
 
@@ -46,10 +50,14 @@ export class Slots {
   /** How many tickets wait for a slot. */
   get waiting (): number { return this.#waiting }
 
-  /** Requests a slot. Returns undefined if the ticket would have to wait and `maxWaiting` tickets wait already. */
+  /**
+   * Requests a slot. Returns undefined if the ticket would have to wait, `maxWaiting` tickets wait already, and the user has
+   * a tenth of these or more.
+   */
   acquire (userId: string): SlotTicket | undefined {
-    const isFull = this.#waiting >= this.options.maxWaiting
-    return isFull && !this.#isFree(userId) ? undefined : this.acquireOrWait(userId)
+    const ofUser = this.#users.get(userId)?.waiting.length ?? 0
+    const isRefused = isBeyondShare(this.options.maxWaiting, this.#waiting + 1, ofUser + 1)
+    return isRefused && !this.#isFree(userId) ? undefined : this.acquireOrWait(userId)
   }
 
   /** Requests a slot regardless of `maxWaiting`, for work that must not be refused. */
@@ -119,7 +127,16 @@ export class Slots {
       this.#grant(queue, queue.waiting.shift()!)
       this.#moveToEnd(userId, queue)
     }
-    this.#order().forEach((ticket, index) => ticket.moved(index + 1))
+    this.#order().forEach((ticket, index) => this.#report(ticket, index + 1))
+  }
+
+  /** One listener's failure is not the others'. */
+  #report (ticket: QueuedTicket, position: number): void {
+    try {
+      ticket.moved(position)
+    } catch (error) {
+      this.options.onError?.(error)
+    }
   }
 
   #moveToEnd (userId: string, queue: UserQueue): void {

@@ -21,7 +21,8 @@ declare module 'fastify' {
 async function queuePlugin (app: FastifyInstance): Promise<void> {
   const { config, executor, events, owner } = app
   const { maxConcurrentRuns: maxConcurrent, maxRunsPerUser: maxPerUser, maxQueuedRuns: maxWaiting } = config
-  const slots = new Slots({ maxConcurrent, maxPerUser, maxWaiting })
+  const onError = (err: unknown) => app.log.warn({ err }, '[AGENT-EXECUTOR] a position in the queue could not be told')
+  const slots = new Slots({ maxConcurrent, maxPerUser, maxWaiting, onError })
   const local = new LocalQueue(owner, slots, executor, events, maxConcurrent > 0)
   const shared = await createShared(app, local)
   const queue: RunQueue = shared ?? local

@@ -56,8 +56,8 @@ export class SharedEventLog implements EventLog {
   remoteRuns (): string[] { return this.#memory.remoteRuns() }
 
   /** Reads from Redis, also for a run of this process: the process of an earlier attempt may have emitted events. */
-  readLatest (runId: string): Promise<Array<Pick<Entry, 'seq' | 'event'>>> {
-    return readLatestAttempt(this.redis, runId)
+  readLatest (runId: string, maxEntries?: number): Promise<Array<Pick<Entry, 'seq' | 'event'>>> {
+    return readLatestAttempt(this.redis, runId, maxEntries)
   }
 
   subscribe (runId: string, subscriber: Subscriber): void {

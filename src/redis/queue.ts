@@ -1,10 +1,11 @@
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Admission, RunQueue } from '../executor/run/queue.js'
+import { isBeyondShare } from '../lib/share.js'
 import { CANCELS, PREFIX } from './keys.js'
 import { promoteParked } from './parking.js'
 import { QueuePositions } from './positions.js'
-import { takeRounds } from './rounds.js'
+import { countWaiting, takeRounds } from './rounds.js'
 import { QUEUE_NAME, type QueuedRun, type RunJob } from './run-job.js'
 import { defineScripts } from './scripts/scripts.js'
 import type { StreamReader } from './stream-reader.js'
@@ -22,7 +23,7 @@ const MAX_CANCELS = 1000
 export interface SharedQueueOptions extends RunWorkerOptions {
   /** How many runs this process executes at a time; 0: it takes none from the queue. */
   maxConcurrent: number
-  /** How many runs may wait, over all processes. */
+  /** How many runs may wait, over all processes, before users are refused who have a tenth of them or more. */
   maxWaiting: number
   streams: StreamReader
   /** A run, which this process may execute, is to be cancelled. */
@@ -61,10 +62,10 @@ export class SharedQueue implements RunQueue {
   }
 
   async admit (userId: string): Promise<Admission | undefined> {
-    const waiting = await this.#count()
-    if (waiting === undefined) return this.options.local.admit(userId)
+    const waiting = await this.#count(userId)
+    if (!waiting) return this.options.local.admit(userId)
     // Every run is in the queue for a moment, so one must be allowed even if none may wait.
-    if (waiting >= Math.max(1, this.options.maxWaiting)) return undefined
+    if (isBeyondShare(Math.max(1, this.options.maxWaiting), waiting.total + 1, waiting.ofUser + 1)) return undefined
     return {
       owner: null,
       waits: true,
@@ -123,11 +124,10 @@ export class SharedQueue implements RunQueue {
   }
 
   /** How many runs wait; undefined if Redis does not answer. */
-  async #count (): Promise<number | undefined> {
+  async #count (userId: string): Promise<{ total: number, ofUser: number } | undefined> {
     if (!this.options.link.isUp) return undefined
     try {
-      const [waiting, delayed] = await Promise.all([this.#redis.zcard(this.#waitingKey), this.#redis.zcard(this.#queue.toKey('delayed'))])
-      return waiting + delayed
+      return await countWaiting(this.#redis, this.#waitingKey, this.#queue.toKey('delayed'), userId)
     } catch {
       return undefined
     }

@@ -39,10 +39,12 @@ export function unpackEvents ({ number: last, value }: StreamEntry): NumberedEve
 
 /**
  * Reads the events of a run's latest attempt from Redis; none if Redis has lost the beginning of the attempt.
+ * @param maxEntries reads only so many entries from the beginning of the stream.
  * @throws the error of Redis.
  */
-export async function readLatestAttempt (redis: Redis, runId: string): Promise<NumberedEvent[]> {
-  const entries = await redis.xrange(streamKey(runId), '-', '+')
+export async function readLatestAttempt (redis: Redis, runId: string, maxEntries?: number): Promise<NumberedEvent[]> {
+  const key = streamKey(runId)
+  const entries = await (maxEntries === undefined ? redis.xrange(key, '-', '+') : redis.xrange(key, '-', '+', 'COUNT', maxEntries))
   const stored = entries.flatMap(entry => unpackEvents(toEntry(entry)))
   const first = firstSeq(attemptOf(stored.at(-1)?.seq ?? 1))
   const events: NumberedEvent[] = []

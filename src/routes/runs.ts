@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
-import { errorAnswers, KnownEventsText, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { errorAnswers, KnownEventsText, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 
 const RunParams = Type.Object({ id: Uuid })
 
@@ -16,7 +16,7 @@ const RunQuery = Type.Object({
 const EventsQuery = Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }), events: KnownEventsText })
 const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })), 'x-stream-events': KnownEventsText })
 
-const RunList = Type.Object({ runs: Type.Array(Run), nextCursor: Type.Union([Type.String(), Type.Null()]) })
+const RunList = Type.Object({ runs: Type.Array(ListedRun), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 
 /** A user's own runs. */
 const runs: FastifyPluginAsyncTypebox = async app => {

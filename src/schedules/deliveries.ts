@@ -19,13 +19,15 @@ export interface DeliveriesOptions {
 /** How long a claim lasts: longer than any request takes. Then another process may send the result. */
 const LEASE_SECONDS = 60
 const MAX_SENDING = 20
+/** How many of these may be one user's, whose receivers may all be slow. */
+const MAX_SENDING_OF_USER = 5
 
 /**
  * Sends the results of schedules, at least once and with the same id each time. Results wait in the database, so that
  * another process sends what this one does not.
  */
 export class Deliveries {
-  #sending = new Set<Promise<void>>()
+  #sending = new Map<Promise<void>, string>()
   #closing = new AbortController()
 
   constructor (private readonly options: DeliveriesOptions) {}
@@ -33,24 +35,32 @@ export class Deliveries {
   /** Whether results are being sent, some of which may have to be sent again soon. */
   get isBusy (): boolean { return this.#sending.size > 0 }
 
-  /** Begins to send the results that are due, MAX_SENDING at a time. */
+  /** Begins to send the results that are due, MAX_SENDING at a time, those of each user in turn. */
   async look (): Promise<void> {
     const room = MAX_SENDING - this.#sending.size
     if (room <= 0 || this.#closing.signal.aborted) return
-    const claimed = await this.options.database.call('claim_deliveries', { p_lease_seconds: LEASE_SECONDS, p_limit: room })
+    const claimed = await this.options.database.call('claim_deliveries', {
+      p_lease_seconds: LEASE_SECONDS, p_limit: room, p_sending: this.#countByUser(), p_per_user: MAX_SENDING_OF_USER
+    })
     for (const output of claimed) {
       // A delivery that could not be recorded is repeated when its claim expires.
       const sending = this.#send(output).catch(err => this.options.log('delivery not recorded', { firingId: output.id, err }))
-      this.#sending.add(sending)
+      this.#sending.set(sending, output.userId)
       sending.finally(() => this.#sending.delete(sending))
     }
   }
 
   /** Waits `ms` milliseconds for deliveries under way, then cuts them off; another process repeats them. */
   async close (ms: number): Promise<void> {
-    await Promise.race([Promise.all(this.#sending), delay(ms, undefined, { ref: false })])
+    await Promise.race([Promise.all(this.#sending.keys()), delay(ms, undefined, { ref: false })])
     this.#closing.abort()
-    await Promise.all(this.#sending)
+    await Promise.all(this.#sending.keys())
+  }
+
+  #countByUser (): Record<string, number> {
+    const counts: Record<string, number> = {}
+    for (const userId of this.#sending.values()) counts[userId] = (counts[userId] ?? 0) + 1
+    return counts
   }
 
   async #send (claimed: ClaimedDelivery): Promise<void> {

@@ -27,10 +27,14 @@ const EARLY_MS = 2_000
 /** How many firings begin at the same time; each takes two database calls. */
 const MAX_BEGINNING = 8
 const MAX_CLAIM = 50
-/** How many schedules are read at a time: each may be some 700 kB long. */
+/** How many schedules are read at a time; the database returns fewer if they are large. */
 const MAX_READ = 50
-/** How long one round may compute times; the rest waits for the next round. */
-const PLAN_MS = 250
+/**
+ * How long one round may compute times, and of that for one user: some expressions take a tenth of a second. The rest waits for
+ * the next round, which comes soon where there is more.
+ */
+const PLAN_MS = 1_000
+const PLAN_USER_MS = 100
 
 /**
  * Plans and fires schedules. The database decides: any number of processes may fire the same schedule at the same time,
@@ -39,6 +43,7 @@ const PLAN_MS = 250
 export class Scheduler {
   #closing = new AbortController()
   #beginning = new Set<Promise<void>>()
+  #firing = new Set<string>()
 
   constructor (private readonly options: SchedulerOptions) {}
 
@@ -46,21 +51,37 @@ export class Scheduler {
   async plan (ids: string[]): Promise<void> {
     const { nextTime } = await loadTimes()
     let left = PLAN_MS
+    const spent = new Map<string | null, number>()
     await this.#inParts(ids, async ({ schedules }) => {
       const failures: unknown[] = []
       for (const schedule of schedules) {
+        const ofUser = spent.get(schedule.userId) ?? 0
         if (left <= 0 || this.#closing.signal.aborted) break
-        const begunAt = Date.now()
-        await this.#plan(schedule, nextTime).catch(error => { failures.push(error) })
-        left -= Date.now() - begunAt
+        if (ofUser >= PLAN_USER_MS) continue
+        const begunAt = performance.now()
+        await this.#plan(schedule, nextTime, () => {
+          const ms = performance.now() - begunAt
+          left -= ms
+          spent.set(schedule.userId, ofUser + ms)
+        }).catch(error => { failures.push(error) })
       }
-      if (failures.length > 0) throw failures[0]
+      throwFirst(failures)
       return left > 0
     })
   }
 
-  /** Fires those of the schedules that are due. Resolves when their runs have begun. */
+  /** Fires those of the schedules that are due, in this order. Resolves when their runs have begun. Those that are being fired here are left out. */
   async fire (ids: string[]): Promise<void> {
+    const own = ids.filter(id => !this.#firing.has(id))
+    for (const id of own) this.#firing.add(id)
+    try {
+      await this.#fireAll(own)
+    } finally {
+      for (const id of own) this.#firing.delete(id)
+    }
+  }
+
+  async #fireAll (ids: string[]): Promise<void> {
     await this.#inParts(ids, async ({ now, schedules }) => {
       const waits = schedules
         .filter(({ nextRunAt }) => nextRunAt !== null)
@@ -86,12 +107,17 @@ export class Scheduler {
     await Promise.allSettled(this.#beginning)
   }
 
-  async #plan (schedule: Schedule, nextTime: NextTime): Promise<void> {
+  /** @param onComputed is called after what holds up this thread. */
+  async #plan (schedule: Schedule, nextTime: NextTime, onComputed: () => void): Promise<void> {
     const { id, cron, timezone, unplannedSince: since } = schedule
     if (!since) return
     const next = await this.#attempt(schedule, since, () => {
-      checkSchedule(schedule)
-      return nextTime(schedule, new Date(since))
+      try {
+        checkSchedule(schedule)
+        return nextTime(schedule, new Date(since))
+      } finally {
+        onComputed()
+      }
     })
     if (next) await this.options.database.call('plan_schedule', { p_schedule_id: id, p_cron: cron, p_timezone: timezone, p_next: next.toISOString() })
   }
@@ -138,7 +164,7 @@ export class Scheduler {
       await this.options.database.call('postpone_firing', { p_id: id, p_seconds: code === 'shutting_down' ? 0 : RETRY_SECONDS })
     } else {
       this.options.log('schedule failed', { scheduleId, firingId: id, code, ...(isKnown ? {} : { err: error }) })
-      await this.options.database.call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.' })
+      await this.options.database.call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.', p_refused: !isPassing })
     }
   }
 
@@ -166,17 +192,25 @@ export class Scheduler {
     const all = Promise.all(Array.from({ length: MAX_BEGINNING }, work)).then(() => {})
     this.#beginning.add(all)
     await all.finally(() => this.#beginning.delete(all))
-    if (failures.length > 0) throw failures[0]
+    throwFirst(failures)
   }
 
   /** Reads schedules in parts, and handles each part until one of them says that it was enough. */
   async #inParts (ids: string[], handle: (part: { now: string, schedules: Schedule[] }) => Promise<boolean>): Promise<void> {
     const failures: unknown[] = []
     for (let first = 0; first < ids.length && !this.#closing.signal.aborted; first += MAX_READ) {
-      const part = await this.options.database.call('get_schedules', { p_ids: ids.slice(first, first + MAX_READ) })
-      const goesOn = await handle(part).catch(error => { failures.push(error); return true })
-      if (!goesOn) break
+      let left = ids.slice(first, first + MAX_READ)
+      while (left.length > 0) {
+        const part = await this.options.database.call('get_schedules', { p_ids: left })
+        left = part.left
+        const goesOn = await handle(part).catch(error => { failures.push(error); return true })
+        if (!goesOn || this.#closing.signal.aborted) return throwFirst(failures)
+      }
     }
-    if (failures.length > 0) throw failures[0]
+    throwFirst(failures)
   }
+}
+
+function throwFirst (failures: unknown[]): void {
+  if (failures.length > 0) throw failures[0]
 }

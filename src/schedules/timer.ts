@@ -1,7 +1,7 @@
 import type { Timing } from '../database/functions/schedules.js'
 
-/** A schedule with its next time, in milliseconds by this process's clock. */
-export interface Timed extends Timing { at: number }
+/** A schedule with its next time, in milliseconds by this process's clock; `turn`: the how manieth of its user's it is. */
+export interface Timed extends Timing { at: number, turn?: number }
 
 /** Called with schedules that are due, possibly more than once, and possibly in other processes too. */
 export type OnDue = (ids: string[]) => Promise<void>
@@ -48,6 +48,8 @@ export class LocalTimer implements Timer {
     const now = Date.now()
     const later = this.#timed.findIndex(({ at }) => at > now)
     const due = this.#timed.splice(0, later < 0 ? this.#timed.length : later)
+    // Each user's schedules in turn: one who has thousands due does not delay one who has a single one.
+    due.sort((a, b) => (a.turn ?? 0) - (b.turn ?? 0))
     if (due.length > 0) this.onDue(due.map(({ id }) => id)).catch(() => {})
     this.#arm()
   }

@@ -274,6 +274,16 @@ create or replace trigger guard_agent_executor before insert or update on public
 
 revoke execute on function public.guard_agent_executor() from public, anon, authenticated;
 
+-- schemas/common/batch_bytes.sql
+
+-- Returns how many bytes of texts whose size users choose one call returns; the row that reaches the limit is the last one.
+-- PostgreSQL builds no JSON beyond 255 MiB, so that a batch counted in rows alone can be one that nobody gets.
+create or replace function public.batch_bytes() returns integer
+language sql immutable set search_path = '' as $$ select 33554432 $$;
+
+revoke execute on function public.batch_bytes() from public, anon, authenticated;
+grant execute on function public.batch_bytes() to service_role;
+
 -- schemas/common/schema_version.sql
 
 -- Returns {version, oldest, writable}: the version of these definitions, the oldest version of the service's code that
@@ -514,10 +524,55 @@ end $$;
 revoke execute on function public.reserve_credits(uuid, integer) from public, anon, authenticated;
 grant execute on function public.reserve_credits(uuid, integer) to service_role;
 
+-- schemas/leases/claim_run.sql
+
+-- Takes one run, which the queue has handed out by its id.
+--   p_max_per_user  how many runs of one user may be under way at a time, over all processes
+--   p_keep_first    see take_run
+-- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
+-- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it, or the run
+-- cannot be taken now, see try_run.
+create or replace function public.claim_run(
+  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
+  p_max_crashes integer default 20, p_keep_first boolean default true
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+  v_taken jsonb;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  if not found or v_run.finished_at is not null then
+    return '{"refused": "ended"}';
+  elsif not public.is_abandoned(v_run) then
+    return '{"refused": "owned"}';
+  elsif not p_python and public.is_python_run(p_run_id) then
+    return '{"refused": "unable"}';
+  end if;
+  -- If two processes take the user's last slot at once, the second waits here until the first has it.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || v_run.user_id, 0));
+  if (select count(*) from public.agent_runs r
+      where user_id = v_run.user_id and finished_at is null and owner is not null and id <> p_run_id
+        and not public.is_abandoned(r)) >= p_max_per_user then
+    return '{"refused": "busy"}';
+  end if;
+  v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true);
+  if v_taken is not null then
+    return jsonb_build_object('claimed', v_taken);
+  end if;
+  return jsonb_build_object('refused', (
+    select case when finished_at is null then 'unable' else 'ended' end from public.agent_runs where id = p_run_id));
+end $$;
+
+revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean)
+  from public, anon, authenticated;
+grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean) to service_role;
+
 -- schemas/leases/claim_runs.sql
 
--- Takes over abandoned runs, oldest first, each as a new attempt. A run during which p_max_crashes processes have died
--- is ended instead and costs nothing.
+-- Takes over abandoned runs, those of each user in turn, the oldest first, each as a new attempt, until they have batch_bytes.
+-- A run during which p_max_crashes processes have died is ended instead and costs nothing; so is one that could not be taken
+-- so often, see try_run.
 --   p_python      false leaves runs of agents written in Python to other processes
 --   p_keep_first  see take_run
 --   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
@@ -532,26 +587,34 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_id uuid;
   v_taken jsonb;
-  v_claimed jsonb := '[]';
+  v_claimed jsonb[] := '{}';
+  v_bytes bigint := 0;
 begin
   insert into public.agent_workers (owner, lease_until) values (p_owner, '-infinity')
     on conflict (owner) do update set seen_at = now();
   for v_id in
-    select id from public.agent_runs r
+    select r.id from public.agent_runs r
+      join (
+        select id, row_number() over (partition by user_id order by lease_until, created_at) as turn
+          from public.agent_runs a
+          where finished_at is null and lease_until < now() and public.is_abandoned(a)
+            and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
+            and (p_python or not public.is_python_run(id))) abandoned using (id)
+      -- Checked again for a row that another process has changed meanwhile.
       where finished_at is null and lease_until < now() and public.is_abandoned(r)
-        and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
-        and (p_python or not public.is_python_run(id))
-      order by lease_until, created_at
+      order by turn, lease_until, created_at
       limit p_limit
-      for update skip locked
+      for update of r skip locked
   loop
-    v_taken := public.take_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
+    v_taken := public.try_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
     if v_taken is not null then
       v_claimed := v_claimed || v_taken;
+      v_bytes := v_bytes + pg_column_size(v_taken);
     end if;
+    exit when v_bytes >= public.batch_bytes();
   end loop;
   return jsonb_build_object(
-    'claimed', v_claimed,
+    'claimed', to_jsonb(v_claimed),
     'outstanding', exists (select from public.agent_runs where finished_at is null),
     'others', exists (select from public.agent_workers where owner <> p_owner and seen_at > now() - interval '11 minutes'));
 end $$;
@@ -615,6 +678,87 @@ end $$;
 
 revoke execute on function public.heartbeat_worker(uuid, numeric) from public, anon, authenticated;
 grant execute on function public.heartbeat_worker(uuid, numeric) to service_role;
+
+-- schemas/leases/list_waiting_runs.sql
+
+-- Returns runs that wait for a process, those of each user in turn, the oldest first: {runs: [{runId, userId}], outstanding}. The queue hands them out.
+--   p_queued  true includes runs that never had an owner; they are in the queue already, unless the queue was lost
+create or replace function public.list_waiting_runs(p_limit integer, p_queued boolean) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+    'runs', coalesce((
+      select jsonb_agg(jsonb_build_object('runId', id, 'userId', user_id) order by turn, created_at) from (
+        select id, user_id, created_at, row_number() over (partition by user_id order by created_at) as turn
+          from public.agent_runs r
+          where finished_at is null and lease_until < now() and public.is_abandoned(r)
+            and (lease_until = '-infinity' or (owner is null and (p_queued or status = 'running')))
+          order by turn, created_at limit p_limit) u), '[]'),
+    'outstanding', exists (select from public.agent_runs where finished_at is null))
+$$;
+
+revoke execute on function public.list_waiting_runs(integer, boolean) from public, anon, authenticated;
+grant execute on function public.list_waiting_runs(integer, boolean) to service_role;
+
+-- schemas/leases/rest_run.sql
+
+-- Notes that a process could not go on with an unfinished run, for admins, and lets the run rest for five seconds, after which
+-- any process may take it. A run that nobody could go on with p_max_crashes times ends as failed and costs nothing.
+create or replace function public.rest_run(p_run_id uuid, p_reason text, p_max_crashes integer default 20) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+begin
+  update public.agent_runs set crashes = crashes + 1, owner = null, lease_until = now() + interval '5 seconds'
+    where id = p_run_id and finished_at is null
+    returning * into v_run;
+  if not found then
+    return '{"ended": true}';
+  end if;
+  perform public.note_failure(p_run_id, jsonb_build_object('reason', p_reason));
+  if v_run.crashes < p_max_crashes then
+    return '{"ended": false}';
+  end if;
+  begin
+    perform public.finish_run(v_run.id, v_run.attempt, 'failed', '', null, null, 0, null, jsonb_build_object(
+      'code', 'crashed_too_often', 'message', 'The run was ended: the server could not go on with it, again and again.'));
+  exception when lock_not_available then
+    -- Another transaction holds the user's balance. The run is ended by a later try.
+    return '{"ended": false}';
+  end;
+  return '{"ended": true}';
+end $$;
+
+revoke execute on function public.rest_run(uuid, text, integer) from public, anon, authenticated;
+grant execute on function public.rest_run(uuid, text, integer) to service_role;
+
+-- schemas/leases/try_run.sql
+
+-- Takes a run as take_run does, but fails by itself: a run that cannot be taken, or is larger than a process may hold (64 MiB
+-- with its steps), rests, see rest_run. Returns null then.
+create or replace function public.try_run(
+  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_crashes integer, p_keep_first boolean, p_starts boolean
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_taken jsonb;
+  v_max constant integer := 67108864;
+begin
+  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, p_starts);
+  if pg_column_size(v_taken) > v_max then
+    raise program_limit_exceeded using message = format('The run has %s bytes of input and steps.', pg_column_size(v_taken));
+  end if;
+  return v_taken;
+exception
+  when lock_not_available or transaction_rollback then
+    -- The run is as it was, and is taken later.
+    return null;
+  when others then
+    perform public.rest_run(p_run_id, format('It could not be taken over: %s', sqlerrm), p_max_crashes);
+    return null;
+end $$;
+
+revoke execute on function public.try_run(uuid, uuid, numeric, integer, boolean, boolean) from public, anon, authenticated;
+grant execute on function public.try_run(uuid, uuid, numeric, integer, boolean, boolean) to service_role;
 
 -- schemas/ledger/adjust_ledger.sql
 
@@ -1019,7 +1163,7 @@ grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeri
 -- schemas/runs/erase_old_runs.sql
 
 -- Erases the texts of runs that ended more than p_days ago, at most p_limit runs a call, together with expired cached
--- responses and workers that have been gone for a day. The runs themselves and the ledger stay.
+-- responses, workers that have been gone for a day, and refusals of schedules as old. The runs themselves and the ledger stay.
 -- Returns {erased}: the number of runs.
 create or replace function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -1036,6 +1180,7 @@ begin
   delete from public.agent_run_failures where run_id = any (v_ids);
   delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();
+  delete from public.schedule_refusals where since < now() - interval '1 day';
   return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
 end $$;
 
@@ -1056,6 +1201,7 @@ begin
       or schedule_id in (select id from public.agent_schedules where user_id = old.id)
       or request ->> 'userId' = old.id::text;
   delete from public.agent_schedules where user_id = old.id;
+  delete from public.schedule_refusals where user_id = old.id;
   update public.agent_runs
     set status = case when finished_at is null then 'cancelled' else status end,
         attempt = case when finished_at is null then attempt + 1 else attempt end,
@@ -1193,6 +1339,42 @@ revoke execute on function public.finish_run(uuid, integer, text, text, text, js
 grant execute on function public.finish_run(uuid, integer, text, text, text, jsonb, integer, text, jsonb, jsonb, boolean)
   to service_role;
 
+-- schemas/runs/get_ended_runs.sql
+
+-- Returns those of the given runs that have ended, with the traces from which their events are replayed: [{run, trace}], until
+-- they have batch_bytes; the caller asks again for the others. A run that cannot be returned whole has the beginning of its
+-- response and no trace.
+create or replace function public.get_ended_runs(p_run_ids jsonb) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_one jsonb;
+  v_ended jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  for v_run in
+    select r.* from jsonb_array_elements_text(p_run_ids) with ordinality as wanted (id, n)
+      join public.agent_runs r on r.id = wanted.id::uuid and r.finished_at is not null
+      order by n
+  loop
+    begin
+      v_one := jsonb_build_object('run', public.run_json(v_run),
+        'trace', (select trace from public.agent_run_traces where run_id = v_run.id));
+    exception when others then
+      raise warning 'run % cannot be returned whole: %', v_run.id, sqlerrm;
+      v_run.response := left(v_run.response, 100000);
+      v_one := jsonb_build_object('run', public.run_json(v_run), 'trace', null);
+    end;
+    v_ended := v_ended || v_one;
+    v_bytes := v_bytes + pg_column_size(v_one);
+    exit when v_bytes >= public.batch_bytes();
+  end loop;
+  return to_jsonb(v_ended);
+end $$;
+
+revoke execute on function public.get_ended_runs(jsonb) from public, anon, authenticated;
+grant execute on function public.get_ended_runs(jsonb) to service_role;
+
 -- schemas/runs/note_failure.sql
 
 -- Keeps the reason of a failed run, which admins alone read, apart from what its user reads. Returns {code, message}.
@@ -1210,55 +1392,127 @@ end $$;
 revoke execute on function public.note_failure(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.note_failure(uuid, jsonb) to service_role;
 
--- schemas/schedules/claim_deliveries.sql
+-- schemas/runs/page_of_runs.sql
 
--- Takes results that are to be sent now, for p_lease_seconds. The try counts even if the process dies during it.
-create or replace function public.claim_deliveries(p_lease_seconds numeric, p_limit integer) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+-- Returns a page of runs, newest first, as {runs, next}, each run with its user and without most of its response, see
+-- run_summary. p_user_id null means everybody's runs;
+-- p_after is the `next` of the page before, which is the id of its last run.
+create or replace function public.page_of_runs(p_user_id uuid, p_limit integer, p_status text, p_agent_id uuid, p_after uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_deliveries jsonb;
+  v_after public.agent_runs;
 begin
-  with claimed as (
-    update public.scheduled_runs r
-      set delivery_at = now() + make_interval(secs => p_lease_seconds), delivery_tries = delivery_tries + 1
-      where r.id in (
-        select id from public.scheduled_runs where delivery_status = 'pending' and delivery_at <= now()
-          order by delivery_at limit p_limit for update skip locked)
-      returning r.*)
-  select coalesce(jsonb_agg(jsonb_build_object(
-      'id', c.id, 'scheduleId', c.schedule_id, 'runId', c.run_id, 'tries', c.delivery_tries, 'result', to_jsonb(c) ->> 'result',
-      'scheduledFor', public.iso_time(c.scheduled_for), 'completedAt', public.iso_time(c.completed_at::timestamptz),
-      'agentId', s.agent_id, 'agentName', (select a.name from public.agents a where a.id = s.agent_id),
-      'userId', s.user_id, 'action', s.output_action, 'config', s.output_config,
-      'prompt', s.prompt_template, 'timezone', s.timezone)), '[]')
-    into v_deliveries
-    from claimed c join public.agent_schedules s on s.id = c.schedule_id;
-  return v_deliveries;
+  select * into v_after from public.agent_runs where id = p_after and (p_user_id is null or user_id = p_user_id);
+  if p_after is not null and not found then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
+  end if;
+  return (with page as (
+    select r.id, r.created_at from public.agent_runs r
+      where (p_user_id is null or r.user_id = p_user_id)
+        and (p_status is null or r.status = p_status)
+        and (p_agent_id is null or r.agent_id = p_agent_id)
+        and (p_after is null or (r.created_at, r.id) < (v_after.created_at, v_after.id))
+      order by r.created_at desc, r.id desc
+      limit p_limit + 1
+  ), numbered as (
+    select id, row_number() over (order by created_at desc, id desc) as n from page
+  )
+  select jsonb_build_object(
+    'runs', coalesce((select jsonb_agg(public.run_summary(id) order by n) from numbered where n <= p_limit), '[]'),
+    'next', (select id from numbered where n = p_limit and exists (select from numbered where n > p_limit))));
 end $$;
 
-revoke execute on function public.claim_deliveries(numeric, integer) from public, anon, authenticated;
-grant execute on function public.claim_deliveries(numeric, integer) to service_role;
+revoke execute on function public.page_of_runs(uuid, integer, text, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.page_of_runs(uuid, integer, text, uuid, uuid) to service_role;
+
+-- schemas/runs/run_summary.sql
+
+-- Returns a run as lists have it: as run_json does, with its user, the first 500 characters of its response, and the number of
+-- characters of the whole response.
+create or replace function public.run_summary(p_run_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_length integer;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id;
+  v_length := length(v_run.response);
+  v_run.response := left(v_run.response, 500);
+  return public.run_json(v_run) || jsonb_build_object('userId', v_run.user_id, 'responseLength', v_length);
+end $$;
+
+revoke execute on function public.run_summary(uuid) from public, anon, authenticated;
+grant execute on function public.run_summary(uuid) to service_role;
+
+-- schemas/schedules/claim_deliveries.sql
+
+-- Takes results that are to be sent now, those of each user in turn, until they have batch_bytes, for p_lease_seconds. The try
+-- counts even if the process dies during it. A result that cannot be taken fails by itself, after four tries for good.
+--   p_sending   {userId: how many results of the user the process is sending already}
+--   p_per_user  how many results of one user the process sends at a time
+create or replace function public.claim_deliveries(
+  p_lease_seconds numeric, p_limit integer, p_sending jsonb default '{}', p_per_user integer default 5
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_one jsonb;
+  v_claimed jsonb[] := '{}';
+  v_bytes bigint := 0;
+begin
+  for v_id in
+    select r.id from public.scheduled_runs r
+      join (
+        select d.id, d.delivery_at as due_at, coalesce((p_sending ->> s.user_id::text)::integer, 0)
+            + row_number() over (partition by s.user_id order by d.delivery_at) as turn
+          from public.scheduled_runs d join public.agent_schedules s on s.id = d.schedule_id
+          where d.delivery_status = 'pending' and d.delivery_at <= now()) due on due.id = r.id
+      where r.delivery_status = 'pending' and r.delivery_at <= now() and turn <= p_per_user
+      order by turn, due_at limit p_limit for update of r skip locked
+  loop
+    v_one := public.take_delivery(v_id, p_lease_seconds);
+    if v_one is not null then
+      v_claimed := v_claimed || v_one;
+      v_bytes := v_bytes + pg_column_size(v_one);
+    end if;
+    exit when v_bytes >= public.batch_bytes();
+  end loop;
+  return to_jsonb(v_claimed);
+end $$;
+
+revoke execute on function public.claim_deliveries(numeric, integer, jsonb, integer) from public, anon, authenticated;
+grant execute on function public.claim_deliveries(numeric, integer, jsonb, integer) to service_role;
 
 -- schemas/schedules/claim_firings.sql
 
--- Takes over firings whose process died before their run began. Those of schedules that were switched off in the meantime
--- are ended instead.
+-- Takes over firings whose process died before their run began, those of each user in turn, until they have batch_bytes. Those
+-- of schedules that were switched off in the meantime are ended instead.
 create or replace function public.claim_firings(p_lease_seconds numeric, p_limit integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_firings jsonb;
+  v_id uuid;
+  v_one jsonb;
+  v_claimed jsonb[] := '{}';
+  v_bytes bigint := 0;
 begin
-  perform public.end_firing(r.id, 'failed', null, 'The schedule was switched off before its run began.', null, 0, now())
-    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id
-    where r.run_id is null and r.request is not null and r.lease_until < now() and s.is_enabled is not true;
-  with claimed as (
-    update public.scheduled_runs r set lease_until = now() + make_interval(secs => p_lease_seconds)
-      where r.id in (
-        select id from public.scheduled_runs where run_id is null and request is not null and lease_until < now()
-          order by lease_until limit p_limit for update skip locked)
-      returning r.*)
-  select coalesce(jsonb_agg(public.firing_json(c)), '[]') into v_firings from claimed c;
-  return v_firings;
+  for v_id in
+    select r.id from public.scheduled_runs r
+      join (
+        select id, lease_until as left_at, row_number() over (partition by request ->> 'userId' order by lease_until) as turn
+          from public.scheduled_runs
+          where run_id is null and request is not null and lease_until < now()) left_behind using (id)
+      where r.run_id is null and r.request is not null and r.lease_until < now()
+      order by turn, left_at limit p_limit for update of r skip locked
+  loop
+    v_one := public.take_firing(v_id, p_lease_seconds);
+    if v_one is not null then
+      v_claimed := v_claimed || v_one;
+      v_bytes := v_bytes + pg_column_size(v_one);
+    end if;
+    exit when v_bytes >= public.batch_bytes();
+  end loop;
+  return to_jsonb(v_claimed);
 end $$;
 
 revoke execute on function public.claim_firings(numeric, integer) from public, anon, authenticated;
@@ -1304,18 +1558,41 @@ grant execute on function public.end_firing(uuid, text, text, text, jsonb, integ
 -- schemas/schedules/fail_firing.sql
 
 -- Ends a firing whose run will never begin.
-create or replace function public.fail_firing(p_id uuid, p_error text) returns jsonb
+--   p_refused  true if the schedule is to blame, as for want of credits: after three times in a row it rests for an hour, and
+--              for twice as long each further time, up to a day. A run that begins ends that, and an edit ends the rest.
+create or replace function public.fail_firing(p_id uuid, p_error text, p_refused boolean default false) returns jsonb
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_firing record;
+  v_hours integer;
+  v_refusals integer;
 begin
-  if not exists (select from public.scheduled_runs where id = p_id and run_id is null and request is not null for update) then
+  select schedule_id, request ->> 'userId' as user_id into v_firing from public.scheduled_runs
+    where id = p_id and run_id is null and request is not null for update;
+  if not found then
     return '{"failed": false}';
   end if;
-  perform public.end_firing(p_id, 'failed', null, p_error, null, 0, now());
+  if p_refused then
+    insert into public.schedule_refusals as r (user_id, refusals, since) values (v_firing.user_id::uuid, 1, now())
+      on conflict (user_id) do update
+        set refusals = case when r.since < now() - interval '1 hour' then 1 else r.refusals + 1 end,
+            since = case when r.since < now() - interval '1 hour' then now() else r.since end;
+    update public.agent_schedules set refusals = least(refusals + 1, 100) where id = v_firing.schedule_id
+      returning refusals into v_refusals;
+    if v_refusals >= 3 then
+      v_hours := least(24, 2 ^ least(v_refusals - 3, 5));
+      update public.agent_schedules set next_run_at = null, unplanned_since = now() + make_interval(hours => v_hours)
+        where id = v_firing.schedule_id and next_run_at is not null;
+    end if;
+  end if;
+  perform public.end_firing(p_id, 'failed', null,
+    p_error || case v_hours when 1 then ' The schedule is tried again in an hour.' else coalesce(format(' The schedule is tried again in %s hours.', v_hours), '') end,
+    null, 0, now());
   return '{"failed": true}';
 end $$;
 
-revoke execute on function public.fail_firing(uuid, text) from public, anon, authenticated;
-grant execute on function public.fail_firing(uuid, text) to service_role;
+revoke execute on function public.fail_firing(uuid, text, boolean) from public, anon, authenticated;
+grant execute on function public.fail_firing(uuid, text, boolean) to service_role;
 
 -- schemas/schedules/fault_schedule.sql
 
@@ -1359,7 +1636,8 @@ grant execute on function public.fault_schedule(uuid, timestamp with time zone, 
 --   p_due      the time that the schedule was due, as it was read, in milliseconds
 --   p_for      the time of the firing: the latest of those that were missed
 --   p_content  the question to the agent
--- Returns the firing, or null if the schedule was fired, edited or switched off in the meantime.
+-- Returns the firing, or null if the schedule was fired, edited or switched off in the meantime, or rests because 20 firings of
+-- its user were refused within an hour.
 create or replace function public.fire_schedule(
   p_schedule_id uuid, p_due timestamptz, p_for timestamptz, p_next timestamptz, p_content text, p_lease_seconds numeric
 ) returns jsonb
@@ -1378,6 +1656,15 @@ begin
       where schedule_id = p_schedule_id and scheduled_for is null and completed_at is null and status::text = 'running'
         and started_at >= p_due and started_at > now() - interval '10 minutes')
   then
+    return null;
+  end if;
+  if exists (select from public.schedule_refusals
+    where user_id = v_schedule.user_id and refusals >= 20 and since > now() - interval '1 hour')
+  then
+    update public.agent_schedules
+      set next_run_at = null, unplanned_since = now() + interval '1 hour',
+          last_result = '{"success": false, "error": "Too many of your schedules could not begin: this one is tried again in an hour."}'
+      where id = p_schedule_id;
     return null;
   end if;
   update public.agent_schedules set next_run_at = p_next where id = p_schedule_id;
@@ -1406,29 +1693,40 @@ grant execute on function public.fire_schedule(uuid, timestamp with time zone, t
 
 -- schemas/schedules/get_schedules.sql
 
--- Returns schedules that are switched on, with all that is needed to plan and fire them: {now, schedules}. What is longer than
--- the service accepts is cut off, so that one row cannot keep the others from being read; `isTooLarge` tells of output_config.
+-- Returns schedules that are switched on, in the order of their ids, with all that is needed to plan and fire them, until they
+-- have 4 MiB: {now, schedules, left}. `left` are the ids of the others, for the next call.
 create or replace function public.get_schedules(p_ids jsonb) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object(
-    'now', public.iso_time(now()),
-    'schedules', coalesce(jsonb_agg(jsonb_build_object(
-      'id', s.id, 'userId', s.user_id, 'agentId', s.agent_id, 'cron', left(s.cron_expression, 201), 'timezone', left(s.timezone, 201),
-      'prompt', left(s.prompt_template, 100001), 'action', left(s.output_action, 201),
-      'config', case when not s.is_too_large then s.output_config end, 'isTooLarge', s.is_too_large,
-      'nextRunAt', public.iso_time(s.next_run_at),
-      'unplannedSince', public.iso_time(case when s.next_run_at is null and s.unplanned_since < 'infinity' then s.unplanned_since end))), '[]'))
-    from (
-      select *, coalesce(octet_length(output_config::text), 0) > 262144 as is_too_large from public.agent_schedules
-        where is_enabled and id in (select value::uuid from jsonb_array_elements_text(p_ids))) s
-$$;
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_n bigint;
+  v_one jsonb;
+  v_read jsonb[] := '{}';
+  v_bytes bigint := 0;
+  v_left jsonb := '[]';
+begin
+  for v_id, v_n in
+    select s.id, n from jsonb_array_elements_text(p_ids) with ordinality as wanted (id, n)
+      join public.agent_schedules s on s.id = wanted.id::uuid and s.is_enabled
+      order by n
+  loop
+    v_one := public.schedule_json(v_id);
+    v_read := v_read || v_one;
+    v_bytes := v_bytes + pg_column_size(v_one);
+    if v_bytes >= 4194304 then
+      v_left := jsonb_path_query_array(p_ids, '$[$n to last]', jsonb_build_object('n', v_n));
+      exit;
+    end if;
+  end loop;
+  return jsonb_build_object('now', public.iso_time(now()), 'schedules', to_jsonb(v_read), 'left', v_left);
+end $$;
 
 revoke execute on function public.get_schedules(jsonb) from public, anon, authenticated;
 grant execute on function public.get_schedules(jsonb) to service_role;
 
 -- schemas/schedules/guard_schedule.sql
 
--- Refuses schedules on another user's account, and keeps `unplanned_since`, which is the service's alone.
+-- Refuses schedules on another user's account, and keeps `unplanned_since` and `refusals`, which are the service's alone.
 --
 -- Whoever writes next_run_at (the page, the platform's runner, the service) has said when the schedule is due next.
 -- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was.
@@ -1450,23 +1748,25 @@ begin
   end if;
   if tg_op = 'INSERT' then
     new.unplanned_since := case when new.next_run_at is null then now() end;
+    new.refusals := 0;
     return new;
   end if;
   -- A page that saves the whole row sends it back as it has read it.
   if v_is_user then
     new.unplanned_since := old.unplanned_since;
+    new.refusals := old.refusals;
   end if;
   if new.next_run_at is distinct from old.next_run_at and new.next_run_at is not null then
     new.unplanned_since := null;
   elsif (new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
     -- What was due while the schedule was off is not made up for.
     or (new.is_enabled and old.is_enabled is not true and (new.next_run_at is null or new.next_run_at <= now()))
-    -- A faulty schedule was edited.
-    or (old.next_run_at is null and old.unplanned_since = 'infinity'
+    -- A faulty schedule, or one that rests, was edited.
+    or (old.next_run_at is null and old.unplanned_since > now()
       and (new.user_id, new.agent_id, new.prompt_template, new.output_action, new.output_config)
         is distinct from (old.user_id, old.agent_id, old.prompt_template, old.output_action, old.output_config))
-    -- Its time was taken away, and not by fault_schedule.
-    or (new.next_run_at is null and old.next_run_at is not null and new.unplanned_since is distinct from 'infinity')
+    -- Its time was taken away, and not by fault_schedule or to let it rest.
+    or (new.next_run_at is null and old.next_run_at is not null and coalesce(new.unplanned_since <= now(), true))
   then
     new.next_run_at := null;
     new.unplanned_since := now();
@@ -1509,15 +1809,20 @@ grant execute on function public.guard_scheduled_run() to service_role;
 
 -- schemas/schedules/link_scheduled_run.sql
 
--- Links a run and its firing when the run is inserted, so that the link survives the death of the process. The run's
+-- Links a run and its firing when the run is inserted, so that the link survives the death of the process, and forgets that the
+-- schedule was refused before. The run's
 -- idempotency key names the firing. A user who sends such a key gains nothing: the run's user must be the firing's.
 create or replace function public.link_scheduled_run() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_schedule_id uuid;
 begin
   update public.scheduled_runs r
     set run_id = new.id, request = null, lease_until = null,
         status = (select p.status from jsonb_populate_record(null::public.scheduled_runs, '{"status": "running"}') p)
-    where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text;
+    where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text
+    returning schedule_id into v_schedule_id;
+  update public.agent_schedules set refusals = 0 where id = v_schedule_id and refusals > 0;
   return null;
 end $$;
 
@@ -1531,7 +1836,9 @@ grant execute on function public.link_scheduled_run() to service_role;
 -- schemas/schedules/list_schedules.sql
 
 -- Returns the schedules that are due within p_within_seconds (null: at any time), the earliest first, and the ids of the
--- schedules that have to be planned: {now, timed: [{id, cron, timezone, nextRunAt}], unplanned: [id], isScheduled, leftAt}.
+-- schedules that have to be planned: {now, timed: [{id, cron, timezone, nextRunAt, turn}], unplanned: [id], isScheduled, leftAt}.
+-- Where there are more than p_limit, each user has as many.
+--   turn         the how manieth of its user's it is: what is due is served in turn
 --   isScheduled  whether any schedule is on and has a next time or is going to have one
 --   leftAt       when the first firing that was left behind is to begin, or the first result is to be sent; null: there is none
 create or replace function public.list_schedules(p_within_seconds numeric, p_limit integer) returns jsonb
@@ -1541,18 +1848,21 @@ language sql stable security definer set search_path = '' as $$
     'timed', (
       select coalesce(jsonb_agg(jsonb_build_object(
           'id', s.id, 'cron', left(s.cron_expression, 201), 'timezone', left(s.timezone, 201),
-          'nextRunAt', public.iso_time(s.next_run_at)) order by s.next_run_at), '[]')
+          'nextRunAt', public.iso_time(s.next_run_at), 'turn', s.turn) order by s.next_run_at), '[]')
         from (
-          select id, cron_expression, timezone, next_run_at from public.agent_schedules
+          select id, cron_expression, timezone, next_run_at,
+              row_number() over (partition by user_id order by next_run_at, id) as turn
+            from public.agent_schedules
             where is_enabled and next_run_at is not null and id is not null
               and (p_within_seconds is null or next_run_at <= now() + make_interval(secs => p_within_seconds))
-            order by next_run_at limit p_limit) s),
+            order by turn, next_run_at limit p_limit) s),
     'unplanned', (
-      select coalesce(jsonb_agg(s.id), '[]')
+      select coalesce(jsonb_agg(s.id order by s.turn, s.unplanned_since), '[]')
         from (
-          select id from public.agent_schedules
+          select id, unplanned_since, row_number() over (partition by user_id order by unplanned_since, id) as turn
+            from public.agent_schedules
             where is_enabled and next_run_at is null and unplanned_since <= now() and id is not null
-            order by unplanned_since limit p_limit) s),
+            order by turn, unplanned_since limit p_limit) s),
     'isScheduled', exists (
         select from public.agent_schedules where is_enabled and next_run_at < 'infinity')
       or exists (
@@ -1615,6 +1925,36 @@ end $$;
 revoke execute on function public.record_delivery(uuid, integer, text, text, numeric, jsonb) from public, anon, authenticated;
 grant execute on function public.record_delivery(uuid, integer, text, text, numeric, jsonb) to service_role;
 
+-- schemas/schedules/schedule_json.sql
+
+-- Returns a schedule with all that is needed to plan and fire it. What is longer than the service accepts is cut off, and so is
+-- what this server cannot return, so that one row cannot keep the others from being read; `isTooLarge` tells of output_config.
+create or replace function public.schedule_json(p_schedule_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_schedule jsonb;
+begin
+  select jsonb_build_object(
+      'id', s.id, 'userId', s.user_id, 'agentId', s.agent_id, 'cron', left(s.cron_expression, 201), 'timezone', left(s.timezone, 201),
+      'prompt', left(s.prompt_template, 100001), 'action', left(s.output_action, 201), 'config', null, 'isTooLarge', false,
+      'nextRunAt', public.iso_time(s.next_run_at),
+      'unplannedSince', public.iso_time(case when s.next_run_at is null and s.unplanned_since < 'infinity' then s.unplanned_since end))
+    into v_schedule
+    from public.agent_schedules s where s.id = p_schedule_id;
+  begin
+    return v_schedule || (
+      select case when octet_length(output_config::text) > 262144 then '{"isTooLarge": true}'
+          -- As an element of a list, which is what the caller makes of it.
+          else jsonb_build_array(jsonb_build_object('config', output_config)) -> 0 end
+        from public.agent_schedules where id = p_schedule_id);
+  exception when others then
+    return v_schedule || '{"isTooLarge": true}';
+  end;
+end $$;
+
+revoke execute on function public.schedule_json(uuid) from public, anon, authenticated;
+grant execute on function public.schedule_json(uuid) to service_role;
+
 -- schemas/schedules/settle_scheduled_run.sql
 
 -- Copies the end of a run to its firing, in the transaction that settles the run. If the live table refuses the values,
@@ -1655,6 +1995,117 @@ create or replace trigger settle_scheduled_run after update of finished_at on pu
 
 revoke execute on function public.settle_scheduled_run() from public, anon, authenticated;
 grant execute on function public.settle_scheduled_run() to service_role;
+
+-- schemas/schedules/take_delivery.sql
+
+-- Takes one result that is to be sent, for p_lease_seconds. Returns null if it cannot be taken; then it rests for a minute, and
+-- after four tries it has failed.
+create or replace function public.take_delivery(p_id uuid, p_lease_seconds numeric) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_tries integer;
+begin
+  update public.scheduled_runs
+    set delivery_at = now() + make_interval(secs => p_lease_seconds), delivery_tries = delivery_tries + 1
+    where id = p_id
+    returning delivery_tries into v_tries;
+  begin
+    return (
+      select jsonb_build_object(
+          'id', c.id, 'scheduleId', c.schedule_id, 'runId', c.run_id, 'tries', c.delivery_tries, 'result', to_jsonb(c) ->> 'result',
+          'scheduledFor', public.iso_time(c.scheduled_for), 'completedAt', public.iso_time(c.completed_at::timestamptz),
+          'agentId', s.agent_id, 'agentName', (select a.name from public.agents a where a.id = s.agent_id),
+          'userId', s.user_id, 'action', s.output_action, 'config', s.output_config,
+          'prompt', s.prompt_template, 'timezone', s.timezone)
+        from public.scheduled_runs c join public.agent_schedules s on s.id = c.schedule_id where c.id = p_id);
+  exception when others then
+    raise warning 'result % cannot be taken to be sent: %', p_id, sqlerrm;
+    perform public.record_delivery(p_id, v_tries, case when v_tries < 4 then 'pending' else 'failed' end,
+      'The result could not be delivered: it cannot be read.', 60);
+  end;
+  return null;
+exception when others then
+  -- What cannot even be noted is not to keep the results of others.
+  raise warning 'result % cannot be taken to be sent: %', p_id, sqlerrm;
+  return null;
+end $$;
+
+revoke execute on function public.take_delivery(uuid, numeric) from public, anon, authenticated;
+grant execute on function public.take_delivery(uuid, numeric) to service_role;
+
+-- schemas/schedules/take_firing.sql
+
+-- Takes one firing whose run has not begun, for p_lease_seconds. Returns null if its schedule was switched off, which ends the
+-- firing, or if it cannot be taken: then it rests for a minute, and is dropped when it is older than an hour.
+create or replace function public.take_firing(p_id uuid, p_lease_seconds numeric) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_firing jsonb;
+begin
+  if exists (select from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id
+    where r.id = p_id and s.is_enabled is not true)
+  then
+    perform public.end_firing(p_id, 'failed', null, 'The schedule was switched off before its run began.', null, 0, now());
+    return null;
+  end if;
+  update public.scheduled_runs r set lease_until = now() + make_interval(secs => p_lease_seconds)
+    where r.id = p_id
+    returning public.firing_json(r) into v_firing;
+  return v_firing;
+exception when others then
+  raise warning 'firing % cannot be taken: %', p_id, sqlerrm;
+  update public.scheduled_runs
+    set lease_until = case when started_at > now() - interval '1 hour' then now() + interval '1 minute' end,
+        request = case when started_at > now() - interval '1 hour' then request end
+    where id = p_id;
+  return null;
+end $$;
+
+revoke execute on function public.take_firing(uuid, numeric) from public, anon, authenticated;
+grant execute on function public.take_firing(uuid, numeric) to service_role;
+
+-- schemas/steps/get_told_steps.sql
+
+-- Returns the events of finished steps of unfinished runs: [{runId, attempt, told: [{first, events}]}], of each run in turn the
+-- next step, until they have batch_bytes; the caller asks again with the cursors that it has then. Readers that are connected to
+-- another process than the run's get them this way.
+--   p_cursors  {runId: the number of the last event that the reader knows}
+create or replace function public.get_told_steps(p_cursors jsonb) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_step record;
+  v_run_ids uuid[] := '{}';
+  v_steps integer[] := '{}';
+  v_bytes bigint := 0;
+begin
+  for v_step in
+    select c.run_id, c.step, row_number() over (partition by c.run_id order by c.step) as turn
+      from jsonb_each_text(p_cursors) as wanted (id, cursor)
+      join public.agent_runs r on r.id = wanted.id::uuid and r.finished_at is null
+      join public.agent_run_checkpoints c on c.run_id = r.id and c.attempt = r.attempt
+        and (c.told ->> 'first')::bigint + jsonb_array_length(c.told -> 'events') > wanted.cursor::bigint + 1
+      order by turn, c.run_id
+  loop
+    begin
+      v_bytes := v_bytes + (select pg_column_size(jsonb_build_array(told)) from public.agent_run_checkpoints
+        where run_id = v_step.run_id and step = v_step.step);
+      v_run_ids := v_run_ids || v_step.run_id;
+      v_steps := v_steps || v_step.step;
+    exception when others then
+      -- Readers of this run get its end.
+      raise warning 'step % of run % cannot be returned: %', v_step.step, v_step.run_id, sqlerrm;
+    end;
+    exit when v_bytes >= public.batch_bytes();
+  end loop;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('runId', run_id, 'attempt', attempt, 'told', told)), '[]') from (
+      select run_id, c.attempt, jsonb_agg(c.told order by step) as told
+        from unnest(v_run_ids, v_steps) as chosen (run_id, step) join public.agent_run_checkpoints c using (run_id, step)
+        group by run_id, c.attempt) t);
+end $$;
+
+revoke execute on function public.get_told_steps(jsonb) from public, anon, authenticated;
+grant execute on function public.get_told_steps(jsonb) to service_role;
 
 -- PostgREST learns of what is new.
 notify pgrst, 'reload schema';

@@ -70,6 +70,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   record_step: Type.Object({ reserved: Type.Integer(), isEnough: Type.Boolean() }),
   claim_run: Type.Object({ claimed: ClaimedRun }),
   claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean(), others: Type.Boolean() }),
+  rest_run: Type.Object({ ended: Type.Boolean() }),
   list_waiting_runs: Type.Object({ runs: Type.Array(Type.Object({ runId: Text, userId: Text }), { minItems: 1 }), outstanding: Type.Boolean() }),
   get_told_steps: Type.Array(Type.Object({ runId: Text, attempt: Type.Integer(), told: Type.Array(EmittedEvents, { minItems: 1 }) }), { minItems: 1 }),
   erase_old_runs: Type.Object({ erased: Type.Integer({ minimum: 1 }) }),
@@ -86,7 +87,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_audit_credits: Audit,
   list_schedules: Type.Object({
     now: Text,
-    timed: Type.Array(Type.Object({ ...Timing, nextRunAt: Text }), { minItems: 1 }),
+    timed: Type.Array(Type.Object({ ...Timing, nextRunAt: Text, turn: Type.Integer() }), { minItems: 1 }),
     unplanned: Type.Array(Text, { minItems: 1 }),
     isScheduled: Type.Literal(true),
     leftAt: Nullable(Text)
@@ -102,7 +103,8 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
       isTooLarge: Type.Boolean(),
       nextRunAt: Nullable(Text),
       unplannedSince: Nullable(Text)
-    }), { minItems: 1 })
+    }), { minItems: 1 }),
+    left: Type.Array(Type.Never())
   }),
   plan_schedule: Type.Object({ planned: Type.Literal(true) }),
   fault_schedule: Type.Object({ told: Type.Literal(true) }),

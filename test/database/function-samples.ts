@@ -113,6 +113,7 @@ export function createSamples (db: Database): Samples {
       await sql('delete from public.agent_workers returning owner')
       return of({ ...LEASE, p_limit: 1 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_lapsed: true })
     },
+    rest_run: async () => of({ ...await begin(), p_reason: 'A reason' }, { p_max_crashes: 20 }),
     async list_waiting_runs () {
       await beginWaiting()
       return of({ p_limit: 1, p_queued: true })
@@ -160,10 +161,10 @@ export function createSamples (db: Database): Samples {
       return of({ p_lease_seconds: 60, p_limit: 1 })
     },
     postpone_firing: async () => of({ p_id: await fire(60), p_seconds: 1 }),
-    fail_firing: async () => of({ p_id: await fire(60), p_error: 'A reason.' }),
+    fail_firing: async () => of({ p_id: await fire(60), p_error: 'A reason.' }, { p_refused: true }),
     async claim_deliveries () {
       await addDelivery()
-      return of({ p_lease_seconds: 60, p_limit: 1 })
+      return of({ p_lease_seconds: 60, p_limit: 1 }, { p_sending: { [DEMO_USER]: 1 }, p_per_user: 5 })
     },
     record_delivery: async () => of({ p_id: await addDelivery(), p_tries: 0, p_status: 'failed' }, { p_error: 'A reason.', p_seconds: 1, p_result: { success: false, status: 503 } })
   } satisfies Samples

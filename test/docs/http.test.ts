@@ -51,7 +51,8 @@ t.test('http.md', async t => {
     t.strictSame(inDocument.sort(), Object.keys(SHAPES).filter(name => !name.endsWith('Body') || name === 'ErrorBody').sort())
     for (const name of inDocument) {
       const section = sectionOf(document, name)
-      const inherited = name === 'AdminRun' ? documentedFields(tableOf(sectionOf(document, 'Run'), 'field')) : []
+      const parents: Record<string, string[]> = { ListedRun: ['Run'], AdminRun: ['Run', 'ListedRun'] }
+      const inherited = (parents[name] ?? []).flatMap(parent => documentedFields(tableOf(sectionOf(document, parent), 'field')))
       t.strictSame([...inherited, ...documentedFields(tableOf(section, 'field'))], fieldsOf(SHAPES[name]!), name)
     }
   })

@@ -112,14 +112,36 @@ t.test('far from its turn a ticket reports only when its position has halved', a
 
 t.test('a full queue refuses tickets until there is room', async t => {
   const { slots, enter, leave, running } = setUp({ maxConcurrent: 1, maxWaiting: 1 })
-  t.strictSame(enter('a1', 'b1', 'c1', 'a2'), [true, true, false, false])
+  t.strictSame(enter('a1', 'b1', 'b2'), [true, true, false])
   t.strictSame([slots.running, slots.waiting], [1, 1])
   leave('b1')
-  t.strictSame(enter('c2'), [true])
+  t.strictSame(enter('b3'), [true])
   leave('a1')
-  t.strictSame(await running(), ['a1', 'c2'])
+  t.strictSame(await running(), ['a1', 'b3'])
   const none = setUp({ maxConcurrent: 1, maxWaiting: 0 })
   t.strictSame(none.enter('a1', 'b1'), [true, false], 'a free slot is granted although nobody may wait')
+})
+
+t.test('one user\'s full queue refuses that user alone: the others may have a tenth of it each', async t => {
+  const { slots, enter } = setUp({ maxConcurrent: 1, maxWaiting: 20 })
+  const names = (user: string, count: number) => Array.from({ length: count }, (_, index) => `${user}${index}`)
+  t.strictSame(enter(...names('a', 23)).filter(Boolean).length, 21)
+  t.strictSame(enter(...names('b', 3)), [true, true, false])
+  t.strictSame(enter(...names('c', 3)), [true, true, false])
+  t.equal(slots.waiting, 24)
+})
+
+t.test('a listener that fails keeps no slot and no position from the others', async t => {
+  const errors: unknown[] = []
+  const slots = new Slots({ maxConcurrent: 1, maxPerUser: 1, maxWaiting: 10, onError: error => { errors.push(error) } })
+  slots.acquire('a')
+  const [next, bad, good] = [slots.acquire('b')!, slots.acquire('c')!, slots.acquire('d')!]
+  bad.watch(position => { if (position === 1) throw new Error('cannot be told') })
+  const positions: number[] = []
+  good.watch(position => { positions.push(position) })
+  next.release()
+  t.strictSame(positions, [3, 2])
+  t.match(errors, [{ message: 'cannot be told' }])
 })
 
 t.test('to release a ticket again does nothing', async t => {
@@ -156,7 +178,9 @@ t.test('in any history the limits hold, no ticket waits while it could have a sl
       const waiting = present.filter(one => !isRunning(one))
       assert.equal(slots.running, present.length - waiting.length)
       assert.equal(slots.waiting, waiting.length)
-      assert.ok(slots.running <= limits.maxConcurrent && waiting.length <= limits.maxWaiting)
+      assert.ok(slots.running <= limits.maxConcurrent)
+      // Where as few may wait, each user may have one of them whatever the others have.
+      assert.ok(waiting.length <= limits.maxWaiting + (limits.maxWaiting > 0 ? 4 : 0))
       for (const { user } of present) assert.ok(runningOf(user) <= limits.maxPerUser)
       for (const { user } of waiting) assert.ok(!hasSlot(user), 'no ticket waits while it could have a slot')
       assert.deepEqual(waiting.map(({ ticket }) => ticket.position).sort(), waiting.map((_, index) => index + 1))
@@ -168,7 +192,8 @@ t.test('in any history the limits hold, no ticket waits while it could have a sl
       } else {
         const reported: number[] = []
         const free = hasSlot(step.enter)
-        const room = slots.waiting < limits.maxWaiting
+        const isFirst = !present.some(one => one.user === step.enter && !isRunning(one))
+        const room = slots.waiting < limits.maxWaiting || (limits.maxWaiting > 0 && isFirst)
         const ticket = slots.acquire(step.enter)
         ticket?.watch(position => { reported.push(position) })
         assert.equal(ticket !== undefined, free || room, 'a ticket is refused only without a free slot and without room in the queue')

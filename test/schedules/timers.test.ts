@@ -92,3 +92,13 @@ t.test('timers that share Redis', async t => {
 // A worker of BullMQ that waits for a Redis that is gone outlives its end. A service's end takes it along; so does this.
 t.teardown(() => { setTimeout(() => process.exit(), 2_000).unref() })
 t.end()
+
+t.test('what is due at once is handed on of each user in turn', async t => {
+  const heard: string[][] = []
+  const timer = new LocalTimer(async ids => { heard.push(ids) })
+  t.teardown(() => timer.close())
+  const timing = { cron: null, timezone: null }
+  await timer.keep([1, 2, 3].map(turn => ({ id: `many ${turn}`, ...timing, at: Date.now() - 10_000 + turn, turn })).concat({ id: 'other', ...timing, at: Date.now() - 1, turn: 1 }))
+  while (heard.length === 0) await new Promise(resolve => setImmediate(resolve))
+  t.same(heard, [['many 1', 'other', 'many 2', 'many 3']])
+})

@@ -1,9 +1,9 @@
 import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, StepEntry, StepRecord, WaitingRun } from '#shared/database/runs.ts'
-import type { Run, RunStatus } from '#shared/schemas.ts'
+import type { ListedRun, Run, RunStatus } from '#shared/schemas.ts'
 
 /** The SQL functions with which the service executes runs, and lists them. */
 export interface RunFunctions {
-  /** A page of a user's runs, newest first. `p_after` is the `next` of the page before. Raises `bad_request`. */
+  /** A page of a user's runs, newest first, with the beginnings of their responses. `p_after` is the `next` of the page before. Raises `bad_request`. */
   list_runs: {
     args: { p_user_id: string, p_limit: number, p_status?: RunStatus | null, p_agent_id?: string | null, p_after?: string | null }
     result: RunPage
@@ -20,6 +20,8 @@ export interface RunFunctions {
     /** `outstanding`: whether any run is unfinished; `others`: whether another process is known to live. */
     result: { claimed: ClaimedRun[], outstanding: boolean, others: boolean }
   }
+  /** A process could not go on with the run: it rests, and ends as failed when that was so too often. */
+  rest_run: { args: { p_run_id: string, p_reason: string, p_max_crashes?: number }, result: { ended: boolean } }
   /** Runs without an owner: those that were released, and with `p_queued` those that still wait for their first owner. */
   list_waiting_runs: { args: { p_limit: number, p_queued: boolean }, result: { runs: WaitingRun[], outstanding: boolean } }
   /** The events of steps that were recorded after the given event, by run id. */
@@ -29,7 +31,7 @@ export interface RunFunctions {
 }
 
 /** `next` is null on the last page. */
-export interface RunPage<R = Run & { userId: string }> { runs: R[], next: string | null }
+export interface RunPage<R = ListedRun & { userId: string }> { runs: R[], next: string | null }
 
 export interface ClaimLimits {
   p_owner: string

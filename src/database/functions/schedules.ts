@@ -2,8 +2,8 @@
 export interface ScheduleFunctions {
   /** The schedules that are due next, within some seconds or (null) at any time, and those without a planned time. */
   list_schedules: { args: { p_within_seconds: number | null, p_limit: number }, result: ListedSchedules }
-  /** Those of the schedules that are switched on. */
-  get_schedules: { args: { p_ids: string[] }, result: { now: string, schedules: Schedule[] } }
+  /** Those of the schedules that are switched on, as many as one call returns; `left` are the ids that it did not come to. */
+  get_schedules: { args: { p_ids: string[] }, result: { now: string, schedules: Schedule[], left: string[] } }
   /** Stores when a schedule is due next, unless it was edited meanwhile. */
   plan_schedule: {
     args: { p_schedule_id: string, p_cron: string | null, p_timezone: string | null, p_next: string }
@@ -16,9 +16,13 @@ export interface ScheduleFunctions {
   /** Claims firings whose run has not begun, and whose lease has ended. */
   claim_firings: { args: { p_lease_seconds: number, p_limit: number }, result: Firing[] }
   postpone_firing: { args: { p_id: string, p_seconds: number }, result: { postponed: boolean } }
-  fail_firing: { args: { p_id: string, p_error: string }, result: { failed: boolean } }
-  /** Claims results that are to be delivered now. */
-  claim_deliveries: { args: { p_lease_seconds: number, p_limit: number }, result: ClaimedDelivery[] }
+  /** `p_refused`: the schedule is to blame, and rests if that was so several times in a row. */
+  fail_firing: { args: { p_id: string, p_error: string, p_refused?: boolean }, result: { failed: boolean } }
+  /** Claims results that are to be delivered now, at most `p_per_user` of a user with those that are being sent, by user id. */
+  claim_deliveries: {
+    args: { p_lease_seconds: number, p_limit: number, p_sending?: Record<string, number>, p_per_user?: number }
+    result: ClaimedDelivery[]
+  }
   /** Stores the outcome of a try, unless a later one has begun. `p_seconds` is the pause before the next. */
   record_delivery: { args: RecordDelivery, result: { recorded: boolean } }
 }
@@ -53,7 +57,8 @@ export interface Schedule extends Timing, OutputPlace {
 
 export interface ListedSchedules {
   now: string
-  timed: Array<Timing & { nextRunAt: string }>
+  /** `turn`: the how manieth of its user's it is. */
+  timed: Array<Timing & { nextRunAt: string, turn: number }>
   unplanned: string[]
   /** Whether any schedule is on and has, or is going to have, a next time. */
   isScheduled: boolean

@@ -49,8 +49,11 @@ export interface EventLog {
   entries (runId: string, after?: number): readonly Entry[]
   /** The response text of the events after event `after` that this process holds, without rewound text. */
   textAfter (runId: string, after?: number): string
-  /** The events of the run's latest attempt, whichever process executes it. Rejects if they cannot be read. */
-  readLatest (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
+  /**
+   * The events of the run's latest attempt, whichever process executes it. Rejects if they cannot be read.
+   * @param maxEntries reads only the beginning: so many entries of a stream, each with some events.
+   */
+  readLatest (runId: string, maxEntries?: number): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
   /** Removes a run, and notifies its subscribers. */
   evict (runId: string): void
   subscribe (runId: string, subscriber: Subscriber): void

@@ -166,15 +166,21 @@ export class LeaseKeeper {
       p_keep_first: !shared,
       p_lapsed: onlyLapsed
     })
-    for (const run of claimed) this.#makeRun(run)
+    await Promise.all(claimed.map(run => this.#makeRun(run)))
     return { outstanding: outstanding && maxConcurrent > 0, others }
   }
 
-  #makeRun (claimed: ClaimedRun): void {
-    const { log, queue, shared } = this.options
+  /** A run that cannot be made rests, and the others go on. */
+  async #makeRun (claimed: ClaimedRun): Promise<void> {
+    const { database, log, queue, shared } = this.options
     const { run: { runId, attempt }, userId } = claimed
-    log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-    queue.launchClaimed(claimed).then(() => shared?.promoteParked(userId))
+    try {
+      log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
+      queue.launchClaimed(claimed).then(() => shared?.promoteParked(userId))
+    } catch (err) {
+      log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be taken over: it is tried again')
+      await database.call('rest_run', { p_run_id: runId, p_reason: `It could not be made: ${String(err)}` })
+    }
   }
 
   /** Puts runs back into the queue that wait and are not in it: released by a process that ended, or lost by Redis. */

@@ -51,7 +51,19 @@ export class RemoteReaders {
   async #ingestEnds (runIds: string[]): Promise<void> {
     const { database, events } = this.options
     const ended = await database.call('get_ended_runs', { p_run_ids: runIds })
-    for (const { run, trace } of ended) restore(events, run, trace)
+    // One call returns so many bytes at most: the next round comes sooner, for what may be left.
+    if (ended.length > 0) this.#nextLook = 0
+    const failures: unknown[] = []
+    for (const { run, trace } of ended) {
+      try {
+        restore(events, run, trace)
+      } catch (error) {
+        failures.push(error)
+        // Its readers are told that the run is elsewhere, and do not wait for an end that cannot be shown here.
+        events.evict(run.runId)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
   }
 
   #advise (runId: string): void {

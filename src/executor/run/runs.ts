@@ -6,9 +6,10 @@ import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
 import { requestText } from '#shared/request-text.ts'
-import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
+import type { FinalEvent, FunctionResult, ListedRun, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
+import { countCharacters, firstCharacters } from '../../lib/characters.js'
 import type { EventLog } from '../events/event-log.js'
 import { follow } from '../events/follow.js'
 import { restore } from '../events/restore.js'
@@ -42,7 +43,7 @@ export interface RunFilter {
   cursor?: string
 }
 
-export interface RunPage { runs: Run[], nextCursor: string | null }
+export interface RunPage { runs: ListedRun[], nextCursor: string | null }
 
 export interface RunsOptions {
   database: Pick<Database, 'call'>
@@ -58,6 +59,9 @@ export interface RunsOptions {
 
 /** Seconds after which a slot or another process should be there. */
 export const RETRY_AFTER = 5
+/** How many characters of a response lists have, and how many entries of a stream they are taken from. */
+const LISTED_CHARACTERS = 500
+const FIRST_ENTRIES = 4
 /** How long another process may take to end a cancelled run: its heartbeat and its settlement. */
 const CANCEL_POLL_MS = 250
 const CANCEL_POLLS = 40
@@ -93,7 +97,7 @@ export class Runs {
     return this.#withProgress(await this.#fetch(userId, runId))
   }
 
-  /** A page of a user's runs, newest first. Throws `bad_request` for a cursor that is none. */
+  /** A page of a user's runs, newest first, with the beginnings of their responses. Throws `bad_request` for a cursor that is none. */
   async list ({ userId, limit, status, agentId, cursor }: RunFilter): Promise<RunPage> {
     const page = await this.options.database.call('list_runs', {
       p_user_id: userId,
@@ -102,7 +106,7 @@ export class Runs {
       p_agent_id: agentId ?? null,
       p_after: cursor ?? null
     })
-    return { runs: await Promise.all(page.runs.map(run => this.#withProgress(run))), nextCursor: page.next }
+    return { runs: await Promise.all(page.runs.map(run => this.#withBeginning(run))), nextCursor: page.next }
   }
 
   /** Makes sure that a user's run can be followed from event `after` on. Throws `run_not_found`, `bad_request`. */
@@ -199,5 +203,18 @@ export class Runs {
     if (progress) return { ...run, response: progress.response, usage: progress.usage }
     const emitted = await events.readLatest(run.runId).catch(() => [])
     return emitted.length > 0 ? { ...run, response: responseOf(emitted) } : run
+  }
+
+  /** The same of a list, whose runs have the first 500 characters; Redis is asked for the first entries of a stream alone. */
+  async #withBeginning (run: ListedRun): Promise<ListedRun> {
+    const { executor, events } = this.options
+    if (run.finishedAt) return run
+    const progress = executor.progressOf(run.runId)
+    if (!progress) {
+      const emitted = await events.readLatest(run.runId, FIRST_ENTRIES).catch(() => [])
+      return { ...run, response: firstCharacters(responseOf(emitted), LISTED_CHARACTERS), responseLength: null }
+    }
+    const { response, usage } = progress
+    return { ...run, response: firstCharacters(response, LISTED_CHARACTERS), responseLength: countCharacters(response), usage }
   }
 }

@@ -1,11 +1,11 @@
 import type { AgentFunction } from '#shared/agent.ts'
 import type { TemplateValues } from '#shared/functions/template.ts'
 import type { Trigger, TriggeredRun } from '#shared/functions/triggered.ts'
-import type { WebhookCall } from '#shared/functions/webhook.ts'
 import type { PythonPool } from '../python/pool.js'
 import type { Outbound } from './outbound/outbound.js'
 import type { ToolNames } from './tool-names.js'
 import type { Tool, ToolContext } from './tool.js'
+import type { OutgoingWebhook } from './webhooks/webhook-call.js'
 import type { Webhooks } from './webhooks/webhooks.js'
 
 /** Writes a line to the service's log. */
@@ -14,7 +14,7 @@ export type Log = (message: string, fields: Record<string, unknown>) => void
 /** How the functions of one type work. Each part is null if functions of the type do not have it. */
 export interface FunctionKind {
   /** The reaction to a message of the user, unless the function has `parameters`. */
-  readonly trigger: Trigger<FunctionContext, WebhookCall> | null
+  readonly trigger: Trigger<FunctionContext, OutgoingWebhook> | null
   /**
    * Executes a call of the model. A function that has `parameters` is offered to the model as one tool.
    * @returns the result for the model.

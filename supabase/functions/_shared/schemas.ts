@@ -121,6 +121,13 @@ export const Run = Type.Object({
 })
 export type Run = Static<typeof Run>
 
+/**
+ * A run in a list: `response` is its first 500 characters, and `responseLength` how many characters there are; null while another
+ * process makes the run.
+ */
+export const ListedRun = Type.Composite([Run, Type.Object({ responseLength: Nullable(Type.Integer()) })])
+export type ListedRun = Static<typeof ListedRun>
+
 /** The result of a run that succeeded; executionTime in milliseconds. */
 const answer = {
   response: Type.String(),

@@ -2,7 +2,8 @@
 --   p_max_per_user  how many runs of one user may be under way at a time, over all processes
 --   p_keep_first    see take_run
 -- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
--- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it.
+-- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it, or the run
+-- cannot be taken now, see try_run.
 create function public.claim_run(
   p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
   p_max_crashes integer default 20, p_keep_first boolean default true
@@ -27,8 +28,12 @@ begin
         and not public.is_abandoned(r)) >= p_max_per_user then
     return '{"refused": "busy"}';
   end if;
-  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true);
-  return case when v_taken is null then '{"refused": "ended"}' else jsonb_build_object('claimed', v_taken) end;
+  v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true);
+  if v_taken is not null then
+    return jsonb_build_object('claimed', v_taken);
+  end if;
+  return jsonb_build_object('refused', (
+    select case when finished_at is null then 'unable' else 'ended' end from public.agent_runs where id = p_run_id));
 end $$;
 
 revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean)

@@ -1,5 +1,6 @@
--- Takes over abandoned runs, oldest first, each as a new attempt. A run during which p_max_crashes processes have died
--- is ended instead and costs nothing.
+-- Takes over abandoned runs, those of each user in turn, the oldest first, each as a new attempt, until they have batch_bytes.
+-- A run during which p_max_crashes processes have died is ended instead and costs nothing; so is one that could not be taken
+-- so often, see try_run.
 --   p_python      false leaves runs of agents written in Python to other processes
 --   p_keep_first  see take_run
 --   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
@@ -14,26 +15,34 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_id uuid;
   v_taken jsonb;
-  v_claimed jsonb := '[]';
+  v_claimed jsonb[] := '{}';
+  v_bytes bigint := 0;
 begin
   insert into public.agent_workers (owner, lease_until) values (p_owner, '-infinity')
     on conflict (owner) do update set seen_at = now();
   for v_id in
-    select id from public.agent_runs r
+    select r.id from public.agent_runs r
+      join (
+        select id, row_number() over (partition by user_id order by lease_until, created_at) as turn
+          from public.agent_runs a
+          where finished_at is null and lease_until < now() and public.is_abandoned(a)
+            and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
+            and (p_python or not public.is_python_run(id))) abandoned using (id)
+      -- Checked again for a row that another process has changed meanwhile.
       where finished_at is null and lease_until < now() and public.is_abandoned(r)
-        and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
-        and (p_python or not public.is_python_run(id))
-      order by lease_until, created_at
+      order by turn, lease_until, created_at
       limit p_limit
-      for update skip locked
+      for update of r skip locked
   loop
-    v_taken := public.take_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
+    v_taken := public.try_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
     if v_taken is not null then
       v_claimed := v_claimed || v_taken;
+      v_bytes := v_bytes + pg_column_size(v_taken);
     end if;
+    exit when v_bytes >= public.batch_bytes();
   end loop;
   return jsonb_build_object(
-    'claimed', v_claimed,
+    'claimed', to_jsonb(v_claimed),
     'outstanding', exists (select from public.agent_runs where finished_at is null),
     'others', exists (select from public.agent_workers where owner <> p_owner and seen_at > now() - interval '11 minutes'));
 end $$;

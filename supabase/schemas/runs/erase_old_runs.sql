@@ -1,5 +1,5 @@
 -- Erases the texts of runs that ended more than p_days ago, at most p_limit runs a call, together with expired cached
--- responses and workers that have been gone for a day. The runs themselves and the ledger stay.
+-- responses, workers that have been gone for a day, and refusals of schedules as old. The runs themselves and the ledger stay.
 -- Returns {erased}: the number of runs.
 create function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -16,6 +16,7 @@ begin
   delete from public.agent_run_failures where run_id = any (v_ids);
   delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();
+  delete from public.schedule_refusals where since < now() - interval '1 day';
   return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
 end $$;
 

@@ -10,6 +10,7 @@ begin
       or schedule_id in (select id from public.agent_schedules where user_id = old.id)
       or request ->> 'userId' = old.id::text;
   delete from public.agent_schedules where user_id = old.id;
+  delete from public.schedule_refusals where user_id = old.id;
   update public.agent_runs
     set status = case when finished_at is null then 'cancelled' else status end,
         attempt = case when finished_at is null then attempt + 1 else attempt end,

@@ -3,7 +3,8 @@
 --   p_due      the time that the schedule was due, as it was read, in milliseconds
 --   p_for      the time of the firing: the latest of those that were missed
 --   p_content  the question to the agent
--- Returns the firing, or null if the schedule was fired, edited or switched off in the meantime.
+-- Returns the firing, or null if the schedule was fired, edited or switched off in the meantime, or rests because 20 firings of
+-- its user were refused within an hour.
 create function public.fire_schedule(
   p_schedule_id uuid, p_due timestamptz, p_for timestamptz, p_next timestamptz, p_content text, p_lease_seconds numeric
 ) returns jsonb
@@ -22,6 +23,15 @@ begin
       where schedule_id = p_schedule_id and scheduled_for is null and completed_at is null and status::text = 'running'
         and started_at >= p_due and started_at > now() - interval '10 minutes')
   then
+    return null;
+  end if;
+  if exists (select from public.schedule_refusals
+    where user_id = v_schedule.user_id and refusals >= 20 and since > now() - interval '1 hour')
+  then
+    update public.agent_schedules
+      set next_run_at = null, unplanned_since = now() + interval '1 hour',
+          last_result = '{"success": false, "error": "Too many of your schedules could not begin: this one is tried again in an hour."}'
+      where id = p_schedule_id;
     return null;
   end if;
   update public.agent_schedules set next_run_at = p_next where id = p_schedule_id;

@@ -1,4 +1,4 @@
--- Refuses schedules on another user's account, and keeps `unplanned_since`, which is the service's alone.
+-- Refuses schedules on another user's account, and keeps `unplanned_since` and `refusals`, which are the service's alone.
 --
 -- Whoever writes next_run_at (the page, the platform's runner, the service) has said when the schedule is due next.
 -- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was.
@@ -20,23 +20,25 @@ begin
   end if;
   if tg_op = 'INSERT' then
     new.unplanned_since := case when new.next_run_at is null then now() end;
+    new.refusals := 0;
     return new;
   end if;
   -- A page that saves the whole row sends it back as it has read it.
   if v_is_user then
     new.unplanned_since := old.unplanned_since;
+    new.refusals := old.refusals;
   end if;
   if new.next_run_at is distinct from old.next_run_at and new.next_run_at is not null then
     new.unplanned_since := null;
   elsif (new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
     -- What was due while the schedule was off is not made up for.
     or (new.is_enabled and old.is_enabled is not true and (new.next_run_at is null or new.next_run_at <= now()))
-    -- A faulty schedule was edited.
-    or (old.next_run_at is null and old.unplanned_since = 'infinity'
+    -- A faulty schedule, or one that rests, was edited.
+    or (old.next_run_at is null and old.unplanned_since > now()
       and (new.user_id, new.agent_id, new.prompt_template, new.output_action, new.output_config)
         is distinct from (old.user_id, old.agent_id, old.prompt_template, old.output_action, old.output_config))
-    -- Its time was taken away, and not by fault_schedule.
-    or (new.next_run_at is null and old.next_run_at is not null and new.unplanned_since is distinct from 'infinity')
+    -- Its time was taken away, and not by fault_schedule or to let it rest.
+    or (new.next_run_at is null and old.next_run_at is not null and coalesce(new.unplanned_since <= now(), true))
   then
     new.next_run_at := null;
     new.unplanned_since := now();

@@ -1,12 +1,17 @@
--- Links a run and its firing when the run is inserted, so that the link survives the death of the process. The run's
+-- Links a run and its firing when the run is inserted, so that the link survives the death of the process, and forgets that the
+-- schedule was refused before. The run's
 -- idempotency key names the firing. A user who sends such a key gains nothing: the run's user must be the firing's.
 create function public.link_scheduled_run() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_schedule_id uuid;
 begin
   update public.scheduled_runs r
     set run_id = new.id, request = null, lease_until = null,
         status = (select p.status from jsonb_populate_record(null::public.scheduled_runs, '{"status": "running"}') p)
-    where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text;
+    where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text
+    returning schedule_id into v_schedule_id;
+  update public.agent_schedules set refusals = 0 where id = v_schedule_id and refusals > 0;
   return null;
 end $$;
 

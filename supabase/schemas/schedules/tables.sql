@@ -1,7 +1,9 @@
 -- The service's column of the platform's schedules: since when the schedule waits for the service to compute next_run_at.
 -- It counts only while next_run_at is null. 'infinity' means that the schedule is faulty and its user has been told.
 alter table public.agent_schedules
-  add column unplanned_since timestamptz default now();
+  add column unplanned_since timestamptz default now(),
+  -- How many firings in a row were refused, as for want of credits.
+  add column refusals integer not null default 0;
 create index agent_schedules_due on public.agent_schedules (next_run_at)
   where is_enabled and next_run_at is not null;
 create index agent_schedules_unplanned on public.agent_schedules (unplanned_since)
@@ -27,3 +29,13 @@ create unique index scheduled_runs_once_a_time on public.scheduled_runs (schedul
 create index scheduled_runs_by_run on public.scheduled_runs (run_id) where run_id is not null;
 create index scheduled_runs_to_begin on public.scheduled_runs (lease_until) where run_id is null and request is not null;
 create index scheduled_runs_to_deliver on public.scheduled_runs (delivery_at) where delivery_status = 'pending';
+
+-- How many firings of a user were refused since a time. After 20 within an hour the user's schedules rest, without a row each.
+create table public.schedule_refusals (
+  user_id uuid primary key,
+  refusals integer not null,
+  since timestamptz not null
+);
+alter table public.schedule_refusals enable row level security;
+revoke all on public.schedule_refusals from public, anon, authenticated;
+grant select, insert, update, delete on public.schedule_refusals to service_role;

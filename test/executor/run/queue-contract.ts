@@ -157,11 +157,22 @@ export async function testQueue (t: Test, setUp: (t: Test, limits: Limits) => Pr
     const { runs, enter } = await setUp(t, { ...limits, maxConcurrent: 1, maxWaiting: 2 })
     await enter('a1')
     await runs.untilLaunched(1)
-    t.strictSame([await enter('a2'), await enter('b1'), await enter('c1')], [true, true, false])
+    t.strictSame([await enter('a2'), await enter('a3'), await enter('a4')], [true, true, false])
     runs.end('a1')
     await runs.untilLaunched(2)
-    t.equal(await enter('c2'), true)
+    t.equal(await enter('a5'), true)
     await runs.drain(2)
+  })
+
+  t.test('a queue that one user has filled, while slots are free, refuses that user alone', async t => {
+    const { runs, enter, untilParked } = await setUp(t, { maxConcurrent: 3, maxPerUser: 1, maxWaiting: 3 })
+    for (const name of ['a1', 'a2', 'a3', 'a4']) t.equal(await enter(name), true)
+    await untilParked?.(3)
+    t.equal(await enter('a5'), false)
+    t.equal(await enter('b1'), true)
+    await runs.untilLaunched(2)
+    t.strictSame(runs.running, ['a1', 'b1'])
+    await runs.drain(runs.running.length)
   })
 
   t.test('a released admission is free again', async t => {

@@ -6,15 +6,18 @@ import type { OutboundRequest } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
 import type { ToolContext } from '../tool.js'
 
+/** A webhook with the user whose run sends it. */
+export interface OutgoingWebhook extends WebhookCall { readonly userId: string }
+
 /**
  * Makes the webhook of a function {webhook_url, trigger_event, payload_template, secret}.
  * @param values include `content` and `agent_id`.
  * @throws {ToolError} if it could never be sent.
  */
-export function makeWebhook (fn: AgentFunction, values: TemplateValues, { agentId }: ToolContext, id = `msg_${randomUUID()}`): WebhookCall {
+export function makeWebhook (fn: AgentFunction, values: TemplateValues, { agentId, userId }: ToolContext, id = `msg_${randomUUID()}`): OutgoingWebhook {
   const call = makeWebhookCall(fn, values, agentId, id)
   firstHop({ url: call.url })
-  return call
+  return { ...call, userId }
 }
 
 /** The request of one try, signed with the current time. @param secret signs webhooks without a secret of their own. */

@@ -1,15 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { WebhookCall } from '#shared/functions/webhook.ts'
+import { isBeyondShare } from '../../../lib/share.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
 import { type DeliveryOutcome, describeError, RETRY_DELAYS, tryDelivery } from './delivery.js'
-import { requestOf } from './webhook-call.js'
+import { type OutgoingWebhook, requestOf } from './webhook-call.js'
 
+/** Beyond these, users who have a tenth or more of them are refused: the failing webhooks of one agent or user do not displace those of others. */
 const MAX_OUTSTANDING = 1000
-/** So that the failing webhooks of one agent do not displace those of others. */
 const MAX_OUTSTANDING_OF_AGENT = 100
 /** The size of all outstanding payloads together. */
 const MAX_OUTSTANDING_BYTES = 64 * 1024 * 1024
+/** The part of it that one user may have. */
+const PART_OF_USER = 1 / 4
 
 export interface WebhooksOptions {
   outbound: Pick<Outbound, 'request'>
@@ -24,7 +26,7 @@ export interface WebhooksOptions {
   maxOutstandingBytes?: number
 }
 
-interface Delivery { call: WebhookCall, body: string, bytes: number, ended: Promise<void> }
+interface Delivery { call: OutgoingWebhook, body: string, bytes: number, ended: Promise<void> }
 
 /** Delivers webhooks in the background, by Standard Webhooks 1.0. Webhooks that are outstanding when the process ends are lost, and logged. */
 export class Webhooks {
@@ -40,7 +42,7 @@ export class Webhooks {
    * @param response the agent's answer; null if there is none.
    * @returns whether the delivery was started.
    */
-  send (call: WebhookCall, response: string | null): boolean {
+  send (call: OutgoingWebhook, response: string | null): boolean {
     if (response === null && call.needsAnswer) return false
     const reason = this.#refusalReason(call)
     if (reason) {
@@ -50,7 +52,7 @@ export class Webhooks {
     try {
       const body = call.body(response ?? '')
       const bytes = Buffer.byteLength(body)
-      if (this.#bytes + bytes > (this.options.maxOutstandingBytes ?? MAX_OUTSTANDING_BYTES)) throw new ToolError('too much is outstanding')
+      if (this.#isTooMuch(bytes, call.userId)) throw new ToolError('too much is outstanding')
       this.#start({ call, body, bytes, ended: Promise.resolve() })
       return true
     } catch (error) {
@@ -79,12 +81,25 @@ export class Webhooks {
     })
   }
 
-  #refusalReason ({ agentId }: WebhookCall): string | undefined {
+  #refusalReason ({ agentId, userId }: OutgoingWebhook): string | undefined {
     const { maxOutstanding = MAX_OUTSTANDING, maxOutstandingOfAgent = MAX_OUTSTANDING_OF_AGENT } = this.options
     if (this.#waiting.signal.aborted) return 'shutting down'
-    if (this.#outstanding.size >= maxOutstanding) return 'too many are outstanding'
-    const ofAgent = [...this.#outstanding].filter(({ call }) => call.agentId === agentId).length
-    return ofAgent >= maxOutstandingOfAgent ? 'too many of this agent are outstanding' : undefined
+    const ofUser = this.#outstandingOf(userId)
+    if (isBeyondShare(maxOutstanding, this.#outstanding.size + 1, ofUser.length + 1)) return 'too many are outstanding'
+    const isOfAgent = ({ call }: Delivery): boolean => call.agentId === agentId
+    const ofAgent = [...this.#outstanding].filter(isOfAgent).length
+    const isRefused = isBeyondShare(maxOutstandingOfAgent, ofAgent + 1, ofUser.filter(isOfAgent).length + 1)
+    return isRefused ? 'too many of this agent are outstanding' : undefined
+  }
+
+  #isTooMuch (bytes: number, userId: string): boolean {
+    const max = this.options.maxOutstandingBytes ?? MAX_OUTSTANDING_BYTES
+    const ofUser = this.#outstandingOf(userId).reduce((sum, delivery) => sum + delivery.bytes, bytes)
+    return ofUser > max * PART_OF_USER || isBeyondShare(max, this.#bytes + bytes, ofUser)
+  }
+
+  #outstandingOf (userId: string): Delivery[] {
+    return [...this.#outstanding].filter(({ call }) => call.userId === userId)
   }
 
   async #deliver (delivery: Delivery): Promise<void> {
@@ -118,7 +133,7 @@ export class Webhooks {
     return tryDelivery(outbound, () => requestOf(call, body, secret), this.#sending.signal)
   }
 
-  #log (message: string, { id, url, agentId }: WebhookCall, fields: Record<string, unknown>): void {
+  #log (message: string, { id, url, agentId }: OutgoingWebhook, fields: Record<string, unknown>): void {
     this.options.log(message, { webhookId: id, agentId, host: new URL(url.trim()).host, ...fields })
   }
 }

@@ -186,9 +186,22 @@ t.test('no more are outstanding than allowed, in all and of one agent', async t 
   t.match(logged, [{ agentId: 'a', reason: 'too many of this agent are outstanding' }, { agentId: 'b', reason: 'too many are outstanding' }])
 })
 
+t.test('what one user sends is not counted against another', async t => {
+  const server = await startServer(t, () => {})
+  const { webhooks, logged } = open(t, { maxOutstanding: 20, maxOutstandingOfAgent: 10, maxOutstandingBytes: 4_000 })
+  const send = (userId: string, agentId = userId, response = 'x') => webhooks.send({ ...callOf(t, server.url, { payload_template: '"{{response}}"' }), agentId, userId }, response)
+  const sent = (count: number, userId: string, agentId?: string) => Array.from({ length: count }, () => send(userId, agentId)).filter(Boolean).length
+  t.equal(sent(30, 'a', 'popular'), 10)
+  t.equal(send('b', 'popular'), true, 'of the same agent')
+  t.equal(sent(30, 'a', 'another'), 9, 'until there are as many as may be')
+  t.equal(send('c'), true)
+  t.same([send('d', 'd', 'x'.repeat(900)), send('d', 'd', 'x'.repeat(900)), send('e', 'e', 'x'.repeat(300))], [true, false, true], 'a quarter of the bytes is the most that one user has')
+  t.ok(logged.length > 0 && logged.every(({ reason }) => /outstanding/.test(reason as string)))
+})
+
 t.test('their payloads are no more bytes than allowed, and what is delivered makes room', async t => {
   const server = await startServer(t, respond(200))
-  const { webhooks, logged, settled } = open(t, { maxOutstandingBytes: 100 })
+  const { webhooks, logged, settled } = open(t, { maxOutstandingBytes: 400 })
   const send = () => webhooks.send(callOf(t, server.url, { payload_template: '{"r": "{{response}}"}' }), 'ü'.repeat(40))
   t.same([send(), send()], [true, false])
   t.match(logged, [{ message: 'webhook not delivered', reason: 'too much is outstanding' }])
