@@ -95,6 +95,8 @@ async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOpt
 
 /** How often connections are looked at whose request does not arrive, at the least. */
 const MAX_CHECK_MS = 30_000
+/** How long the headers of a request may take, at the most. */
+const HEADERS_MS = 60_000
 
 function createApp (config: Config, logger: FastifyBaseLogger, hardening: Hardening): FastifyInstance {
   const app = Fastify({
@@ -104,6 +106,9 @@ function createApp (config: Config, logger: FastifyBaseLogger, hardening: Harden
     // A request that has not arrived by then is answered with 408.
     requestTimeout: config.requestSeconds * 1000,
     http: {
+      // Node takes the smaller of the two for that of the headers, whichever it is.
+      headersTimeout: Math.min(HEADERS_MS, config.requestSeconds * 1000),
+      requestTimeout: config.requestSeconds * 1000,
       connectionsCheckingInterval: Math.min(MAX_CHECK_MS, config.requestSeconds * 1000 / 4),
       // Node's own answer would lack the headers of all others, so a hook refuses.
       requireHostHeader: false

@@ -28,6 +28,11 @@ async function connections (app: FastifyInstance): Promise<void> {
     if (cutter.isClosing) reply.header('connection', 'close')
     done()
   })
+  // Node has given the connection of an upgrade away, and ends none that is refused.
+  app.addHook('onResponse', ({ raw }, _reply, done) => {
+    if ((raw as { upgrade?: boolean }).upgrade) raw.socket.destroySoon()
+    done()
+  })
   // An expectation that nobody knows is ignored: Node's own answer would lack the headers of all others.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
 
