@@ -1,9 +1,9 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { Config } from './config/config.js'
 import { serializerCompiler, validatorCompiler } from './http/compilers.js'
 import { answerClientError, answerFrameworkError } from './http/errors.js'
+import { type Hardening, readHardening } from './http/hardening.js'
 import activity from './plugins/activity.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
@@ -46,7 +46,7 @@ declare module 'fastify' {
 
 /** Builds the service, ready to listen: its plugins in the order of their dependencies, then its routes. How it ends: SHUTDOWN. */
 export async function buildApp (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
-  const app = createApp(config, logger)
+  const app = createApp(config, logger, await readHardening())
   await registerPlugins(app, { hasRequests: true })
   await app.register(healthRoutes)
   await app.register(agentRoutes)
@@ -59,7 +59,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
 
 /** Builds the service without its users: it makes runs that other processes begin, and answers probes. */
 export async function buildWorker (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
-  const app = createApp(config, logger)
+  const app = createApp(config, logger, await readHardening())
   await registerPlugins(app, { hasRequests: false })
   await app.register(healthRoutes)
   return app
@@ -93,11 +93,26 @@ async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOpt
   await app.register(websocket)
 }
 
-function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance {
+/** How often connections are looked at whose request does not arrive, at the least. */
+const MAX_CHECK_MS = 30_000
+/** How long the headers of a request may take, at the most. */
+const HEADERS_MS = 60_000
+
+function createApp (config: Config, logger: FastifyBaseLogger, hardening: Hardening): FastifyInstance {
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
+    // A request that has not arrived by then is answered with 408.
+    requestTimeout: config.requestSeconds * 1000,
+    http: {
+      // Node takes the smaller of the two for that of the headers, whichever it is.
+      headersTimeout: Math.min(HEADERS_MS, config.requestSeconds * 1000),
+      requestTimeout: config.requestSeconds * 1000,
+      connectionsCheckingInterval: Math.min(MAX_CHECK_MS, config.requestSeconds * 1000 / 4),
+      // Node's own answer would lack the headers of all others, so a hook refuses.
+      requireHostHeader: false
+    },
     // Live callers put a path behind an address that may end in a slash.
     routerOptions: { ignoreDuplicateSlashes: true },
     // The embedded database takes seconds to initialise, and many more on a busy machine.
@@ -110,8 +125,8 @@ function createApp (config: Config, logger: FastifyBaseLogger): FastifyInstance 
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
-  app.addHook('preValidation', async request => refuseDeepNesting(request.body))
   app.decorate('config', config)
+  app.decorate('hardening', hardening)
   app.decorate('owner', crypto.randomUUID())
   return app as unknown as FastifyInstance
 }

@@ -8,7 +8,7 @@ import type { PublicKeyFinder } from './jwks.js'
 const CACHE_MS = 30_000
 const MAX_CACHED = 5_000
 
-interface Claims { sub?: unknown, role?: unknown, iss?: unknown, exp: number }
+interface Claims { sub?: unknown, role?: unknown, iss?: unknown, session_id?: unknown, exp: number }
 interface Header { alg: string, kid?: string }
 interface VerifyOptions { key?: string, algorithms: Array<'HS256' | 'ES256' | 'RS256'> }
 
@@ -51,10 +51,11 @@ export function createTokenVerifier ({ decode, verify, hasSecret, findKey, issue
       if (code === errors.keysUnavailable.code) throw error
       throw code === 'FAST_JWT_EXPIRED' ? errors.unauthorized('The access token has expired.') : invalid()
     }
-    const { sub, role, iss, exp } = claims
+    const { sub, role, iss, session_id: session, exp } = claims
     const isOurs = issuer === undefined || iss === undefined || iss === issuer
     if (typeof sub !== 'string' || !UUID.test(sub) || role !== 'authenticated' || !isOurs) throw invalid()
-    return { kind: 'user', userId: sub.toLowerCase(), expiresAt: exp * 1000 }
+    const sessionId = typeof session === 'string' && UUID.test(session) ? session : undefined
+    return { kind: 'user', userId: sub.toLowerCase(), sessionId, expiresAt: exp * 1000 }
   })
 }
 

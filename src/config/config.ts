@@ -47,8 +47,12 @@ export interface Config {
   readonly rateLimitMax: number
   /** Milliseconds. */
   readonly rateLimitWindow: number
+  /** Bytes that a user may send within the window. */
+  readonly rateLimitBytes: number
   /** Bytes. */
   readonly bodyLimit: number
+  readonly maxConnectionsPerUser: number
+  readonly requestSeconds: number
   readonly drainSeconds: number
   readonly sseMaxSeconds: number
   /** How long the head of a plain reader's stream waits for the first output. */
@@ -183,7 +187,10 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     runRetentionDays: env.RUN_RETENTION_DAYS,
     rateLimitMax: env.RATE_LIMIT_MAX,
     rateLimitWindow: env.RATE_LIMIT_WINDOW,
+    rateLimitBytes: env.RATE_LIMIT_BYTES,
     bodyLimit: env.BODY_LIMIT,
+    maxConnectionsPerUser: env.MAX_CONNECTIONS_PER_USER,
+    requestSeconds: env.REQUEST_SECONDS,
     drainSeconds: env.DRAIN_SECONDS,
     sseMaxSeconds: env.SSE_MAX_SECONDS,
     firstOutputSeconds: env.FIRST_OUTPUT_SECONDS,

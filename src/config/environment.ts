@@ -105,6 +105,10 @@ export const VARIABLES = {
     'Length of that window in milliseconds.'),
   BODY_LIMIT: service('limits', Type.Integer({ minimum: 1, default: 10 * 1024 * 1024 }),
     'Largest body or WebSocket message in bytes; images come as data URIs.'),
+  RATE_LIMIT_BYTES: service('limits', Type.Integer({ minimum: 1, default: 100 * 1024 * 1024 }),
+    'Bytes of bodies and WebSocket messages that a user may send within RATE_LIMIT_WINDOW, with Redis to all processes together; each value of JSON counts for 256 more.'),
+  MAX_CONNECTIONS_PER_USER: service('limits', Type.Integer({ minimum: 1, default: 1000 }),
+    'Event streams, waiting executions and WebSockets of one user that may be open at this process; beyond, callers get 429 with Retry-After.'),
 
   KEEP_MESSAGES: service('retention', Type.Boolean({ default: false }),
     'Keeps the messages of a run beyond its end; otherwise only the answers are kept.'),
@@ -113,6 +117,8 @@ export const VARIABLES = {
 
   DRAIN_SECONDS: service('time', Type.Number({ minimum: 0, maximum: 86_400, default: 20 }),
     'Seconds that runs under way may take to end after SIGTERM, before another process continues them; set RAILWAY_DEPLOYMENT_DRAINING_SECONDS ten seconds longer.'),
+  REQUEST_SECONDS: service('time', Type.Number({ exclusiveMinimum: 0, maximum: 3600, default: 120 }),
+    'Seconds within which a request has to arrive, its body included; then it is answered with 408.'),
   SSE_MAX_SECONDS: service('time', Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 }),
     'Seconds after which the service ends an SSE connection (not its run); Railway would cut it at 900.'),
   FIRST_OUTPUT_SECONDS: both('time', Type.Number({ minimum: 0, maximum: 240, default: 10 }),

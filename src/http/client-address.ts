@@ -1,9 +1,13 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 
 /** Railway's proxies; an `X-Real-IP` is believed from nowhere else. */
 const RAILWAY_PROXIES = new BlockList()
 RAILWAY_PROXIES.addSubnet('100.64.0.0', 10, 'ipv4')
+
+/** The part of an IPv6 address that names a network: its host chooses the rest as it likes. */
+const NETWORK_BITS = 64
 
 /** The address a request came from: behind Railway's proxy the one that the proxy saw, else the peer's. */
 export function clientAddress (request: FastifyRequest): string {
@@ -11,4 +15,18 @@ export function clientAddress (request: FastifyRequest): string {
   const reported = request.headers['x-real-ip']
   const isBelieved = isIPv4(peer) && RAILWAY_PROXIES.check(peer) && typeof reported === 'string' && (isIPv4(reported) || isIPv6(reported))
   return isBelieved ? reported : peer
+}
+
+/** Under which name the address of a request is counted: an IPv6 address with all of its network (/64). */
+export function addressKey (request: FastifyRequest): string {
+  return `address:${normalizeIP(clientAddress(request).replace(/%.*$/, ''), NETWORK_BITS)}`
+}
+
+/** Under which name a request is counted: its user, or the address of one whose user is not known. */
+export function callerKey (request: FastifyRequest): string {
+  return request.caller ? userKey(request.caller.userId) : addressKey(request)
+}
+
+export function userKey (userId: string): string {
+  return `user:${userId}`
 }

@@ -1,13 +1,24 @@
 import { randomUUID } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
-import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
+import { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
+import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { invalid } from '#shared/http/validation.ts'
+import type { Hardening } from './hardening.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The headers that harden every answer. */
+    hardening: Hardening
+  }
+}
 
 /** Answers a request with an error: the one place where an error becomes an HTTP response. */
 export function renderError (error: ServiceError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error.retryAfter !== undefined) reply.header('retry-after', Math.ceil(error.retryAfter))
+  // The rest of what is too large is not read.
+  if (error.code === errors.bodyTooLarge.code) reply.header('connection', 'close')
   return reply.code(error.statusCode).type('application/json').send(toBody(error, request.id))
 }
 
@@ -28,19 +39,31 @@ export function translateHttpError (error: FastifyError, bodyLimit: number): Ser
 
 /** Answers what Fastify refuses before any hook has run: a URL that cannot be decoded. */
 export function answerFrameworkError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  renderError(errors.badRequest(error.message), request, reply)
+  renderError(errors.badRequest(error.message), request, reply.headers(request.server.hardening))
 }
 
-/** Answers bytes that are no HTTP request: the parser gave up before there was one. */
-export function answerClientError (error: ConnectionError, socket: Socket): void {
+/** Answers bytes that are no HTTP request, or no whole one: the parser gave up before there was one. */
+export function answerClientError (this: FastifyInstance, error: ConnectionError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const failure = translateClientError(error.code)
+  // A request whose answer has begun and whose body never came.
+  const { _httpMessage: answer } = socket as Socket & { _httpMessage?: ServerResponse }
+  if (answer?.headersSent) socket.destroy()
+  else answerConnection(socket, translateClientError(error.code), this.hardening)
+}
+
+/** Writes an answer where there is no response that could be sent, and ends the connection. */
+export function answerConnection (socket: Writable, failure: ServiceError, hardening: Hardening): void {
   const body = JSON.stringify(toBody(failure, randomUUID()))
-  if (socket.writable) {
-    socket.write(`HTTP/1.1 ${failure.statusCode} ${STATUS_CODES[failure.statusCode]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  const headers = {
+    ...hardening,
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close'
   }
-  socket.destroySoon()
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  if (socket.writable) socket.write(`HTTP/1.1 ${failure.statusCode} ${STATUS_CODES[failure.statusCode]}\r\n${head}\r\n${body}`)
+  if (socket instanceof Socket) socket.destroySoon()
+  else socket.end()
 }
 
 function translateClientError (code: string): ServiceError {

@@ -5,16 +5,17 @@ import fp from 'fastify-plugin'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { type Credentials, credentialsOf, readCredentials } from '#shared/http/credentials.ts'
 import { readJwtSecret } from '../auth/access-token.js'
-import { authenticateApiKey } from '../auth/api-keys.js'
+import { ApiKeys } from '../auth/api-keys.js'
 import { checkBackendSecret } from '../auth/credentials.js'
 import { createPublicKeyFinder } from '../auth/jwks.js'
 import { createTokenVerifier, type TokenVerifier } from '../auth/tokens.js'
 import type { Caller } from '../contract/caller.js'
+import { addressKey } from '../http/client-address.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Finds who a token is, be it an access token or an API key. Throws `unauthorized`. */
-    authenticate (token: string): Promise<Caller>
+    /** Finds who a token is, be it an access token or an API key. Throws `unauthorized`, `rate_limited`. */
+    authenticate (token: string, request: FastifyRequest): Promise<Caller>
     /** Hook: the caller is a user, and stands in `request.caller`. */
     requireUser (request: FastifyRequest): Promise<void>
     /** Hook: the caller is a user with a session. An API key may stand in a page for all to read. */
@@ -26,24 +27,30 @@ declare module 'fastify' {
 
 async function auth (app: FastifyInstance): Promise<void> {
   const verifyToken = await registerJwt(app)
-  const authenticate = ({ kind, text }: Credentials) => kind === 'api_key' ? authenticateApiKey(app.database, text) : verifyToken(text)
-  app.decorate('authenticate', token => authenticate(credentialsOf(token)))
+  const keys = new ApiKeys(app.database)
+  app.decorate('authenticate', (token, request) => authenticate(credentialsOf(token), request))
 
-  app.decorate('requireUser', (request: FastifyRequest) => counted(request, async () => {
-    request.caller = await authenticate(readCredentials(request.headers['x-api-key'], request.headers.authorization))
-  }))
+  app.decorate('requireUser', async (request: FastifyRequest) => {
+    const credentials = await counted(request, () => readCredentials(request.headers['x-api-key'], request.headers.authorization))
+    request.caller = await authenticate(credentials, request)
+  })
   app.decorate('requireSession', async (request: FastifyRequest) => {
     await app.requireUser(request)
     if (request.caller?.kind !== 'user') throw errors.sessionRequired()
   })
-  app.decorate('requireBackendSecret', (request: FastifyRequest) => counted(request, async () => {
-    checkBackendSecret(request.headers, app.config.backendSecret)
-  }))
+  app.decorate('requireBackendSecret', (request: FastifyRequest) =>
+    counted(request, () => checkBackendSecret(request.headers, app.config.backendSecret)))
+
+  /** Keys are counted before the database is asked; tokens, which cost nobody else anything, once they are refused. */
+  function authenticate ({ kind, text }: Credentials, request: FastifyRequest): Promise<Caller> {
+    const count = () => app.countFailedAttempt(request)
+    return kind === 'api_key' ? keys.authenticate(text, { address: addressKey(request), count }) : counted(request, () => verifyToken(text))
+  }
 
   /** Counts a refusal against the address it came from. */
-  async function counted (request: FastifyRequest, check: () => Promise<void>): Promise<void> {
+  async function counted<T> (request: FastifyRequest, check: () => T | Promise<T>): Promise<T> {
     try {
-      await check()
+      return await check()
     } catch (error) {
       if (error instanceof ServiceError && error.statusCode === 401) await app.countFailedAttempt(request)
       throw error

@@ -1,24 +1,36 @@
 import fastifyRateLimit from '@fastify/rate-limit'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors, type ServiceError } from '#shared/errors.ts'
-import { clientAddress } from '../http/client-address.js'
+import { errors } from '#shared/errors.ts'
+import { createBodyParser } from '../http/body.js'
+import { addressKey, callerKey } from '../http/client-address.js'
+import { IncomingBytes } from '../http/incoming-bytes.js'
+import { createCostCounter, createCounter, refused } from '../http/rate-limits.js'
+import { WindowCounter } from '../lib/window-counter.js'
 import { PREFIX } from '../redis/keys.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Counts a message of a WebSocket as a request of its caller. Throws `rate_limited`. */
     countMessage (request: FastifyRequest): Promise<void>
-    /** Counts a refused token or key against the address it came from. Throws `rate_limited`. */
+    /** Counts what a body or message costs to be parsed, in bytes, against its caller. Throws `rate_limited`. */
+    countCost (request: FastifyRequest, cost: number): Promise<void>
+    /** Counts a token or key that is not known to be good against the address it came from. Throws `rate_limited`. */
     countFailedAttempt (request: FastifyRequest): Promise<void>
+    /** The memory of bodies and messages that have not arrived as a whole. */
+    incomingBytes: IncomingBytes
   }
 }
 
 /** How many callers are counted at a time; beyond, the least recently seen are forgotten. */
 const MAX_CALLERS = 50_000
+/** How many bodies of the largest size may be arriving at once: at this process, and of one caller. */
+const BODIES_AT_ONCE = 8
+const BODIES_OF_CALLER_AT_ONCE = 4
 
 async function limits (app: FastifyInstance): Promise<void> {
-  const { rateLimitMax: max, rateLimitWindow: timeWindow } = app.config
+  const { bodyLimit, rateLimitMax: max, rateLimitWindow: timeWindow, rateLimitBytes: maxBytes } = app.config
+  const here = new WindowCounter(maxBytes, timeWindow)
 
   // Hooks of routes run after those of their scope: the caller, where there is one, is known by then.
   await app.register(fastifyRateLimit, {
@@ -30,32 +42,16 @@ async function limits (app: FastifyInstance): Promise<void> {
     redis: app.redis?.link.commands,
     nameSpace: `${PREFIX}:rate:`,
     skipOnError: true,
-    errorResponseBuilder: (_request, { ttl }) => rateLimited(ttl)
+    errorResponseBuilder: (_request, { ttl }) => refused(errors.rateLimited, ttl)
   })
 
   app.decorate('countMessage', createCounter(app.createRateLimit()))
   app.decorate('countFailedAttempt', createCounter(app.createRateLimit({ keyGenerator: addressKey })))
+  app.decorate('countCost', createCostCounter((key, cost) => here.take(key, cost), app.redis?.countAmounts(maxBytes, timeWindow)))
+  app.decorate('incomingBytes', new IncomingBytes(BODIES_AT_ONCE * bodyLimit, BODIES_OF_CALLER_AT_ONCE * bodyLimit))
+
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', createBodyParser(app, { limit: bodyLimit, incoming: app.incomingBytes, countCost: app.countCost }))
 }
 
-function createCounter (count: ReturnType<FastifyInstance['createRateLimit']>) {
-  return async (request: FastifyRequest): Promise<void> => {
-    const state = await count(request)
-    if (!state.isAllowed && state.isExceeded) throw rateLimited(state.ttl)
-  }
-}
-
-/** @param ttl milliseconds until the window ends. */
-function rateLimited (ttl: number): ServiceError {
-  const retryAfter = Math.max(1, Math.ceil(ttl / 1000))
-  return errors.rateLimited(retryAfter).with({ retryAfter })
-}
-
-function callerKey (request: FastifyRequest): string {
-  return request.caller ? `user:${request.caller.userId}` : addressKey(request)
-}
-
-function addressKey (request: FastifyRequest): string {
-  return `address:${clientAddress(request)}`
-}
-
-export default fp(limits, { name: 'limits', dependencies: ['redis', 'request-context'] })
+export default fp(limits, { name: 'limits', dependencies: ['redis'] })

@@ -1,16 +1,15 @@
 import fastifyCors from '@fastify/cors'
-import fastifyHelmet from '@fastify/helmet'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { errors } from '#shared/errors.ts'
 
 /** Security headers of answers, and the origins that may call from a browser (CORS). */
 async function security (app: FastifyInstance): Promise<void> {
-  const { corsOrigins } = app.config
-  let hardening: ReturnType<typeof helmetHeaders> | undefined
-  await app.register(fastifyHelmet, { global: false })
-  app.addHook('onRequest', (_request, reply, done) => {
-    reply.headers(hardening ??= helmetHeaders(reply))
-    done()
+  const { config: { corsOrigins }, hardening } = app
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(hardening)
+    const lacksHost = request.headers.host === undefined && request.raw.httpVersion === '1.1'
+    done(lacksHost ? errors.badRequest('The request has no Host header.') : undefined)
   })
   await app.register(fastifyCors, {
     // Tokens travel in headers and never in cookies, so `*` lets no site use a visitor's session.
@@ -21,14 +20,8 @@ async function security (app: FastifyInstance): Promise<void> {
     maxAge: 86_400,
     strictPreflight: false
   })
-}
-
-/** Helmet's headers, which are the same for all answers. They are taken off the raw response: a stream would keep its own copy for as long as it lasts. */
-function helmetHeaders ({ helmet, raw }: FastifyReply) {
-  helmet()
-  const headers = raw.getHeaders()
-  for (const name of raw.getHeaderNames()) raw.removeHeader(name)
-  return headers
+  // The body of a request for nothing is neither read nor parsed.
+  app.addHook('onRequest', (request, _reply, done) => done(request.is404 ? errors.notFound() : undefined))
 }
 
 export default fp(security, { name: 'security' })

@@ -1,7 +1,10 @@
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors } from '#shared/errors.ts'
+import { errors, reasonOf, toServiceError } from '#shared/errors.ts'
+import { findEndedCallers } from '../auth/ended-callers.js'
+import { answerConnection } from '../http/errors.js'
+import { OpenConnections } from '../http/open-connections.js'
 import { SOCKET_PATH, SUBPROTOCOL } from '../http/websocket/protocol.js'
 import { Sessions } from '../http/websocket/sessions.js'
 
@@ -9,17 +12,28 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The open WebSocket sessions. */
     sessions: Sessions
+    /** The WebSockets whose caller is not known yet, by address. */
+    unknownSockets: OpenConnections
   }
 }
 
+/** How many WebSockets of one address may wait to be authenticated. */
+const MAX_UNKNOWN = 32
+
 async function websocket (app: FastifyInstance): Promise<void> {
-  const sessions = new Sessions()
+  const sessions = new Sessions({
+    findEnded: callers => findEndedCallers(app.database, callers),
+    failed: error => app.log.warn({ reason: reasonOf(toServiceError(error)) }, 'the callers of WebSockets could not be looked up')
+  })
   app.decorate('sessions', sessions)
+  app.decorate('unknownSockets', new OpenConnections(MAX_UNKNOWN))
 
   await app.register(fastifyWebsocket, {
     options: {
       maxPayload: app.config.bodyLimit,
       perMessageDeflate: false,
+      // Between two messages the event loop turns.
+      allowSynchronousEvents: false,
       // Only the protocol's name is answered; the other one that a client offers is its token.
       handleProtocols: protocols => protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false
     },
@@ -30,6 +44,8 @@ async function websocket (app: FastifyInstance): Promise<void> {
     // The sockets end in their turn, see SHUTDOWN.
     preClose: done => done()
   })
+  app.websocketServer.on('wsClientError', ({ message }, connection) =>
+    answerConnection(connection, errors.badRequest(`This is no handshake of a WebSocket: ${message}.`), app.hardening))
   app.shutdown.on('webSockets', () => {
     sessions.close(() => { for (const client of app.websocketServer.clients) client.terminate() })
     app.websocketServer.close()
@@ -41,4 +57,4 @@ async function websocket (app: FastifyInstance): Promise<void> {
   })
 }
 
-export default fp(websocket, { name: 'websocket', dependencies: ['shutdown'] })
+export default fp(websocket, { name: 'websocket', dependencies: ['shutdown', 'database'] })

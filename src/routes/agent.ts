@@ -22,7 +22,7 @@ const config = { execution: true }
 const agent: FastifyPluginAsyncTypebox = async app => {
   app.post('/api/agent/execute', {
     config,
-    onRequest: app.requireUser,
+    onRequest: [app.requireUser, app.countConnection],
     schema: { headers: ExecuteHeaders, querystring: StreamQuery, body: ExecuteBody, response }
   }, async (request, reply) => {
     const { agentId, messages, response_format: responseFormat, stream, background } = request.body
@@ -42,6 +42,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     // All users of the platform call through the edge function: one rate limit would be shared by them.
     config: { ...config, rateLimit: false },
     onRequest: app.requireBackendSecret,
+    preHandler: async (request, reply) => app.countConnectionOf(request.body.userId, reply),
     schema: { headers: ValidatedHeaders, querystring: StreamQuery, body: ExecuteValidatedBody, response }
   }, async (request, reply) => {
     const { userId, agentId, agentConfig, messages, functionResults, response_format: responseFormat, stream } = request.body

@@ -32,6 +32,7 @@ const runs: FastifyPluginAsyncTypebox = async app => {
 
   app.get('/api/runs/:id/events', {
     config: { execution: true },
+    onRequest: app.countConnection,
     schema: {
       params: RunParams,
       querystring: EventsQuery,

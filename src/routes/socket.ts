@@ -4,21 +4,32 @@ import type { FastifyRequest } from 'fastify'
 import { errors } from '#shared/errors.ts'
 import { readKnownEvents } from '#shared/reader/known-events.ts'
 import { KnownEventsText } from '#shared/schemas.ts'
+import { addressKey } from '../http/client-address.js'
 import { SOCKET_PATH } from '../http/websocket/protocol.js'
 import { SocketSession } from '../http/websocket/session.js'
 
 const SocketQuery = Type.Object({ token: Type.Optional(Type.String()), events: KnownEventsText })
+
+/** Seconds after which an address with too many unknown WebSockets tries again: the oldest of them are closed by then. */
+const RETRY_SECONDS = 10
 
 const socket: FastifyPluginAsyncTypebox = async app => {
   app.route({
     method: 'GET',
     url: SOCKET_PATH,
     schema: { querystring: SocketQuery },
-    // Before the upgrade, so that a name that is none is answered with 400.
-    preHandler: async request => { readKnownEvents(request.query.events) },
+    // Before the upgrade, so that a refusal is an answer of HTTP.
+    preHandler: async request => {
+      readKnownEvents(request.query.events)
+      const isFull = request.ws && app.unknownSockets.isFull(addressKey(request))
+      if (isFull) throw errors.tooManyConnections().with({ retryAfter: RETRY_SECONDS })
+    },
     handler: () => { throw errors.notFound() },
     wsHandler (socket, request) {
-      const session = new SocketSession(app, socket, request, readKnownEvents(request.query.events))
+      const leaveUnknown = app.unknownSockets.take(addressKey(request))
+      // Others have come in since the upgrade began.
+      if (!leaveUnknown) return socket.terminate()
+      const session = new SocketSession(app, socket, request, readKnownEvents(request.query.events), leaveUnknown)
       app.sessions.add(session)
       socket.on('close', () => app.sessions.delete(session))
       session.begin(request.query.token ?? tokenOfProtocols(request))

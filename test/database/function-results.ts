@@ -54,6 +54,7 @@ const Firing = Type.Object({ id: Text, scheduleId: Text, userId: Text, agentId: 
 /** What each function returned is held to one of these, in which every key is named; the types are held to the map's. */
 export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } } = {
   authenticate_api_key: Type.Object({ userId: Nullable(Text) }),
+  find_ended_callers: Type.Array(Type.Integer()),
   get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), needsService: Type.Boolean(), railwayUrl: Nullable(Text), railwayUrlWaits: Type.Boolean() }),
   begin_run: Begun,
   adopt_run: Begun,

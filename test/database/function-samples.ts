@@ -80,6 +80,7 @@ export function createSamples (db: Database): Samples {
 
   const samples = {
     authenticate_api_key: () => of({ p_key_hash: createHash('sha256').update(DEMO_KEY).digest('hex') }),
+    find_ended_callers: () => of({ p_callers: [{ userId: randomUUID(), keyHash: 'hash', sessionId: randomUUID() }] }),
     get_agent: () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }),
     begin_run: () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },

@@ -1,69 +1,102 @@
 import type { FastifyRequest } from 'fastify'
-import type { RawData, WebSocket } from 'ws'
-import { errors, toServiceError } from '#shared/errors.ts'
-import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
+import type { WebSocket } from 'ws'
+import { errors, type ServiceError, toServiceError } from '#shared/errors.ts'
+import type { KnownEvents } from '#shared/reader/known-events.ts'
 import type { Caller } from '../../contract/caller.js'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
-import type { EventLog } from '../../executor/events/event-log.js'
-import { follow, type Follower } from '../../executor/events/follow.js'
-import { viewFor } from '../../executor/events/viewed-reader.js'
-import type { Runs } from '../../executor/run/runs.js'
-import { check, type ClientMessage, read, shortText } from './messages.js'
+import { WindowCounter } from '../../lib/window-counter.js'
+import { GOODBYE_MS } from '../../shutdown.js'
+import { callerKey } from '../client-address.js'
+import type { IncomingBytes } from '../incoming-bytes.js'
+import type { OpenConnections, Release } from '../open-connections.js'
+import { HEAVY_COST, ownTurn } from '../turns.js'
+import { type FollowDeps, FollowedRuns } from './followed-runs.js'
+import { Inbox } from './inbox.js'
+import { type ClientMessage, costOf, describe, read, shortText } from './messages.js'
 import { CLOSE, type Session } from './protocol.js'
-import { type Followed, HIGH_WATER, SocketReader } from './reader.js'
+import { HIGH_WATER } from './reader.js'
 
 /** How long a new connection has to authenticate, and one whose token has expired to do so again. */
 const FIRST_AUTH_MS = 10_000
 const NEXT_AUTH_MS = 60_000
-/** Messages that may wait for those before them; beyond, the socket is not read. */
-const MAX_PENDING = 32
-/** How many runs one connection may follow at a time. */
-const MAX_RUNS = 100
+/** How long a connection may last. */
+const LIFE_MS = 86_400_000
+/** How many of the messages that a caller may send may be refused on one connection: one in so many, and at least some. */
+const REFUSED_SHARE = 10
+const MIN_REFUSED = 32
+/** Seconds after which a client that has too many connections tries again. */
+const RETRY_SECONDS = 10
 const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
 
 /** What a session uses of the service. */
-export interface SessionDeps {
-  /** Finds who a token is. Throws `unauthorized`. */
-  authenticate (token: string): Promise<Caller>
-  /** Count against the caller's or the address's rate limit. Throw `rate_limited`. */
+export interface SessionDeps extends FollowDeps {
+  readonly config: { readonly bodyLimit: number, readonly rateLimitMax: number, readonly rateLimitWindow: number }
+  /** Finds who a token is. Throws `unauthorized`, `rate_limited`. */
+  authenticate (token: string, request: FastifyRequest): Promise<Caller>
+  /** Count against the caller's or the address's limits. Throw `rate_limited`. */
   countMessage (request: FastifyRequest): Promise<void>
-  countFailedAttempt (request: FastifyRequest): Promise<void>
-  readonly runs: Pick<Runs, 'begin' | 'resume' | 'cancel'>
-  readonly events: EventLog
-  isDraining (): boolean
+  countCost (request: FastifyRequest, cost: number): Promise<void>
+  readonly incomingBytes: IncomingBytes
+  readonly openConnections: OpenConnections
 }
 
-/** One connection: its caller, and the runs it follows. */
+/**
+ * One connection: its caller, and the runs it follows. Until the caller is known it takes `auth` and `ping`, and the first bad
+ * message closes it.
+ */
 export class SocketSession implements Session {
   #caller?: Caller
   /** When the connection is closed unless somebody authenticates. */
   #authDeadline = Date.now() + FIRST_AUTH_MS
-  #followed = new Map<string, { follower: Follower, reader: SocketReader }>()
-  #pending = 0
-  #order: Promise<void> = Promise.resolve()
+  readonly #lifeEnd = Date.now() + LIFE_MS
+  readonly #inbox: Inbox
+  readonly #runs: FollowedRuns
+  readonly #refusals: WindowCounter
+  #leave?: Release
   #missedPongs = 0
   /** When the last of the session's own answers has left. */
   #flushed: Promise<void> = Promise.resolve()
 
+  /**
+   * @param known what the client knows of events, where a message does not say otherwise.
+   * @param enter the client is known, and no longer one of those of its address that wait to be.
+   */
   constructor (
     private readonly deps: SessionDeps,
     private readonly socket: WebSocket,
     private readonly request: FastifyRequest,
-    /** What the client knows of events, where a message does not say otherwise. */
-    private readonly known: KnownEvents
+    known: KnownEvents,
+    private readonly enter: Release
   ) {
-    socket.on('message', (data, isBinary) => this.#enqueue(() => this.#receive(data, isBinary)))
+    const { bodyLimit, rateLimitMax, rateLimitWindow } = deps.config
+    const connection = request.raw.socket
+    this.#refusals = new WindowCounter(Math.max(MIN_REFUSED, rateLimitMax / REFUSED_SHARE), rateLimitWindow)
+    this.#runs = new FollowedRuns(deps, socket, connection, known)
+    this.#inbox = new Inbox(socket, bodyLimit, {
+      message: (data, isBinary) => this.#receive(data, isBinary),
+      overflow: error => {
+        this.#refuse(error)
+        this.close(CLOSE.tryAgainLater, 'too much is arriving at once')
+      }
+    })
+    connection.on('data', piece => this.#inbox.count(piece.length))
     socket.on('pong', () => { this.#missedPongs = 0 })
     socket.on('close', () => this.#end())
   }
 
+  get caller (): Caller | undefined { return this.#caller }
+
   /** @param token of the URL or the subprotocol; without one the first message has to have it. */
   begin (token: string | undefined): void {
-    if (token !== undefined) this.#enqueue(() => this.#authenticate(token))
+    if (token === undefined) return
+    this.#inbox.expectToken()
+    this.#inbox.enqueue(() => this.#authenticate(token))
   }
 
   tick (now: number): void {
-    if (this.#authDeadline <= now) {
+    if (this.#lifeEnd <= now) {
+      this.close(CLOSE.restart, 'a connection lasts a day: connect again')
+    } else if (this.#authDeadline <= now) {
       this.close(CLOSE.policy, this.#caller ? 'the access token has expired' : 'no token came in time')
     } else if (this.#caller && this.#caller.expiresAt <= now && this.#authDeadline === Infinity) {
       this.#authDeadline = now + NEXT_AUTH_MS
@@ -78,33 +111,29 @@ export class SocketSession implements Session {
   }
 
   close (code: number, reason: string): void {
-    for (const { reader } of this.#followed.values()) reader.cutOff()
-    this.socket.close(code, reason)
-  }
-
-  /** Handles messages one after the other, and keeps few of them in memory. */
-  #enqueue (handle: () => Promise<void>): void {
-    if (++this.#pending === MAX_PENDING) this.socket.pause()
-    this.#order = this.#order.then(handle).then(() => this.#makeRoom()).finally(() => {
-      if (this.#pending-- === MAX_PENDING) this.socket.resume()
-    })
-  }
-
-  async #receive (data: RawData, isBinary: boolean): Promise<void> {
     if (this.socket.readyState !== this.socket.OPEN) return
-    const message = read(data, isBinary)
+    this.#runs.cutOff()
+    this.#inbox.stop()
+    this.socket.close(code, reason)
+    // A peer that does not answer the goodbye would hold the connection for half a minute.
+    const ending = setTimeout(() => this.socket.terminate(), GOODBYE_MS).unref()
+    this.socket.once('close', () => clearTimeout(ending))
+  }
+
+  async #receive (data: Buffer, isBinary: boolean): Promise<void> {
+    if (this.socket.readyState !== this.socket.OPEN) return
+    let message: ClientMessage | undefined
     try {
       await this.deps.countMessage(this.request)
-      if (message instanceof Error) throw message
-      check(message)
+      const cost = await costOf(data, isBinary)
+      await this.deps.countCost(this.request, cost)
+      if (cost > HEAVY_COST) await ownTurn()
+      message = read(data)
       await this.#handle(message)
     } catch (error) {
-      this.#refuse(error, message instanceof Error ? null : message)
+      this.#refuse(error, message ?? describe(data))
     }
-  }
-
-  /** Holds the next message of a client that does not read the answers to those before. */
-  async #makeRoom (): Promise<void> {
+    // The next message of a client that does not read the answers to those before waits.
     if (this.socket.bufferedAmount >= HIGH_WATER) await this.#flushed
   }
 
@@ -114,86 +143,49 @@ export class SocketSession implements Session {
     if (!this.#caller || this.#caller.expiresAt <= Date.now()) {
       throw errors.unauthorized('Authenticate first: {"type":"auth","token":"…"}.')
     }
-    if (message.type === 'resume') return this.#resume(this.#caller, message as ResumeMessage)
-    if (message.type === 'cancel') return this.#cancel(this.#caller, message as CancelMessage)
+    if (message.type === 'resume') return this.#runs.resume(this.#caller, message as ResumeMessage)
+    if (message.type === 'cancel') return this.#runs.cancel(this.#caller, message as CancelMessage)
     return this.#execute(this.#caller, message as ExecuteMessage)
   }
 
   async #authenticate (token: string): Promise<void> {
     try {
-      const caller = await this.deps.authenticate(token)
+      const caller = await this.deps.authenticate(token, this.request)
       if (this.#caller && this.#caller.userId !== caller.userId) {
         throw errors.unauthorized('The token is another user\'s than this connection.')
       }
-      this.#caller = this.request.caller = caller
+      if (!this.#takePlace(caller)) return
       this.#authDeadline = Infinity
       this.#send({ type: 'connected', message: 'Connected to jeesi-railway-backend.', userId: caller.userId })
     } catch (error) {
       const failure = toServiceError(error)
       if (failure.statusCode !== 401) return this.#refuse(failure)
-      await this.deps.countFailedAttempt(this.request).catch(() => {})
       this.close(CLOSE.policy, failure.message)
     }
   }
 
-  async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<void> {
-    const known = readKnownEvents(events, this.known)
-    this.#requireRoom()
-    const { runId } = await this.deps.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
-    this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
-    // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
-    const followed = this.#followed.get(runId)
-    if (followed && requestId !== undefined) followed.reader.join(requestId, this.deps.events.entries(runId))
-    else if (!followed) this.#follow({ runId, after: 0, known, requestId })
-  }
-
-  async #resume (caller: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {
-    const known = readKnownEvents(events, this.known)
-    this.#requireRoom()
-    await this.deps.runs.resume(caller.userId, runId, after)
-    this.#follow({ runId, after, known })
-  }
-
-  /** Answers with the run's last event, whether this connection follows the run or not. */
-  async #cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
-    const isFollowed = this.#followed.has(runId)
-    await this.deps.runs.cancel(caller.userId, runId)
-    if (isFollowed) return
-    await this.deps.runs.resume(caller.userId, runId, 0)
-    // Of the text the client wants to know nothing any more.
-    this.#follow({ runId, after: (this.deps.events.last(runId) ?? 1) - 1, known: new Set([...this.known, 'rewind']) })
-  }
-
-  #requireRoom (): void {
-    if (this.#followed.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
-  }
-
-  #follow (followed: Followed): void {
-    const { runId, after, known } = followed
-    const { events, isDraining } = this.deps
-    // The client may have left while the run began.
-    if (this.socket.readyState !== this.socket.OPEN) return
-    this.#followed.get(runId)?.follower.stop()
-    this.#followed.delete(runId)
-    const followFrom = (cursor: number) => {
-      const follower = follow(events, runId, cursor, view)
-      if (!reader.isAtEnd) this.#followed.set(runId, { follower, reader })
+  /** The connection becomes one of its user's. Returns false if that is refused. */
+  #takePlace (caller: Caller): boolean {
+    if (this.socket.readyState !== this.socket.OPEN) return false
+    this.request.caller = caller
+    this.#leave ??= this.deps.openConnections.take(callerKey(this.request))
+    if (!this.#leave) {
+      this.#refuse(errors.tooManyConnections().with({ retryAfter: RETRY_SECONDS }))
+      this.close(CLOSE.tryAgainLater, 'too many connections are open')
+      return false
     }
-    const reader = new SocketReader(this.socket, this.request.raw.socket, followed, {
-      drained: () => { for (const { follower } of [...this.#followed.values()]) follower.resume() },
-      ended: () => { this.#followed.delete(runId) },
-      // While this process lives it gets the rest from Redis or from the database.
-      evicted: cursor => {
-        if (!isDraining()) return followFrom(cursor)
-        reader.cutOff()
-        reader.end()
-      }
-    })
-    const view = viewFor(reader, events, runId, after, known)
-    followFrom(after)
+    this.#caller = caller
+    this.enter()
+    this.#inbox.open(this.deps.incomingBytes.begin(callerKey(this.request)))
+    return true
   }
 
-  /** Refuses a message; the connection stays open. */
+  async #execute (caller: Caller, message: ExecuteMessage): Promise<void> {
+    const runId = await this.#runs.execute(caller, message)
+    this.request.log.info({ runId, agentId: message.agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
+  }
+
+  /** Refuses a message. The connection stays open, unless it is bad and the client unknown, or one of very many. */
   #refuse (error: unknown, message: ClientMessage | null = null): void {
     const failure = toServiceError(error)
     if (failure.statusCode === 500) this.request.log.error({ err: error }, 'unexpected error')
@@ -203,6 +195,8 @@ export class SocketSession implements Session {
     const { requestId, runId } = message ?? {}
     if (isOfRun) this.request.log.info({ code, userId: this.#caller?.userId }, `[AGENT-EXECUTE] WebSocket ${message.type} refused`)
     this.#send({ type, error: sentence, code, retryAfter, details, requestId: shortText(requestId), runId: shortText(runId) })
+    if (!this.#caller && isBad(failure)) this.close(CLOSE.policy, 'before a token only auth and ping are taken')
+    else if (this.#refusals.take('', 1) > 0) this.close(CLOSE.policy, 'too many messages were refused')
   }
 
   #send (message: object): void {
@@ -211,7 +205,14 @@ export class SocketSession implements Session {
   }
 
   #end (): void {
-    for (const { follower } of this.#followed.values()) follower.stop()
-    this.#followed.clear()
+    this.#inbox.stop()
+    this.#runs.stop()
+    this.enter()
+    this.#leave?.()
   }
+}
+
+/** Whether the client is to blame, and not a limit or the service. */
+function isBad ({ statusCode }: ServiceError): boolean {
+  return statusCode < 500 && statusCode !== 429
 }

@@ -11,8 +11,12 @@ export class ServiceError extends Error {
   /** What operators and admins read of it: which account at which gateway, what a provider said. Users never do. */
   reason?: string
 
+  /** Such an error is expected and has no stack: capturing one costs more than a refusal may. A `cause` keeps its own. */
   constructor (readonly code: string, readonly statusCode: number, sentence: string, options?: ErrorOptions) {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(sentence, options)
+    Error.stackTraceLimit = stackTraceLimit
   }
 
   /** Sets the fields that only some errors have. */
@@ -50,6 +54,8 @@ export const errors = {
   bodyTooLarge: define('body_too_large', 413, (bytes: number) => `The body is larger than ${bytes} bytes.`),
   unsupportedMediaType: define('unsupported_media_type', 415, () => 'The body must be JSON, with content-type: application/json.'),
   gatewayRejected: define('gateway_rejected', 422, () => 'The model does not accept this request.'),
+  tooManyConnections: define('too_many_connections', 429, () => 'Too many connections are open: close one, or try again later.'),
+  tooMuchData: define('rate_limited', 429, (seconds: number) => `Too much was sent: try again in ${seconds} seconds.`),
   rateLimited: define('rate_limited', 429, (seconds: number) => `Too many requests: try again in ${seconds} seconds.`),
   gatewayRateLimited: define('gateway_rate_limited', 429, () => 'The model has too much to do: try again later.'),
   headersTooLarge: define('headers_too_large', 431, () => 'The headers of the request are too large.'),
@@ -69,6 +75,7 @@ export const errors = {
   functionsUnavailable: define('not_configured', 503, () => 'This agent uses functions that are not available right now.'),
   pythonUnavailable: define('python_unavailable', 503, () => NOT_AVAILABLE),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
+  serverBusy: define('server_busy', 503, () => 'Too much is arriving at once: try again later.'),
   runElsewhere: define('run_elsewhere', 503, () => 'The run is under way elsewhere: try again when it has ended.'),
   shuttingDown: define('shutting_down', 503, () => 'This server is shutting down: try again.'),
   gatewayTimeout: define('gateway_timeout', 504, () => 'The model did not answer in time: try again later.')

@@ -67,16 +67,30 @@ t.test('a WebSocket client says who it is', async t => {
     t.match(await client.closed, { code: 1008, reason: /\w+ \w+/ })
   })
 
-  t.test('before it may run agents, and can still do so when it was told', async t => {
+  t.test('before it may run agents, or is told so and closed', async t => {
     const before = gateway.calls.length
     const client = await connect(t, service)
     client.send(execution({ requestId: 'early' }))
     t.match(await client.next('agent_execution_error'), { code: 'unauthorized', error: String, requestId: 'early' })
+    t.match(await client.closed, { code: 1008, reason: /before a token/ })
     t.equal(gateway.calls.length, before)
+  })
+
+  t.test('and then its time is no longer counted', async t => {
+    const client = await connect(t, service)
     client.send({ type: 'auth', token: await signAccessToken(JWT_SECRET, DEMO_USER) })
     await client.next('connected')
     tickAll(service, Date.now() + 10_001)
-    t.match(await client.roundTrip(), { type: 'pong' }, 'and its time is no longer counted')
+    t.match(await client.roundTrip(), { type: 'pong' })
+  })
+
+  t.test('and need not wait for the answer before it sends what is large', async t => {
+    const messages = [{ role: 'user', content: 'Hi'.repeat(500_000) }]
+    for (const open of [FORMS['the URL']!, FORMS['the first message']!]) {
+      const client = await open(t, service, DEMO_KEY)
+      client.send(execution({ messages }))
+      t.match(await client.next('agent_execution_complete'), { response: 'Hello world' })
+    }
   })
 
   t.test('and cannot become another user', async t => {

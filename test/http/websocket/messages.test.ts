@@ -56,13 +56,34 @@ t.test('the messages of a WebSocket', async t => {
     t.equal(service.gateway.calls.length, 0, 'no model was asked')
   })
 
-  t.test('those that are bad are answered before authentication as after it', async t => {
+  t.test('the first that is bad before authentication is answered, and closes the connection', async t => {
+    for (const [what, [message, code]] of Object.entries(BAD)) {
+      const client = await connect(t, service)
+      t.match(await client.roundTrip(), { type: 'pong' })
+      client.send(message)
+      client.send({ type: 'ping' })
+      t.match(await client.next('error'), { code }, `one that ${what}`)
+      t.match(await client.closed, { code: 1008, reason: /before a token/ })
+      t.same(client.messages.map(({ type }) => type), ['pong', 'error'], 'what comes after it is not answered')
+    }
+  })
+
+  t.test('before authentication have 16 KB at the most', async t => {
     const client = await connect(t, service)
-    client.send('Hello')
-    t.match(await client.next('error'), { code: 'invalid_json' })
-    client.send({ type: '__proto__' })
-    t.match(await client.next('error'), { code: 'bad_request' })
+    const padded = (length: number) => `{"type":"ping","x":"${'x'.repeat(length)}"}`
+    client.send(padded(16_000))
+    t.match(await client.next('pong'), { type: 'pong' })
+    client.send(padded(17_000))
+    t.match(await client.closed, { code: 1009 })
+  })
+
+  t.test('many that are refused close the connection, which a few do not', async t => {
+    const client = await login(t, service)
+    for (let i = 0; i < 100; i++) client.send('Hello')
+    for (let i = 0; i < 100; i++) await client.next('error')
     t.match(await client.roundTrip(), { type: 'pong' })
+    client.send('Hello')
+    t.match(await client.closed, { code: 1008, reason: /refused/ }, 'a tenth of what a caller may send')
   })
 
   t.test('many at once are all answered', async t => {

@@ -1,7 +1,7 @@
 import type { ValidateFunction } from 'ajv'
 import { errors } from '../../_shared/errors.ts'
 import { compileStrict, invalid } from '../../_shared/http/validation.ts'
-import { refuseDeepNesting } from '../../_shared/nesting.ts'
+import { JsonScanner, parseJson } from '../../_shared/http/json.ts'
 import { ExecuteBody } from '../../_shared/schemas.ts'
 
 /** Large enough for images, which come as data URIs. */
@@ -12,31 +12,25 @@ let validate: ValidateFunction<ExecuteBody> | undefined
 
 /** Reads the body of an execution. @throws {ServiceError} invalid_json, body_too_large, bad_request with details. */
 export async function readBody (request: Request): Promise<ExecuteBody> {
-  const body = parse(await readText(request))
-  refuseDeepNesting(body)
+  const body = parseJson(await readText(request), 'body')
   validate ??= compileStrict<ExecuteBody>(ExecuteBody)
   if (!validate(body)) throw invalid(validate.errors!, 'body')
   return body
 }
 
+/** What the body consists of is looked at as it arrives, before anything of it is parsed. */
 async function readText ({ headers, body }: Request): Promise<string> {
   const tooLarge = errors.bodyTooLarge(MAX_BYTES)
   if (Number(headers.get('content-length')) > MAX_BYTES) throw tooLarge
   const decoder = new TextDecoder()
+  const scanner = new JsonScanner()
   let bytes = 0
   let text = ''
   for await (const chunk of body ?? []) {
     bytes += chunk.length
     if (bytes > MAX_BYTES) throw tooLarge
+    scanner.scan(chunk)
     text += decoder.decode(chunk, { stream: true })
   }
   return text + decoder.decode()
-}
-
-function parse (text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw errors.invalidJson('body')
-  }
 }

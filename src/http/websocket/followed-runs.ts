@@ -1,0 +1,102 @@
+import type { Writable } from 'node:stream'
+import type { WebSocket } from 'ws'
+import { errors } from '#shared/errors.ts'
+import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
+import type { Caller } from '../../contract/caller.js'
+import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
+import type { EventLog } from '../../executor/events/event-log.js'
+import { follow, type Follower } from '../../executor/events/follow.js'
+import { viewFor } from '../../executor/events/viewed-reader.js'
+import type { Runs } from '../../executor/run/runs.js'
+import { type Followed, SocketReader } from './reader.js'
+
+/** How many runs one connection may follow at a time. */
+const MAX_RUNS = 100
+
+/** What following runs takes of the service. */
+export interface FollowDeps {
+  readonly runs: Pick<Runs, 'begin' | 'resume' | 'cancel'>
+  readonly events: EventLog
+  isDraining (): boolean
+}
+
+/** The runs that one connection begins, follows and cancels. */
+export class FollowedRuns {
+  readonly #followed = new Map<string, { follower: Follower, reader: SocketReader }>()
+
+  constructor (
+    private readonly deps: FollowDeps,
+    private readonly socket: WebSocket,
+    private readonly connection: Writable,
+    /** What the client knows of events, where a message does not say otherwise. */
+    private readonly known: KnownEvents
+  ) {}
+
+  /** Begins a run and follows it. Returns its id. */
+  async execute ({ userId }: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<string> {
+    const known = readKnownEvents(events, this.known)
+    this.#requireRoom()
+    const { runId } = await this.deps.runs.begin({ userId, agentId, messages, idempotencyKey })
+    // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
+    const followed = this.#followed.get(runId)
+    if (followed && requestId !== undefined) followed.reader.join(requestId, this.deps.events.entries(runId))
+    else if (!followed) this.#follow({ runId, after: 0, known, requestId })
+    return runId
+  }
+
+  async resume ({ userId }: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {
+    const known = readKnownEvents(events, this.known)
+    this.#requireRoom()
+    await this.deps.runs.resume(userId, runId, after)
+    this.#follow({ runId, after, known })
+  }
+
+  /** Answers with the run's last event, whether this connection follows the run or not. */
+  async cancel ({ userId }: Caller, { runId }: CancelMessage): Promise<void> {
+    const isFollowed = this.#followed.has(runId)
+    await this.deps.runs.cancel(userId, runId)
+    if (isFollowed) return
+    await this.deps.runs.resume(userId, runId, 0)
+    // Of the text the client wants to know nothing any more.
+    this.#follow({ runId, after: (this.deps.events.last(runId) ?? 1) - 1, known: new Set([...this.known, 'rewind']) })
+  }
+
+  /** Tells clients that do not know `reconnect` that their runs' events end here. */
+  cutOff (): void {
+    for (const { reader } of this.#followed.values()) reader.cutOff()
+  }
+
+  stop (): void {
+    for (const { follower } of this.#followed.values()) follower.stop()
+    this.#followed.clear()
+  }
+
+  #requireRoom (): void {
+    if (this.#followed.size >= MAX_RUNS) throw errors.badRequest(`One connection follows ${MAX_RUNS} runs at the most.`)
+  }
+
+  #follow (followed: Followed): void {
+    const { runId, after, known } = followed
+    const { events, isDraining } = this.deps
+    // The client may have left while the run began.
+    if (this.socket.readyState !== this.socket.OPEN) return
+    this.#followed.get(runId)?.follower.stop()
+    this.#followed.delete(runId)
+    const followFrom = (cursor: number) => {
+      const follower = follow(events, runId, cursor, view)
+      if (!reader.isAtEnd) this.#followed.set(runId, { follower, reader })
+    }
+    const reader = new SocketReader(this.socket, this.connection, followed, {
+      drained: () => { for (const { follower } of [...this.#followed.values()]) follower.resume() },
+      ended: () => { this.#followed.delete(runId) },
+      // While this process lives it gets the rest from Redis or from the database.
+      evicted: cursor => {
+        if (!isDraining()) return followFrom(cursor)
+        reader.cutOff()
+        reader.end()
+      }
+    })
+    const view = viewFor(reader, events, runId, after, known)
+    followFrom(after)
+  }
+}
