@@ -3,20 +3,22 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, ServiceError } from '#shared/errors.ts'
+import type { Caller } from '#shared/http/caller.ts'
 import { type Credentials, credentialsOf, readCredentials } from '#shared/http/credentials.ts'
 import { readJwtSecret } from '../auth/access-token.js'
 import { authenticateApiKey } from '../auth/api-keys.js'
 import { checkBackendSecret } from '../auth/credentials.js'
 import { createPublicKeyFinder } from '../auth/jwks.js'
 import { createTokenVerifier, type TokenVerifier } from '../auth/tokens.js'
-import type { Caller } from '../contract/caller.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Finds who a token is, be it an access token or an API key. Throws `unauthorized`. */
-    authenticate (token: string): Promise<Caller>
-    /** Hook: the caller is a user, and stands in `request.caller`. */
+    /** Finds who a token is, be it an access token, an API key or a visitor's. Throws `unauthorized`, `forbidden`. */
+    authenticate (token: string, origin: string | undefined): Promise<Caller>
+    /** Hook: the caller is a user, or an API key of one, and stands in `request.caller`. */
     requireUser (request: FastifyRequest): Promise<void>
+    /** Hook: the caller may read all that is the user's: it has a session, or a key with the scope `read`. */
+    requireReader (request: FastifyRequest): Promise<void>
     /** Hook: the caller is a user with a session. An API key may stand in a page for all to read. */
     requireSession (request: FastifyRequest): Promise<void>
     /** Hook: the caller is the edge function. */
@@ -26,12 +28,18 @@ declare module 'fastify' {
 
 async function auth (app: FastifyInstance): Promise<void> {
   const verifyToken = await registerJwt(app)
-  const authenticate = ({ kind, text }: Credentials) => kind === 'api_key' ? authenticateApiKey(app.database, text) : verifyToken(text)
-  app.decorate('authenticate', token => authenticate(credentialsOf(token)))
+  const authenticate = (credentials: Credentials, origin: string | undefined) =>
+    credentials.kind === 'access_token' ? verifyToken(credentials.text) : authenticateApiKey(app.database, credentials, origin)
+  app.decorate('authenticate', (token, origin) => authenticate(credentialsOf(token), origin))
 
   app.decorate('requireUser', (request: FastifyRequest) => counted(request, async () => {
-    request.caller = await authenticate(readCredentials(request.headers['x-api-key'], request.headers.authorization))
+    const { authorization, origin, 'x-api-key': key } = request.headers
+    request.caller = await authenticate(readCredentials(key, authorization), origin)
   }))
+  app.decorate('requireReader', async (request: FastifyRequest) => {
+    await app.requireUser(request)
+    if (!request.caller?.mayRead) throw errors.sessionRequired()
+  })
   app.decorate('requireSession', async (request: FastifyRequest) => {
     await app.requireUser(request)
     if (request.caller?.kind !== 'user') throw errors.sessionRequired()

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { errors, toServiceError } from '#shared/errors.ts'
+import { type Caller, readAccessOf } from '#shared/http/caller.ts'
 import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
-import type { Caller } from '../../contract/caller.js'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { follow, type Follower } from '../../executor/events/follow.js'
@@ -23,8 +23,8 @@ const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
 
 /** What a session uses of the service. */
 export interface SessionDeps {
-  /** Finds who a token is. Throws `unauthorized`. */
-  authenticate (token: string): Promise<Caller>
+  /** Finds who a token is. Throws `unauthorized`, `forbidden`. */
+  authenticate (token: string, origin: string | undefined): Promise<Caller>
   /** Count against the caller's or the address's rate limit. Throw `rate_limited`. */
   countMessage (request: FastifyRequest): Promise<void>
   countFailedAttempt (request: FastifyRequest): Promise<void>
@@ -121,17 +121,17 @@ export class SocketSession implements Session {
 
   async #authenticate (token: string): Promise<void> {
     try {
-      const caller = await this.deps.authenticate(token)
-      if (this.#caller && this.#caller.userId !== caller.userId) {
-        throw errors.unauthorized('The token is another user\'s than this connection.')
+      const caller = await this.deps.authenticate(token, this.request.headers.origin)
+      if (this.#caller && !isSameCaller(this.#caller, caller)) {
+        throw errors.unauthorized('The token is another user\'s, key\'s or visitor\'s than this connection.')
       }
       this.#caller = this.request.caller = caller
       this.#authDeadline = Infinity
       this.#send({ type: 'connected', message: 'Connected to jeesi-railway-backend.', userId: caller.userId })
     } catch (error) {
       const failure = toServiceError(error)
-      if (failure.statusCode !== 401) return this.#refuse(failure)
-      await this.deps.countFailedAttempt(this.request).catch(() => {})
+      if (failure.statusCode !== 401 && failure.statusCode !== 403) return this.#refuse(failure)
+      if (failure.statusCode === 401) await this.deps.countFailedAttempt(this.request).catch(() => {})
       this.close(CLOSE.policy, failure.message)
     }
   }
@@ -139,7 +139,7 @@ export class SocketSession implements Session {
   async #execute (caller: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<void> {
     const known = readKnownEvents(events, this.known)
     this.#requireRoom()
-    const { runId } = await this.deps.runs.begin({ userId: caller.userId, agentId, messages, idempotencyKey })
+    const { runId } = await this.deps.runs.begin({ userId: caller.userId, apiKeyId: caller.apiKeyId, visitor: caller.visitor, agentId, messages, idempotencyKey })
     this.request.log.info({ runId, agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
     // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
     const followed = this.#followed.get(runId)
@@ -150,16 +150,16 @@ export class SocketSession implements Session {
   async #resume (caller: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {
     const known = readKnownEvents(events, this.known)
     this.#requireRoom()
-    await this.deps.runs.resume(caller.userId, runId, after)
+    await this.deps.runs.resume(readAccessOf(caller), runId, after)
     this.#follow({ runId, after, known })
   }
 
   /** Answers with the run's last event, whether this connection follows the run or not. */
   async #cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
     const isFollowed = this.#followed.has(runId)
-    await this.deps.runs.cancel(caller.userId, runId)
+    await this.deps.runs.cancel(caller, runId)
     if (isFollowed) return
-    await this.deps.runs.resume(caller.userId, runId, 0)
+    await this.deps.runs.resume(caller, runId, 0)
     // Of the text the client wants to know nothing any more.
     this.#follow({ runId, after: (this.deps.events.last(runId) ?? 1) - 1, known: new Set([...this.known, 'rewind']) })
   }
@@ -214,4 +214,9 @@ export class SocketSession implements Session {
     for (const { follower } of this.#followed.values()) follower.stop()
     this.#followed.clear()
   }
+}
+
+/** A connection goes on with what it follows: of another key, or another visitor, that may be nothing. */
+function isSameCaller (first: Caller, next: Caller): boolean {
+  return first.userId === next.userId && first.apiKeyId === next.apiKeyId && first.visitor === next.visitor
 }

@@ -1,7 +1,0 @@
-/** On whose behalf a request is made. */
-export interface Caller {
-  readonly kind: 'user' | 'api_key'
-  readonly userId: string
-  /** When the access token ends, in milliseconds since 1970; an API key has no end. */
-  readonly expiresAt: number
-}
