@@ -32,28 +32,27 @@ async function auth (app: FastifyInstance): Promise<void> {
     credentials.kind === 'access_token' ? verifyToken(credentials.text) : authenticateApiKey(app.database, credentials, origin)
   app.decorate('authenticate', (token, origin) => authenticate(credentialsOf(token), origin))
 
-  app.decorate('requireUser', (request: FastifyRequest) => counted(request, async () => {
-    const { authorization, origin, 'x-api-key': key } = request.headers
-    request.caller = await authenticate(readCredentials(key, authorization), origin)
-  }))
-  app.decorate('requireReader', async (request: FastifyRequest) => {
-    await app.requireUser(request)
-    if (!request.caller?.mayRead) throw errors.sessionRequired()
-  })
-  app.decorate('requireSession', async (request: FastifyRequest) => {
-    await app.requireUser(request)
-    if (request.caller?.kind !== 'user') throw errors.sessionRequired()
-  })
+  app.decorate('requireUser', (request: FastifyRequest) => admit(request, () => true))
+  app.decorate('requireReader', (request: FastifyRequest) => admit(request, ({ mayRead }) => mayRead))
+  app.decorate('requireSession', (request: FastifyRequest) => admit(request, ({ kind }) => kind === 'user'))
   app.decorate('requireBackendSecret', (request: FastifyRequest) => counted(request, async () => {
     checkBackendSecret(request.headers, app.config.backendSecret)
   }))
+
+  function admit (request: FastifyRequest, isAdmitted: (caller: Caller) => boolean): Promise<void> {
+    return counted(request, async () => {
+      const { authorization, origin, 'x-api-key': key } = request.headers
+      request.caller = await authenticate(readCredentials(key, authorization), origin)
+      if (!isAdmitted(request.caller)) throw errors.sessionRequired()
+    })
+  }
 
   /** Counts a refusal against the address it came from. */
   async function counted (request: FastifyRequest, check: () => Promise<void>): Promise<void> {
     try {
       await check()
     } catch (error) {
-      if (error instanceof ServiceError && error.statusCode === 401) await app.countFailedAttempt(request)
+      if (error instanceof ServiceError && [401, 403].includes(error.statusCode)) await app.countFailedAttempt(request)
       throw error
     }
   }

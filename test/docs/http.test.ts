@@ -98,6 +98,9 @@ async function holdsCaller (t: Test, service: Service, section: Section): Promis
   const expected: Record<string, string[]> = {
     nobody: ['nobody', 'secret', 'key', 'session'],
     user: ['key', 'session'],
+    // The demo key has no scope, and no visitors.
+    reader: ['session'],
+    visitor: [],
     session: ['session'],
     secret: ['secret']
   }
