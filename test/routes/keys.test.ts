@@ -234,10 +234,10 @@ async function testVisitors (t: Test, { app, request, url, gateway }: Service, {
 
   t.test('who leave while their run goes on find it again', async t => {
     const visitor = as((await meet()).token)
-    let finish = () => {}
+    let finish: (() => void) | undefined
     gateway.reply = (response, call, number) => { finish = () => say('Hello', ' world')(response, call, number) }
     const { body: { runId } } = await execute(visitor, { background: true, stream: undefined })
-    while (gateway.calls.length === 0) await delay(LOOK_MS)
+    while (!finish) await delay(LOOK_MS)
     finish()
     const { token } = (await request('POST', '/api/visitors', { headers: visitor })).body
     t.match(await endOf({ request } as Service, runId, as(token)), { response: 'Hello world' })
