@@ -14,7 +14,7 @@ const limits = {
   requestsPerDay: Nullable(Type.Integer()),
   creditsPerDay: Nullable(Type.Integer())
 }
-export const KeyLimits = Type.Object(limits)
+const KeyLimits = Type.Object(limits)
 export type KeyLimits = Static<typeof KeyLimits>
 
 /** An API key as its owner sees it, without the key. */

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import type { ApiKey, CreatedApiKey } from '../../src/contract/api-keys.js'
 import { hang, say } from '../support/doubles/gateway.js'
 import {
-  bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, JWT_SECRET, LOOK_MS, OTHER_USER, PYTHON_AGENT, readStream, type Service, startService, UNPUBLISHED_AGENT
+  bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, JWT_SECRET, OTHER_USER, PYTHON_AGENT, readStream, type Service, startService, UNPUBLISHED_AGENT
 } from '../support/helper.js'
 
 const ORIGIN = 'https://shop.example'
@@ -234,10 +233,11 @@ async function testVisitors (t: Test, { app, request, url, gateway }: Service, {
 
   t.test('who leave while their run goes on find it again', async t => {
     const visitor = as((await meet()).token)
-    let finish: (() => void) | undefined
-    gateway.reply = (response, call, number) => { finish = () => say('Hello', ' world')(response, call, number) }
+    const asked = new Promise<() => void>(resolve => {
+      gateway.reply = (response, call, number) => resolve(() => { say('Hello', ' world')(response, call, number) })
+    })
     const { body: { runId } } = await execute(visitor, { background: true, stream: undefined })
-    while (!finish) await delay(LOOK_MS)
+    const finish = await asked
     finish()
     const { token } = (await request('POST', '/api/visitors', { headers: visitor })).body
     t.match(await endOf({ request } as Service, runId, as(token)), { response: 'Hello world' })
