@@ -98,10 +98,12 @@ begin
     v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
+    -- A key does not read its owner's balance.
+    if p_api_key_id is not null then
+      raise sqlstate 'PT402' using hint = 'insufficient_credits', message = 'There are not enough credits.';
+    end if;
     raise sqlstate 'PT402' using hint = 'insufficient_credits',
-      -- A key does not read its owner's balance.
-      message = case when p_api_key_id is not null then 'There are not enough credits.'
-        else format('There are not enough credits (needed: %s, left: %s).', v_credits, public.credits_left(p_user_id)) end;
+      message = format('There are not enough credits (needed: %s, left: %s).', v_credits, public.credits_left(p_user_id));
   end if;
   if p_api_key_id is not null then
     perform public.check_key_budget(p_api_key_id, v_credits);
