@@ -3,12 +3,12 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import type { Config } from './config/config.js'
 import { serializerCompiler, validatorCompiler } from './http/compilers.js'
 import { answerClientError, answerFrameworkError } from './http/errors.js'
+import account from './plugins/account.js'
 import { type Hardening, readHardening } from './http/hardening.js'
 import activity from './plugins/activity.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import connections from './plugins/connections.js'
-import credits from './plugins/credits.js'
 import database from './plugins/database.js'
 import errorHandler from './plugins/error-handler.js'
 import events from './plugins/events.js'
@@ -33,6 +33,7 @@ import adminRoutes from './routes/admin.js'
 import agentRoutes from './routes/agent.js'
 import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
+import keyRoutes from './routes/keys.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
 
@@ -52,6 +53,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(agentRoutes)
   await app.register(runRoutes)
   await app.register(creditRoutes)
+  await app.register(keyRoutes)
   await app.register(adminRoutes)
   await app.register(socketRoutes)
   return app
@@ -88,7 +90,7 @@ async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOpt
   await app.register(retention)
   await app.register(runs)
   await app.register(schedules)
-  await app.register(credits)
+  await app.register(account)
   await app.register(admin)
   await app.register(websocket)
 }

@@ -1,3 +1,4 @@
+import { errors, ServiceError } from '#shared/errors.ts'
 import type { RunStatus } from '#shared/schemas.ts'
 import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { Database } from '../database/port.js'
@@ -21,7 +22,13 @@ export interface Grant {
 
 export interface Ledger { credits: Credits, entries: LedgerEntry[], nextCursor: string | null }
 
-/** What admins may do. The database notes each act with its admin in `admin_actions`, and throws `forbidden` for everybody else. */
+/** What an admin asks for, as `admin_actions` has it. */
+interface Look { action: string, userId?: string, details?: object }
+
+/**
+ * What admins may do. The database notes each act and look with its admin in `admin_actions`, also one that finds nothing,
+ * and throws `forbidden` for everybody else.
+ */
 export class Administration {
   constructor (private readonly database: Pick<Database, 'call'>) {}
 
@@ -32,34 +39,34 @@ export class Administration {
 
   /** A page of everybody's runs, or of one user's, newest first. Throws `bad_request` for a cursor that is none. */
   async runs (adminId: string, { limit, userId, status, agentId, cursor }: AdminRunFilter): Promise<{ runs: AdminRun[], nextCursor: string | null }> {
-    const { runs, next } = await this.database.call('admin_list_runs', {
+    const { runs, next } = await this.#noted(adminId, { action: 'runs', userId, details: { status, agentId, after: cursor } }, () => this.database.call('admin_list_runs', {
       p_admin_id: adminId,
       p_limit: limit,
       p_user_id: userId ?? null,
       p_status: status ?? null,
       p_agent_id: agentId ?? null,
       p_after: cursor ?? null
-    })
+    }))
     return { runs, nextCursor: next }
   }
 
   /** A user's balance, and a page of its ledger, newest first. Throws `user_not_found`, `bad_request`. */
   async ledger (adminId: string, userId: string, { limit, cursor }: { limit: number, cursor?: string }): Promise<Ledger> {
-    const { next, ...ledger } = await this.database.call('admin_get_ledger', {
+    const { next, ...ledger } = await this.#noted(adminId, { action: 'ledger', userId, details: { after: cursor } }, () => this.database.call('admin_get_ledger', {
       p_admin_id: adminId, p_user_id: userId, p_limit: limit, p_after: cursor ?? null
-    })
+    }))
     return { ...ledger, nextCursor: next }
   }
 
   /** Gives a user credits. Throws `user_not_found`, `bad_request`, `idempotency_key_reused`. */
   grant (adminId: string, { userId, credits, reason, idempotencyKey }: Grant): Promise<Credits> {
-    return this.database.call('admin_grant_credits', {
+    return this.#noted(adminId, { action: 'grant', userId, details: { credits, reason } }, () => this.database.call('admin_grant_credits', {
       p_admin_id: adminId,
       p_user_id: userId,
       p_credits: credits,
       p_reason: reason,
       p_idempotency_key: idempotencyKey ?? null
-    })
+    }))
   }
 
   /** The agents whose owners ask for another backend, those that have waited longest first. */
@@ -72,11 +79,26 @@ export class Administration {
    * @param url what the admin has looked at. Throws `agent_not_found`, `railway_url_changed`.
    */
   settleRailwayUrl (adminId: string, agentId: string, { url, approve }: { url: string, approve: boolean }): Promise<AgentBackend> {
-    return this.database.call('admin_settle_railway_url', { p_admin_id: adminId, p_agent_id: agentId, p_url: url, p_approve: approve })
+    return this.#noted(adminId, { action: 'railway_url', details: { agentId, url, approved: approve } }, () =>
+      this.database.call('admin_settle_railway_url', { p_admin_id: adminId, p_agent_id: agentId, p_url: url, p_approve: approve }))
   }
 
   /** Whether balances, ledger and runs add up, with at most 100 of the problems. */
   audit (adminId: string): Promise<Audit> {
     return this.database.call('admin_audit_credits', { p_admin_id: adminId })
+  }
+
+  /** What is refused is rolled back together with its note, so it is noted afterwards. */
+  async #noted<T> (adminId: string, { action, userId, details = {} }: Look, look: () => Promise<T>): Promise<T> {
+    try {
+      return await look()
+    } catch (error) {
+      if (error instanceof ServiceError && error.statusCode < 500 && error.code !== errors.sessionRequired.code) {
+        await this.database.call('admin_note_miss', {
+          p_admin_id: adminId, p_action: action, p_error: error.code, p_user_id: userId ?? null, p_details: details
+        })
+      }
+      throw error
+    }
   }
 }

@@ -1,71 +1,58 @@
-import { createHash } from 'node:crypto'
-import { ownerOfKey } from '#shared/http/credentials.ts'
-import type { Caller } from '../contract/caller.js'
+import { createHash, randomInt } from 'node:crypto'
+import { errors } from '#shared/errors.ts'
+import { requireSecret } from '#shared/http/authenticate-key.ts'
+import type { Caller } from '#shared/http/caller.ts'
+import { signVisitorToken, type VisitorToken } from '#shared/http/visitor-token.ts'
+import type { ApiKey, CreatedApiKey, KeyBody } from '../contract/api-keys.js'
 import type { Database } from '../database/port.js'
-import { WindowCounter } from '../lib/window-counter.js'
+import { limitsOf } from './key-limits.js'
 
-/** How long a key that was good counts as known, and how many do. */
-const KNOWN_MS = 600_000
-const MAX_KNOWN = 10_000
-/** How many unknown keys an address may still try within so many milliseconds when its attempts are used up. */
-const SPARE_ATTEMPTS = 3
-const SPARE_MS = 3_000
+const PREFIX = { secret: 'jsk_', publishable: 'jpk_' }
+const CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+/** Characters of a key: those after the prefix, and those by which its owner knows it again. */
+const LENGTH = 32
+const SHOWN_LENGTH = 12
+const MAX_LISTED = 500
 
-/** Where a key comes from. */
-export interface Attempt {
-  /** The name under which its address is counted. */
-  readonly address: string
-  /** Counts an attempt of the address. Throws `rate_limited`. */
-  count (): Promise<void>
-}
-
-/**
- * Finds the owners of API keys by the keys' hashes; the database never sees a key. A key that is not known to have been good
- * counts as an attempt of its address before the database is asked. When those are used up, only a few are still
- * tried, so that others behind the same address get in. To be known allows a key to be asked for, and nothing more: a revoked key is
- * refused at once.
- */
+/** The API keys of users, and the tokens of their visitors. */
 export class ApiKeys {
-  /** When the keys with these hashes were last seen to be good. */
-  readonly #known = new Map<string, number>()
-  readonly #spare = new WindowCounter(SPARE_ATTEMPTS, SPARE_MS)
-
   constructor (private readonly database: Pick<Database, 'call'>) {}
 
-  /** @throws {ServiceError} unauthorized, rate_limited, database_unavailable. */
-  async authenticate (key: string, attempt: Attempt): Promise<Caller> {
-    const keyHash = sha256(key).toString('hex')
-    const isKnown = this.#isKnown(keyHash)
-    const refusal = isKnown ? undefined : await this.#count(attempt)
-    const owner = await this.database.call('authenticate_api_key', { p_key_hash: keyHash })
-    if (!owner.userId) {
-      this.#known.delete(keyHash)
-      if (isKnown) await attempt.count()
-      if (refusal) throw refusal
-    }
-    const userId = ownerOfKey(owner)
-    this.#remember(keyHash)
-    return { kind: 'api_key', userId, keyHash, expiresAt: Infinity }
+  /** A user's keys, revoked ones too, newest first. */
+  list (userId: string): Promise<{ keys: ApiKey[] }> {
+    return this.database.call('list_api_keys', { p_user_id: userId, p_limit: MAX_LISTED })
   }
 
-  /** Counts an attempt. Returns why the address has none left, if a spare one is taken for it. */
-  async #count (attempt: Attempt): Promise<unknown> {
-    try {
-      await attempt.count()
-    } catch (error) {
-      if (this.#spare.take(attempt.address, 1) > 0) throw error
-      return error
-    }
+  /**
+   * Makes a key. The answer alone has it: only its hash is stored.
+   * @throws {ServiceError} bad_request, agent_not_found, too_many_keys, unauthorized.
+   */
+  async create (userId: string, body: KeyBody): Promise<CreatedApiKey> {
+    const limits = limitsOf(body)
+    const key = PREFIX[limits.publishable ? 'publishable' : 'secret'] + Array.from({ length: LENGTH }, () => CHARACTERS[randomInt(CHARACTERS.length)]).join('')
+    const created = await this.database.call('create_api_key', {
+      p_user_id: userId,
+      p_name: body.name,
+      p_key_hash: sha256(key).toString('hex'),
+      p_key_prefix: key.slice(0, SHOWN_LENGTH),
+      p_limits: limits
+    })
+    return { ...created, key }
   }
 
-  #isKnown (keyHash: string): boolean {
-    return (this.#known.get(keyHash) ?? -Infinity) > Date.now() - KNOWN_MS
+  /** Revokes a key; repeated, it changes nothing. @throws {ServiceError} key_not_found. */
+  revoke (userId: string, keyId: string): Promise<ApiKey> {
+    return this.database.call('revoke_api_key', { p_user_id: userId, p_api_key_id: keyId })
   }
 
-  #remember (keyHash: string): void {
-    this.#known.delete(keyHash)
-    if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)
-    this.#known.set(keyHash, Date.now())
+  /**
+   * Signs a token of the visitor as whom a publishable key, or an earlier token, was authenticated.
+   * @throws {ServiceError} forbidden for any other caller, unauthorized.
+   */
+  async visitorToken ({ kind, apiKeyId, visitor }: Caller): Promise<VisitorToken> {
+    if (kind !== 'visitor') throw errors.visitorRequired()
+    const key = await this.database.call('authenticate_api_key', { p_key_hash: null, p_api_key_id: apiKeyId })
+    return signVisitorToken(requireSecret(key), apiKeyId!, visitor!)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Caller } from '../contract/caller.js'
+import type { Caller } from '#shared/http/caller.ts'
 import type { Database } from '../database/port.js'
 
 /** How many callers are asked for in one call. */
@@ -12,7 +12,7 @@ export async function findEndedCallers (database: Pick<Database, 'call'>, caller
   const ended = new Set<Caller>()
   for (let first = 0; first < callers.length; first += MAX_CALLERS) {
     const some = callers.slice(first, first + MAX_CALLERS)
-    const rows = some.map(({ userId, keyHash, sessionId }) => ({ userId, keyHash, sessionId }))
+    const rows = some.map(({ userId, apiKeyId, sessionId }) => ({ userId, apiKeyId: apiKeyId ?? undefined, sessionId }))
     for (const position of await database.call('find_ended_callers', { p_callers: rows })) ended.add(some[position]!)
   }
   return ended

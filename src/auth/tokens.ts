@@ -1,7 +1,6 @@
+import { type Caller, userOfClaims } from '#shared/http/caller.ts'
 import { errors } from '#shared/errors.ts'
 import { MAX_TOKEN_LENGTH } from '#shared/http/credentials.ts'
-import { UUID } from '#shared/uuid.ts'
-import type { Caller } from '../contract/caller.js'
 import type { PublicKeyFinder } from './jwks.js'
 
 /** How long a verified token is cached, and how many are: verifying a signature costs as much as a run's own work. */
@@ -51,11 +50,11 @@ export function createTokenVerifier ({ decode, verify, hasSecret, findKey, issue
       if (code === errors.keysUnavailable.code) throw error
       throw code === 'FAST_JWT_EXPIRED' ? errors.unauthorized('The access token has expired.') : invalid()
     }
-    const { sub, role, iss, session_id: session, exp } = claims
+    const { iss, exp } = claims
     const isOurs = issuer === undefined || iss === undefined || iss === issuer
-    if (typeof sub !== 'string' || !UUID.test(sub) || role !== 'authenticated' || !isOurs) throw invalid()
-    const sessionId = typeof session === 'string' && UUID.test(session) ? session : undefined
-    return { kind: 'user', userId: sub.toLowerCase(), sessionId, expiresAt: exp * 1000 }
+    const user = isOurs ? userOfClaims(claims, exp * 1000) : undefined
+    if (!user) throw invalid()
+    return user
   })
 }
 

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -6,10 +7,12 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { signAccessToken } from '../auth/access-token.js'
 import { ROOT } from '../config/root.js'
 import { runCommand } from '../lib/command.js'
 
 const KEY = 'jeesi_demo_key_for_local_use_only'
+const USER = '11111111-1111-4111-8111-111111111111'
 const MODEL_AGENT = { agentId: '22222222-2222-4222-8222-222222222222', question: 'What is this service for?' }
 const PYTHON_AGENT = { agentId: '33333333-3333-4333-8333-333333333333', question: 'What is in a text?' }
 
@@ -22,26 +25,27 @@ await runCommand({
 }, async values => {
   const agent = values.python ? PYTHON_AGENT : MODEL_AGENT
   const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-demo-'))
+  const secret = randomBytes(32).toString('hex')
   say('Starting the service in embedded mode …')
   const service = spawn(process.execPath, [fileURLToPath(new URL('dist/server.js', ROOT))], {
-    env: environment(dataDir), stdio: ['ignore', 'pipe', 'inherit']
+    env: environment(dataDir, secret), stdio: ['ignore', 'pipe', 'inherit']
   })
   try {
     const url = await findUrl(service)
     say(`It listens at ${url}.\n`)
-    await show(url, agent)
+    await show(url, agent, await signAccessToken(secret, USER))
   } finally {
     await stop(service)
     await rm(dataDir, { recursive: true, force: true })
   }
 })
 
-async function show (url: string, agent: typeof MODEL_AGENT): Promise<void> {
-  say(`Credits before: ${await creditsAt(url)}`)
+async function show (url: string, agent: typeof MODEL_AGENT, session: string): Promise<void> {
+  say(`Credits before: ${await creditsAt(url, session)}`)
   say(`\nPOST /api/agent/execute   "${agent.question}"\n`)
   const { creditsUsed, usage, executionTime } = await execute(url, agent)
   say(`\n\nDone in ${(executionTime / 1000).toFixed(1)} s: ${usage.totalTokens} tokens, ${creditsUsed} credit.`)
-  say(`Credits after: ${await creditsAt(url)}\n`)
+  say(`Credits after: ${await creditsAt(url, session)}\n`)
   say('Where to go next:')
   say('  npm start                          serves, and prints a curl line to paste')
   say('  npm run demo -- --python           executes an agent that is written in Python')
@@ -50,8 +54,9 @@ async function show (url: string, agent: typeof MODEL_AGENT): Promise<void> {
   say('  README.md                          deploys it on Railway beside your Supabase project')
 }
 
-async function creditsAt (url: string): Promise<number> {
-  const response = await fetch(`${url}/api/credits`, { headers: { 'x-api-key': KEY } })
+/** An API key does not read its owner's balance: this takes a session. */
+async function creditsAt (url: string, session: string): Promise<number> {
+  const response = await fetch(`${url}/api/credits`, { headers: { authorization: `Bearer ${session}` } })
   const { creditsRemaining } = await response.json() as { creditsRemaining: number }
   return creditsRemaining
 }
@@ -80,9 +85,9 @@ async function execute (url: string, { agentId, question }: typeof MODEL_AGENT):
 }
 
 /** The embedded mode with the built-in model, or with the gateway that the environment names; a free port. */
-function environment (dataDir: string): NodeJS.ProcessEnv {
+function environment (dataDir: string, secret: string): NodeJS.ProcessEnv {
   const { SUPABASE_URL, SUPABASE_DB_URL, ...rest } = process.env
-  return { ...rest, NODE_ENV: 'development', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dataDir, LOG_LEVEL: 'info' }
+  return { ...rest, NODE_ENV: 'development', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SUPABASE_JWT_SECRET: secret }
 }
 
 async function findUrl (service: ChildProcess): Promise<string> {

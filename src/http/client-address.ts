@@ -22,9 +22,15 @@ export function addressKey (request: FastifyRequest): string {
   return `address:${normalizeIP(clientAddress(request).replace(/%.*$/, ''), NETWORK_BITS)}`
 }
 
-/** Under which name a request is counted: its user, or the address of one whose user is not known. */
+/**
+ * Under which name a request is counted: its user, or its API key, so that who reads a key in a page uses up nothing of its owner's
+ * own; visitors of a publishable key each by their address, since anybody may be any number of visitors.
+ */
 export function callerKey (request: FastifyRequest): string {
-  return request.caller ? userKey(request.caller.userId) : addressKey(request)
+  const { caller } = request
+  if (!caller) return addressKey(request)
+  if (caller.apiKeyId === null) return userKey(caller.userId)
+  return caller.kind === 'visitor' ? `key:${caller.apiKeyId}:${addressKey(request)}` : `key:${caller.apiKeyId}`
 }
 
 export function userKey (userId: string): string {

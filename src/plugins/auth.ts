@@ -3,21 +3,23 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors, ServiceError } from '#shared/errors.ts'
+import type { Caller } from '#shared/http/caller.ts'
 import { type Credentials, credentialsOf, readCredentials } from '#shared/http/credentials.ts'
 import { readJwtSecret } from '../auth/access-token.js'
-import { ApiKeys } from '../auth/api-keys.js'
 import { checkBackendSecret } from '../auth/credentials.js'
 import { createPublicKeyFinder } from '../auth/jwks.js'
+import { KeyAuthenticator } from '../auth/key-authenticator.js'
 import { createTokenVerifier, type TokenVerifier } from '../auth/tokens.js'
-import type { Caller } from '../contract/caller.js'
 import { addressKey } from '../http/client-address.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Finds who a token is, be it an access token or an API key. Throws `unauthorized`, `rate_limited`. */
+    /** Finds who a token is, be it an access token, an API key or a visitor's. Throws `unauthorized`, `forbidden`, `rate_limited`. */
     authenticate (token: string, request: FastifyRequest): Promise<Caller>
-    /** Hook: the caller is a user, and stands in `request.caller`. */
+    /** Hook: the caller is a user, or an API key of one, and stands in `request.caller`. */
     requireUser (request: FastifyRequest): Promise<void>
+    /** Hook: the caller may read all that is the user's: it has a session, or a key with the scope `read`. */
+    requireReader (request: FastifyRequest): Promise<void>
     /** Hook: the caller is a user with a session. An API key may stand in a page for all to read. */
     requireSession (request: FastifyRequest): Promise<void>
     /** Hook: the caller is the edge function. */
@@ -27,24 +29,26 @@ declare module 'fastify' {
 
 async function auth (app: FastifyInstance): Promise<void> {
   const verifyToken = await registerJwt(app)
-  const keys = new ApiKeys(app.database)
+  const keys = new KeyAuthenticator(app.database)
   app.decorate('authenticate', (token, request) => authenticate(credentialsOf(token), request))
 
-  app.decorate('requireUser', async (request: FastifyRequest) => {
-    const credentials = await counted(request, () => readCredentials(request.headers['x-api-key'], request.headers.authorization))
-    request.caller = await authenticate(credentials, request)
-  })
-  app.decorate('requireSession', async (request: FastifyRequest) => {
-    await app.requireUser(request)
-    if (request.caller?.kind !== 'user') throw errors.sessionRequired()
-  })
+  app.decorate('requireUser', (request: FastifyRequest) => admit(request, () => true))
+  app.decorate('requireReader', (request: FastifyRequest) => admit(request, ({ mayRead }) => mayRead))
+  app.decorate('requireSession', (request: FastifyRequest) => admit(request, ({ kind }) => kind === 'user'))
   app.decorate('requireBackendSecret', (request: FastifyRequest) =>
     counted(request, () => checkBackendSecret(request.headers, app.config.backendSecret)))
 
+  async function admit (request: FastifyRequest, isAdmitted: (caller: Caller) => boolean): Promise<void> {
+    const { authorization, 'x-api-key': key } = request.headers
+    const credentials = await counted(request, () => readCredentials(key, authorization))
+    request.caller = await authenticate(credentials, request)
+    if (!isAdmitted(request.caller)) throw errors.sessionRequired()
+  }
+
   /** Keys are counted before the database is asked; tokens, which cost nobody else anything, once they are refused. */
-  function authenticate ({ kind, text }: Credentials, request: FastifyRequest): Promise<Caller> {
-    const count = () => app.countFailedAttempt(request)
-    return kind === 'api_key' ? keys.authenticate(text, { address: addressKey(request), count }) : counted(request, () => verifyToken(text))
+  function authenticate (credentials: Credentials, request: FastifyRequest): Promise<Caller> {
+    if (credentials.kind === 'access_token') return counted(request, () => verifyToken(credentials.text))
+    return keys.authenticate(credentials, { origin: request.headers.origin, address: addressKey(request), count: () => app.countFailedAttempt(request) })
   }
 
   /** Counts a refusal against the address it came from. */

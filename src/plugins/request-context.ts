@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Caller } from '../contract/caller.js'
+import type { Caller } from '#shared/http/caller.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -14,7 +14,7 @@ async function security (app: FastifyInstance): Promise<void> {
   await app.register(fastifyCors, {
     // Tokens travel in headers and never in cookies, so `*` lets no site use a visitor's session.
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
-    methods: ['GET', 'POST'],
+    methods: ['GET', 'POST', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events'],
     exposedHeaders: ['x-run-id', 'retry-after'],
     maxAge: 86_400,

@@ -29,7 +29,7 @@ const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry),
 /** Administration; the database notes every act with its admin. */
 const admin: FastifyPluginAsyncTypebox = async app => {
   app.get('/api/admin/stats', {
-    onRequest: app.requireUser,
+    onRequest: app.requireSession,
     schema: { response: { 200: AdminStats, ...errorAnswers } }
   }, async request => app.admin.stats(request.caller!.userId))
 

@@ -27,8 +27,11 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   }, async (request, reply) => {
     const { agentId, messages, response_format: responseFormat, stream, background } = request.body
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
+    const { userId, apiKeyId, visitor } = request.caller!
     const run = await app.runs.begin({
-      userId: request.caller!.userId,
+      userId,
+      apiKeyId,
+      visitor,
       agentId,
       messages,
       responseFormat,

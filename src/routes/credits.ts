@@ -5,7 +5,7 @@ import { Credits } from '../contract/schemas.js'
 /** A user's balance. */
 const credits: FastifyPluginAsyncTypebox = async app => {
   app.get('/api/credits', {
-    onRequest: app.requireUser,
+    onRequest: app.requireReader,
     schema: { response: { 200: Credits, ...errorAnswers } }
   }, async request => app.credits.of(request.caller!.userId))
 }

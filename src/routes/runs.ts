@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { readAccessOf } from '#shared/http/caller.ts'
 import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
 import { errorAnswers, KnownEventsText, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 
@@ -18,21 +19,21 @@ const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer(
 
 const RunList = Type.Object({ runs: Type.Array(ListedRun), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 
-/** A user's own runs. */
+/** The caller's runs: all of a user's, or those that a key has begun. */
 const runs: FastifyPluginAsyncTypebox = async app => {
-  app.addHook('onRequest', app.requireUser)
-
   app.get('/api/runs', {
+    onRequest: app.requireReader,
     schema: { querystring: RunQuery, response: { 200: RunList, ...errorAnswers } }
   }, async request => app.runs.list({ ...request.query, userId: request.caller!.userId }))
 
   app.get('/api/runs/:id', {
+    onRequest: app.requireUser,
     schema: { params: RunParams, response: { 200: Run, ...errorAnswers } }
-  }, async request => app.runs.get(request.caller!.userId, request.params.id))
+  }, async request => app.runs.get(readAccessOf(request.caller!), request.params.id))
 
   app.get('/api/runs/:id/events', {
+    onRequest: [app.requireUser, app.countConnection],
     config: { execution: true },
-    onRequest: app.countConnection,
     schema: {
       params: RunParams,
       querystring: EventsQuery,
@@ -45,17 +46,18 @@ const runs: FastifyPluginAsyncTypebox = async app => {
     request.logFields = { runId, after }
     // Clients of this route are written for this service: they know all events unless they say otherwise.
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events, ALL_EVENTS)
-    await app.runs.resume(request.caller!.userId, runId, after)
+    await app.runs.resume(readAccessOf(request.caller!), runId, after)
     return reply.streamRun(runId, { after, known })
   })
 
   app.post('/api/runs/:id/cancel', {
+    onRequest: app.requireUser,
     config: { execution: true },
     schema: { params: RunParams, response: { 200: Run, ...errorAnswers } }
   }, async request => {
     const { id: runId } = request.params
     request.logFields = { runId }
-    return app.runs.cancel(request.caller!.userId, runId)
+    return app.runs.cancel(request.caller!, runId)
   })
 }
 

@@ -2,6 +2,25 @@
 --
 -- Defines the functions and triggers that are new in this release, or other than in the one before. It may be applied again.
 
+-- schemas/access/has_role.sql
+
+-- Returns whether a user has a role. Users are answered about themselves, admins about everybody, the service too; to others it
+-- answers false instead of refusing them, since policies call it, also policies that hold for everybody. The platform's
+-- frontends call it by this name and with these arguments.
+create or replace function public.has_role(_user_id uuid, _role public.app_role) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select exists (select from public.user_roles where user_id = _user_id and role = _role)
+    -- Without a role of PostgREST's it is the service, or whoever owns the database.
+    and case coalesce(auth.role(), 'service_role')
+      when 'service_role' then true
+      when 'authenticated' then _user_id = auth.uid()
+        or exists (select from public.user_roles where user_id = auth.uid() and role = 'admin')
+      else false end
+$$;
+
+revoke execute on function public.has_role(uuid, public.app_role) from public, anon;
+grant execute on function public.has_role(uuid, public.app_role) to authenticated, service_role;
+
 -- schemas/ledger/expected_balances.sql
 
 -- Returns what each user has, and what the ledger adds up to. `actual` is null for users who have entries but no balance.
@@ -20,10 +39,136 @@ $$;
 revoke execute on function public.expected_balances() from public, anon, authenticated;
 grant execute on function public.expected_balances() to service_role;
 
+-- schemas/access/api_key_json.sql
+
+-- Returns an API key as its owner sees it. Pages may have given it a name of any length.
+create or replace function public.api_key_json(k public.api_keys) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_build_object(
+    'id', k.id,
+    'name', left(k.key_name, 200),
+    'prefix', left(k.key_prefix, 20),
+    'publishable', k.is_publishable,
+    'scopes', k.scopes,
+    'agentIds', coalesce(k.agent_ids, '{}'),
+    'origins', coalesce(k.origins, '{}'),
+    'requestsPerDay', k.requests_per_day,
+    'creditsPerDay', k.credits_per_day,
+    'isActive', coalesce(k.is_active, false),
+    'lastUsedAt', public.iso_time(k.last_used_at),
+    'createdAt', public.iso_time(k.created_at));
+end $$;
+
+revoke execute on function public.api_key_json(public.api_keys) from public, anon, authenticated;
+grant execute on function public.api_key_json(public.api_keys) to service_role;
+
+-- schemas/access/authenticate_api_key.sql
+
+-- Returns whose an active API key is, and what it may: {userId, apiKeyId, isPublishable, scopes, origins, visitorSecret}, all
+-- null if there is no such key. The time of use is written once a minute at most.
+--   p_key_hash    the SHA-256 of the key, in hex
+--   p_api_key_id  instead of the hash, for a visitor's token, which names its key: the caller verifies it by `visitorSecret`
+create or replace function public.authenticate_api_key(p_key_hash text, p_api_key_id uuid default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_key public.api_keys;
+  v_secret text;
+begin
+  if p_api_key_id is null then
+    select * into v_key from public.api_keys where key_hash = p_key_hash and is_active limit 1;
+  else
+    select * into v_key from public.api_keys where id = p_api_key_id and is_publishable and is_active;
+  end if;
+  if v_key.last_used_at is null or v_key.last_used_at < now() - interval '1 minute' then
+    update public.api_keys set last_used_at = now() where id = v_key.id;
+  end if;
+  -- The secret is the owner's too: a row of another user with the same id has another one.
+  if v_key.is_publishable then
+    select encode(sha256(convert_to(secret || v_key.id || v_key.user_id, 'UTF8')), 'hex') into v_secret from public.visitor_secret;
+  end if;
+  return jsonb_build_object('userId', v_key.user_id, 'apiKeyId', v_key.id, 'isPublishable', v_key.is_publishable,
+    'scopes', v_key.scopes, 'origins', v_key.origins, 'visitorSecret', v_secret);
+end $$;
+
+revoke execute on function public.authenticate_api_key(text, uuid) from public, anon, authenticated;
+grant execute on function public.authenticate_api_key(text, uuid) to service_role;
+
+-- schemas/access/check_key_budget.sql
+
+-- Raises `key_budget_exhausted` if an API key may begin no further run that holds p_credits. What counts are the runs that it
+-- has begun in the last 24 hours, with what they cost or still hold.
+create or replace function public.check_key_budget(p_api_key_id uuid, p_credits integer) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_requests_per_day integer;
+  v_credits_per_day integer;
+  v_requests bigint;
+  v_credits bigint;
+begin
+  select requests_per_day, credits_per_day into v_requests_per_day, v_credits_per_day
+    from public.api_keys where id = p_api_key_id;
+  if v_requests_per_day is null and v_credits_per_day is null then
+    return;
+  end if;
+  -- If two runs of a key begin at once, the second waits here until the first is there to be counted.
+  perform from public.api_keys where id = p_api_key_id for no key update;
+  select count(*), coalesce(sum(case when finished_at is null then credits_reserved else credits_charged end), 0)
+    into v_requests, v_credits
+    from public.agent_runs where api_key_id = p_api_key_id and created_at > now() - interval '1 day';
+  if v_requests >= v_requests_per_day or v_credits + p_credits > v_credits_per_day then
+    raise sqlstate 'PT402' using hint = 'key_budget_exhausted',
+      message = 'This key has used up what it may in a day: try again later.';
+  end if;
+end $$;
+
+revoke execute on function public.check_key_budget(uuid, integer) from public, anon, authenticated;
+grant execute on function public.check_key_budget(uuid, integer) to service_role;
+
+-- schemas/access/create_api_key.sql
+
+-- Registers an API key of a user. Returns it as api_key_json does. Raises `unauthorized` for who is no user, `agent_not_found`
+-- for an agent that the user may not run, `too_many_keys` beyond 100 active ones.
+--   p_key_hash  the SHA-256 of the key, in hex: the database never sees the key
+--   p_limits    {publishable, scopes, agentIds, origins, requestsPerDay, creditsPerDay}, as in the columns
+create or replace function public.create_api_key(p_user_id uuid, p_name text, p_key_hash text, p_key_prefix text, p_limits jsonb)
+returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_key public.api_keys;
+  v_agent_ids uuid[] := array(select id::uuid from jsonb_array_elements_text(p_limits -> 'agentIds') as ids (id));
+begin
+  -- If two keys of a user are made at once, the second waits here until the first is there to be counted.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('api_keys' || p_user_id, 0));
+  if not exists (select from auth.users where id = p_user_id) then
+    raise sqlstate 'PT401' using hint = 'unauthorized', message = 'There is no such user any more.';
+  end if;
+  if (select count(*) from public.api_keys where user_id = p_user_id and is_active) >= 100 then
+    raise sqlstate 'PT409' using hint = 'too_many_keys', message = 'You have 100 active keys: revoke one first.';
+  end if;
+  if exists (
+    select from unnest(v_agent_ids) as wanted (id)
+      where not exists (select from public.agents a where a.id = wanted.id and (a.is_published or a.user_id = p_user_id)))
+  then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  insert into public.api_keys
+      (user_id, key_name, key_hash, key_prefix, is_active, is_publishable, scopes, agent_ids, origins, requests_per_day, credits_per_day)
+    values (p_user_id, p_name, p_key_hash, p_key_prefix, true, (p_limits ->> 'publishable')::boolean,
+      array(select jsonb_array_elements_text(p_limits -> 'scopes')), v_agent_ids,
+      array(select jsonb_array_elements_text(p_limits -> 'origins')),
+      (p_limits ->> 'requestsPerDay')::integer, (p_limits ->> 'creditsPerDay')::integer)
+    returning * into v_key;
+  return public.api_key_json(v_key);
+end $$;
+
+revoke execute on function public.create_api_key(uuid, text, text, text, jsonb) from public, anon, authenticated;
+grant execute on function public.create_api_key(uuid, text, text, text, jsonb) to service_role;
+
 -- schemas/access/find_ended_callers.sql
 
 -- Which of these callers may no longer be served, as their positions in the array from 0 on. A caller is {userId} with the
--- keyHash of an API key or the sessionId of an access token, if they came with one. A caller has ended if the user is gone,
+-- apiKeyId of an API key or the sessionId of an access token, if they came with one. A caller has ended if the user is gone,
 -- the key is off, or the session is. Sessions are only looked at where there is a table of them that this role may read.
 create or replace function public.find_ended_callers(p_callers jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -46,14 +191,89 @@ begin
     select jsonb_agg(position - 1 order by position)
     from jsonb_array_elements(p_callers) with ordinality as callers (caller, position)
     where not exists (select from auth.users where id = (caller ->> 'userId')::uuid)
-      or (caller ? 'keyHash' and not exists (select from public.api_keys
-        where key_hash = caller ->> 'keyHash' and user_id = (caller ->> 'userId')::uuid and is_active))
+      or (caller ? 'apiKeyId' and not exists (select from public.api_keys
+        where id = (caller ->> 'apiKeyId')::uuid and user_id = (caller ->> 'userId')::uuid and is_active))
       or (caller ? 'sessionId' and v_sees_sessions and not (caller ->> 'sessionId')::uuid = any (coalesce(v_open, '{}')))
   ), '[]');
 end $$;
 
 revoke execute on function public.find_ended_callers(jsonb) from public, anon, authenticated;
 grant execute on function public.find_ended_callers(jsonb) to service_role;
+
+-- schemas/access/keep_key_hash.sql
+
+-- Keeps the hash of a key whose row is deleted, or gets another hash, from being registered by another user. It looks after
+-- the row is written: by then an insert has waited for the deletion that it competes with.
+create or replace function public.keep_key_hash() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op <> 'DELETE' and exists (
+    select from public.spent_key_hashes where key_hash = new.key_hash and user_id <> new.user_id)
+  then
+    raise unique_violation using message = 'A key with this hash has been registered before.';
+  end if;
+  if tg_op = 'DELETE' or (tg_op = 'UPDATE' and (old.key_hash <> new.key_hash or old.user_id <> new.user_id)) then
+    insert into public.spent_key_hashes (key_hash, user_id) values (old.key_hash, old.user_id) on conflict do nothing;
+  end if;
+  return null;
+end $$;
+
+create or replace trigger keep_key_hash after insert or update of key_hash, user_id or delete on public.api_keys for each row
+  execute function public.keep_key_hash();
+
+revoke execute on function public.keep_key_hash() from public, anon, authenticated;
+
+-- schemas/access/list_api_keys.sql
+
+-- Returns a user's API keys, revoked ones too, newest first, `p_limit` at most: {keys}.
+create or replace function public.list_api_keys(p_user_id uuid, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return jsonb_build_object('keys', (
+    select coalesce(jsonb_agg(public.api_key_json(k) order by k.created_at desc nulls last, k.id), '[]')
+      from (select * from public.api_keys where user_id = p_user_id order by created_at desc nulls last, id limit p_limit) k));
+end $$;
+
+revoke execute on function public.list_api_keys(uuid, integer) from public, anon, authenticated;
+grant execute on function public.list_api_keys(uuid, integer) to service_role;
+
+-- schemas/access/require_agent_of_key.sql
+
+-- Raises `unauthorized` unless the API key is an active one of the user, and `agent_not_found` if it is for other agents.
+create or replace function public.require_agent_of_key(p_user_id uuid, p_api_key_id uuid, p_agent_id uuid) returns void
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_agent_ids uuid[];
+begin
+  select agent_ids into v_agent_ids from public.api_keys where id = p_api_key_id and user_id = p_user_id and is_active;
+  if not found then
+    raise sqlstate 'PT401' using hint = 'unauthorized', message = 'The API key is unknown or no longer active.';
+  end if;
+  if cardinality(v_agent_ids) > 0 and p_agent_id <> all (v_agent_ids) then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+end $$;
+
+revoke execute on function public.require_agent_of_key(uuid, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.require_agent_of_key(uuid, uuid, uuid) to service_role;
+
+-- schemas/access/revoke_api_key.sql
+
+-- Revokes an API key of a user, and returns it. The row stays, so that nobody registers its hash. Repeated, it changes nothing.
+create or replace function public.revoke_api_key(p_user_id uuid, p_api_key_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_key public.api_keys;
+begin
+  update public.api_keys set is_active = false where id = p_api_key_id and user_id = p_user_id returning * into v_key;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'key_not_found', message = 'There is no such key.';
+  end if;
+  return public.api_key_json(v_key);
+end $$;
+
+revoke execute on function public.revoke_api_key(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.revoke_api_key(uuid, uuid) to service_role;
 
 -- schemas/administration/admin_get_ledger.sql
 
@@ -148,6 +368,21 @@ revoke execute on function public.admin_list_runs(uuid, integer, uuid, text, uui
   from public, anon, authenticated;
 grant execute on function public.admin_list_runs(uuid, integer, uuid, text, uuid, uuid) to service_role;
 
+-- schemas/administration/admin_note_miss.sql
+
+-- Records what an admin has asked for in vain: the call that found nothing was rolled back, and its own record with it.
+--   p_error  the code with which it was refused
+create or replace function public.admin_note_miss(p_admin_id uuid, p_action text, p_error text, p_user_id uuid default null, p_details jsonb default '{}')
+returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform public.note_admin_action(p_admin_id, p_action, p_user_id, p_details || jsonb_build_object('error', p_error));
+  return '{"noted": true}';
+end $$;
+
+revoke execute on function public.admin_note_miss(uuid, text, text, uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.admin_note_miss(uuid, text, text, uuid, jsonb) to service_role;
+
 -- schemas/administration/admin_settle_railway_url.sql
 
 -- Approves or refuses, on behalf of an admin, the railway_url that an agent's owner asks for. Repeated, it changes nothing.
@@ -227,13 +462,17 @@ grant execute on function public.platform_stats() to service_role;
 
 -- schemas/agents/get_agent.sql
 
--- Returns an agent that the user may run, and where it runs. The edge function asks for it.
-create or replace function public.get_agent(p_user_id uuid, p_agent_id uuid) returns jsonb
+-- Returns an agent that the user, or their API key, may run, and where it runs. The edge function asks for it.
+create or replace function public.get_agent(p_user_id uuid, p_agent_id uuid, p_api_key_id uuid default null) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_agent public.agents;
 begin
-  select * into v_agent from public.agents where id = p_agent_id and (is_published or user_id = p_user_id);
+  if p_api_key_id is not null then
+    perform public.require_agent_of_key(p_user_id, p_api_key_id, p_agent_id);
+  end if;
+  select * into v_agent from public.agents
+    where id = p_agent_id and (is_published or (user_id = p_user_id and p_api_key_id is null));
   if not found then
     raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
   end if;
@@ -250,8 +489,8 @@ begin
           and (f.function_type not in ('conditional', 'data_transform', 'webhook') or coalesce(f.config ->> 'parameters', '') <> '')));
 end $$;
 
-revoke execute on function public.get_agent(uuid, uuid) from public, anon, authenticated;
-grant execute on function public.get_agent(uuid, uuid) to service_role;
+revoke execute on function public.get_agent(uuid, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.get_agent(uuid, uuid, uuid) to service_role;
 
 -- schemas/agents/guard_agent_executor.sql
 
@@ -1089,6 +1328,8 @@ grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, b
 --   p_waiting true if no slot is free: the run begins as `queued`
 --   p_python  true if the calling service can run agents written in Python
 --   p_models  first the model for agents that name none, then the models to fall back to
+--   p_api_key_id, p_visitor  the API key that begins the run and its visitor, if it is not the user's session. A key executes
+--             published agents within its limits, and its idempotency keys are its own, and each visitor's
 -- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create or replace function public.begin_run(
@@ -1102,7 +1343,9 @@ create or replace function public.begin_run(
   p_agent jsonb default null,
   p_waiting boolean default false,
   p_python boolean default false,
-  p_models jsonb default '[""]'
+  p_models jsonb default '[""]',
+  p_api_key_id uuid default null,
+  p_visitor text default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -1118,9 +1361,11 @@ declare
 begin
   if p_idempotency_key is not null then
     -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_user_id || p_idempotency_key, 0));
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
+      p_user_id || coalesce(p_api_key_id || coalesce(p_visitor, ''), '') || p_idempotency_key, 0));
     select * into v_run from public.agent_runs
-      where user_id = p_user_id and idempotency_key = p_idempotency_key;
+      where user_id = p_user_id and idempotency_key = p_idempotency_key
+        and api_key_id is not distinct from p_api_key_id and visitor is not distinct from p_visitor;
     if found then
       if v_run.request_hash <> p_request_hash then
         raise sqlstate 'PT422' using hint = 'idempotency_key_reused',
@@ -1130,6 +1375,9 @@ begin
     end if;
   end if;
 
+  if p_api_key_id is not null then
+    perform public.require_agent_of_key(p_user_id, p_api_key_id, p_agent_id);
+  end if;
   if v_agent is null then
     -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
     -- platform may change.
@@ -1144,7 +1392,7 @@ begin
           from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true))),
         a.cache_seconds, a.cache_seconds > 0 and a.temperature = 0
       into v_agent, v_cache_seconds, v_is_kept
-      from public.agents a where a.id = p_agent_id and (a.is_published or a.user_id = p_user_id);
+      from public.agents a where a.id = p_agent_id and (a.is_published or (a.user_id = p_user_id and p_api_key_id is null));
     if not found then
       raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
     end if;
@@ -1168,21 +1416,28 @@ begin
   end if;
 
   if p_agent is null and v_cached is null then
-    perform public.check_plan_limits(p_user_id, p_idempotency_key);
+    perform public.check_plan_limits(p_user_id, case when p_api_key_id is null then p_idempotency_key end);
     v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
+    -- A key does not read its owner's balance.
+    if p_api_key_id is not null then
+      raise sqlstate 'PT402' using hint = 'insufficient_credits', message = 'There are not enough credits.';
+    end if;
     raise sqlstate 'PT402' using hint = 'insufficient_credits',
       message = format('There are not enough credits (needed: %s, left: %s).', v_credits, public.credits_left(p_user_id));
+  end if;
+  if p_api_key_id is not null then
+    perform public.check_key_budget(p_api_key_id, v_credits);
   end if;
 
   insert into public.agent_runs
       (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
-        cache_seconds, started_at, owner, lease_until)
+        cache_seconds, started_at, owner, lease_until, api_key_id, visitor)
     values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
       p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
       case when v_cached is null then v_cache_key end, v_cache_seconds,
-      case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds))
+      case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
     returning * into v_run;
   insert into public.agent_run_inputs (run_id, input)
     values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
@@ -1190,10 +1445,38 @@ begin
     'cached', v_cached, 'joined', false);
 end $$;
 
-revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+revoke execute on function
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
   from public, anon, authenticated;
-grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+grant execute on function
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
   to service_role;
+
+-- schemas/runs/cancel_run.sql
+
+-- Cancels a run. The process that owns it learns of this by its next heartbeat. If no living process owns the run, it ends
+-- here and costs nothing. For an API key, or a visitor of it, there are only the runs that it has begun.
+create or replace function public.cancel_run(p_user_id uuid, p_run_id uuid, p_api_key_id uuid default null, p_visitor text default null) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id
+    and (p_api_key_id is null or (api_key_id = p_api_key_id and visitor is not distinct from p_visitor)) for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  if public.is_abandoned(v_run) then
+    -- The cancellation is a new attempt, so that readers drop the text of the attempt before.
+    update public.agent_runs set attempt = attempt + 1 where id = p_run_id returning * into v_run;
+    return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null);
+  end if;
+  update public.agent_runs set cancel_requested = true where id = p_run_id and finished_at is null;
+  return public.run_json(v_run);
+end $$;
+
+revoke execute on function public.cancel_run(uuid, uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.cancel_run(uuid, uuid, uuid, text) to service_role;
 
 -- schemas/runs/erase_old_runs.sql
 
@@ -1409,6 +1692,25 @@ end $$;
 
 revoke execute on function public.get_ended_runs(jsonb) from public, anon, authenticated;
 grant execute on function public.get_ended_runs(jsonb) to service_role;
+
+-- schemas/runs/get_run.sql
+
+-- Returns one run of a user; for an API key, or a visitor of it, only a run that this key, or visitor, has begun.
+create or replace function public.get_run(p_user_id uuid, p_run_id uuid, p_api_key_id uuid default null, p_visitor text default null) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id
+    and (p_api_key_id is null or (api_key_id = p_api_key_id and visitor is not distinct from p_visitor));
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  return public.run_json(v_run);
+end $$;
+
+revoke execute on function public.get_run(uuid, uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.get_run(uuid, uuid, uuid, text) to service_role;
 
 -- schemas/runs/note_failure.sql
 
@@ -1862,7 +2164,7 @@ begin
 end $$;
 
 create or replace trigger link_scheduled_run after insert on public.agent_runs for each row
-  when (new.idempotency_key ~ '^schedule:[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$')
+  when (new.api_key_id is null and new.idempotency_key ~ '^schedule:[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$')
   execute function public.link_scheduled_run();
 
 revoke execute on function public.link_scheduled_run() from public, anon, authenticated;

@@ -53,7 +53,9 @@ alter table public.scheduled_runs
 alter table public.api_keys
   add column if not exists id uuid not null default gen_random_uuid(),
   add column if not exists last_used_at timestamptz,
-  add column if not exists is_active boolean not null default true;
+  add column if not exists is_active boolean not null default true,
+  add column if not exists created_at timestamptz;
+alter table public.api_keys alter column created_at set default now();
 
 alter table public.credit_balances
   add column if not exists credits_used_this_month integer not null default 0,

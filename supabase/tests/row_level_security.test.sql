@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(79);
+select plan(88);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -106,6 +106,24 @@ select lives_ok($$ insert into public.agent_schedules (user_id, agent_id, cron_e
   values ('a0000000-0000-4000-8000-000000000002', 'b0000000-0000-4000-8000-000000000001', '* * * * *', 'New', 'infinity', '2000-01-01') $$, 'a user makes schedules');
 select results_eq($$ select next_run_at, unplanned_since = now() from public.agent_schedules where prompt_template = 'New' $$,
   $$ values (null::timestamptz, true) $$, 'which the service plans from now on');
+reset role;
+
+-- API keys and roles
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000002');
+select lives_ok($$ insert into public.api_keys (user_id, key_name, key_hash, key_prefix) values ('a0000000-0000-4000-8000-000000000002', 'Site', 'hash', 'jsk_') $$,
+  'a user makes a key as the platform''s page does');
+select results_eq('select is_publishable, scopes, agent_ids, requests_per_day from public.api_keys',
+  $$ values (false, '{}'::text[], null::uuid[], null::integer) $$, 'which has no limits and no scope, and reads no other');
+select throws_ok($$ update public.api_keys set user_id = 'a0000000-0000-4000-8000-000000000001' $$, '42501', null, 'nobody makes a key another user''s');
+select throws_ok($$ update public.api_keys set scopes = '{admin}' $$, '23514', null, 'nor one that may more than its owner');
+select lives_ok('delete from public.api_keys', 'a user deletes a key');
+select throws_ok('select from public.spent_key_hashes', '42501', null, 'whose hash the service keeps');
+select throws_ok('select from public.visitor_secret', '42501', null, 'as it does what signs visitors'' tokens');
+select ok(public.has_role('a0000000-0000-4000-8000-000000000002', 'user') and not public.has_role('a0000000-0000-4000-8000-000000000003', 'admin'),
+  'has_role answers users about themselves alone');
+reset role;
+select pg_temp.speak_as('authenticated', 'a0000000-0000-4000-8000-000000000003');
+select ok(public.has_role('a0000000-0000-4000-8000-000000000002', 'user'), 'and admins about others');
 reset role;
 
 -- A user who has no balance yet

@@ -7,6 +7,7 @@ import type { ResultOf } from '../../src/database/functions.js'
 import type { Database } from '../../src/database/port.js'
 import { untyped } from '../support/database.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
+import { testKeys } from './keys-contract.js'
 import { testLedger } from './ledger-contract.js'
 import { testLimits } from './limits-contract.js'
 import { testReplicas } from './replicas-contract.js'
@@ -275,12 +276,12 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
 
   t.test('authenticate_api_key names the owner of an active key, and nobody for any other', async t => {
     const ask = (hash: string) => db.call('authenticate_api_key', { p_key_hash: hash })
-    t.same(await ask(DEMO_KEY_HASH), { userId: DEMO_USER })
-    t.same(await ask('f'.repeat(64)), { userId: null })
+    t.match(await ask(DEMO_KEY_HASH), { userId: DEMO_USER })
+    t.match(await ask('f'.repeat(64)), { userId: null })
     const hash = randomUUID()
     await sql(`insert into public.api_keys (user_id, key_name, key_hash, key_prefix, is_active)
       values ('${DEMO_USER}', 'off', '${hash}', 'x', false) returning id`)
-    t.same(await ask(hash), { userId: null })
+    t.match(await ask(hash), { userId: null })
     const keys = 'select is_active, last_used_at is not null as used from public.api_keys order by is_active'
     t.same(await sql(keys), [{ is_active: false, used: false }, { is_active: true, used: true }])
   })
@@ -400,6 +401,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   await testReplicas(t, db)
   await testLedger(t, db)
   await testLimits(t, db)
+  await testKeys(t, db)
 }
 
 const EXPECTED = new Set(['insufficient_credits', 'stale_attempt', 'idempotency_key_reused'])

@@ -1,5 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
+import { ApiKey } from '../../src/contract/api-keys.js'
 import { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
 
@@ -46,6 +47,12 @@ const ClaimedRun = Type.Object({
   input: Type.Object({ agent: Agent, messages: Type.Array(Type.Never()), rates: Rates, cached: Cached }),
   steps: Type.Array(StoredStep, { minItems: 1 })
 })
+const FoundApiKey = Type.Union([
+  Type.Object({
+    userId: Text, apiKeyId: Text, isPublishable: Type.Boolean(), scopes: Type.Array(Text), origins: Nullable(Type.Array(Text)), visitorSecret: Nullable(Text)
+  }),
+  Type.Object({ userId: Type.Null(), apiKeyId: Type.Null(), isPublishable: Type.Null(), scopes: Type.Null(), origins: Type.Null(), visitorSecret: Type.Null() })
+])
 const RunPage = <T extends TSchema>(run: T) => Type.Object({ runs: Type.Array(run, { minItems: 1 }), next: Nullable(Text) })
 const Timing = { id: Text, cron: Nullable(Text), timezone: Nullable(Text) }
 const OutputPlace = { action: Nullable(Text), config: Type.Unknown() }
@@ -53,7 +60,7 @@ const Firing = Type.Object({ id: Text, scheduleId: Text, userId: Text, agentId: 
 
 /** What each function returned is held to one of these, in which every key is named; the types are held to the map's. */
 export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } } = {
-  authenticate_api_key: Type.Object({ userId: Nullable(Text) }),
+  authenticate_api_key: FoundApiKey,
   find_ended_callers: Type.Array(Type.Integer()),
   get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), needsService: Type.Boolean(), railwayUrl: Nullable(Text), railwayUrlWaits: Type.Boolean() }),
   begin_run: Begun,
@@ -86,6 +93,10 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_list_railway_urls: Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() }),
   admin_settle_railway_url: AgentBackend,
   admin_audit_credits: Audit,
+  admin_note_miss: Type.Object({ noted: Type.Literal(true) }),
+  list_api_keys: Type.Object({ keys: Type.Array(ApiKey, { minItems: 1 }) }),
+  create_api_key: ApiKey,
+  revoke_api_key: ApiKey,
   list_schedules: Type.Object({
     now: Text,
     timed: Type.Array(Type.Object({ ...Timing, nextRunAt: Text, turn: Type.Integer() }), { minItems: 1 }),

@@ -25,6 +25,7 @@ const ADMIN = { p_admin_id: DEMO_USER }
 const DUE = '2026-01-01T00:00:00.000Z'
 const ERROR = { code: 'a_code', message: 'A sentence.' }
 const USAGE = { promptTokens: 1, completionTokens: 1, totalTokens: 2, estimated: false }
+const LIMITS = { publishable: true, scopes: [], agentIds: [DEMO_AGENT], origins: ['https://example.com'], requestsPerDay: 9, creditsPerDay: 9 }
 const RECORD = {
   p_step: { kind: 'model' as const, name: 'a/model', startedAt: DUE },
   p_record: { kind: 'model' as const, content: 'Hi', toolCalls: [], finishReason: 'tool_calls', model: 'a', askedFor: 'a/model', usage: USAGE }
@@ -76,18 +77,24 @@ export function createSamples (db: Database): Samples {
     return id
   }
   const of = <R extends object, O extends object = Record<never, never>>(required: R, optional: O = {} as O) => ({ required, optional })
-  const runOf = async (run: Promise<{ p_run_id: string }>) => of({ p_user_id: DEMO_USER, ...await run })
+  const addKey = () => db.call('create_api_key', {
+    p_user_id: DEMO_USER, p_name: 'A key', p_key_hash: randomUUID(), p_key_prefix: 'jpk_', p_limits: LIMITS
+  })
+  const runOfKey = async () => {
+    const key = { p_api_key_id: (await addKey()).id, p_visitor: 'a visitor' }
+    return of({ p_user_id: DEMO_USER, ...await beginFully(key) }, key)
+  }
 
   const samples = {
-    authenticate_api_key: () => of({ p_key_hash: createHash('sha256').update(DEMO_KEY).digest('hex') }),
-    find_ended_callers: () => of({ p_callers: [{ userId: randomUUID(), keyHash: 'hash', sessionId: randomUUID() }] }),
-    get_agent: () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }),
-    begin_run: () => of(
+    authenticate_api_key: async () => of({ p_key_hash: createHash('sha256').update(DEMO_KEY).digest('hex') }, { p_api_key_id: (await addKey()).id }),
+    find_ended_callers: () => of({ p_callers: [{ userId: randomUUID(), apiKeyId: randomUUID(), sessionId: randomUUID() }] }),
+    get_agent: async () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }, { p_api_key_id: (await addKey()).id }),
+    begin_run: async () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },
-      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'] }),
+      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'], p_api_key_id: (await addKey()).id, p_visitor: 'a visitor' }),
     adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true }),
-    get_run: () => runOf(begin()),
-    cancel_run: () => runOf(begin()),
+    get_run: () => runOfKey(),
+    cancel_run: () => runOfKey(),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
     finish_run: async () => of({ ...await begin(), ...END }, { p_trace: [2], p_keep_messages: true }),
     get_ended_runs: async () => of({ p_run_ids: [await finish(await begin())] }),
@@ -148,6 +155,15 @@ export function createSamples (db: Database): Samples {
       return of({ ...ADMIN, p_agent_id: DEMO_AGENT, p_url: 'https://agents.example.com', p_approve: false })
     },
     admin_audit_credits: () => of(ADMIN, { p_limit: 1 }),
+    admin_note_miss: () => of({ ...ADMIN, p_action: 'ledger', p_error: 'user_not_found' }, { p_user_id: randomUUID(), p_details: { after: null } }),
+    async list_api_keys () {
+      await addKey()
+      return of({ p_user_id: DEMO_USER, p_limit: 500 })
+    },
+    create_api_key: () => of({ p_user_id: DEMO_USER, p_name: 'A key', p_key_hash: randomUUID(), p_key_prefix: 'jsk_', p_limits: LIMITS }),
+    async revoke_api_key () {
+      return of({ p_user_id: DEMO_USER, p_api_key_id: (await addKey()).id })
+    },
     async list_schedules () {
       await addDue()
       await addSchedule()

@@ -150,7 +150,7 @@ t.test('the function is deployed with the versions of the packages that the serv
     for (const file of await readdir(directory, { recursive: true })) {
       if (!file.endsWith('.ts')) continue
       const text = await readFile(join(directory, file), 'utf8')
-      for (const [, name] of text.matchAll(/(?:from|import) '([^'.][^']*)'/g)) used.add(name!)
+      for (const [, name] of text.matchAll(/(?:from |import |import\()'([^'.][^']*)'/g)) used.add(name!)
     }
   }
   t.same([...used].sort(), Object.keys(imports).sort(), 'every package is mapped, and none in vain')

@@ -39,7 +39,7 @@ t.test('who calls the edge function', async t => {
       [DEMO_USER, 'A key of the dashboard', createHash('sha256').update(key).digest('hex'), 'jsk_a1B2'])
     const inEither = (key: string): Array<Record<string, string>> => [{ 'x-api-key': key }, { authorization: `Bearer ${key}` }, { 'x-api-key': '', authorization: `Bearer ${key}` }]
     for (const headers of [await bearer(), ...inEither(DEMO_KEY), ...inEither(key)]) {
-      t.match(await ask({ agentId: PRIVATE_SIMPLE_AGENT, messages: MESSAGES, stream: false }, headers), { status: 200, body: { response: 'Hello world' } })
+      t.match(await ask({ agentId: SIMPLE_AGENT, messages: MESSAGES, stream: false }, headers), { status: 200, body: { response: 'Hello world' } })
     }
   })
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { delta, ending, frame, hang, inTurn, openStream, refuse, say } from '../support/doubles/gateway.js'
-import { findDeno, PRIVATE_SIMPLE_AGENT, readUntil, SIMPLE_AGENT, startEdge, startWorld } from '../support/edge.js'
+import { findDeno, readUntil, SIMPLE_AGENT, startEdge, startWorld } from '../support/edge.js'
 import { bearer, DEMO_KEY, OTHER_USER, parseStream, readStream, typesOf } from '../support/helper.js'
 
 /** A stream of the edge function as the service writes it: without the part for readers of OpenAI's deltas. */
@@ -40,7 +40,7 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
 
   t.test('by an API key, which wins over a session\'s token, and in one piece', async t => {
     const { status, body, headers } = await edge.request('POST', '', {
-      body: { agentId: PRIVATE_SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false },
+      body: { agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false },
       headers: { 'x-api-key': DEMO_KEY, ...await bearer(OTHER_USER) }
     })
     t.equal(status, 200)

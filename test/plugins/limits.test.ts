@@ -40,7 +40,7 @@ t.test('requests are limited by caller', async t => {
   const get = (headers?: Record<string, string>) => request('GET', '/api/credits', { headers })
   for (let i = 0; i < 3; i++) t.equal((await get()).status, 200)
   isRateLimited(t, await get())
-  isRateLimited(t, await get({ 'x-api-key': DEMO_KEY }))
+  isRateLimited(t, await request('GET', `/api/runs/${DEMO_AGENT}`, { headers: { 'x-api-key': DEMO_KEY } }))
   t.equal((await get(await bearer(OTHER_USER))).status, 200, 'another caller from the same address goes on')
   for (let i = 0; i < 10; i++) t.equal((await request('GET', '/health', { headers: { anonymous: '' } })).status, 200, 'probes are not counted')
 
@@ -68,7 +68,8 @@ t.test('refused tokens and keys are limited by address, and nobody else with the
   isRateLimited(t, await credits({ 'x-api-key': 'jeesi_guess' }))
   isRateLimited(t, await validated({ 'x-railway-secret': 'guess' }))
   t.equal((await credits(await bearer())).status, 200, 'a good token from there still counts')
-  t.equal((await credits({ 'x-api-key': DEMO_KEY })).status, 200, 'and a good key')
+  t.equal((await request('GET', `/api/runs/${DEMO_AGENT}`, { headers: { 'x-api-key': DEMO_KEY } })).status, 404, 'and a good key')
+  isRateLimited(t, await credits({ 'x-api-key': DEMO_KEY }))
   t.equal((await validated({ 'x-railway-secret': BACKEND_SECRET })).status, 400, 'and the edge function\'s secret')
 })
 

@@ -61,7 +61,7 @@ t.test('a process killed with -9', async t => {
     t.match(secret, /^[0-9a-f]{64}$/)
     t.equal(await readFile(path, 'utf8'), secret)
     t.equal((await stat(path)).mode & 0o777, 0o600)
-    t.match(await service.get('/api/credits', { authorization: `Bearer ${await signAccessToken(secret, DEMO_USER)}` }), { creditsReserved: Number })
+    t.match(await service.get('/api/credits'), { creditsReserved: Number })
   })
 })
 
@@ -169,7 +169,10 @@ async function start (t: Test, dataDir: string) {
     const headers = { 'x-api-key': DEMO_KEY }
     return {
       child,
-      get: async (path: string, others?: Record<string, string>): Promise<any> => (await fetch(url + path, { headers: others ?? headers })).json(),
+      get: async (path: string): Promise<any> => {
+        const secret = await readFile(join(dataDir, 'jwt-secret'), 'utf8')
+        return (await fetch(url + path, { headers: { authorization: `Bearer ${await signAccessToken(secret, DEMO_USER)}` } })).json()
+      },
       execute: (body: object) => fetch(`${url}/api/agent/execute`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...ALL_EVENTS, ...headers },

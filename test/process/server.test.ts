@@ -1,5 +1,6 @@
 import { type ChildProcess, exec } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { type AddressInfo, connect as dial, createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -8,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
+import { signAccessToken } from '../../src/auth/access-token.js'
 import { type Sql, startPostgrest } from '../support/doubles/postgrest.js'
 import { ALL_EVENTS, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, readStream, textOf } from '../support/helper.js'
 import { launch, run } from '../support/process.js'
@@ -155,7 +157,8 @@ t.test('SIGTERM', async t => {
     const key = { headers: { 'x-api-key': DEMO_KEY } }
     const rest = await readStream(await fetch(`${next.url}/api/runs/${headers.get('x-run-id')}/events?after=${last.after}`, key))
     t.match(rest.events.at(-1), { type: 'done', response: rest.text, creditsUsed: 1 })
-    t.match(await (await fetch(`${next.url}/api/credits`, key)).json(), { creditsRemaining: 99, creditsReserved: 0, creditsUsedThisMonth: 1 })
+    const session = { headers: { authorization: `Bearer ${await signAccessToken(await readFile(join(dataDir, 'jwt-secret'), 'utf8'), DEMO_USER)}` } }
+    t.match(await (await fetch(`${next.url}/api/credits`, session)).json(), { creditsRemaining: 99, creditsReserved: 0, creditsUsedThisMonth: 1 })
   })
 })
 
@@ -266,7 +269,7 @@ async function startWithHeldAnswer (t: Test) {
     LOVABLE_API_KEY: 'key'
   })
   const url = await urlOf(child)
-  const answering = fetch(`${url}/api/credits`, { headers: { 'x-api-key': DEMO_KEY } })
+  const answering = fetch(`${url}/api/credits`, { headers: { authorization: `Bearer ${await signAccessToken('secret', DEMO_USER)}` } })
   await asked
   return { child, url, answering, letGo }
 }

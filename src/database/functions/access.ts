@@ -6,6 +6,6 @@ export interface AccessFunctions {
 
 export interface CallerRow {
   userId: string
-  keyHash?: string
+  apiKeyId?: string
   sessionId?: string
 }

@@ -38,6 +38,11 @@ export interface AdministrationFunctions {
   admin_list_railway_urls: { args: { p_admin_id: string, p_limit?: number }, result: { requests: RailwayUrlRequest[], total: number } }
   /** Approves or refuses what an owner asks for. Raises `agent_not_found`, `railway_url_changed`. */
   admin_settle_railway_url: { args: { p_admin_id: string, p_agent_id: string, p_url: string, p_approve: boolean }, result: AgentBackend }
+  /** Records what an admin has asked for in vain, and the code with which it was refused. */
+  admin_note_miss: {
+    args: { p_admin_id: string, p_action: string, p_error: string, p_user_id?: string | null, p_details?: object }
+    result: { noted: true }
+  }
   admin_audit_credits: { args: { p_admin_id: string, p_limit?: number }, result: Audit }
 }
 

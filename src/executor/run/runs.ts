@@ -5,6 +5,7 @@ import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
 import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
+import { accessArguments, type RunAccess } from '#shared/http/caller.ts'
 import { requestText } from '#shared/request-text.ts'
 import type { FinalEvent, FunctionResult, ListedRun, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
@@ -20,6 +21,9 @@ import type { Admission, RunQueue } from './queue.js'
 /** What begins a run. */
 export interface RunRequest {
   userId: string
+  /** The API key that begins it, and its visitor, if it is not the user's session or the service. */
+  apiKeyId?: string | null
+  visitor?: string | null
   agentId: string
   messages: Message[]
   functionResults?: FunctionResult[]
@@ -74,8 +78,8 @@ export class Runs {
   /**
    * Begins a run, or adopts the one that is named, or joins the one that the idempotency key has begun. The run goes on
    * by itself; whoever wants to watch it follows its events.
-   * @throws {ServiceError} agent_not_found, run_not_found, insufficient_credits, idempotency_key_reused, python_unavailable,
-   * queue_full, shutting_down, database_unavailable.
+   * @throws {ServiceError} agent_not_found, run_not_found, insufficient_credits, key_budget_exhausted, idempotency_key_reused,
+   * python_unavailable, queue_full, shutting_down, database_unavailable.
    */
   async begin (request: RunRequest): Promise<Run> {
     if (this.options.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
@@ -92,9 +96,9 @@ export class Runs {
     }
   }
 
-  /** A user's run as it stands, with the text so far. Throws `run_not_found`. */
-  async get (userId: string, runId: string): Promise<Run> {
-    return this.#withProgress(await this.#fetch(userId, runId))
+  /** A run as it stands, with the text so far. Throws `run_not_found`. */
+  async get (access: RunAccess, runId: string): Promise<Run> {
+    return this.#withProgress(await this.#fetch(access, runId))
   }
 
   /** A page of a user's runs, newest first, with the beginnings of their responses. Throws `bad_request` for a cursor that is none. */
@@ -109,10 +113,10 @@ export class Runs {
     return { runs: await Promise.all(page.runs.map(run => this.#withBeginning(run))), nextCursor: page.next }
   }
 
-  /** Makes sure that a user's run can be followed from event `after` on. Throws `run_not_found`, `bad_request`. */
-  async resume (userId: string, runId: string, after: number): Promise<Run> {
+  /** Makes sure that a run can be followed from event `after` on. Throws `run_not_found`, `bad_request`. */
+  async resume (access: RunAccess, runId: string, after: number): Promise<Run> {
     const { executor, events } = this.options
-    const run = await this.#fetch(userId, runId)
+    const run = await this.#fetch(access, runId)
     await this.#restoreEnded(run)
     // The last event of a remote run is not known here.
     const last = executor.progressOf(runId) || events.hasEnded(runId) ? events.last(runId) : undefined
@@ -123,15 +127,15 @@ export class Runs {
   }
 
   /** Ends a run, and resolves to it once it has ended; a run that has ended already stays as it is. Throws `run_not_found`. */
-  async cancel (userId: string, runId: string): Promise<Run> {
+  async cancel (access: RunAccess, runId: string): Promise<Run> {
     const { database, executor, queue, isDraining } = this.options
-    let run = await database.call('cancel_run', { p_user_id: userId, p_run_id: runId })
+    let run = await database.call('cancel_run', { p_run_id: runId, ...accessArguments(access) })
     // An attempt under way here stops at once, one elsewhere when its owner hears of it.
-    if (await executor.cancel(runId)) return this.#fetch(userId, runId)
+    if (await executor.cancel(runId)) return this.#fetch(access, runId)
     if (!run.finishedAt) queue.cancel(runId)
     for (let polls = 0; !run.finishedAt && polls < CANCEL_POLLS && !isDraining(); polls++) {
       await delay(Math.min(CANCEL_POLL_MS, FIRST_CANCEL_POLL_MS * 2 ** polls))
-      run = await this.#fetch(userId, runId)
+      run = await this.#fetch(access, runId)
     }
     await this.#restoreEnded(run)
     return run
@@ -171,7 +175,8 @@ export class Runs {
     return database.call('begin_run', Object.assign(this.#argumentsOf(request), ownership))
   }
 
-  #argumentsOf ({ userId, agentId, messages, functionResults, responseFormat, agent, idempotencyKey }: RunRequest): Omit<BeginRun, keyof FirstOwner> {
+  #argumentsOf (request: RunRequest): Omit<BeginRun, keyof FirstOwner> {
+    const { userId, apiKeyId, visitor, agentId, messages, functionResults, responseFormat, agent, idempotencyKey } = request
     return {
       p_user_id: userId,
       p_agent_id: agentId,
@@ -179,7 +184,9 @@ export class Runs {
       p_input: { messages, functionResults, responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,
-      p_models: this.options.models
+      p_models: this.options.models,
+      p_api_key_id: apiKeyId ?? null,
+      p_visitor: visitor ?? null
     }
   }
 
@@ -191,8 +198,8 @@ export class Runs {
     if (ended) restore(events, ended.run, ended.trace)
   }
 
-  #fetch (userId: string, runId: string): Promise<Run> {
-    return this.options.database.call('get_run', { p_user_id: userId, p_run_id: runId })
+  #fetch (access: RunAccess, runId: string): Promise<Run> {
+    return this.options.database.call('get_run', { p_run_id: runId, ...accessArguments(access) })
   }
 
   /** The database has a response only at the run's end; until then it comes from the attempt here, or from Redis. */

@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { errors } from '#shared/errors.ts'
+import { type Caller, readAccessOf } from '#shared/http/caller.ts'
 import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
-import type { Caller } from '../../contract/caller.js'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { follow, type Follower } from '../../executor/events/follow.js'
@@ -33,10 +33,10 @@ export class FollowedRuns {
   ) {}
 
   /** Begins a run and follows it. Returns its id. */
-  async execute ({ userId }: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<string> {
+  async execute ({ userId, apiKeyId, visitor }: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<string> {
     const known = readKnownEvents(events, this.known)
     this.#requireRoom()
-    const { runId } = await this.deps.runs.begin({ userId, agentId, messages, idempotencyKey })
+    const { runId } = await this.deps.runs.begin({ userId, apiKeyId, visitor, agentId, messages, idempotencyKey })
     // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
     const followed = this.#followed.get(runId)
     if (followed && requestId !== undefined) followed.reader.join(requestId, this.deps.events.entries(runId))
@@ -44,19 +44,19 @@ export class FollowedRuns {
     return runId
   }
 
-  async resume ({ userId }: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {
+  async resume (caller: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {
     const known = readKnownEvents(events, this.known)
     this.#requireRoom()
-    await this.deps.runs.resume(userId, runId, after)
+    await this.deps.runs.resume(readAccessOf(caller), runId, after)
     this.#follow({ runId, after, known })
   }
 
   /** Answers with the run's last event, whether this connection follows the run or not. */
-  async cancel ({ userId }: Caller, { runId }: CancelMessage): Promise<void> {
+  async cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
     const isFollowed = this.#followed.has(runId)
-    await this.deps.runs.cancel(userId, runId)
+    await this.deps.runs.cancel(caller, runId)
     if (isFollowed) return
-    await this.deps.runs.resume(userId, runId, 0)
+    await this.deps.runs.resume(caller, runId, 0)
     // Of the text the client wants to know nothing any more.
     this.#follow({ runId, after: (this.deps.events.last(runId) ?? 1) - 1, known: new Set([...this.known, 'rewind']) })
   }

@@ -1,4 +1,4 @@
-import type { Caller } from '../../contract/caller.js'
+import type { Caller } from '#shared/http/caller.ts'
 
 /** WebSocket close codes (RFC 6455 7.4.1 and IANA's registry). */
 export const CLOSE = { policy: 1008, restart: 1012, tryAgainLater: 1013 }

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { errors, type ServiceError, toServiceError } from '#shared/errors.ts'
+import type { Caller } from '#shared/http/caller.ts'
 import type { KnownEvents } from '#shared/reader/known-events.ts'
-import type { Caller } from '../../contract/caller.js'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
 import { WindowCounter } from '../../lib/window-counter.js'
 import { GOODBYE_MS } from '../../shutdown.js'
@@ -31,7 +31,7 @@ const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
 /** What a session uses of the service. */
 export interface SessionDeps extends FollowDeps {
   readonly config: { readonly bodyLimit: number, readonly rateLimitMax: number, readonly rateLimitWindow: number }
-  /** Finds who a token is. Throws `unauthorized`, `rate_limited`. */
+  /** Finds who a token is. Throws `unauthorized`, `forbidden`, `rate_limited`. */
   authenticate (token: string, request: FastifyRequest): Promise<Caller>
   /** Count against the caller's or the address's limits. Throw `rate_limited`. */
   countMessage (request: FastifyRequest): Promise<void>
@@ -151,15 +151,15 @@ export class SocketSession implements Session {
   async #authenticate (token: string): Promise<void> {
     try {
       const caller = await this.deps.authenticate(token, this.request)
-      if (this.#caller && this.#caller.userId !== caller.userId) {
-        throw errors.unauthorized('The token is another user\'s than this connection.')
+      if (this.#caller && !isSameCaller(this.#caller, caller)) {
+        throw errors.unauthorized('The token is another user\'s, key\'s or visitor\'s than this connection.')
       }
       if (!this.#takePlace(caller)) return
       this.#authDeadline = Infinity
       this.#send({ type: 'connected', message: 'Connected to jeesi-railway-backend.', userId: caller.userId })
     } catch (error) {
       const failure = toServiceError(error)
-      if (failure.statusCode !== 401) return this.#refuse(failure)
+      if (failure.statusCode !== 401 && failure.statusCode !== 403) return this.#refuse(failure)
       this.close(CLOSE.policy, failure.message)
     }
   }
@@ -215,4 +215,9 @@ export class SocketSession implements Session {
 /** Whether the client is to blame, and not a limit or the service. */
 function isBad ({ statusCode }: ServiceError): boolean {
   return statusCode < 500 && statusCode !== 429
+}
+
+/** A connection goes on with what it follows: of another key, or another visitor, that may be nothing. */
+function isSameCaller (first: Caller, next: Caller): boolean {
+  return first.userId === next.userId && first.apiKeyId === next.apiKeyId && first.visitor === next.visitor
 }

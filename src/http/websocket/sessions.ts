@@ -1,4 +1,4 @@
-import type { Caller } from '../../contract/caller.js'
+import type { Caller } from '#shared/http/caller.ts'
 import { GOODBYE_MS } from '../../shutdown.js'
 import { CLOSE, type Session } from './protocol.js'
 

@@ -47,7 +47,9 @@ export const errors = {
   unauthorized: define('unauthorized', 401, (problem: string) => problem),
   insufficientCredits: define('insufficient_credits', 402, (needed: number, left: number) =>
     `There are not enough credits to go on with this run (needed: ${needed}, left: ${left}).`),
-  sessionRequired: define('forbidden', 403, () => 'This needs an access token: API keys are not for administration.'),
+  sessionRequired: define('forbidden', 403, () => 'This needs an access token: an API key may not do it.'),
+  originNotAllowed: define('forbidden', 403, () => 'This API key is not for pages of this origin.'),
+  visitorRequired: define('forbidden', 403, () => 'Only publishable API keys have visitors.'),
   notFound: define('not_found', 404, () => 'There is nothing at this address.'),
   requestTimeout: define('request_timeout', 408, () => 'The request did not arrive in time.'),
   runCancelled: define('run_cancelled', 409, () => 'The run was cancelled.'),

@@ -1,6 +1,7 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import type { FoundAgent } from '../_shared/database/functions.ts'
 import { errors } from '../_shared/errors.ts'
+import { accessArguments, type RunAccess } from '../_shared/http/caller.ts'
 import type { KnownEvents } from '../_shared/reader/known-events.ts'
 import type { Run } from '../_shared/schemas.ts'
 import type { EndedRun } from '../_shared/trace.ts'
@@ -28,6 +29,8 @@ export interface RequestContext extends Isolate {
   readonly fields: LogFields
   /** Whether the run's frames are to be understood by readers of OpenAI's deltas too, as those of agents that are not heavy are. */
   readonly deltas?: boolean
+  /** The Authorization header by which the service knows the caller, where that is not the request's own. */
+  readonly authorization?: string
   /** What the caller knows of events. */
   readonly known: KnownEvents
   /** When the request has to end, in milliseconds since 1970. */
@@ -56,9 +59,9 @@ export function addressOf ({ config }: Isolate, backend: string | undefined, run
   return backend ? `${backend}/api/runs/${runId}` : `${config.supabaseUrl}/functions/v1/agent-runtime/runs/${runId}`
 }
 
-/** A run of the caller, who must have been found before, in its current state. @throws {ServiceError} run_not_found. */
-export function findRun ({ database, fields }: RequestContext, runId: string): Promise<Run> {
-  return database.call('get_run', { p_user_id: fields.userId!, p_run_id: runId })
+/** A run that may be reached, in its current state. @throws {ServiceError} run_not_found. */
+export function findRun ({ database }: Isolate, access: RunAccess, runId: string): Promise<Run> {
+  return database.call('get_run', { p_run_id: runId, ...accessArguments(access) })
 }
 
 /** A run with its trace; undefined if it has not ended. */

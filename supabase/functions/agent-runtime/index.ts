@@ -5,6 +5,7 @@ import type { RunAction } from './backend/ask.ts'
 import { readConfig } from './config.ts'
 import type { Isolate, RequestContext } from './context.ts'
 import { connect, createDatabase } from './database.ts'
+import { answerVisitor } from './http/caller.ts'
 import { answer, answerPreflight } from './http/responses.ts'
 import { execute } from './runs/execute.ts'
 import { Leases } from './runs/leases.ts'
@@ -17,6 +18,7 @@ const isolate: Isolate = { config, supabase, database, leases: new Leases(databa
 
 /** The paths of this function, with the platform's prefix or without. */
 const PATH = new RegExp(`^(?:/functions/v1)?/agent-runtime(?:/runs/(${UUID_PATTERN})(?:/(events|cancel))?)?/?$`, 'i')
+const VISITORS = /^(?:\/functions\/v1)?\/agent-runtime\/visitors\/?$/i
 
 function serve (request: Request): Promise<Response> | Response {
   if (request.method === 'OPTIONS') return answerPreflight()
@@ -27,12 +29,14 @@ function serve (request: Request): Promise<Response> | Response {
 async function route (context: Omit<RequestContext, 'known'>): Promise<Response> {
   const { method, headers, url } = context.request
   const { pathname, searchParams } = new URL(url)
-  const [path, runId, action = 'read'] = PATH.exec(pathname.replace(/\/{2,}/g, '/')) ?? []
+  const address = pathname.replace(/\/{2,}/g, '/')
+  const [path, runId, action = 'read'] = PATH.exec(address) ?? []
   const events = headers.get(EVENTS_HEADER) ?? searchParams.get('events')
   if (path && !runId && method === 'POST') return execute({ ...context, known: readKnownEvents(events, PLAIN) })
   if (runId && method === (action === 'cancel' ? 'POST' : 'GET')) {
     return resume({ ...context, known: readKnownEvents(events, ALL_EVENTS) }, runId, action as RunAction)
   }
+  if (method === 'POST' && VISITORS.test(address)) return answerVisitor({ ...context, known: PLAIN })
   throw errors.notFound()
 }
 

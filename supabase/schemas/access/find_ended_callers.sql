@@ -1,5 +1,5 @@
 -- Which of these callers may no longer be served, as their positions in the array from 0 on. A caller is {userId} with the
--- keyHash of an API key or the sessionId of an access token, if they came with one. A caller has ended if the user is gone,
+-- apiKeyId of an API key or the sessionId of an access token, if they came with one. A caller has ended if the user is gone,
 -- the key is off, or the session is. Sessions are only looked at where there is a table of them that this role may read.
 create function public.find_ended_callers(p_callers jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -22,8 +22,8 @@ begin
     select jsonb_agg(position - 1 order by position)
     from jsonb_array_elements(p_callers) with ordinality as callers (caller, position)
     where not exists (select from auth.users where id = (caller ->> 'userId')::uuid)
-      or (caller ? 'keyHash' and not exists (select from public.api_keys
-        where key_hash = caller ->> 'keyHash' and user_id = (caller ->> 'userId')::uuid and is_active))
+      or (caller ? 'apiKeyId' and not exists (select from public.api_keys
+        where id = (caller ->> 'apiKeyId')::uuid and user_id = (caller ->> 'userId')::uuid and is_active))
       or (caller ? 'sessionId' and v_sees_sessions and not (caller ->> 'sessionId')::uuid = any (coalesce(v_open, '{}')))
   ), '[]');
 end $$;

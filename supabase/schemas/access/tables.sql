@@ -13,4 +13,42 @@ create policy user_roles_own on public.user_roles for select to authenticated
 create policy user_roles_admin on public.user_roles for select to authenticated
   using ((select public.has_role((select auth.uid()), 'admin')));
 
-create index api_keys_by_hash on public.api_keys (key_hash);
+-- What a key may. The defaults are those of a key that the platform's page makes. No column gives a key more than its owner
+-- has, so owners may write all of them.
+alter table public.api_keys
+  -- Whether it stands in public pages: it then has agents, origins and limits, and tells its visitors apart.
+  add column is_publishable boolean not null default false,
+  -- `read`: it may list and read its owner's runs, and read the balance.
+  add column scopes text[] not null default '{}' check (scopes <@ array['read']),
+  -- The published agents that it executes; null or empty means all.
+  add column agent_ids uuid[],
+  -- The origins of the pages that may send it, as browsers name them; null or empty means any caller.
+  add column origins text[],
+  -- How many runs it may begin in 24 hours, and what they may cost; null means any number.
+  add column requests_per_day integer check (requests_per_day >= 0),
+  add column credits_per_day integer check (credits_per_day >= 0),
+  add constraint api_keys_publishable check (not is_publishable
+    or (coalesce(cardinality(agent_ids), 0) > 0 and coalesce(cardinality(origins), 0) > 0 and scopes = '{}'
+      and requests_per_day is not null and credits_per_day is not null));
+
+-- Revoked keys count too: a page may still show one, and whoever registered its hash anew would read that page's visitors.
+create unique index api_keys_by_hash on public.api_keys (key_hash);
+
+-- The hashes of keys whose rows are gone, for the same reason. Their last owner may register them again, nobody else.
+create table public.spent_key_hashes (
+  key_hash text primary key,
+  user_id uuid not null
+);
+alter table public.spent_key_hashes enable row level security;
+revoke all on public.spent_key_hashes from public, anon, authenticated;
+grant select, insert, update, delete on public.spent_key_hashes to service_role;
+
+-- What the secrets that sign visitors' tokens are derived from: one row. Another secret ends all tokens.
+create table public.visitor_secret (
+  id boolean primary key default true check (id),
+  secret text not null default gen_random_uuid() || '' || gen_random_uuid()
+);
+alter table public.visitor_secret enable row level security;
+revoke all on public.visitor_secret from public, anon, authenticated;
+grant select, insert, update, delete on public.visitor_secret to service_role;
+insert into public.visitor_secret default values;

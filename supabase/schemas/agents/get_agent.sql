@@ -1,10 +1,14 @@
--- Returns an agent that the user may run, and where it runs. The edge function asks for it.
-create function public.get_agent(p_user_id uuid, p_agent_id uuid) returns jsonb
+-- Returns an agent that the user, or their API key, may run, and where it runs. The edge function asks for it.
+create function public.get_agent(p_user_id uuid, p_agent_id uuid, p_api_key_id uuid default null) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_agent public.agents;
 begin
-  select * into v_agent from public.agents where id = p_agent_id and (is_published or user_id = p_user_id);
+  if p_api_key_id is not null then
+    perform public.require_agent_of_key(p_user_id, p_api_key_id, p_agent_id);
+  end if;
+  select * into v_agent from public.agents
+    where id = p_agent_id and (is_published or (user_id = p_user_id and p_api_key_id is null));
   if not found then
     raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
   end if;
@@ -21,5 +25,5 @@ begin
           and (f.function_type not in ('conditional', 'data_transform', 'webhook') or coalesce(f.config ->> 'parameters', '') <> '')));
 end $$;
 
-revoke execute on function public.get_agent(uuid, uuid) from public, anon, authenticated;
-grant execute on function public.get_agent(uuid, uuid) to service_role;
+revoke execute on function public.get_agent(uuid, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.get_agent(uuid, uuid, uuid) to service_role;

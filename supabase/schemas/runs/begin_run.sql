@@ -6,6 +6,8 @@
 --   p_waiting true if no slot is free: the run begins as `queued`
 --   p_python  true if the calling service can run agents written in Python
 --   p_models  first the model for agents that name none, then the models to fall back to
+--   p_api_key_id, p_visitor  the API key that begins the run and its visitor, if it is not the user's session. A key executes
+--             published agents within its limits, and its idempotency keys are its own, and each visitor's
 -- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create function public.begin_run(
@@ -19,7 +21,9 @@ create function public.begin_run(
   p_agent jsonb default null,
   p_waiting boolean default false,
   p_python boolean default false,
-  p_models jsonb default '[""]'
+  p_models jsonb default '[""]',
+  p_api_key_id uuid default null,
+  p_visitor text default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -35,9 +39,11 @@ declare
 begin
   if p_idempotency_key is not null then
     -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_user_id || p_idempotency_key, 0));
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
+      p_user_id || coalesce(p_api_key_id || coalesce(p_visitor, ''), '') || p_idempotency_key, 0));
     select * into v_run from public.agent_runs
-      where user_id = p_user_id and idempotency_key = p_idempotency_key;
+      where user_id = p_user_id and idempotency_key = p_idempotency_key
+        and api_key_id is not distinct from p_api_key_id and visitor is not distinct from p_visitor;
     if found then
       if v_run.request_hash <> p_request_hash then
         raise sqlstate 'PT422' using hint = 'idempotency_key_reused',
@@ -47,6 +53,9 @@ begin
     end if;
   end if;
 
+  if p_api_key_id is not null then
+    perform public.require_agent_of_key(p_user_id, p_api_key_id, p_agent_id);
+  end if;
   if v_agent is null then
     -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
     -- platform may change.
@@ -61,7 +70,7 @@ begin
           from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true))),
         a.cache_seconds, a.cache_seconds > 0 and a.temperature = 0
       into v_agent, v_cache_seconds, v_is_kept
-      from public.agents a where a.id = p_agent_id and (a.is_published or a.user_id = p_user_id);
+      from public.agents a where a.id = p_agent_id and (a.is_published or (a.user_id = p_user_id and p_api_key_id is null));
     if not found then
       raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
     end if;
@@ -85,21 +94,28 @@ begin
   end if;
 
   if p_agent is null and v_cached is null then
-    perform public.check_plan_limits(p_user_id, p_idempotency_key);
+    perform public.check_plan_limits(p_user_id, case when p_api_key_id is null then p_idempotency_key end);
     v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
+    -- A key does not read its owner's balance.
+    if p_api_key_id is not null then
+      raise sqlstate 'PT402' using hint = 'insufficient_credits', message = 'There are not enough credits.';
+    end if;
     raise sqlstate 'PT402' using hint = 'insufficient_credits',
       message = format('There are not enough credits (needed: %s, left: %s).', v_credits, public.credits_left(p_user_id));
+  end if;
+  if p_api_key_id is not null then
+    perform public.check_key_budget(p_api_key_id, v_credits);
   end if;
 
   insert into public.agent_runs
       (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
-        cache_seconds, started_at, owner, lease_until)
+        cache_seconds, started_at, owner, lease_until, api_key_id, visitor)
     values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
       p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
       case when v_cached is null then v_cache_key end, v_cache_seconds,
-      case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds))
+      case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
     returning * into v_run;
   insert into public.agent_run_inputs (run_id, input)
     values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
@@ -107,7 +123,9 @@ begin
     'cached', v_cached, 'joined', false);
 end $$;
 
-revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+revoke execute on function
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
   from public, anon, authenticated;
-grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+grant execute on function
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
   to service_role;

@@ -36,10 +36,14 @@ create table public.agent_runs (
   -- Whether the response came from the cache; otherwise where it is cached and for how long, if it is.
   is_cached boolean not null default false,
   cache_key text,
-  cache_seconds integer
+  cache_seconds integer,
+  -- The API key that began the run, and the visitor on whose behalf a publishable one did; null for a user's session.
+  api_key_id uuid,
+  visitor text
 );
-create unique index agent_runs_idempotency on public.agent_runs (user_id, idempotency_key)
-  where idempotency_key is not null;
+create unique index agent_runs_idempotency on public.agent_runs (user_id, idempotency_key, api_key_id, visitor)
+  nulls not distinct where idempotency_key is not null;
+create index agent_runs_of_key on public.agent_runs (api_key_id, created_at) where api_key_id is not null;
 create index agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
 create index agent_runs_newest_of_all on public.agent_runs (created_at desc, id desc);
 create index agent_runs_unfinished on public.agent_runs (lease_until) where finished_at is null;

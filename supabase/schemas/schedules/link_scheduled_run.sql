@@ -16,7 +16,7 @@ begin
 end $$;
 
 create trigger link_scheduled_run after insert on public.agent_runs for each row
-  when (new.idempotency_key ~ '^schedule:[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$')
+  when (new.api_key_id is null and new.idempotency_key ~ '^schedule:[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$')
   execute function public.link_scheduled_run();
 
 revoke execute on function public.link_scheduled_run() from public, anon, authenticated;

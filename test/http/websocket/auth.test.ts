@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../../../src/auth/access-token.js'
 import { delta, ending, openStream, say } from '../../support/doubles/gateway.js'
-import { DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, type Service, startService } from '../../support/helper.js'
+import { DEMO_AGENT, DEMO_KEY, DEMO_USER, JWT_SECRET, OTHER_USER, type Service, startService } from '../../support/helper.js'
 import { connect, execution, login, type SocketClient, tickAll } from '../../support/socket-client.js'
 
 const FORMS: Record<string, (t: Test, service: Service, token: string) => Promise<SocketClient>> = {
@@ -198,5 +198,60 @@ t.test('when the token of a connection expires', async t => {
     await expire(t, client)
     client.send({ type: 'auth', token: await signAccessToken(JWT_SECRET, DEMO_USER, '40m') })
     t.match(await client.closed, { code: 1008, reason: /expired/ })
+  })
+})
+
+t.test('a WebSocket client with a key that may be seen', async t => {
+  const service = await startService(t)
+  const ORIGIN = 'https://shop.example'
+  const body = { name: 'Shop', publishable: true, agentIds: [DEMO_AGENT], origins: [ORIGIN], requestsPerDay: 20 }
+  const { body: { key } } = await service.request('POST', '/api/keys', { body })
+  const meet = async (headers: Record<string, string> = { 'x-api-key': key }) =>
+    (await service.request('POST', '/api/visitors', { headers: { ...headers, origin: ORIGIN } })).body.token as string
+  const executed = async (client: SocketClient) => {
+    client.send(execution())
+    return (await client.next('agent_execution_complete')).runId as string
+  }
+
+  t.test('comes from pages of the key\'s origins alone', async t => {
+    for (const origin of ['https://evil.example', undefined]) {
+      const client = await connect(t, service, { token: key, origin })
+      t.match(await client.closed, { code: 1008, reason: /origin/ })
+    }
+    const client = await connect(t, service, { token: key, origin: ORIGIN })
+    t.match(await client.next('connected'), { userId: DEMO_USER })
+    await executed(client)
+  })
+
+  t.test('follows and cancels its own runs alone, by a visitor\'s token in each place', async t => {
+    const token = await meet()
+    const ann = await connect(t, service, { token, origin: ORIGIN })
+    const runId = await executed(ann)
+    const again = await connect(t, service, { protocols: ['jeesi', `bearer.${token}`], origin: ORIGIN })
+    again.send({ type: 'resume', runId })
+    t.match(await again.next('agent_execution_complete'), { runId })
+    for (const other of [await meet(), key, DEMO_KEY]) {
+      const client = await connect(t, service, { origin: ORIGIN })
+      client.send({ type: 'auth', token: other })
+      await client.next('connected')
+      for (const type of ['resume', 'cancel']) {
+        client.send({ type, runId })
+        t.match(await client.next('agent_execution_error'), { code: 'run_not_found', runId })
+      }
+    }
+  })
+
+  t.test('renews its token, and becomes no other visitor, key or session', async t => {
+    const token = await meet()
+    const client = await connect(t, service, { token, origin: ORIGIN })
+    await client.next('connected')
+    client.send({ type: 'auth', token: await meet({ authorization: `Bearer ${token}` }) })
+    await client.next('connected')
+    for (const other of [await meet(), DEMO_KEY, await signAccessToken(JWT_SECRET, DEMO_USER)]) {
+      const changing = await connect(t, service, { token, origin: ORIGIN })
+      await changing.next('connected')
+      changing.send({ type: 'auth', token: other })
+      t.match(await changing.closed, { code: 1008, reason: /another/ })
+    }
   })
 })

@@ -6,7 +6,7 @@ export const SERVICE_COLUMNS: Record<string, string[]> = {
   credit_balances: ['credits_reserved', 'credits_entered'],
   credit_usage: ['run_id'],
   agent_functions: [],
-  api_keys: [],
+  api_keys: ['is_publishable', 'scopes', 'agent_ids', 'origins', 'requests_per_day', 'credits_per_day'],
   user_roles: [],
   conversations: [],
   messages: []

@@ -10,18 +10,21 @@ import type { RequestInput } from './runs.ts'
  * The types of a run's input and output are stored as jsonb and returned as they were stored.
  */
 export interface SharedFunctions {
-  /** The owner of an API key by its SHA-256 in hex; `userId` is null if no active key has that hash. */
-  authenticate_api_key: { args: { p_key_hash: string }, result: { userId: string | null } }
-  /** Raises `agent_not_found`. */
-  get_agent: { args: { p_user_id: string, p_agent_id: string }, result: FoundAgent }
-  /** Raises `agent_not_found`, `python_unavailable`, `insufficient_credits`, `plan_limit_reached`, `idempotency_key_reused`. */
+  /** An active API key by its SHA-256 in hex, or an active publishable one by its id; all of it is null if there is none. */
+  authenticate_api_key: { args: ApiKeyArguments, result: FoundApiKey }
+  /** Raises `agent_not_found`; for a key also `unauthorized`. */
+  get_agent: { args: { p_user_id: string, p_agent_id: string, p_api_key_id?: string | null }, result: FoundAgent }
+  /**
+   * Raises `agent_not_found`, `python_unavailable`, `insufficient_credits`, `plan_limit_reached`, `idempotency_key_reused`; for
+   * a key also `unauthorized`, `key_budget_exhausted`.
+   */
   begin_run: { args: BeginRun, result: Begun }
   /** Takes over a run that was begun without an owner. Raises `run_not_found`, `python_unavailable`. */
   adopt_run: { args: { p_user_id: string, p_run_id: string } & FirstOwner, result: Begun }
   /** Raises `run_not_found`. */
-  get_run: { args: { p_user_id: string, p_run_id: string }, result: Run }
+  get_run: { args: FindRun, result: Run }
   /** Ends a run that has no owner, and otherwise asks its owner to end it. Raises `run_not_found`. */
-  cancel_run: { args: { p_user_id: string, p_run_id: string }, result: Run }
+  cancel_run: { args: FindRun, result: Run }
   /** Ends a run as failed if it has no owner. Raises `run_not_found`. */
   drop_run: { args: { p_user_id: string, p_run_id: string, p_error: RunFailure }, result: Run }
   /** Settles a run, once; repeated, it returns the settled run. Raises `run_not_found`, `stale_attempt`. */
@@ -34,6 +37,25 @@ export interface SharedFunctions {
   get_owned_runs: { args: { p_owner: string }, result: Record<string, number> }
   /** Releases the leases of an owner, or of all owners, on some runs or on all. */
   release_runs: { args: { p_owner: string | null, p_crashed?: boolean, p_run_ids?: string[] | null }, result: { released: number } }
+}
+
+export interface ApiKeyArguments {
+  p_key_hash: string | null
+  /** Instead of the hash. */
+  p_api_key_id?: string | null
+}
+
+/** Whose an API key is, and what it may; `visitorSecret` signs the tokens of a publishable key's visitors. */
+export type FoundApiKey =
+  | { userId: string, apiKeyId: string, isPublishable: boolean, scopes: string[], origins: string[] | null, visitorSecret: string | null }
+  | { userId: null, apiKeyId: null, isPublishable: null, scopes: null, origins: null, visitorSecret: null }
+
+/** A run of a user; with a key, a run that this key has begun, and this visitor of it. */
+export interface FindRun {
+  p_user_id: string
+  p_run_id: string
+  p_api_key_id?: string | null
+  p_visitor?: string | null
 }
 
 /** The first owner of a run. Without one, the run waits for a process that claims it. */
@@ -58,6 +80,9 @@ export interface BeginRun extends FirstOwner {
   p_agent?: Agent | null
   /** The models whose rates the run may need; the agent's own model replaces the first. */
   p_models?: readonly string[]
+  /** The API key, and the visitor of it, that begins the run; null for a user's session. */
+  p_api_key_id?: string | null
+  p_visitor?: string | null
 }
 
 /** A run that has begun, or an earlier one that the idempotency key or another process has begun (`joined`). */

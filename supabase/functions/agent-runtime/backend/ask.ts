@@ -2,8 +2,8 @@ import { EVENTS_HEADER } from '../../_shared/reader/known-events.ts'
 import { findEnded, type RequestContext } from '../context.ts'
 import type { Rest } from '../streams/sources.ts'
 
-/** Headers that are passed to the backend: the caller's credentials. Never the shared secret. */
-const PASSED_HEADERS = ['authorization', 'x-api-key']
+/** Headers that are passed to the backend: the caller's credentials, and the page that may use them. Never the shared secret. */
+const PASSED_HEADERS = ['authorization', 'x-api-key', 'origin']
 
 /** A request about a run that exists: read it, follow its events, or cancel it. */
 export type RunAction = 'read' | 'events' | 'cancel'
@@ -12,13 +12,14 @@ const PATHS: Record<RunAction, string> = { read: '', events: '/events', cancel: 
 
 /** Asks the backend about a run, on behalf of the caller; about its events for all of them. Undefined if it cannot be reached. */
 export function askBackend (
-  { request }: RequestContext, backend: string, runId: string, action: RunAction, { after = 0, signal }: { after?: number, signal?: AbortSignal } = {}
+  { request, authorization }: RequestContext, backend: string, runId: string, action: RunAction, { after = 0, signal }: { after?: number, signal?: AbortSignal } = {}
 ): Promise<Response | undefined> {
   const headers = new Headers({ [EVENTS_HEADER]: '*' })
   for (const name of PASSED_HEADERS) {
     const value = request.headers.get(name)
     if (value !== null) headers.set(name, value)
   }
+  if (authorization !== undefined) headers.set('authorization', authorization)
   const query = action === 'events' ? `?after=${after}` : ''
   return fetch(`${backend}/api/runs/${runId}${PATHS[action]}${query}`, {
     method: action === 'cancel' ? 'POST' : 'GET',

@@ -1,4 +1,5 @@
 import type { Begun, FirstOwner } from '../../_shared/database/functions.ts'
+import { accessArguments, type RunAccess } from '../../_shared/http/caller.ts'
 import { requestText } from '../../_shared/request-text.ts'
 import type { ExecuteBody } from '../../_shared/schemas.ts'
 import type { RequestContext } from '../context.ts'
@@ -7,11 +8,11 @@ import { LEASE_SECONDS } from './leases.ts'
 
 /** Begins a run and reserves one credit, or joins the run that the Idempotency-Key has begun, here or at the service. */
 export async function begin (
-  { config, database, fields }: RequestContext, userId: string, body: ExecuteBody, key: string | null, owner: Omit<FirstOwner, 'p_lease_seconds'>
+  { config, database, fields }: RequestContext, caller: RunAccess, body: ExecuteBody, key: string | null, owner: Omit<FirstOwner, 'p_lease_seconds'>
 ): Promise<Begun> {
   const { agentId, messages } = body
   const begun = await database.call('begin_run', {
-    p_user_id: userId,
+    ...accessArguments(caller),
     p_agent_id: agentId,
     p_request_hash: await hashRequest(body),
     p_input: { messages, responseFormat: body.response_format },

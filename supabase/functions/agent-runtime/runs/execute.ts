@@ -1,5 +1,6 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
+import type { Caller } from '../../_shared/http/caller.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
 import { restOf } from '../backend/ask.ts'
 import { forward } from '../backend/forward.ts'
@@ -18,16 +19,17 @@ import { LocalRun } from './local-run.ts'
 
 /** Runs an agent for the caller: a heavy one at its backend, any other one here. */
 export async function execute (context: RequestContext): Promise<Response> {
-  const { request, fields, supabase, database } = context
-  const userId = fields.userId = await findCaller(request.headers, supabase, database)
+  const { request, fields, database } = context
+  const { caller, authorization } = await findCaller(context)
+  fields.userId = caller.userId
   const key = readKey(request.headers)
   const body = await readBody(request)
   fields.agentId = body.agentId
-  const agent = await database.call('get_agent', { p_user_id: userId, p_agent_id: body.agentId })
-  const withDeltas = { ...context, deltas: !isHeavy(agent) }
+  const agent = await database.call('get_agent', { p_user_id: caller.userId, p_agent_id: body.agentId, p_api_key_id: caller.apiKeyId })
+  const withDeltas = { ...context, authorization, deltas: !isHeavy(agent) }
   return isForService(agent)
-    ? executeRemotely(withDeltas, userId, agent, body, key)
-    : executeHere(withDeltas, userId, agent, body, key)
+    ? executeRemotely(withDeltas, caller, agent, body, key)
+    : executeHere(withDeltas, caller, agent, body, key)
 }
 
 /** Heavy agents go to the service, and those of whose functions some do not run in place. */
@@ -42,7 +44,7 @@ function readKey (headers: Headers): string | null {
   throw errors.badRequest('The Idempotency-Key header is 1 to 255 characters of printable ASCII.')
 }
 
-async function executeRemotely (context: RequestContext, userId: string, agent: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
+async function executeRemotely (context: RequestContext, caller: Caller, agent: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
   context.fields.where = 'backend'
   const backend = backendOf(context, agent)
   const secret = context.config.backendSecret
@@ -51,22 +53,22 @@ async function executeRemotely (context: RequestContext, userId: string, agent: 
     const failure = isHeavy(agent) ? errors.heavyNotConfigured() : errors.functionsUnavailable()
     throw failure.with({ reason: `${backend ? 'RAILWAY_BACKEND_SECRET' : 'RAILWAY_BACKEND_URL'} is not set` })
   }
-  const { run, joined } = await begin(context, userId, body, key, { p_owner: null, p_waiting: true, p_python: true })
+  const { run, joined } = await begin(context, caller, body, key, { p_owner: null, p_waiting: true, p_python: true })
   const ended = joined && run.finishedAt && await findEnded(context, run.runId)
   if (ended) return replay(context, ended, body)
-  return forward(context, { userId, agent, run, joined, backend, secret, body })
+  return forward(context, { userId: caller.userId, agent, run, joined, backend, secret, body })
 }
 
-async function executeHere (context: RequestContext, userId: string, found: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
+async function executeHere (context: RequestContext, caller: Caller, found: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
   context.fields.where = 'edge'
   const { config, database, leases, running, deadline } = context
   const gateway = { url: required(config.gatewayUrl, 'LOVABLE_API_KEY'), key: config.gatewayKey }
-  const begun = await begin(context, userId, body, key, { p_owner: leases.owner })
+  const begun = await begin(context, caller, body, key, { p_owner: leases.owner })
   const { run } = begun
   const backend = backendOf(context, found)
   if (begun.joined) {
     const local = running.get(run.runId)
-    return local ? follow(context, local, body, backend) : followRemote(context, run, body, backend)
+    return local ? follow(context, caller, local, body, backend) : followRemote(context, caller, run, body, backend)
   }
   const { messages, response_format: responseFormat } = body
   const assignment = {
@@ -84,7 +86,7 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
   }
   const local = new LocalRun(assignment, database, leases)
   register(context, local)
-  return follow(context, local, body, backend)
+  return follow(context, caller, local, body, backend)
 }
 
 /** Makes a run known to requests that join it, and keeps the isolate alive until the run is settled, even if its client leaves. */
@@ -93,23 +95,23 @@ function register ({ running }: RequestContext, run: LocalRun): void {
   keepAlive(run.outcome.finally(() => running.delete(run.runId)), run.runId)
 }
 
-async function follow (context: RequestContext, local: LocalRun, { stream = true }: ExecuteBody, backend: string | undefined): Promise<Response> {
+async function follow (context: RequestContext, caller: Caller, local: LocalRun, { stream = true }: ExecuteBody, backend: string | undefined): Promise<Response> {
   const { runId } = local
   if (stream) return tellRun(context, runId, backend, () => framesOfLocalRun(local, 0))
   const outcome = await local.outcome
   if ('run' in outcome) return answerWhole(outcome.run)
-  return answerAccepted(await findRun(context, runId), addressOf(context, backend, runId))
+  return answerAccepted(await findRun(context, caller, runId), addressOf(context, backend, runId))
 }
 
 /** Answers with a run that was begun before and is not in this isolate. */
-async function followRemote (context: RequestContext, run: Run, body: ExecuteBody, backend: string | undefined): Promise<Response> {
+async function followRemote (context: RequestContext, caller: Caller, run: Run, body: ExecuteBody, backend: string | undefined): Promise<Response> {
   const { runId } = run
   const find = () => findEnded(context, runId)
   const ended = run.finishedAt ? await find() : undefined
   if (ended) return replay(context, ended, body)
   if (body.stream ?? true) return tellRun(context, runId, backend, (signal, rest) => framesWhenEnded(rest, signal))
   const found = await pollUntil(context.deadline, find)
-  return found ? replay(context, found, body) : answerAccepted(await findRun(context, runId), addressOf(context, backend, runId))
+  return found ? replay(context, found, body) : answerAccepted(await findRun(context, caller, runId), addressOf(context, backend, runId))
 }
 
 function tellRun (context: RequestContext, runId: string, backend: string | undefined, open: (signal: AbortSignal, rest: Rest) => Frames): Promise<Response> {

@@ -1,5 +1,6 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
+import { accessArguments, type Caller, readAccessOf, type RunAccess } from '../../_shared/http/caller.ts'
 import type { Run } from '../../_shared/schemas.ts'
 import { askBackend, restOf, type RunAction } from '../backend/ask.ts'
 import { addressOf, backendOf, findRun, isHeavy, type RequestContext, requireEnded } from '../context.ts'
@@ -17,23 +18,24 @@ const CANCEL_MS = 10_000
 
 /** Answers a request about a run: by the backend if there is one, else from this isolate and the database. */
 export async function resume (context: RequestContext, runId: string, action: RunAction): Promise<Response> {
-  const { request, fields, supabase, database, running } = context
-  const userId = fields.userId = await findCaller(request.headers, supabase, database)
+  const { fields, running } = context
+  const { caller } = await findCaller(context)
+  fields.userId = caller.userId
   fields.runId = runId
-  const run = await findRun(context, runId)
+  const run = await findRun(context, action === 'cancel' ? caller : readAccessOf(caller), runId)
   fields.agentId = run.agentId
   // Only this isolate knows the events of its own runs.
-  const agent = running.has(runId) ? undefined : await findAgent(context, userId, run)
+  const agent = running.has(runId) ? undefined : await findAgent(context, run)
   const backend = running.has(runId) ? undefined : backendOf(context, agent)
   const withDeltas = { ...context, deltas: running.has(runId) || (agent !== undefined && !isHeavy(agent)) }
   const response = backend && await ask(withDeltas, backend, run, action)
   fields.where = response ? 'backend' : 'edge'
-  return response || answerHere(withDeltas, userId, run, action)
+  return response || answerHere(withDeltas, caller, run, action)
 }
 
 /** The agent of a run; undefined if the user may no longer see it. */
-function findAgent ({ database }: RequestContext, userId: string, { agentId }: Run): Promise<FoundAgent | undefined> {
-  return database.call('get_agent', { p_user_id: userId, p_agent_id: agentId }).catch(() => undefined)
+function findAgent ({ database, fields }: RequestContext, { agentId }: Run): Promise<FoundAgent | undefined> {
+  return database.call('get_agent', { p_user_id: fields.userId!, p_agent_id: agentId }).catch(() => undefined)
 }
 
 /** The backend's answer; undefined if it cannot be reached or answers with a status that is not for callers. */
@@ -56,9 +58,9 @@ function tellRun (context: RequestContext, runId: string, after: number, backend
   return tell(open, { runId, after, known, deltas, url: `${addressOf(context, backend, runId)}/events`, rest: restOf(context, backend ?? backendOf(context), runId), deadline })
 }
 
-async function answerHere (context: RequestContext, userId: string, run: Run, action: RunAction): Promise<Response> {
+async function answerHere (context: RequestContext, caller: Caller, run: Run, action: RunAction): Promise<Response> {
   if (action === 'read') return json(200, run)
-  if (action === 'cancel') return json(200, await cancel(context, userId, run.runId))
+  if (action === 'cancel') return json(200, await cancel(context, caller, run.runId))
   const { runId } = run
   const after = readAfter(context.request)
   const first = firstOf(context, after)
@@ -76,16 +78,16 @@ function readAfter ({ headers, url }: Request): number {
 }
 
 /** Cancels a run. Returns it once it has ended, or in its current state if that takes too long. */
-async function cancel (context: RequestContext, userId: string, runId: string): Promise<Run> {
-  const run = await context.database.call('cancel_run', { p_user_id: userId, p_run_id: runId })
+async function cancel (context: RequestContext, access: RunAccess, runId: string): Promise<Run> {
+  const run = await context.database.call('cancel_run', { p_run_id: runId, ...accessArguments(access) })
   const local = context.running.get(runId)
   local?.stop('cancelled')
   await local?.outcome
   if (run.finishedAt) return run
   const deadline = Math.min(context.deadline, Date.now() + CANCEL_MS)
   const ended = await pollUntil(deadline, async () => {
-    const now = await findRun(context, runId)
+    const now = await findRun(context, access, runId)
     return now.finishedAt ? now : undefined
   })
-  return ended ?? findRun(context, runId)
+  return ended ?? findRun(context, access, runId)
 }
