@@ -5,6 +5,7 @@ import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
 import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
+import { toKnownMessages } from '#shared/messages.ts'
 import { requestText } from '#shared/request-text.ts'
 import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
@@ -75,7 +76,8 @@ export class Runs {
    */
   async begin (request: RunRequest): Promise<Run> {
     if (this.options.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
-    const { userId, messages, functionResults, responseFormat } = request
+    const { userId, functionResults, responseFormat } = request
+    const messages = toKnownMessages(request.messages)
     const admission = await this.options.queue.admit(userId)
     if (!admission) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
@@ -172,7 +174,7 @@ export class Runs {
       p_user_id: userId,
       p_agent_id: agentId,
       p_request_hash: hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat })),
-      p_input: { messages, functionResults, responseFormat },
+      p_input: { messages: toKnownMessages(messages), functionResults, responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,
       p_models: this.options.models

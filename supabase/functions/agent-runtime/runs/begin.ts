@@ -1,4 +1,5 @@
 import type { Begun, FirstOwner } from '../../_shared/database/functions.ts'
+import { toKnownMessages } from '../../_shared/messages.ts'
 import { requestText } from '../../_shared/request-text.ts'
 import type { ExecuteBody } from '../../_shared/schemas.ts'
 import type { RequestContext } from '../context.ts'
@@ -14,7 +15,7 @@ export async function begin (
     p_user_id: userId,
     p_agent_id: agentId,
     p_request_hash: await hashRequest(body),
-    p_input: { messages, responseFormat: body.response_format },
+    p_input: { messages: toKnownMessages(messages), responseFormat: body.response_format },
     p_lease_seconds: LEASE_SECONDS,
     p_idempotency_key: key,
     p_agent: null,
