@@ -83,8 +83,8 @@ export function createSamples (db: Database): Samples {
     get_agent: () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }),
     begin_run: () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },
-      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'] }),
-    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true }),
+      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'], p_run_id: randomUUID(), p_prompt_tokens: 1 }),
+    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true, p_repeated: true }),
     get_run: () => runOf(begin()),
     cancel_run: () => runOf(begin()),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
