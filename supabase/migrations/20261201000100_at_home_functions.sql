@@ -368,7 +368,7 @@ begin
     end if;
   end if;
   v_prompt := greatest(p_prompt_tokens, 0)
-    + ceil((coalesce(length(p_agent ->> 'systemPrompt'), 0) + coalesce(length(p_agent ->> 'knowledgeBase'), 0)) / 4.0);
+    + ceil((coalesce(length(p_agent ->> 'systemPrompt'), 0) + coalesce(length(nullif(p_agent ->> 'knowledgeBase', '[]')), 0)) / 4.0);
   return least(1000000000, (p_rate ->> 'perRun')::integer + ceil(v_per_token * v_prompt
     + least(1000000, v_per_token * coalesce((p_agent ->> 'maxTokens')::integer, 1000) * v_steps)))::integer;
 end $$;

@@ -66,9 +66,9 @@ export async function testBegins (t: Test, db: Database): Promise<void> {
     t.match(await db.call('begin_run', args), { joined: true, run: { attempt: 2 } })
     const ended = await prepare()
     await db.call('begin_run', ended)
-    await db.call('drop_run', { p_user_id: ended.p_user_id, p_run_id: ended.p_run_id, p_error: { code: 'x', message: 'y' } })
-    await change(ended.p_run_id, "status = 'failed', finished_at = now()")
-    t.match(await db.call('begin_run', ended), { joined: true, run: { status: 'failed' } })
+    await change(ended.p_run_id, "lease_until = '-infinity'")
+    await db.call('cancel_run', { p_user_id: ended.p_user_id, p_run_id: ended.p_run_id })
+    t.match(await db.call('begin_run', ended), { joined: true, run: { status: 'cancelled' } })
   })
 
   t.test('the id of another user\'s run begins nothing', async t => {
@@ -94,7 +94,7 @@ export async function testBegins (t: Test, db: Database): Promise<void> {
     const price = async (credits: number, tokens: number, texts = '') => {
       const args = await prepare({ p_models: ['by/tokens'], p_prompt_tokens: tokens }, credits)
       const [agent] = await sql<{ id: string }>(`insert into public.agents (user_id, name, purpose, ai_model, max_tokens, system_prompt, knowledge_base)
-        values ('${args.p_user_id}', 'A', 'To be run.', null, 500, '${texts}', '["${texts}"]') returning id`)
+        values ('${args.p_user_id}', 'A', 'To be run.', null, 500, '${texts}', '${JSON.stringify(texts ? [texts] : [])}') returning id`)
       return (await db.call('begin_run', { ...args, p_agent_id: agent!.id })).run.creditsReserved
     }
     t.equal(await price(10, 0), 2, 'half a thousand tokens of the answer')
