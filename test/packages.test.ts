@@ -7,8 +7,18 @@ import { fetchForTest, PACKAGES } from './packages/fetch.js'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const EXACT = /^\d+\.\d+\.\d+$/
 
+const FOLDERS = ['.', ...PACKAGES.map(name => `test/packages/${name}`), 'bench/subjects']
+
+t.test('every package of every lock has the hash of what is to be installed', async t => {
+  for (const folder of FOLDERS) {
+    const { packages } = await readJson(join(ROOT, folder, 'package-lock.json'))
+    const { '': root, ...installed } = packages
+    t.same(Object.keys(installed).filter(path => !/^sha512-/.test(installed[path].integrity)), [], folder)
+  }
+})
+
 t.test('every version is exact, and the one of the lock', async t => {
-  for (const folder of ['.', ...PACKAGES.map(name => `test/packages/${name}`), 'bench/subjects']) {
+  for (const folder of FOLDERS) {
     const { dependencies, devDependencies } = await readJson(join(ROOT, folder, 'package.json'))
     const { packages } = await readJson(join(ROOT, folder, 'package-lock.json'))
     for (const [name, version] of Object.entries<string>({ ...dependencies, ...devDependencies })) {

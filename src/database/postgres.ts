@@ -163,7 +163,9 @@ function describe (error: SqlError & { errors?: Error[] }): SqlError {
   // For a host name with several addresses, the driver's error contains one error per address.
   const message = error.message || error.errors?.[0]?.message || 'no connection'
   const { code, hint, detail } = error
-  return { code, hint, detail, message: message === 'timeout exceeded when trying to connect' ? 'no connection came free in time' : message }
+  // The pool's own words: all of its connections are in use. Its code is that of a server with too many connections.
+  if (message === 'timeout exceeded when trying to connect') return { code: '53300', message: 'no connection came free in time' }
+  return { code, hint, detail, message }
 }
 
 export interface MigratePostgresOptions extends MigrateOptions {

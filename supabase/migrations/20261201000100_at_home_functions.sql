@@ -630,6 +630,36 @@ $$;
 revoke execute on function public.credits_left(uuid) from public, anon, authenticated;
 grant execute on function public.credits_left(uuid) to service_role;
 
+-- schemas/credits/credits_to_reserve.sql
+
+-- Returns how many credits a run reserves at first: the price of a run, and the price of the tokens of its first prompt and
+-- of those that its steps can produce at most.
+--   p_rate           {perRun, perThousandTokens}
+--   p_prompt_tokens  the tokens of the messages; those of the agent's own texts are added here, a token for four characters
+create or replace function public.credits_to_reserve(p_agent jsonb, p_rate jsonb, p_prompt_tokens integer default 0) returns integer
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_per_token numeric := (p_rate ->> 'perThousandTokens')::numeric / 1000;
+  v_steps integer := 1;
+  v_prompt numeric;
+begin
+  if p_agent ->> 'executor' = 'python' or v_per_token = 0 then
+    return (p_rate ->> 'perRun')::integer;
+  end if;
+  if jsonb_array_length(p_agent -> 'functions') > 0 then
+    if exists (select from jsonb_array_elements(p_agent -> 'functions') f where f -> 'config' ? 'parameters' or f ->> 'type' = 'mcp') then
+      v_steps := coalesce((p_agent ->> 'maxSteps')::integer, 16);
+    end if;
+  end if;
+  v_prompt := greatest(p_prompt_tokens, 0)
+    + ceil((coalesce(length(p_agent ->> 'systemPrompt'), 0) + coalesce(length(nullif(p_agent ->> 'knowledgeBase', '[]')), 0)) / 4.0);
+  return least(1000000000, (p_rate ->> 'perRun')::integer + ceil(v_per_token * v_prompt
+    + least(1000000, v_per_token * coalesce((p_agent ->> 'maxTokens')::integer, 1000) * v_steps)))::integer;
+end $$;
+
+revoke execute on function public.credits_to_reserve(jsonb, jsonb, integer) from public, anon, authenticated;
+grant execute on function public.credits_to_reserve(jsonb, jsonb, integer) to service_role;
+
 -- schemas/credits/deduct_credits.sql
 
 -- Takes credits outside of a run and enters them in the ledger. The platform's functions call it by this name and with
@@ -1281,10 +1311,12 @@ grant execute on function public.open_balance() to service_role;
 -- Gives a run that was begun without an owner to the calling process.
 --   p_waiting  true if no slot is free: the run stays `queued`
 --   p_python   true if this process can run agents written in Python
+--   p_repeated  true if the same call was made before and its answer was lost: a run that is already this process's is
+--              given to it again
 -- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
 create or replace function public.adopt_run(
   p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false
+  p_python boolean default false, p_repeated boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -1297,7 +1329,7 @@ begin
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
   select input into v_input from public.agent_run_inputs where run_id = p_run_id;
-  v_joined := v_run.owner is not null or v_run.attempt > 1 or v_run.finished_at is not null;
+  v_joined := (v_run.owner is not null and not (p_repeated and v_run.owner = p_owner)) or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
       raise sqlstate 'PT503' using hint = 'python_unavailable',
@@ -1314,9 +1346,9 @@ begin
     'rates', v_input -> 'rates', 'cached', v_input -> 'cached');
 end $$;
 
-revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean)
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean)
   from public, anon, authenticated;
-grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean) to service_role;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean) to service_role;
 
 -- schemas/runs/begin_run.sql
 
@@ -1330,6 +1362,8 @@ grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, b
 --   p_models  first the model for agents that name none, then the models to fall back to
 --   p_api_key_id, p_visitor  the API key that begins the run and its visitor, if it is not the user's session. A key executes
 --             published agents within its limits, and its idempotency keys are its own, and each visitor's
+--   p_run_id  the id of the new run. A call whose answer was lost may be repeated with it: see begun_before
+--   p_prompt_tokens  how many tokens the messages have, estimated; where tokens cost something, they are reserved for
 -- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create or replace function public.begin_run(
@@ -1345,7 +1379,9 @@ create or replace function public.begin_run(
   p_python boolean default false,
   p_models jsonb default '[""]',
   p_api_key_id uuid default null,
-  p_visitor text default null
+  p_visitor text default null,
+  p_run_id uuid default null,
+  p_prompt_tokens integer default 0
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -1358,7 +1394,15 @@ declare
   v_cache_key text;
   v_cached jsonb;
   v_credits integer := 0;
+  v_before jsonb;
 begin
+  if p_run_id is not null then
+    v_before := public.begun_before(p_user_id, p_run_id, p_owner, p_lease_seconds);
+    if v_before is not null then
+      return v_before;
+    end if;
+  end if;
+
   if p_idempotency_key is not null then
     -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
     perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
@@ -1417,7 +1461,7 @@ begin
 
   if p_agent is null and v_cached is null then
     perform public.check_plan_limits(p_user_id, case when p_api_key_id is null then p_idempotency_key end);
-    v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
+    v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'), p_prompt_tokens);
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
     -- A key does not read its owner's balance.
@@ -1432,9 +1476,9 @@ begin
   end if;
 
   insert into public.agent_runs
-      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
+      (id, user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
         cache_seconds, started_at, owner, lease_until, api_key_id, visitor)
-    values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
+    values (coalesce(p_run_id, gen_random_uuid()), p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
       p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
@@ -1446,11 +1490,41 @@ begin
 end $$;
 
 revoke execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
   from public, anon, authenticated;
 grant execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
   to service_role;
+
+-- schemas/runs/begun_before.sql
+
+-- Returns what begin_run answered for a run that an earlier call with the same id has begun, whose answer was lost; null if
+-- there is none. `joined` is false while the first attempt is still the caller's: nobody has begun to make it, so that
+-- the caller does, and its lease begins anew. It is true if another process has taken the run over, or it has ended.
+create or replace function public.begun_before(p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_input jsonb;
+  v_joined boolean;
+begin
+  -- The transaction of the call before may still be under way: its connection may have broken on this side alone.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_run_id::text, 0));
+  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
+  if not found then
+    return null;
+  end if;
+  v_joined := v_run.owner is distinct from p_owner or v_run.attempt > 1 or v_run.finished_at is not null;
+  if not v_joined then
+    update public.agent_runs set lease_until = now() + make_interval(secs => p_lease_seconds) where id = p_run_id;
+  end if;
+  select input into v_input from public.agent_run_inputs where run_id = p_run_id;
+  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_input -> 'agent', 'rates', v_input -> 'rates',
+    'cached', v_input -> 'cached', 'joined', v_joined);
+end $$;
+
+revoke execute on function public.begun_before(uuid, uuid, uuid, numeric) from public, anon, authenticated;
+grant execute on function public.begun_before(uuid, uuid, uuid, numeric) to service_role;
 
 -- schemas/runs/cancel_run.sql
 

@@ -8,6 +8,8 @@ export class Proxy {
   #isMute = false
   #port = 0
   #server: Server
+  /** Called with what clients send. True: the answer is lost, and the connection breaks when it arrives. */
+  losesAnswerTo: (bytes: Buffer) => boolean = () => false
 
   /** @param target the service. */
   constructor (private readonly target: { host: string, port: number }) {
@@ -62,8 +64,17 @@ export class Proxy {
         this.#blackholed.delete(pair)
         for (const end of pair) end.destroy()
       })
+      // Listening must not start a connection that is mute.
+      socket.pause()
     }
+    this.#watch(pair)
     if (!this.#isMute) connectPair(pair)
+  }
+
+  #watch ([client, service]: Pair): void {
+    let isLost = false
+    client.on('data', (bytes: Buffer) => { isLost ||= this.losesAnswerTo(bytes) })
+    service.on('data', () => { if (isLost) client.resetAndDestroy() })
   }
 
   #breakAll (): void {

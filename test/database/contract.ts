@@ -7,6 +7,7 @@ import type { ResultOf } from '../../src/database/functions.js'
 import type { Database } from '../../src/database/port.js'
 import { untyped } from '../support/database.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
+import { testBegins } from './begins-contract.js'
 import { testKeys } from './keys-contract.js'
 import { testLedger } from './ledger-contract.js'
 import { testLimits } from './limits-contract.js'
@@ -397,6 +398,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
     }), { numRuns: 50 }))
   })
 
+  await testBegins(t, db)
   await testSteps(t, db)
   await testReplicas(t, db)
   await testLedger(t, db)

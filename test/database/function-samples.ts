@@ -91,8 +91,11 @@ export function createSamples (db: Database): Samples {
     get_agent: async () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }, { p_api_key_id: (await addKey()).id }),
     begin_run: async () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },
-      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'], p_api_key_id: (await addKey()).id, p_visitor: 'a visitor' }),
-    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true }),
+      {
+        p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'],
+        p_api_key_id: (await addKey()).id, p_visitor: 'a visitor', p_run_id: randomUUID(), p_prompt_tokens: 1
+      }),
+    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true, p_repeated: true }),
     get_run: () => runOfKey(),
     cancel_run: () => runOfKey(),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),

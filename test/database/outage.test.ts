@@ -153,11 +153,25 @@ t.test('after a time without database a process goes on with its own runs, and b
   t.equal(gateway.calls.length, 1)
 })
 
+t.test('a run whose begin is answered to nobody is begun again, and made once', async t => {
+  const { service, weather, ledger } = await startWithBadDatabase(t)
+  const { gateway, request } = service
+  const body = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false }
+  let lost = 0
+  weather.onCall = text => {
+    if (text.includes('begin_run')) weather.now = ++lost < 3 ? 'losing answers' : 'fair'
+  }
+  t.match(await request('POST', '/api/agent/execute', { body }), { status: 200, body: { response: 'Hello world', creditsUsed: 1 } })
+  t.equal(lost, 3)
+  t.equal(gateway.calls.length, 1)
+  t.same(await ledger(), [{ credits_used: 1 }])
+})
+
 t.test('while the database is down a new run is refused with 503, and begins when it is back', async t => {
   const { service, weather } = await startWithBadDatabase(t)
   weather.now = 'down'
   const body = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false }
-  t.match(await service.request('POST', '/api/agent/execute', { body }), { status: 503, body: { code: 'database_unavailable' } })
+  t.match(await service.request('POST', '/api/agent/execute', { body }), { status: 503, body: { code: 'database_unavailable', retryAfter: 5 } })
   t.match(await service.request('GET', '/ready'), { status: 503, body: { database: 'down' } })
   t.match(await service.request('GET', '/health'), { status: 200 })
   weather.now = 'fair'

@@ -25,7 +25,7 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
   }
   /** An agent of one's own, with these columns. */
   async function createAgent (userId: string, columns: Record<string, string> = {}): Promise<string> {
-    const all = { user_id: `'${userId}'`, name: "'Theirs'", purpose: "'To be run.'", ai_model: 'null', max_tokens: 'null', ...columns }
+    const all = { user_id: `'${userId}'`, name: "'Theirs'", purpose: "'To be run.'", ai_model: 'null', max_tokens: 'null', system_prompt: 'null', ...columns }
     const [agent] = await sql<{ id: string }>(`insert into public.agents (${Object.keys(all).join(', ')}) values (${Object.values(all).join(', ')}) returning id`)
     return agent!.id
   }

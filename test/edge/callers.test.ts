@@ -120,6 +120,7 @@ t.test('who calls the edge function', async t => {
       { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'audio', text: 'x' }] }] },
       { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: '' } }] }] },
       { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: 'x' }] }] },
+      { ...HEAVY, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'file:///etc/passwd' } }] }] },
       { ...HEAVY, messages: MESSAGES, stream: 'yes' }, { ...HEAVY, messages: MESSAGES, stream: null },
       `{"agentId":"${DEMO_AGENT}","messages":[{"role":"user","content":"Hi"}],"x":${'['.repeat(200)}${']'.repeat(200)}}`
     ]

@@ -38,6 +38,11 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
     t.equal(service.gateway.calls.length, 0)
   })
 
+  t.test('and sends of a message only what is known', async t => {
+    await edge.execute({ messages: [{ role: 'user', content: 'Hi', temperature: 0 }] })
+    t.strictSame(gateway.calls.at(-1)!.body.messages.slice(1), [{ role: 'user', content: 'Hi' }])
+  })
+
   t.test('by an API key, which wins over a session\'s token, and in one piece', async t => {
     const { status, body, headers } = await edge.request('POST', '', {
       body: { agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false },

@@ -58,6 +58,23 @@ t.test('executing an agent', async t => {
     t.same(body.messages[1].content, [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA' } }])
   })
 
+  t.test('sends of a message only what is known', async t => {
+    await execute({ messages: [{ role: 'user', content: 'Hi', name: 'Ann', temperature: 0, x: { y: 1 } }] })
+    t.strictSame(gateway.calls.at(-1)!.body.messages.slice(1), [{ role: 'user', content: 'Hi', name: 'Ann' }])
+  })
+
+  t.test('takes images from the web and in the message, and from nowhere else', async t => {
+    const ask = (url: string) => execute({ stream: false, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }] })
+    for (const url of ['https://example.com/a.png', 'HTTP://example.com', 'DATA:image/png;base64,AA']) t.equal((await ask(url)).status, 200, url)
+    const before = gateway.calls.length
+    for (const url of ['file:///etc/passwd', 'ftp://example.com/a', ' https://example.com', '/a.png', 'gs://bucket/a', 'javascript:1', 'https:/']) {
+      const { status, raw } = await ask(url)
+      t.equal(status, 400, url)
+      t.match(JSON.parse(raw), { code: 'bad_request', error: /^messages\.0\.content\.0\.image_url\.url must match pattern/ }, url)
+    }
+    t.equal(gateway.calls.length, before)
+  })
+
   t.test('takes an API key', async t => {
     t.equal((await execute({}, { 'x-api-key': DEMO_KEY })).text, 'Hello world')
   })

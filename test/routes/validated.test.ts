@@ -105,6 +105,11 @@ t.test('executing an agent for the edge function', async t => {
     t.equal(none.content, 'You count sheep.', 'an empty one leaves no trace')
   })
 
+  t.test('sends of a message only what is known', async t => {
+    const { messages } = await callFor(service, {}, { messages: [{ role: 'user', content: 'Hi', temperature: 0 }] })
+    t.strictSame(messages.slice(1), [{ role: 'user', content: 'Hi' }])
+  })
+
   t.test('tells the model what functions found, and nothing of those that failed', async t => {
     const { messages: [system] } = await callFor(service, { system_prompt: 'You count sheep.' }, {
       functionResults: [

@@ -3,21 +3,23 @@ import type { ModelRecord, ToolRecord } from '#shared/database/runs.ts'
 import { errors } from '#shared/errors.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '#shared/gateway/defaults.ts'
 import type { ModelMessage } from '#shared/messages.ts'
-import { rateOf } from '#shared/price.ts'
+import { Bill, rateOf } from '#shared/price.ts'
 import { buildMessages, lastUserText } from '#shared/prompt.ts'
-import type { FunctionResult } from '#shared/schemas.ts'
-import { NO_USAGE } from '#shared/usage.ts'
+import type { FunctionResult, Message } from '#shared/schemas.ts'
+import { estimatePrompt, NO_USAGE } from '#shared/usage.ts'
 import type { ModelRequest } from '../gateway/gateway.js'
 import { toSendable } from '../gateway/tool-calls.js'
 import { actsAfterAnswer } from '../tools/kinds.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
-import type { AgentContext, AgentInput } from './agent-context.js'
+import type { AgentContext, AgentInput, Reservation } from './agent-context.js'
 import { runModelStep, type Turn } from './model-step.js'
 import type { Progress } from './progress.js'
 import { StepLog } from './step-record.js'
 import { callTools } from './tool-step.js'
 
 const DEFAULT_MAX_STEPS = 16
+/** For a step that was recorded, and so paid for, by an earlier attempt. */
+const ENOUGH: Reservation = { isEnough: true, reserved: 0 }
 
 /**
  * Runs an agent: calls the model and the tools that it requests in turn, until the model requests none. What it emits goes to
@@ -67,17 +69,29 @@ function emitText (text: string, context: AgentContext): void {
 }
 
 /** Runs the functions that the last user message triggers, or replays their record. They run once per run, before the model. */
-async function runFunctions ({ messages }: AgentInput, toolbox: Toolbox, steps: StepLog, context: AgentContext) {
+async function runFunctions (input: AgentInput, toolbox: Toolbox, steps: StepLog, context: AgentContext) {
   const recorded = steps.peek('functions')
   const startedAt = new Date()
-  const found = recorded ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(messages)) }
+  const found = recorded ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(input.messages)) }
   context.signal.throwIfAborted()
   if (found.emitted.length === 0 && found.results.length === 0 && found.answer === undefined) return found
   const number = steps.take()
-  if (!recorded) await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found)
+  const credits = found.answer === undefined ? creditsWithResults(input, found.results, context) : 0
+  const { isEnough, reserved } = recorded ? ENOUGH : await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found, credits)
+  if (!isEnough) throw errors.insufficientCredits(credits, reserved)
   context.signal.throwIfAborted()
   for (const event of found.emitted) context.emit(event)
   return found
+}
+
+/** What the run may cost by the end of its first step, to whose prompt the results of functions belong. */
+function creditsWithResults (input: AgentInput, found: FunctionResult[], { rates, defaultModel }: AgentContext): number {
+  const { model, maxTokens } = input.agent
+  return new Bill().creditsWith(rateOf(rates, model ?? defaultModel), estimatePrompt(promptOf(input, found)) + (maxTokens ?? DEFAULT_MAX_TOKENS))
+}
+
+function promptOf ({ agent, messages, functionResults = [] }: AgentInput, found: FunctionResult[]): Message[] {
+  return buildMessages(agent, messages, [...functionResults, ...found])
 }
 
 /** Calls the model, executes the tools that it requests, and calls it again with their results. */
@@ -88,13 +102,14 @@ async function runModelLoop (
   const maxSteps = agent.maxSteps ?? DEFAULT_MAX_STEPS
   const request: ModelRequest = {
     model: agent.model,
-    messages: buildMessages(agent, input.messages, [...input.functionResults ?? [], ...found]),
+    messages: promptOf(input, found),
     temperature: agent.temperature ?? DEFAULT_TEMPERATURE,
     maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS,
     tools: toolbox.tools,
     forbidToolCalls: false,
     responseFormat: input.responseFormat
   }
+  const conversation = new Conversation(request, progress, context)
   for (let turn = 1; ; turn++) {
     context.signal.throwIfAborted()
     if (toolbox.tools.length > 0) context.emit({ type: 'step', step: turn })
@@ -106,19 +121,43 @@ async function runModelLoop (
     const { content, toolCalls } = result
     if (toolCalls.length === 0 || isLast) return
     // A replayed turn is recorded again: the earlier attempt may have ended before it learned whether the balance suffices.
-    await recordTurn(steps.take(), result, new Date(startedAt), request.maxTokens, progress, context)
-    const results = await callTools(toolCalls, toolbox.tools, steps, context)
-    request.messages = [...request.messages, { role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls) }, ...results.map(toMessage)]
+    conversation.add({ role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls) })
+    await recordTurn(steps.take(), result, new Date(startedAt), conversation.creditsFor(result), progress, context)
+    const results = await callTools(toolCalls, toolbox.tools, steps, context, record => conversation.creditsFor(result, toMessage(record)))
+    conversation.add(...results.map(toMessage))
+  }
+}
+
+/** The growing conversation of a request, with the tokens that the next step has to pay for. */
+class Conversation {
+  #tokens: number
+  /** Of results that are not part of the conversation yet. */
+  #pending = 0
+
+  constructor (private readonly request: ModelRequest, private readonly progress: Progress, private readonly context: AgentContext) {
+    this.#tokens = estimatePrompt(request.messages)
+  }
+
+  add (...messages: ModelMessage[]): void {
+    this.request.messages = [...this.request.messages, ...messages]
+    this.#tokens += estimatePrompt(messages)
+    this.#pending = 0
+  }
+
+  /** What the run may cost by the end of the step that follows a turn. @param result another message that the step will read. */
+  creditsFor ({ askedFor }: Turn, ...results: ModelMessage[]): number {
+    this.#pending += estimatePrompt(results)
+    return this.progress.bill.creditsWith(rateOf(this.context.rates, askedFor), this.#tokens + this.#pending + this.request.maxTokens)
   }
 }
 
 /**
  * Records a turn that is followed by another one, and reserves credits for that one.
+ * @param credits what the run may cost by its end.
  * @throws {ServiceError} `insufficient_credits` if the balance does not cover it.
  */
-async function recordTurn (number: number, turn: Turn, startedAt: Date, maxTokens: number, progress: Progress, context: AgentContext): Promise<void> {
+async function recordTurn (number: number, turn: Turn, startedAt: Date, credits: number, progress: Progress, context: AgentContext): Promise<void> {
   const { content, toolCalls, finishReason, model, askedFor, usage } = turn
-  const credits = progress.bill.creditsWith(rateOf(context.rates, askedFor), maxTokens)
   const { isEnough, reserved } = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
     { kind: 'model', content, toolCalls, finishReason, model, askedFor, usage }, credits)
   context.signal.throwIfAborted()

@@ -66,6 +66,7 @@ class StepOutput {
   #firstEvent?: number
   readonly #startedAt = performance.now()
   #reasoning?: GrowingText
+  #wasStopped = false
 
   constructor (
     private readonly request: ModelRequest,
@@ -86,16 +87,21 @@ class StepOutput {
     this.#emit({ type: 'reasoning', content })
   }
 
+  stoppedAfterSending (): void {
+    this.#wasStopped = true
+  }
+
   /**
-   * Adds this try's usage to the run's bill. A try that failed after some output is billed, too.
+   * Adds this try's usage to the run's bill. A try that failed after some output is billed, too, and the prompt of one that
+   * was stopped from outside; one that failed before any output is not.
    * @param completion undefined if the try failed.
    */
   billUsage (completion?: Completion): void {
     const text = `${this.#reasoning ?? ''}${this.content}`
-    if (!completion && !text) return
+    if (!completion && !text && !this.#wasStopped) return
     const calls = completion?.toolCalls ?? []
     const output = calls.length > 0 ? text + JSON.stringify(calls) : text
-    this.usage = measureUsage(completion?.usage, this.request.messages, output)
+    this.usage = measureUsage(completion?.usage, this.request.messages, output, this.request)
     this.progress.countUsage(this.usage, rateOf(this.context.rates, this.request.model ?? this.context.defaultModel), output !== '')
     if (!completion) return
     this.progress.model = completion.model

@@ -20,11 +20,10 @@ export class Progress {
   /** The text of the events after a number; all of it by default. */
   textAfter (after?: number): string { return this.log.textAfter(this.runId, after) }
 
-  /** Adds the usage of one try, and its price if it produced output. */
+  /** Adds the usage of one try, and its price. */
   countUsage (usage: Usage, rate: Rate, isOutput: boolean): void {
     this.usage = addUsage(this.usage, usage)
-    if (!isOutput) return
-    this.hasOutput = true
-    this.bill.add(rate, usage)
+    this.bill.add(rate, usage, isOutput)
+    this.hasOutput ||= isOutput
   }
 }

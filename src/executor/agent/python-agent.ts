@@ -1,4 +1,5 @@
 import { errors } from '#shared/errors.ts'
+import { toKnownMessages } from '#shared/messages.ts'
 import { rateOf } from '#shared/price.ts'
 import { lastUserText } from '#shared/prompt.ts'
 import { NO_USAGE } from '#shared/usage.ts'
@@ -60,7 +61,7 @@ export async function runPythonAgent (input: AgentInput, progress: Progress, con
 /** The argument of the agent's code: its configuration and the request. */
 function toInput ({ agent, messages, functionResults }: AgentInput): object {
   const { executor, entrypoint, ...configuration } = agent
-  return { messages, prompt: lastUserText(messages), agent: configuration, functionResults }
+  return { messages: toKnownMessages(messages), prompt: lastUserText(messages), agent: configuration, functionResults }
 }
 
 /** The output of one try. Code can write much faster than readers need it, so events are throttled. */

@@ -1,5 +1,6 @@
 import type { ToolRecord } from '#shared/database/runs.ts'
 import type { ToolCall } from '#shared/messages.ts'
+import { errors } from '#shared/errors.ts'
 import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { toStorable } from '#shared/text.ts'
@@ -12,15 +13,21 @@ import type { StepLog } from './step-record.js'
 /**
  * Executes the tool calls of a turn concurrently and emits an event for each call and each result. Calls that an earlier
  * attempt has recorded are replayed. If a call cannot be recorded, the others are aborted, and this rejects when all have ended.
+ * @param creditsAfter what the run may cost by the end of its next step, which reads this result too; called for each once.
  * @returns the records in the order of the calls.
+ * @throws {ServiceError} `insufficient_credits` if the balance does not cover the next step.
  */
-export async function callTools (calls: ToolCall[], tools: readonly Tool[], steps: StepLog, context: AgentContext): Promise<ToolRecord[]> {
+export async function callTools (
+  calls: ToolCall[], tools: readonly Tool[], steps: StepLog, context: AgentContext, creditsAfter: (record: ToolRecord) => number
+): Promise<ToolRecord[]> {
   const stop = new AbortController()
   const tool = { ...context.tool, signal: AbortSignal.any([context.tool.signal, stop.signal]) }
   const numbered = calls.map(call => ({ call, number: steps.take() }))
   const settled = await Promise.allSettled(numbered.map(async ({ call, number }) => {
     context.emit(describeCall(call))
-    const record = steps.peek('tool', number) ?? await callAndRecord(call, number, tools, tool, context)
+    const recorded = steps.peek('tool', number)
+    if (recorded) creditsAfter(recorded)
+    const record = recorded ?? await callAndRecord(call, number, tools, tool, context, creditsAfter)
     // Nothing more is emitted after the run was stopped.
     tool.signal.throwIfAborted()
     context.emit(describeResult(record))
@@ -35,12 +42,16 @@ export async function callTools (calls: ToolCall[], tools: readonly Tool[], step
 }
 
 /** The record precedes the event, so that a result which a reader has seen is never computed again. */
-async function callAndRecord (call: ToolCall, number: number, tools: readonly Tool[], toolContext: ToolContext, context: AgentContext): Promise<ToolRecord> {
+async function callAndRecord (
+  call: ToolCall, number: number, tools: readonly Tool[], toolContext: ToolContext, context: AgentContext, creditsAfter: (record: ToolRecord) => number
+): Promise<ToolRecord> {
   const { id, function: { name } } = call
   const startedAt = new Date()
   const record: ToolRecord = { kind: 'tool', id, name, ...await callTool(call, tools, toolContext, context) }
   context.log('tool', { tool: name, ms: Date.now() - startedAt.getTime(), failed: record.error !== undefined })
-  await context.record(number, { kind: 'tool', name, startedAt }, record)
+  const credits = creditsAfter(record)
+  const { isEnough, reserved } = await context.record(number, { kind: 'tool', name, startedAt }, record, credits)
+  if (!isEnough) throw errors.insufficientCredits(credits, reserved)
   return record
 }
 

@@ -16,6 +16,8 @@ import { ToolCallCollector } from './tool-calls.js'
 export interface ModelSink {
   text (content: string): void
   reasoning (content: string): void
+  /** The signal was aborted before the end of the answer, and the gateway has the request. */
+  stoppedAfterSending? (): void
 }
 
 /** The end of a completed answer; its text went to the sink. */
@@ -41,7 +43,7 @@ const MAX_JSON_BODY = 16 * 1024 * 1024
  * Failures become errors in gateway-errors.ts.
  */
 export class CompletionHandler implements ResponseHandler, DataReader, TextReader, CancelListener {
-  #exchange?: Pick<Exchange, 'abort'>
+  #exchange?: Pick<Exchange, 'abort' | 'isSent'>
   #status = 0
   #retryAfter?: number
   #parser?: SseParser
@@ -72,7 +74,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   }
 
   /** Must be called with the request before its response begins: it is aborted when the completion fails. */
-  attach (exchange: Pick<Exchange, 'abort'>): void {
+  attach (exchange: Pick<Exchange, 'abort' | 'isSent'>): void {
     this.#exchange = exchange
   }
 
@@ -80,6 +82,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   handleEvent (): void {
     if (this.#isFinished) return
     this.#tryFlush()
+    if (this.#exchange?.isSent) this.sink.stoppedAfterSending?.()
     this.#fail(this.signal.reason)
   }
 

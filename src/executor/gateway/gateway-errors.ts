@@ -1,5 +1,5 @@
 import { errors, ServiceError } from '#shared/errors.ts'
-import { errorOfStatus, errorText, Refusal } from '#shared/gateway/refusals.ts'
+import { errorOfStatus, readErrorBody, Refusal } from '#shared/gateway/refusals.ts'
 
 // Here the failures of the gateway become errors with the sentence that the caller reads; the sentences themselves are in
 // #shared/errors.ts. An error within a stream is mapped by `errorOfFrame` in #shared/gateway/frames.ts. A Refusal becomes such
@@ -7,11 +7,11 @@ import { errorOfStatus, errorText, Refusal } from '#shared/gateway/refusals.ts'
 
 /**
  * Maps a response whose status is not 200.
- * @param body OpenAI's or Ollama's JSON, or plain text.
+ * @param body the JSON of OpenAI and others, or plain text.
  * @param retryAfter in seconds, from the `retry-after` header.
  */
 export function errorOfResponse (status: number, body: string, retryAfter?: number): Error {
-  return errorOfStatus(status, errorText(body), retryAfter)
+  return errorOfStatus(status, readErrorBody(body), retryAfter)
 }
 
 /** Maps the error of a connection that could not be opened, broke, or was silent for too long. */

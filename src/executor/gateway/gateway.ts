@@ -54,8 +54,8 @@ const IDLE_TIMEOUT = 4_000
 const MAX_ANSWER = 256 * 1024 * 1024
 
 /**
- * A client for an OpenAI-compatible gateway. A refusal that names an unsupported parameter is learned, and the request is
- * repeated without it (`Dialects`).
+ * A client for an OpenAI-compatible gateway. A request that is refused for an unsupported parameter is repeated without it, and
+ * what the gateway says of the parameter is learned (`Dialects`).
  */
 export class Gateway {
   /** For streamed completions. */
@@ -63,7 +63,11 @@ export class Gateway {
   /** For all other requests. */
   #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT }, keepAliveMaxTimeout: IDLE_TIMEOUT })
   #dialects = new Dialects()
+  /** The parameters that a run's own request was refused. A run changes one request from turn to turn, so they hold for its end. */
+  #refused = new WeakMap<ModelRequest, Set<string>>()
   #discoveredModel?: string
+  /** Whether the default model has ever answered; after that no refusal means that the gateway lacks it. */
+  #hasDefaultModel = false
 
   /** @throws {TypeError} if the URL is invalid, or the key has a character that cannot be sent in a header. */
   constructor (private readonly options: GatewayOptions) {
@@ -85,9 +89,12 @@ export class Gateway {
   complete (request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
-      const body = this.#dialects.speak(this.#toBody(request))
+      const body = this.#dialects.speak(this.#toBody(request), this.#refused.get(request))
       // An answer may take an hour: a promise with callbacks keeps less memory alive than a suspended async function.
-      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, resolve, error => {
+      const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, completion => {
+        this.#hasDefaultModel ||= body.model === this.options.model
+        resolve(completion)
+      }, error => {
         if (error instanceof Refusal) resolve(this.#repeatAdapted(error, body, request, sink, signal))
         else reject(hideQuotes(error, request.messages, this.options.key))
       })
@@ -130,8 +137,9 @@ export class Gateway {
    * @throws {ServiceError} `gateway_rejected`, with the gateway's sentence, if the refusal suggests neither.
    */
   async #repeatAdapted (refusal: Refusal, refused: ChatRequest, request: ModelRequest, sink: ModelSink, signal: CancelSignal): Promise<Completion> {
-    const hasLearned = refusal.mayBeDialect && this.#dialects.learn(refused, refusal.text)
-    if (!hasLearned && !await this.#findModel(request, refused.model, refusal, signal)) {
+    const name = refusal.mayBeDialect ? this.#dialects.learn(refused, refusal) : undefined
+    if (name !== undefined) this.#refused.set(request, (this.#refused.get(request) ?? new Set()).add(name))
+    else if (!await this.#findModel(request, refused.model, refusal, signal)) {
       throw hideQuotes(refusal.toServiceError(), request.messages, this.options.key)
     }
     return this.complete(request, sink, signal)
@@ -153,7 +161,7 @@ export class Gateway {
    */
   async #findModel (request: ModelRequest, refused: string, refusal: Refusal, signal: CancelSignal): Promise<boolean> {
     const isDefault = !request.model && !this.options.modelIsChosen && refused === this.options.model
-    if (!isDefault || !refusal.isUnknownModel) return false
+    if (!isDefault || this.#hasDefaultModel || !refusal.isUnknownModel) return false
     // Another run may have chosen a model meanwhile.
     if (this.#discoveredModel) return true
     try {

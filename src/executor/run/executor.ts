@@ -7,6 +7,8 @@ import { Attempt, type Assignment, type AttemptDeps, type AttemptOwner, type End
 export class Executor implements AttemptOwner {
   #attempts = new Map<string, Attempt>()
   #isReleased = false
+  /** The runs that are beginning here: the database may have them before this process has its answer. */
+  readonly expected = new Set<string>()
 
   constructor (private readonly deps: AttemptDeps) {}
 

@@ -135,7 +135,7 @@ export class LeaseKeeper {
       if (before.get(runId) === attempt && owned[runId] !== attempt) executor.abandon(runId)
     }
     // A run whose begin or claim was never answered is released if it is still unknown in the next round.
-    const unknown = Object.keys(owned).filter(runId => !now.has(runId) && !before.has(runId))
+    const unknown = Object.keys(owned).filter(runId => !now.has(runId) && !before.has(runId) && !executor.expected.has(runId))
     const orphans = unknown.filter(runId => this.#unknownBefore.has(runId))
     this.#unknownBefore = new Set(unknown)
     if (orphans.length > 0) await database.call('release_runs', { p_owner: owner, p_run_ids: orphans })

@@ -1,42 +1,18 @@
-import { hash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Agent } from '#shared/agent.ts'
-import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
+import type { Begun } from '#shared/database/functions.ts'
 import { errors } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
 import { accessArguments, type RunAccess } from '#shared/http/caller.ts'
-import { requestText } from '#shared/request-text.ts'
-import type { FinalEvent, FunctionResult, ListedRun, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
+import type { FinalEvent, ListedRun, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
-import type { Database } from '../../database/port.js'
 import { countCharacters, firstCharacters } from '../../lib/characters.js'
 import type { EventLog } from '../events/event-log.js'
 import { follow } from '../events/follow.js'
 import { restore } from '../events/restore.js'
+import { type BeginOptions, RunBegin, type RunRequest } from './begin-run.js'
 import type { Executor } from './executor.js'
-import { LEASE_SECONDS } from './lease.js'
 import type { Admission, RunQueue } from './queue.js'
-
-/** What begins a run. */
-export interface RunRequest {
-  userId: string
-  /** The API key that begins it, and its visitor, if it is not the user's session or the service. */
-  apiKeyId?: string | null
-  visitor?: string | null
-  agentId: string
-  messages: Message[]
-  functionResults?: FunctionResult[]
-  responseFormat?: ResponseFormat
-  /** The agent's configuration where the caller vouches for user, agent and credits; such a run is not charged. */
-  agent?: Agent
-  idempotencyKey?: string
-  /**
-   * A run that the edge function has begun, with a credit reserved, and that this service adopts. Its agent is the one
-   * that was stored with it.
-   */
-  runId?: string
-}
 
 export interface RunFilter {
   userId: string
@@ -49,16 +25,10 @@ export interface RunFilter {
 
 export interface RunPage { runs: ListedRun[], nextCursor: string | null }
 
-export interface RunsOptions {
-  database: Pick<Database, 'call'>
+export interface RunsOptions extends BeginOptions {
   executor: Executor
   queue: RunQueue
   events: EventLog
-  /** The models whose rates a run may need: the default one, and the fallbacks. */
-  models: readonly string[]
-  isDraining (): boolean
-  /** Whether this process can run agents in Python. */
-  hasPython (): Promise<boolean>
 }
 
 /** Seconds after which a slot or another process should be there. */
@@ -83,15 +53,17 @@ export class Runs {
    */
   async begin (request: RunRequest): Promise<Run> {
     if (this.options.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
-    const { userId, messages, functionResults, responseFormat } = request
-    const admission = await this.options.queue.admit(userId)
+    const { queue, executor } = this.options
+    const admission = await queue.admit(request.userId)
     if (!admission) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
+    const begin = new RunBegin(request, this.options)
+    executor.expected.add(begin.runId)
     try {
-      const { run, agent, rates, cached, joined } = await this.#beginOrAdopt(request, admission)
-      if (joined) await this.#restoreEnded(run)
-      else admission.accept({ run, userId, agent, messages, functionResults, responseFormat, rates, cached })
-      return run
+      const begun = await begin.make(admission)
+      await this.#accept(begun, begin, request, admission)
+      return begun.run
     } finally {
+      executor.expected.delete(begin.runId)
       admission.release()
     }
   }
@@ -161,33 +133,11 @@ export class Runs {
     })
   }
 
-  async #beginOrAdopt (request: RunRequest, { owner, waits }: Admission): Promise<Begun> {
-    const { database, hasPython } = this.options
-    const { userId, runId } = request
-    const ownership: FirstOwner = {
-      p_owner: owner,
-      p_lease_seconds: owner ? LEASE_SECONDS : 0,
-      p_waiting: waits,
-      // A run that begins without an owner goes to a process that can run Python.
-      p_python: owner === null || await hasPython()
-    }
-    if (runId) return database.call('adopt_run', { p_user_id: userId, p_run_id: runId, ...ownership })
-    return database.call('begin_run', Object.assign(this.#argumentsOf(request), ownership))
-  }
-
-  #argumentsOf (request: RunRequest): Omit<BeginRun, keyof FirstOwner> {
-    const { userId, apiKeyId, visitor, agentId, messages, functionResults, responseFormat, agent, idempotencyKey } = request
-    return {
-      p_user_id: userId,
-      p_agent_id: agentId,
-      p_request_hash: hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat })),
-      p_input: { messages, functionResults, responseFormat },
-      p_idempotency_key: idempotencyKey ?? null,
-      p_agent: agent ?? null,
-      p_models: this.options.models,
-      p_api_key_id: apiKeyId ?? null,
-      p_visitor: visitor ?? null
-    }
+  async #accept ({ run, agent, rates, cached, joined }: Begun, { messages }: RunBegin, request: RunRequest, admission: Admission): Promise<void> {
+    const { userId, functionResults, responseFormat } = request
+    // Of two calls that adopt the same run, both repeated, the first has launched it.
+    if (joined || this.options.executor.progressOf(run.runId)) await this.#restoreEnded(run)
+    else admission.accept({ run, userId, agent, messages, functionResults, responseFormat, rates, cached })
   }
 
   /** A finished run whose end the log does not know comes back from the database, with the events it emitted. */

@@ -19,15 +19,15 @@ export class Stop {
  * @param trace its events.
  */
 export function resultOf (progress: Progress, failure: unknown, trace: Trace): Result {
-  const { response, finishReason, usage, model, bill } = progress
+  const { response, finishReason, usage, model, bill, hasOutput } = progress
   const error = failure === undefined || failure instanceof Stop ? null : toServiceError(failure)
   return {
     status: error ? 'failed' : failure instanceof Stop ? 'cancelled' : 'succeeded',
     response,
     finishReason,
     usage,
-    // Nobody pays for a fault of ours.
-    credits: error?.code === errors.internal.code ? 0 : bill.credits,
+    // Nobody pays for a fault of ours, nor for a failure that came before any output.
+    credits: error && (error.code === errors.internal.code || !hasOutput) ? 0 : bill.credits,
     model,
     error: error && failureOf(error),
     trace

@@ -17,9 +17,9 @@ export class Bill {
   #perRun = 0
   #tokens = 0
 
-  /** The price per run is due with the first output, so a run without output is free. */
-  add (rate: Rate, { totalTokens }: Pick<Usage, 'totalTokens'>): void {
-    this.#perRun ||= rate.perRun
+  /** @param isOutput whether there was output: the price per run is due with the first of it, that of tokens without it too. */
+  add (rate: Rate, { totalTokens }: Pick<Usage, 'totalTokens'>, isOutput = true): void {
+    if (isOutput) this.#perRun ||= rate.perRun
     this.#tokens += totalTokens * rate.perThousandTokens / 1000
   }
 
@@ -32,10 +32,10 @@ export class Bill {
   }
 }
 
-/** The price of a run of one step that had output, in whole credits. */
-export function priceOf (rates: Rates | undefined, model: string, usage: Pick<Usage, 'totalTokens'>): number {
+/** The price of a run of one step, in whole credits. */
+export function priceOf (rates: Rates | undefined, model: string, usage: Pick<Usage, 'totalTokens'>, hasOutput = true): number {
   const bill = new Bill()
-  bill.add(rateOf(rates, model), usage)
+  bill.add(rateOf(rates, model), usage, hasOutput)
   return bill.credits
 }
 

@@ -10,17 +10,23 @@ export const Enum = <T extends string[]>(...values: [...T]) => Type.Unsafe<T[num
 
 // --- Requests ---
 
+/** Addresses that a gateway can load without reaching into its own files: `http:`, `https:` and `data:`, in any case. */
+const ImageUrl = Type.String({ minLength: 1, pattern: '^([Hh][Tt][Tt][Pp][Ss]?://|[Dd][Aa][Tt][Aa]:)' })
+
 const ContentPart = Type.Union([
   Type.Object({ type: Type.Literal('text'), text: Type.String() }),
   Type.Object({
     type: Type.Literal('image_url'),
-    image_url: Type.Object({ url: Type.String({ minLength: 1 }), detail: Type.Optional(Type.String()) })
+    image_url: Type.Object({ url: ImageUrl, detail: Type.Optional(Type.String()) })
   })
 ])
+export type ContentPart = Static<typeof ContentPart>
 
+/** Callers may send more properties; `toKnownMessages` drops them. */
 export const Message = Type.Object({
   role: Enum('user', 'assistant', 'system'),
-  content: Type.Union([Type.String(), Type.Array(ContentPart, { minItems: 1 })])
+  content: Type.Union([Type.String(), Type.Array(ContentPart, { minItems: 1 })]),
+  name: Type.Optional(Nullable(Type.String()))
 })
 export type Message = Static<typeof Message>
 

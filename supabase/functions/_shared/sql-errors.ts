@@ -29,6 +29,15 @@ function isTransient (code: string): boolean {
 }
 
 /**
+ * Whether the connection of a call broke or could not be made, so that nobody knows whether the call was executed: not if
+ * the database answered, such as that a lock was held for too long.
+ */
+export function hasLostAnswer ({ cause }: ServiceError): boolean {
+  const code = (cause as Partial<SqlError> | undefined)?.code
+  return code !== undefined && (code === '' || /^(08|57P|PGRST00)/.test(code) || ['25006', 'XX000'].includes(code) || /^E[A-Z_]+$/.test(code))
+}
+
+/**
  * Whether the database denies access until an operator changes something. 28 unknown role, wrong password or not in
  * pg_hba.conf; 3D unknown database; PGRST30x, HTTP 401 and 403 an invalid key; the others are names of TLS errors, which
  * all mean that a certificate was not accepted or no encryption was agreed on.

@@ -7,16 +7,54 @@ const CHARACTERS_PER_TOKEN = 4
 /** The fields of the OpenAI protocol's `usage` object that are read here. */
 export interface ReportedUsage { prompt_tokens?: number, completion_tokens?: number, total_tokens?: number }
 
-/** The usage that the gateway reported; if it reported none, an estimate from the texts, marked as estimated. */
-export function measureUsage (reported: ReportedUsage | undefined, messages: ModelMessage[], output: string): Usage {
+/** What besides the messages decides how many tokens a request may come to. */
+export interface Asked { maxTokens?: number, tools?: readonly object[], responseFormat?: object }
+
+/** A token has at least one byte, and a UTF-16 unit has three bytes at most. */
+const TOKENS_PER_UNIT = 3
+/** The most that gateways put around a message, around a prompt and around an answer: roles, rules for tools, separators. */
+const TOKENS_PER_MESSAGE = 64
+const TOKENS_PER_REQUEST = 4_096
+const TOKENS_PER_ANSWER = 256
+/** The most that any model counts for an image, whose address says nothing of its size. */
+const TOKENS_PER_IMAGE = 50_000
+
+/**
+ * The usage that the gateway reported, as far as the texts can come to it; if it reported none, an estimate from the texts.
+ * What is not as the gateway reported it is marked as estimated.
+ */
+export function measureUsage (reported: ReportedUsage | undefined, messages: ModelMessage[], output: string, asked: Asked = {}): Usage {
   if (isCount(reported?.prompt_tokens) && isCount(reported.completion_tokens)) {
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = reported
     const total = reported.total_tokens
-    return { promptTokens, completionTokens, totalTokens: isCount(total) ? total : promptTokens + completionTokens, estimated: false }
+    return boundUsage({ promptTokens, completionTokens, totalTokens: isCount(total) ? total : promptTokens + completionTokens, estimated: false }, messages, output, asked)
   }
-  const promptTokens = messages.reduce((sum, message) => sum + estimateTokens(textOf(message)), 0)
+  const promptTokens = estimatePrompt(messages)
   const completionTokens = estimateTokens(output)
   return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, estimated: true }
+}
+
+/** How many tokens messages have, estimated. */
+export function estimatePrompt (messages: readonly ModelMessage[]): number {
+  return messages.reduce((sum, message) => sum + estimateTokens(textOf(message)), 0)
+}
+
+/** A reported usage, cut at what the texts can come to, whatever the tokenizer: nobody pays for figures that cannot be. */
+export function boundUsage (usage: Usage, messages: readonly ModelMessage[], output: string, { maxTokens = 0, tools, responseFormat }: Asked): Usage {
+  let prompt = TOKENS_PER_REQUEST + messages.reduce((sum, message) => sum + mostTokensOf(message), 0)
+  if (usage.totalTokens > prompt && (tools || responseFormat)) prompt += TOKENS_PER_UNIT * JSON.stringify([tools, responseFormat]).length
+  // Reasoning that is not shown counts, up to the limit that was asked for.
+  const completion = TOKENS_PER_ANSWER + Math.max(maxTokens, TOKENS_PER_UNIT * output.length)
+  const promptTokens = Math.min(usage.promptTokens, prompt)
+  const completionTokens = Math.min(usage.completionTokens, completion)
+  const isCut = promptTokens < usage.promptTokens || completionTokens < usage.completionTokens || usage.totalTokens > prompt + completion
+  if (!isCut) return usage
+  return { promptTokens, completionTokens, totalTokens: Math.min(usage.totalTokens, prompt + completion), estimated: true }
+}
+
+function mostTokensOf (message: ModelMessage): number {
+  const images = Array.isArray(message.content) ? message.content.filter(({ type }) => type === 'image_url').length : 0
+  return TOKENS_PER_MESSAGE + TOKENS_PER_UNIT * textOf(message).length + TOKENS_PER_IMAGE * images
 }
 
 export const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0, totalTokens: 0, estimated: false }

@@ -1,10 +1,12 @@
 -- Gives a run that was begun without an owner to the calling process.
 --   p_waiting  true if no slot is free: the run stays `queued`
 --   p_python   true if this process can run agents written in Python
+--   p_repeated  true if the same call was made before and its answer was lost: a run that is already this process's is
+--              given to it again
 -- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
 create function public.adopt_run(
   p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false
+  p_python boolean default false, p_repeated boolean default false
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -17,7 +19,7 @@ begin
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
   select input into v_input from public.agent_run_inputs where run_id = p_run_id;
-  v_joined := v_run.owner is not null or v_run.attempt > 1 or v_run.finished_at is not null;
+  v_joined := (v_run.owner is not null and not (p_repeated and v_run.owner = p_owner)) or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
       raise sqlstate 'PT503' using hint = 'python_unavailable',
@@ -34,6 +36,6 @@ begin
     'rates', v_input -> 'rates', 'cached', v_input -> 'cached');
 end $$;
 
-revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean)
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean)
   from public, anon, authenticated;
-grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean) to service_role;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean) to service_role;

@@ -8,6 +8,8 @@
 --   p_models  first the model for agents that name none, then the models to fall back to
 --   p_api_key_id, p_visitor  the API key that begins the run and its visitor, if it is not the user's session. A key executes
 --             published agents within its limits, and its idempotency keys are its own, and each visitor's
+--   p_run_id  the id of the new run. A call whose answer was lost may be repeated with it: see begun_before
+--   p_prompt_tokens  how many tokens the messages have, estimated; where tokens cost something, they are reserved for
 -- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create function public.begin_run(
@@ -23,7 +25,9 @@ create function public.begin_run(
   p_python boolean default false,
   p_models jsonb default '[""]',
   p_api_key_id uuid default null,
-  p_visitor text default null
+  p_visitor text default null,
+  p_run_id uuid default null,
+  p_prompt_tokens integer default 0
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -36,7 +40,15 @@ declare
   v_cache_key text;
   v_cached jsonb;
   v_credits integer := 0;
+  v_before jsonb;
 begin
+  if p_run_id is not null then
+    v_before := public.begun_before(p_user_id, p_run_id, p_owner, p_lease_seconds);
+    if v_before is not null then
+      return v_before;
+    end if;
+  end if;
+
   if p_idempotency_key is not null then
     -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
     perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
@@ -95,7 +107,7 @@ begin
 
   if p_agent is null and v_cached is null then
     perform public.check_plan_limits(p_user_id, case when p_api_key_id is null then p_idempotency_key end);
-    v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'));
+    v_credits := public.credits_to_reserve(v_agent, v_rates -> coalesce(v_models ->> 0, '*'), p_prompt_tokens);
   end if;
   if v_credits > 0 and not public.reserve_credits(p_user_id, v_credits) then
     -- A key does not read its owner's balance.
@@ -110,9 +122,9 @@ begin
   end if;
 
   insert into public.agent_runs
-      (user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
+      (id, user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
         cache_seconds, started_at, owner, lease_until, api_key_id, visitor)
-    values (p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
+    values (coalesce(p_run_id, gen_random_uuid()), p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
       p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
@@ -124,8 +136,8 @@ begin
 end $$;
 
 revoke execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
   from public, anon, authenticated;
 grant execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
   to service_role;

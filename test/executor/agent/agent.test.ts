@@ -375,7 +375,7 @@ t.test('triggered functions run once, before the model, and their results are in
     async afterAnswer (text, response) { seen.push([text, response]) }
   })
   t.equal(await world.run(), undefined)
-  t.match(world.double.calls[0]!.body.messages[0].content, /weather \(api_call\): sunny/)
+  t.match(world.double.calls[0]!.body.messages[0].content, /<function_result name="weather" type="api_call">\nsunny\n</)
   t.same(seen, ['Hi', ['Hi', 'It is sunny']], 'afterAnswer receives the response')
   t.same(typesOf(world), ['started', 'tool_call', 'tool_result', 'chunk'])
 
@@ -405,7 +405,42 @@ t.test('a run whose balance does not cover the next step fails after the current
   t.same(tool.calls, [])
   t.equal(world.progress.response, 'So far ')
   t.equal(world.progress.bill.credits, 3, 'a run and 15 tokens')
-  t.same(world.records.map(({ credits }) => credits), [103], 'the maximum cost after the next step')
+  t.same(world.records.map(({ credits }) => credits), [106], 'the maximum cost after the next step: its prompt, which has the call, and its answer')
+})
+
+t.test('each step is reserved for with the prompt that it will have, results of tools and functions included', async t => {
+  const world = await setUp(t, ask([['c1', 'long', '{"n": 1}'], ['c2', 'long', '{"n": 2}']]), say('Done'))
+  world.toolbox = boxOf([makeTool('long', async () => 'x'.repeat(8000))], {
+    runTriggered: async () => ({ results: [{ functionName: 'f', functionType: 'api_call', success: true, data: 'x'.repeat(4000) }], emitted: [] })
+  })
+  world.rates = { 'default/model': { perRun: 0, perThousandTokens: 1000 } }
+  t.equal(await world.run({ maxTokens: 1000 }), undefined)
+  const [functions, turn, first, second] = world.records.map(({ credits }) => credits) as [number, number, number, number]
+  t.ok(functions > 2000 && functions < 2100, `a thousand tokens of the result and of the answer: ${functions}`)
+  t.ok(turn > functions && turn < functions + 100, `and the turn's own tokens and calls: ${turn}`)
+  t.equal(first - turn, 2000, 'the first result')
+  t.equal(second - first, 2000, 'and the second')
+})
+
+t.test('a run whose balance does not cover the results of its tools fails before the model is asked again', async t => {
+  const world = await setUp(t, ask([['c1', 'long', '{"n": 1}']]), say('never'))
+  world.toolbox = boxOf([makeTool('long', async () => 'x'.repeat(8000))])
+  world.rates = { 'default/model': { perRun: 0, perThousandTokens: 1000 } }
+  world.balance = 3000
+  t.match(await world.run({ maxTokens: 1000 }), { code: 'insufficient_credits', statusCode: 402 })
+  t.equal(world.double.calls.length, 1)
+})
+
+t.test('a run that is stopped after its request was sent is billed the prompt, and not the price of a run', async t => {
+  const world = await setUp(t, response => { openStream(response).write(': waiting\n\n') })
+  world.rates = { 'default/model': { perRun: 5, perThousandTokens: 1000 } }
+  const called = world.double.nextCall()
+  const running = world.run({ systemPrompt: 'x'.repeat(400) })
+  await called
+  world.stop.abort(new Error('enough'))
+  t.match(await running, { message: 'enough' })
+  t.equal(world.progress.bill.credits, 101)
+  t.match(world.progress, { hasOutput: false, usage: { promptTokens: 101, completionTokens: 0, estimated: true } })
 })
 
 t.test('a cached answer is emitted without a model request, and costs nothing', async t => {

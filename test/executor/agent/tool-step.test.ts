@@ -17,11 +17,14 @@ async function callEach (tools: Tool[]) {
     signal,
     tool: { runId: 'a-run', agentId: 'an-agent', userId: 'a-user', signal },
     emit: (event: RunEvent) => emitted.push(event),
-    async record (_number: number, _summary: object, record: StepRecord) { stored.push(record) },
+    async record (_number: number, _summary: object, record: StepRecord) {
+      stored.push(record)
+      return { reserved: 0, isEnough: true }
+    },
     log () {}
   } as unknown as AgentContext
   const calls: ToolCall[] = tools.map(({ name }) => ({ id: `call-${name}`, type: 'function', function: { name, arguments: '{}' } }))
-  const records = await callTools(calls, tools, new StepLog(), context)
+  const records = await callTools(calls, tools, new StepLog(), context, () => 0)
   return { records, stored, results: emitted.filter(event => event.type === 'tool_result') }
 }
 

@@ -6,7 +6,7 @@ import type { ServiceError } from '#shared/errors.ts'
 import type { Completion, ModelSink } from '../../../src/executor/gateway/completion.js'
 import { Gateway, type GatewayOptions, type ModelRequest } from '../../../src/executor/gateway/gateway.js'
 import {
-  type Call, delta, ending, frame, hang, inTurn, openStream, refuse, type Reply, say, startGateway, USAGE
+  type Call, delta, ending, frame, hang, inTurn, openStream, refuse, refuseParameter, refuseWith, type Reply, say, startGateway, USAGE
 } from '../../support/doubles/gateway.js'
 
 const REQUEST: ModelRequest = { model: 'test/model', messages: [{ role: 'user', content: 'Hi' }], temperature: 0.7, maxTokens: 100 }
@@ -233,14 +233,10 @@ t.test('aborting closes the connection, and rejects with the signal\'s reason', 
   t.equal(double.calls.length, 1)
 })
 
-t.test('a parameter that a model refuses is adapted, and remembered for that model', async t => {
+t.test('a parameter that a model refuses by name is adapted, and remembered for that model', async t => {
   /** Refuses bodies with this parameter, as OpenAI does. */
-  const particular = (parameter: string): Reply => (response, call, number) => {
-    const reply = parameter in call.body
-      ? refuse(400, `Unsupported parameter: '${parameter}' is not supported with this model.`)
-      : say('Hello')
-    return reply(response, call, number)
-  }
+  const particular = (parameter: string): Reply => (response, call, number) =>
+    (parameter in call.body ? refuseParameter(parameter) : say('Hello'))(response, call, number)
   const expected: Array<[string, (body: Call['body']) => void]> = [
     ['max_tokens', body => t.match(body, { max_completion_tokens: 100, temperature: 0.7, stream_options: {} })],
     ['temperature', body => t.match(body, { max_tokens: 100, stream_options: {} })],
@@ -255,9 +251,54 @@ t.test('a parameter that a model refuses is adapted, and remembered for that mod
     await ask({ model: 'another/model' })
     t.strictSame(double.calls.slice(3).map(({ body }) => parameter in body), [true, false], 'another model learns separately')
   }
+})
 
+t.test('the field of a refusal that names the parameter may be that of other gateways', async t => {
+  const bodies = [
+    { detail: [{ type: 'extra_forbidden', loc: ['body', 'stream_options'], msg: 'Extra inputs are not permitted' }] },
+    { object: 'error', message: { detail: [{ type: 'extra_forbidden', loc: ['body', 'stream_options'], msg: 'Extra inputs are not permitted' }] } },
+    [{ error: { code: 400, message: 'Invalid JSON payload received. Unknown name "stream_options": Cannot find field.', details: [{ fieldViolations: [{ field: 'stream_options' }] }] } }]
+  ]
+  for (const body of bodies) {
+    const { double, ask } = await setUp(t, inTurn(refuseWith(422, body), say('Hello')))
+    await ask()
+    t.equal((await ask()).text, 'Hello')
+    t.same(double.calls.map(({ body }) => 'stream_options' in body), [true, false, false], JSON.stringify(body))
+  }
+})
+
+t.test('what others are asked with does not change by a refusal', async t => {
+  const refusals: Array<[string, Reply, Partial<ModelRequest>?]> = [
+    ['that names the parameter in its sentence alone', refuse(400, 'Unknown field: temperature, as in "messages.0"')],
+    ['of a value that the agent\'s author has chosen', refuseParameter('temperature', 'unsupported_value'), { temperature: 0.3 }],
+    ['of a limit that the agent\'s author has chosen', refuseParameter('max_tokens', 'unsupported_value'), { maxTokens: 7 }]
+  ]
+  for (const [what, refusal, mine] of refusals) {
+    const { double, ask } = await setUp(t, inTurn(refusal, say('Hello')))
+    t.equal((await ask(mine)).text, 'Hello', `its own request is adapted: ${what}`)
+    await ask()
+    t.match(double.calls[2]!.body, { temperature: 0.7, max_tokens: 100, stream_options: {} }, what)
+  }
+  for (const param of ['messages[0].temperature', 'messages', 'response_format.temperature', 'tools[0].function.parameters']) {
+    const { double, ask } = await setUp(t, refuseParameter(param))
+    t.equal((await ask()).error.code, 'gateway_rejected', `nothing is adapted by a refusal of ${param}`)
+    t.equal(double.calls.length, 1)
+  }
+})
+
+t.test('a run whose request was adapted goes on so in its later turns', async t => {
+  const double = await startGateway(t, (response, call, number) =>
+    ('temperature' in call.body ? refuse(400, 'temperature is not supported') : say('Hello'))(response, call, number))
+  const gateway = new Gateway({ url: double.url, model: 'default/model', modelIsChosen: false })
+  t.teardown(() => gateway.close())
+  const [run, other] = [{ ...REQUEST }, { ...REQUEST }]
+  for (const request of [run, run, other]) await gateway.complete(request, { text () {}, reasoning () {} }, new AbortController().signal)
+  t.same(double.calls.map(({ body }) => 'temperature' in body), [true, false, false, true, false])
+})
+
+t.test('parameters are adapted one after the other, each once', async t => {
   const { double, ask } = await setUp(t, inTurn(refuse(400, 'Unknown field: max_tokens'), refuse(422, 'temperature is not supported'), say('Hello')))
-  t.equal((await ask()).text, 'Hello', 'one after the other')
+  t.equal((await ask()).text, 'Hello')
   t.match(double.calls[2]!.body, { max_completion_tokens: 100, temperature: undefined, max_tokens: undefined })
   double.reply = refuse(400, 'max_tokens and temperature are not supported')
   t.equal((await ask()).error.code, 'gateway_rejected', 'a parameter that was already adapted is not adapted again')
@@ -275,8 +316,8 @@ t.test('a refusal of a name within the request\'s own schemas is not learned', a
     const { double, ask } = await setUp(t, refuse(400, refusal))
     t.equal((await ask(request)).error.code, 'gateway_rejected', refusal)
     t.equal(double.calls.length, 1)
-    double.reply = inTurn(refuse(400, refusal), refuse(400, "Unsupported parameter: 'temperature' is not supported with this model."), say('Hello'))
-    t.equal((await ask(request)).text, 'Hello', 'a plain refusal is learned')
+    double.reply = inTurn(refuse(400, refusal), refuseParameter('temperature'), say('Hello'))
+    t.equal((await ask(request)).text, 'Hello', 'a refusal of the parameter is learned')
     t.same(double.calls.map(({ body }) => 'temperature' in body), [true, true, false])
   }
 })
@@ -300,6 +341,15 @@ t.test('a gateway that lacks the default model', async t => {
       double.models = models
       t.match((await ask(request)).error, { code: 'gateway_rejected', reason: /not found/ })
       t.equal(double.calls.length, 1)
+    }
+  })
+
+  t.test('is not asked for another one after the default has answered, or for what is no word about the model', async t => {
+    for (const replies of [[say('Hello'), refuse(404, 'model not found')], [refuse(400, 'Images are no part of what this model reads.')]]) {
+      const { double, ask } = await setUp(t, inTurn(...replies))
+      double.models = models.slice(1)
+      for (const [index] of replies.entries()) t.equal((await ask({ model: null })).error?.code, index === replies.length - 1 ? 'gateway_rejected' : undefined)
+      t.equal(double.calls.length, replies.length)
     }
   })
 

@@ -47,6 +47,13 @@ t.test('a run over a WebSocket', async t => {
     t.match(await endOf(service, runId), { status: 'succeeded' }, 'it is the run of the connection\'s user')
   })
 
+  t.test('sends of a message only what is known', async t => {
+    const client = await login(t, service)
+    client.send(execution({ messages: [{ role: 'user', content: 'Hi', temperature: 0 }] }))
+    await client.next('agent_execution_complete')
+    t.strictSame(gateway.calls.at(-1)!.body.messages.slice(1), [{ role: 'user', content: 'Hi' }])
+  })
+
   t.test('of an agent that the user may not run is refused', async t => {
     const client = await login(t, service, OTHER_USER)
     const before = gateway.calls.length

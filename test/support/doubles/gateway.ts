@@ -86,7 +86,18 @@ export function say (...pieces: string[]): Reply {
 
 /** Refuses with a status and an error in the protocol's shape. */
 export function refuse (status: number, message = 'refused', headers: Record<string, string> = {}): Reply {
-  return response => json(response, status, { error: { message } }, headers)
+  return refuseWith(status, { error: { message } }, headers)
+}
+
+/** Refuses with a status and any body. */
+export function refuseWith (status: number, body: object, headers: Record<string, string> = {}): Reply {
+  return response => json(response, status, body, headers)
+}
+
+/** Refuses a parameter as OpenAI does. */
+export function refuseParameter (param: string, code = 'unsupported_parameter'): Reply {
+  const message = `Unsupported parameter: '${param}' is not supported with this model.`
+  return refuseWith(400, { error: { message, type: 'invalid_request_error', param, code } })
 }
 
 /** Says the first pieces and then nothing, until the test says more on the returned function's response. */

@@ -62,7 +62,7 @@ export class HttpClient {
    * Sends a request. It is never sent twice: a request that was sent and fails is reported to the handler.
    * @param body JSON, or any other text.
    */
-  post (body: string, handler: ResponseHandler): Pick<Exchange, 'abort'> {
+  post (body: string, handler: ResponseHandler): Pick<Exchange, 'abort' | 'isSent'> {
     const exchange = new Exchange(`${this.#head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
     const connection = this.#takeIdle()
     if (connection) connection.send(exchange)

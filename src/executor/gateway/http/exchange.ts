@@ -24,6 +24,8 @@ export class Exchange {
   /** @param request the bytes to send, head included; emptied once they are sent, to free the memory. */
   constructor (public request: string, readonly handler: ResponseHandler) {}
 
+  get isSent (): boolean { return this.request === '' }
+
   /** Closes the connection; the handler is not called again. Does nothing after the response has ended. */
   abort (): void {
     this.connection!.abort(this)

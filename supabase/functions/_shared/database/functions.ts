@@ -20,7 +20,7 @@ export interface SharedFunctions {
    */
   begin_run: { args: BeginRun, result: Begun }
   /** Takes over a run that was begun without an owner. Raises `run_not_found`, `python_unavailable`. */
-  adopt_run: { args: { p_user_id: string, p_run_id: string } & FirstOwner, result: Begun }
+  adopt_run: { args: AdoptRun, result: Begun }
   /** Raises `run_not_found`. */
   get_run: { args: FindRun, result: Run }
   /** Ends a run that has no owner, and otherwise asks its owner to end it. Raises `run_not_found`. */
@@ -69,6 +69,13 @@ export interface FirstOwner {
   p_python?: boolean
 }
 
+export interface AdoptRun extends FirstOwner {
+  p_user_id: string
+  p_run_id: string
+  /** Whether the same call was made before and its answer was lost. */
+  p_repeated?: boolean
+}
+
 export interface BeginRun extends FirstOwner {
   p_user_id: string
   p_agent_id: string
@@ -83,6 +90,10 @@ export interface BeginRun extends FirstOwner {
   /** The API key, and the visitor of it, that begins the run; null for a user's session. */
   p_api_key_id?: string | null
   p_visitor?: string | null
+  /** The id of the new run; with it a call whose answer was lost may be repeated. */
+  p_run_id?: string | null
+  /** How many tokens the messages and function results have, estimated. */
+  p_prompt_tokens?: number
 }
 
 /** A run that has begun, or an earlier one that the idempotency key or another process has begun (`joined`). */

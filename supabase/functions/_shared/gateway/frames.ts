@@ -31,7 +31,7 @@ export function modelOf (frame: any): string {
  */
 export function errorOfFrame (error: { code?: unknown, status?: unknown, message?: unknown }): ServiceError {
   const status = [error.code, error.status].map(Number).find(code => code >= 400 && code < 600) ?? 502
-  const failure = errorOfStatus(status, String(error.message ?? ''))
+  const failure = errorOfStatus(status, { text: String(error.message ?? '') })
   return failure instanceof Refusal ? failure.toServiceError() : failure
 }
 

@@ -23,8 +23,13 @@ export function compileStrict<T> (schema: TSchema): ValidateFunction<T> {
 /** The error for a request that does not match its schema. @param what its part: body, querystring, message … */
 export function invalid (problems: ErrorObject[], what: string): ServiceError {
   const details = describe(problems)
-  const [first] = details
+  // Of the alternatives of a union the one that went furthest is what the caller meant.
+  const [first] = details.toSorted((a, b) => depthOf(b) - depthOf(a))
   return errors.badRequest(`${first?.path || `The ${what}`} ${first?.message ?? 'is not valid'}.`).with({ details })
+}
+
+function depthOf ({ path }: Detail): number {
+  return path.split('.').length
 }
 
 /** Each problem with its path: `messages.0.content must be string`. */

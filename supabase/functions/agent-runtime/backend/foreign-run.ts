@@ -1,7 +1,8 @@
 import { errors } from '../../_shared/errors.ts'
+import { DEFAULT_MAX_TOKENS } from '../../_shared/gateway/defaults.ts'
 import { priceOf } from '../../_shared/price.ts'
 import type { RunError, Usage } from '../../_shared/schemas.ts'
-import { NO_USAGE } from '../../_shared/usage.ts'
+import { boundUsage, NO_USAGE } from '../../_shared/usage.ts'
 import { addressOf, type RequestContext } from '../context.ts'
 import { keepAlive } from '../http/log.ts'
 import { json } from '../http/responses.ts'
@@ -49,14 +50,21 @@ export async function settleForeignRun (context: RequestContext, forwarded: Forw
 }
 
 /** Adopts the run. Returns how to settle it, which does nothing if another process has adopted it before. */
-async function adopt ({ database, leases }: RequestContext, { userId, run: { runId } }: ForwardedRun): Promise<(result: ForeignResult) => Promise<void>> {
+async function adopt ({ database, leases }: RequestContext, { userId, agent, body: { messages }, run: { runId } }: ForwardedRun): Promise<(result: ForeignResult) => Promise<void>> {
   const { run, rates, joined } = await database.persist('adopt_run', {
-    p_user_id: userId, p_run_id: runId, p_owner: leases.owner, p_lease_seconds: LEASE_SECONDS, p_python: true
+    p_user_id: userId,
+    p_run_id: runId,
+    p_owner: leases.owner,
+    p_lease_seconds: LEASE_SECONDS,
+    p_python: true,
+    // `persist` may make the call again after its answer was lost.
+    p_repeated: true
   })
   if (joined) return async () => {}
   const release = leases.hold(runId, () => {})
   const [model = '*'] = Object.keys(rates ?? {}).filter(name => name !== '*')
-  return async ({ response, hasOutput, usage = NO_USAGE, error }) => {
+  return async ({ response, hasOutput, usage: reported = NO_USAGE, error }) => {
+    const usage = boundUsage(reported, [...messages, { role: 'system', content: JSON.stringify(agent) }], response, { maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS })
     await database.persist('finish_run', {
       p_run_id: runId,
       p_attempt: run.attempt,

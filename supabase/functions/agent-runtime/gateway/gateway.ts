@@ -1,7 +1,7 @@
 import { errors, ServiceError } from '../../_shared/errors.ts'
 import { type ChatRequest, Dialects } from '../../_shared/gateway/dialect.ts'
 import { hideQuotes } from '../../_shared/gateway/quotes.ts'
-import { errorOfStatus, errorText, Refusal } from '../../_shared/gateway/refusals.ts'
+import { errorOfStatus, readErrorBody, Refusal } from '../../_shared/gateway/refusals.ts'
 import { parseRetryAfter } from '../../_shared/http/retry-after.ts'
 import type { Message, ResponseFormat } from '../../_shared/schemas.ts'
 import { readData } from '../streams/sse-data.ts'
@@ -28,15 +28,18 @@ export function complete (gateway: Gateway, request: ModelRequest, sink: ModelSi
 async function ask (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
   const common = toBody(request)
   const dialects = new Dialects()
+  const refused = new Set<string>()
   // Each refusal removes or renames one parameter, so this ends.
   for (;;) {
-    const body = dialects.speak(common)
+    const body = dialects.speak(common, refused)
     const response = await post(gateway, body, signal)
     if (response.status === 200) return await read(response, request.model, sink, signal)
-    const text = errorText(await response.text().catch(() => ''))
-    const error = errorOfStatus(response.status, text, parseRetryAfter(response.headers.get('retry-after') ?? ''))
+    const said = readErrorBody(await response.text().catch(() => ''))
+    const error = errorOfStatus(response.status, said, parseRetryAfter(response.headers.get('retry-after') ?? ''))
     if (!(error instanceof Refusal)) throw error
-    if (!error.mayBeDialect || !dialects.learn(body, text)) throw error.toServiceError()
+    const name = error.mayBeDialect ? dialects.learn(body, error) : undefined
+    if (name === undefined) throw error.toServiceError()
+    refused.add(name)
   }
 }
 

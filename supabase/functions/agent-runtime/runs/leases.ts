@@ -13,6 +13,8 @@ export class Leases {
   readonly owner = crypto.randomUUID()
   #held = new Map<string, Stop>()
   #unknownBefore = new Set<string>()
+  /** The runs that are beginning here: the database may have them before this isolate has its answer. */
+  readonly expected = new Set<string>()
   #timer?: ReturnType<typeof setInterval>
 
   constructor (private readonly database: Database) {}
@@ -41,7 +43,7 @@ export class Leases {
     const owned = await this.database.call('get_owned_runs', { p_owner: this.owner })
     for (const [runId, stop] of before) if (!(runId in owned)) stop('lost')
     // The answer to begin_run may have been lost. Such a run is released if it is still unknown at the next heartbeat.
-    const unknown = Object.keys(owned).filter(runId => !this.#held.has(runId) && !before.has(runId))
+    const unknown = Object.keys(owned).filter(runId => !this.#held.has(runId) && !before.has(runId) && !this.expected.has(runId))
     const released = unknown.filter(runId => this.#unknownBefore.has(runId))
     this.#unknownBefore = new Set(unknown)
     if (released.length > 0) await this.database.call('release_runs', { p_owner: this.owner, p_run_ids: released })

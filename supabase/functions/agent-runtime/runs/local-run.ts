@@ -50,6 +50,8 @@ export class LocalRun {
   #response = ''
   #hasOutput = false
   #completion?: Completion
+  /** Whether the gateway may have the request. */
+  #wasAsked = false
   #functionResults: FunctionResult[] = []
 
   constructor (private readonly assignment: Assignment, private readonly database: Database, private readonly leases: Leases) {
@@ -118,8 +120,11 @@ export class LocalRun {
         text: (content: string) => { this.#response += content; this.#emitOutput({ type: 'chunk', content }) },
         reasoning: (content: string) => this.#emitOutput({ type: 'reasoning', content })
       }
+      this.#wasAsked = true
       this.#completion = await complete(this.assignment.gateway, this.#request(), sink, this.#abort.signal)
     } catch (error) {
+      // A try that failed before any output costs nothing.
+      if (!this.#abort.signal.aborted) this.#wasAsked = false
       const pause = this.#hasOutput || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1, MAX_TRIES)
       if (pause === undefined) throw error
       this.#emit({ type: 'retry', code: (error as ServiceError).code, delayMs: pause })
@@ -180,7 +185,10 @@ export class LocalRun {
       : toServiceError(failure === 'timeout' ? errors.gatewayTimeout() : failure)
     const request = this.#request()
     const text = this.events.map(event => 'content' in event ? event.content : '').join('')
-    const usage = this.#completion || this.#hasOutput ? measureUsage(this.#completion?.usage, request.messages, text) : NO_USAGE
+    const isUsed = this.#completion || this.#hasOutput || (failure === 'cancelled' && this.#wasAsked)
+    const usage = isUsed ? measureUsage(this.#completion?.usage, request.messages, text, request) : NO_USAGE
+    // Nobody pays for our own faults, nor for a failure that came before any output.
+    const isFree = !isUsed || (error && (error.code === errors.internal.code || !this.#hasOutput))
     const result: FinishRun = {
       p_run_id: this.runId,
       p_attempt: this.assignment.run.attempt,
@@ -188,8 +196,7 @@ export class LocalRun {
       p_response: this.#response,
       p_finish_reason: this.#completion?.finishReason ?? null,
       p_usage: usage,
-      // Nobody pays for our own faults.
-      p_credits: this.#hasOutput && error?.code !== errors.internal.code ? priceOf(this.assignment.rates, request.model, usage) : 0,
+      p_credits: isFree ? 0 : priceOf(this.assignment.rates, request.model, usage, this.#hasOutput),
       p_model: this.#completion?.model ?? request.model,
       p_error: error && failureOf(error),
       p_trace: toTrace(this.events.map((event, index) => ({ seq: index + 1, event })))

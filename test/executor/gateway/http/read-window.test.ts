@@ -227,7 +227,7 @@ t.test('a completion is cancelled even if its last text cannot be emitted', asyn
   let failure: unknown
   const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, stop.signal, 1000, () => {}, error => { failure = error })
   let aborted = 0
-  handler.attach({ abort: () => { aborted++ } })
+  handler.attach({ isSent: true, abort: () => { aborted++ } })
   handler.onHead({ status: 200, headers: {} })
   read(handler, delta('Hello'))
   stop.abort(new Error('stop'))
@@ -238,7 +238,7 @@ t.test('a completion is cancelled even if its last text cannot be emitted', asyn
 t.test('an error of the sink does not hide the failure of a completion', async t => {
   let failure: any
   const handler = new CompletionHandler('a/model', { text () { throw new Error('no room') }, reasoning () {} }, new AbortController().signal, 1000, () => {}, error => { failure = error })
-  handler.attach({ abort () {} })
+  handler.attach({ isSent: true, abort () {} })
   handler.onHead({ status: 200, headers: {} })
   read(handler, delta('Hello'))
   handler.onError(new Error('broken'))

@@ -1,0 +1,89 @@
+import { hash, randomUUID } from 'node:crypto'
+import type { Agent } from '#shared/agent.ts'
+import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
+import { repeatLost } from '#shared/database/repeat.ts'
+import { toKnownMessages } from '#shared/messages.ts'
+import { requestText } from '#shared/request-text.ts'
+import type { FunctionResult, Message, ResponseFormat } from '#shared/schemas.ts'
+import { estimatePrompt } from '#shared/usage.ts'
+import type { Database } from '../../database/port.js'
+import { LEASE_SECONDS } from './lease.js'
+import type { Admission } from './queue.js'
+
+/** What begins a run. */
+export interface RunRequest {
+  userId: string
+  /** The API key that begins it, and its visitor, if it is not the user's session or the service. */
+  apiKeyId?: string | null
+  visitor?: string | null
+  agentId: string
+  messages: Message[]
+  functionResults?: FunctionResult[]
+  responseFormat?: ResponseFormat
+  /** The agent's configuration where the caller vouches for user, agent and credits; such a run is not charged. */
+  agent?: Agent
+  idempotencyKey?: string
+  /**
+   * A run that the edge function has begun, with a credit reserved, and that this service adopts. Its agent is the one
+   * that was stored with it.
+   */
+  runId?: string
+}
+
+export interface BeginOptions {
+  database: Pick<Database, 'call'>
+  /** The models whose rates a run may need: the default one, and the fallbacks. */
+  models: readonly string[]
+  isDraining (): boolean
+  /** Whether this process can run agents in Python. */
+  hasPython (): Promise<boolean>
+}
+
+/** The begin of one run in the database, which holds if connections break meanwhile: its id is chosen before. */
+export class RunBegin {
+  readonly runId: string
+  /** With the properties of the contract alone. */
+  readonly messages: Message[]
+
+  constructor (private readonly request: RunRequest, private readonly options: BeginOptions) {
+    this.runId = request.runId ?? randomUUID()
+    this.messages = toKnownMessages(request.messages)
+  }
+
+  /** @throws {ServiceError} as `Runs.begin`. */
+  async make ({ owner, waits }: Pick<Admission, 'owner' | 'waits'>): Promise<Begun> {
+    const { database, hasPython, isDraining } = this.options
+    const ownership: FirstOwner = {
+      p_owner: owner,
+      p_lease_seconds: owner ? LEASE_SECONDS : 0,
+      p_waiting: waits,
+      // A run that begins without an owner goes to a process that can run Python.
+      p_python: owner === null || await hasPython()
+    }
+    const { userId, runId } = this.request
+    if (runId) {
+      const adoption = { p_user_id: userId, p_run_id: runId, ...ownership }
+      return repeatLost(isRepeated => database.call('adopt_run', { ...adoption, p_repeated: isRepeated }), isDraining)
+    }
+    const begin = Object.assign(this.#arguments(), ownership)
+    return repeatLost(() => database.call('begin_run', begin), isDraining)
+  }
+
+  #arguments (): Omit<BeginRun, keyof FirstOwner> {
+    const { userId, apiKeyId, visitor, agentId, messages, functionResults, responseFormat, agent, idempotencyKey } = this.request
+    return {
+      p_user_id: userId,
+      p_agent_id: agentId,
+      // Of the messages as they came: a repeated request has the hash that earlier releases stored.
+      p_request_hash: hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat })),
+      p_input: { messages: this.messages, functionResults, responseFormat },
+      p_idempotency_key: idempotencyKey ?? null,
+      p_agent: agent ?? null,
+      p_models: this.options.models,
+      p_api_key_id: apiKeyId ?? null,
+      p_visitor: visitor ?? null,
+      p_run_id: this.runId,
+      p_prompt_tokens: estimatePrompt(this.messages)
+    }
+  }
+}
