@@ -12,8 +12,12 @@ let waiting: Array<() => void> = []
  * @param work what it returns after its first `await` is not counted.
  */
 export async function inTurn<T> (work: () => T | Promise<T>): Promise<T> {
-  while (used >= SLICE) await new Promise<void>(resolve => { waiting.push(resolve) })
+  while (isUsed()) await new Promise<void>(resolve => { waiting.push(resolve) })
   return measured(work)
+}
+
+function isUsed (): boolean {
+  return used >= SLICE
 }
 
 function measured<T> (work: () => T): T {

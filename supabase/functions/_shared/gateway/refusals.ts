@@ -1,6 +1,10 @@
 import { errors, type ServiceError } from '../errors.ts'
 import { toStorable } from '../text.ts'
 
+/** Characters of a gateway's sentence: as many as are looked through for quotes, and as many as are shown. */
+const MAX_TEXT = 1_000
+const MAX_SHOWN = 300
+
 /** A 4xx answer of the gateway to a request, with its status and sentence. */
 export class Refusal extends Error {
   constructor (readonly status: number, readonly text: string) {
@@ -22,10 +26,11 @@ export class Refusal extends Error {
 
 /**
  * The error for a gateway's answer that is not a completion.
- * @param text the sentence in its body.
+ * @param whole the sentence in its body; its first 1,000 characters are kept.
  * @param retryAfter seconds, if the answer has a Retry-After header.
  */
-export function errorOfStatus (status: number, text: string, retryAfter?: number): ServiceError | Refusal {
+export function errorOfStatus (status: number, whole: string, retryAfter?: number): ServiceError | Refusal {
+  const text = toStorable(whole.slice(0, MAX_TEXT))
   const reason = sayStatus(status, text)
   if (status === 429) return errors.gatewayRateLimited().with({ retryAfter, reason })
   if (status === 402) return errors.gatewayPaymentRequired().with({ reason })
@@ -47,5 +52,5 @@ export function errorText (body: string): string {
     const sentence = typeof error === 'string' ? error : error?.message ?? message
     if (typeof sentence === 'string') text = [sentence, error?.param].filter(Boolean).join(' ')
   } catch { /* not JSON: keep the text */ }
-  return toStorable(text.slice(0, 300))
+  return toStorable(text.slice(0, MAX_SHOWN))
 }
