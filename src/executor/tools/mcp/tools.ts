@@ -46,12 +46,12 @@ export async function openMcpTools (functions: readonly AgentFunction[], options
 interface OpenServer { fn: AgentFunction, session: McpSession, tools: McpTool[] }
 
 async function openServer (fn: AgentFunction, options: McpOptions): Promise<OpenServer | undefined> {
-  const { outbound, signal, log, listTimeout = LIST_TIMEOUT, callTimeout = CALL_TIMEOUT } = options
+  const { outbound, owner, signal, log, listTimeout = LIST_TIMEOUT, callTimeout = CALL_TIMEOUT } = options
   let host: string | undefined
   try {
     const { url, headers } = firstHop({ url: textIn(fn.config, 'url'), headers: readHeaders(fn.config.headers_json) })
     host = url.host
-    const { session, tools } = await connectMcp({ url, headers, outbound, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
+    const { session, tools } = await connectMcp({ url, headers, outbound, owner, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
     try {
       return { fn, session, tools: selectTools(tools, fn) }
     } catch (error) {
