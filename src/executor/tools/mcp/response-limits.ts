@@ -5,7 +5,7 @@ import { ToolError } from '../tool.js'
 const MAX_VALUES = 100_000
 const MAX_LINES = 10_000
 /** Bytes that are passed on in one turn of the event loop. */
-const PIECE = 16 * 1024
+const PIECE = 64 * 1024
 
 /**
  * Passes a response of JSON or of events on, in small pieces with turns of the event loop in between.
