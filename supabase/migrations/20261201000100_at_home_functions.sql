@@ -193,7 +193,7 @@ grant execute on function public.platform_stats() to service_role;
 -- schemas/agents/bound_agent.sql
 
 -- Refuses texts of an agent that are larger than authors may write, where they change: a row that was larger before can
--- still be saved. The service has the same limits in supabase/functions/_shared/author-limits.ts.
+-- still be saved. The service has the same limits in supabase/functions/_shared/bounds/author-limits.ts.
 create or replace function public.bound_agent() returns trigger
 language plpgsql set search_path = '' as $$
 declare
@@ -225,7 +225,7 @@ revoke execute on function public.bound_agent() from public, anon, authenticated
 
 -- Refuses functions beyond the number that an agent may have, and what is larger in one than authors may write, where it
 -- changes: a row that was larger before can still be saved. The service has the same limits in
--- supabase/functions/_shared/author-limits.ts.
+-- supabase/functions/_shared/bounds/author-limits.ts.
 create or replace function public.bound_function() returns trigger
 language plpgsql set search_path = '' as $$
 declare

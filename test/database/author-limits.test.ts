@@ -1,6 +1,6 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { AUTHOR_LIMITS } from '#shared/author-limits.ts'
+import { AUTHOR_LIMITS } from '#shared/bounds/author-limits.ts'
 import { createPostgres, DEMO_AGENT, findPostgres } from '../support/helper.js'
 
 const TOO_LARGE = { code: 'PT400', hint: 'bad_request' }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '#shared/errors.ts'
-import { jsonSizeWithin } from '#shared/json-size.ts'
+import { jsonSizeWithin } from '#shared/bounds/json-size.ts'
 import type { ToolCall } from '#shared/messages.ts'
 
 /** The limit for the calls of one turn, to stop a model that repeats itself. */

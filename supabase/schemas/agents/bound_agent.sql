@@ -1,5 +1,5 @@
 -- Refuses texts of an agent that are larger than authors may write, where they change: a row that was larger before can
--- still be saved. The service has the same limits in supabase/functions/_shared/author-limits.ts.
+-- still be saved. The service has the same limits in supabase/functions/_shared/bounds/author-limits.ts.
 create function public.bound_agent() returns trigger
 language plpgsql set search_path = '' as $$
 declare

@@ -1,6 +1,6 @@
 -- Refuses functions beyond the number that an agent may have, and what is larger in one than authors may write, where it
 -- changes: a row that was larger before can still be saved. The service has the same limits in
--- supabase/functions/_shared/author-limits.ts.
+-- supabase/functions/_shared/bounds/author-limits.ts.
 create function public.bound_function() returns trigger
 language plpgsql set search_path = '' as $$
 declare

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import { AUTHOR_LIMITS } from '#shared/author-limits.ts'
-import { jsonSizeWithin } from '#shared/json-size.ts'
+import { AUTHOR_LIMITS } from '#shared/bounds/author-limits.ts'
+import { jsonSizeWithin } from '#shared/bounds/json-size.ts'
 import { Slots } from '../../../lib/slots.js'
 import type { Tool } from '../tool.js'
 import { type CheckedArguments, tooMuch } from './check.js'

@@ -1,5 +1,5 @@
 import type { AgentFunction } from '../agent.ts'
-import { AUTHOR_LIMITS } from '../author-limits.ts'
+import { AUTHOR_LIMITS } from '../bounds/author-limits.ts'
 
 /** A function's configuration. Anything but an object counts as empty. */
 export function configOf ({ config }: { config: unknown }): AgentFunction['config'] {

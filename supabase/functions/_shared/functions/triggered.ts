@@ -1,6 +1,6 @@
 import type { AgentFunction } from '../agent.ts'
 import type { FunctionResult, RunEvent } from '../schemas.ts'
-import { inTurn } from '../turns.ts'
+import { inTurn } from '../bounds/turns.ts'
 import { wordsIn } from './function-config.ts'
 import { shorten } from './result-text.ts'
 import type { TemplateValues } from './template.ts'

@@ -1,4 +1,4 @@
-import { inTurn } from '../turns.ts'
+import { inTurn } from '../bounds/turns.ts'
 
 /** In UTF-16 units. */
 const MAX_END = 8_000

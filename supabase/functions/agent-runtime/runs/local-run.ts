@@ -4,7 +4,7 @@ import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/e
 import { pauseBefore } from '../../_shared/gateway/backoff.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
-import { fitAgent } from '../../_shared/fit-agent.ts'
+import { fitAgent } from '../../_shared/bounds/fit-agent.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
 import { buildMessages, lastUserText } from '../../_shared/prompt.ts'
 import type { FunctionResult, Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'

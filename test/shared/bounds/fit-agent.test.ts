@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Agent, AgentFunction } from '#shared/agent.ts'
-import { AUTHOR_LIMITS } from '#shared/author-limits.ts'
-import { fitAgent } from '#shared/fit-agent.ts'
-import { jsonSizeWithin } from '#shared/json-size.ts'
+import { AUTHOR_LIMITS } from '#shared/bounds/author-limits.ts'
+import { fitAgent } from '#shared/bounds/fit-agent.ts'
+import { jsonSizeWithin } from '#shared/bounds/json-size.ts'
 
 const fn = (fields: Partial<AgentFunction> = {}): AgentFunction => ({ name: 'fn', type: 'data_transform', triggerKeywords: ['go'], config: {}, ...fields })
 

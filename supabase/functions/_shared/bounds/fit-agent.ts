@@ -1,6 +1,6 @@
-import type { Agent, AgentFunction } from './agent.ts'
+import type { Agent, AgentFunction } from '../agent.ts'
 import { AUTHOR_LIMITS } from './author-limits.ts'
-import { configOf } from './functions/function-config.ts'
+import { configOf } from '../functions/function-config.ts'
 import { jsonSizeWithin } from './json-size.ts'
 
 /** An agent within the limits. `cut` names the columns of which something was left off; it contains no text of the author. */
