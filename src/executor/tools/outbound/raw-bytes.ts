@@ -5,7 +5,7 @@ import { ToolError } from '../tool.js'
  * Bytes on the wire of one response, with its heads, the extensions of its chunks, and the records of TLS: more than
  * twice the largest body that is read.
  */
-export const MAX_RAW_BYTES = 10 * 1024 * 1024
+const MAX_RAW_BYTES = 10 * 1024 * 1024
 
 /**
  * Closes a socket whose server sends more than a response may have, even if nothing of it reaches the body. A response

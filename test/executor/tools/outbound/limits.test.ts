@@ -1,7 +1,6 @@
 import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -9,7 +8,6 @@ import t, { type Test } from 'tap'
 import { HostsFile } from '../../../../src/executor/tools/outbound/hosts-file.js'
 import { NameResolver } from '../../../../src/executor/tools/outbound/name-resolver.js'
 import { Permits } from '../../../../src/executor/tools/outbound/permits.js'
-import { createDataDir } from '../../../support/helper.js'
 import { failureOf, openOutbound, startServer } from '../../../support/tools.js'
 
 const signal = new AbortController().signal
@@ -35,8 +33,7 @@ t.test('a silent name server delays one user\'s tools, and no other lookup of th
 })
 
 t.test('names of the hosts file are found without a name server', async t => {
-  const path = join(await createDataDir(t), 'hosts')
-  await writeFile(path, '# comment\n10.1.2.3 tools.internal Tools # more\n::5 tools\nnonsense\n')
+  const path = join(t.testdir({ hosts: '# comment\n10.1.2.3 tools.internal Tools # more\n::5 tools\nnonsense\n' }), 'hosts')
   const names = new NameResolver({ servers: [await startSilentNameServer(t)], hostsFile: new HostsFile(path) })
   t.same(await names.resolve('tools', 'a-user', 1_000), [{ address: '10.1.2.3', family: 4 }, { address: '::5', family: 6 }])
   t.same(await names.resolve('Tools.Internal', 'a-user', 1_000), [{ address: '10.1.2.3', family: 4 }])
