@@ -6,6 +6,8 @@ import { build } from 'esbuild'
 const ROOT = fileURLToPath(new URL('./', import.meta.url))
 /** What a user or an operator starts. */
 const PROGRAMS = ['process/server', 'process/worker', 'cli/audit', 'cli/demo', 'cli/migrate', 'cli/token']
+/** What a program starts beside itself. */
+const THREADS = ['executor/tools/arguments/schema-worker']
 /** What looks for files beside its code, and what is optional and not installed. */
 const APART = ['@electric-sql/pglite', 'bullmq', 'ioredis', 'pg-native']
 /** Files that the programs read beside their code. */
@@ -22,7 +24,7 @@ const REQUIRE = "import { createRequire } from 'node:module'; const require = cr
 export async function bundle (directory: string): Promise<void> {
   const { metafile } = await build({
     absWorkingDir: ROOT,
-    entryPoints: PROGRAMS.map(name => `src/${name}.ts`),
+    entryPoints: [...PROGRAMS, ...THREADS].map(name => `src/${name}.ts`),
     entryNames: '[name]',
     outdir: directory,
     bundle: true,

@@ -460,6 +460,84 @@ $$;
 revoke execute on function public.platform_stats() from public, anon, authenticated;
 grant execute on function public.platform_stats() to service_role;
 
+-- schemas/agents/bound_agent.sql
+
+-- Refuses texts of an agent that are larger than authors may write, where they change: a row that was larger before can
+-- still be saved. The service has the same limits in supabase/functions/_shared/bounds/author-limits.ts.
+create or replace function public.bound_agent() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_before jsonb := to_jsonb(old);
+  v_after jsonb := to_jsonb(new);
+begin
+  if tg_op = 'INSERT' then
+    -- An insert may turn out to be an upsert of a row that exists.
+    select to_jsonb(a) into v_before from public.agents a where a.id = new.id;
+  end if;
+  if v_after -> 'name' is distinct from v_before -> 'name' then
+    perform public.refuse_beyond('name', v_after ->> 'name', 1000);
+  end if;
+  if v_after -> 'system_prompt' is distinct from v_before -> 'system_prompt' then
+    perform public.refuse_beyond('system_prompt', v_after ->> 'system_prompt', 200000);
+  end if;
+  if v_after -> 'knowledge_base' is distinct from v_before -> 'knowledge_base' then
+    perform public.refuse_beyond('knowledge_base', v_after ->> 'knowledge_base', 1000000);
+  end if;
+  return new;
+end $$;
+
+create or replace trigger bound_agent before insert or update on public.agents for each row
+  execute function public.bound_agent();
+
+revoke execute on function public.bound_agent() from public, anon, authenticated;
+
+-- schemas/agents/bound_function.sql
+
+-- Refuses functions beyond the number that an agent may have, and what is larger in one than authors may write, where it
+-- changes: a row that was larger before can still be saved. The service has the same limits in
+-- supabase/functions/_shared/bounds/author-limits.ts.
+create or replace function public.bound_function() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_before jsonb := to_jsonb(old);
+  v_after jsonb := to_jsonb(new);
+begin
+  if tg_op = 'INSERT' then
+    -- An insert may turn out to be an upsert of a row that exists.
+    select to_jsonb(f) into v_before from public.agent_functions f where f.id = new.id;
+  end if;
+  -- Two transactions at once may each add the last one: what is beyond the limit is not read.
+  if v_after -> 'agent_id' is distinct from v_before -> 'agent_id'
+    and (select count(*) from (select from public.agent_functions where agent_id = new.agent_id limit 100) f) >= 100
+  then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'An agent has 100 functions at the most.';
+  end if;
+  if v_after -> 'name' is distinct from v_before -> 'name' then
+    perform public.refuse_beyond('name', v_after ->> 'name', 200);
+  end if;
+  if v_after -> 'description' is distinct from v_before -> 'description' then
+    perform public.refuse_beyond('description', v_after ->> 'description', 4000);
+  end if;
+  if v_after -> 'trigger_keywords' is distinct from v_before -> 'trigger_keywords' then
+    perform public.refuse_words('trigger_keywords', new.trigger_keywords);
+  end if;
+  if v_after -> 'config' is distinct from v_before -> 'config' then
+    perform public.refuse_beyond('config', v_after ->> 'config', 200000);
+    perform public.refuse_beyond('parameters in config', v_after #>> '{config,parameters}', 64000);
+    if jsonb_typeof(v_after #> '{config,condition_keyword}') = 'string' then
+      perform public.refuse_words('condition_keyword in config', string_to_array(v_after #>> '{config,condition_keyword}', ','));
+    elsif jsonb_typeof(v_after #> '{config,condition_keyword}') = 'array' then
+      perform public.refuse_words('condition_keyword in config', array(select jsonb_array_elements_text(v_after #> '{config,condition_keyword}')));
+    end if;
+  end if;
+  return new;
+end $$;
+
+create or replace trigger bound_function before insert or update on public.agent_functions for each row
+  execute function public.bound_function();
+
+revoke execute on function public.bound_function() from public, anon, authenticated;
+
 -- schemas/agents/get_agent.sql
 
 -- Returns an agent that the user, or their API key, may run, and where it runs. The edge function asks for it.
@@ -547,6 +625,45 @@ create or replace trigger guard_agent_executor before insert or update on public
   execute function public.guard_agent_executor();
 
 revoke execute on function public.guard_agent_executor() from public, anon, authenticated;
+
+-- schemas/agents/refuse_beyond.sql
+
+-- Refuses a value that is larger than authors may write.
+--   p_what  the column, for the sentence
+--   p_text  the value
+--   p_max   bytes
+create or replace function public.refuse_beyond(p_what text, p_text text, p_max integer) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if octet_length(p_text) > p_max then
+    raise sqlstate 'PT400' using hint = 'bad_request',
+      message = format('%s is too large: it has %s bytes, and %s are allowed.', p_what, octet_length(p_text), p_max);
+  end if;
+end $$;
+
+revoke execute on function public.refuse_beyond(text, text, integer) from public;
+-- The triggers that call it run with the rights of whoever writes the row.
+grant execute on function public.refuse_beyond(text, text, integer) to anon, authenticated, service_role;
+
+-- schemas/agents/refuse_words.sql
+
+-- Refuses a list of more words than authors may write, or with a longer word; spaces around a word do not count.
+--   p_what  the column, for the sentence
+create or replace function public.refuse_words(p_what text, p_words text[]) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if cardinality(p_words) > 100 then
+    raise sqlstate 'PT400' using hint = 'bad_request',
+      message = format('%s has %s words, and 100 are allowed.', p_what, cardinality(p_words));
+  end if;
+  if exists (select from unnest(p_words) as words (word) where octet_length(trim(word)) > 100) then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = format('A word of %s has more than 100 bytes.', p_what);
+  end if;
+end $$;
+
+revoke execute on function public.refuse_words(text, text[]) from public;
+-- The trigger that calls it runs with the rights of whoever writes the row.
+grant execute on function public.refuse_words(text, text[]) to anon, authenticated, service_role;
 
 -- schemas/common/batch_bytes.sql
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf } from '#shared/gateway/frames.ts'
+import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf, usageOf } from '#shared/gateway/frames.ts'
 
 t.test('the parts of a frame count only if they are text', async t => {
   t.equal(contentOf({ content: 'Hi' }), 'Hi')
@@ -23,4 +23,13 @@ t.test('the error of a frame has the status that it names, by its code or its st
     t.match(errorOfFrame(error), { code, statusCode }, JSON.stringify(error))
   }
   t.match(errorOfFrame({ code: 400, message: 'No.' }), { message: 'The model does not accept this request.', reason: 'the AI gateway answered 400: No.' })
+})
+
+t.test('names, usage and errors of a gateway are kept to their limits', async t => {
+  t.equal(modelOf({ model: 'm'.repeat(1_000_000) }).length, 200)
+  t.equal(finishReasonOf({ finish_reason: `\0${'f'.repeat(1_000_000)}` })!.length, 200)
+  t.same(usageOf({ usage: { prompt_tokens: 1, completion_tokens: 2, more: 'x'.repeat(1_000_000) } }), { prompt_tokens: 1, completion_tokens: 2, total_tokens: undefined })
+  for (const usage of [null, undefined, 5, 'text']) t.equal(usageOf({ usage }), undefined)
+  t.ok(errorOfFrame({ message: 'e'.repeat(16_000_000) }).reason!.length < 1_100)
+  t.equal(errorOfFrame({ message: ['e'] }).reason, 'the AI gateway answered 502')
 })

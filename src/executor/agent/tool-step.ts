@@ -5,10 +5,23 @@ import { refuseDeepNesting } from '#shared/nesting.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { toStorable } from '#shared/text.ts'
 import { shorten } from '#shared/functions/result-text.ts'
+import { inTurn } from '#shared/bounds/turns.ts'
 import { type Tool, type ToolContext, ToolError } from '../tools/tool.js'
-import { checkArguments } from '../tools/validate-arguments.js'
+import { ArgumentChecker, type TurnCheck } from '../tools/arguments/argument-checker.js'
 import type { AgentContext } from './agent-context.js'
 import type { StepLog } from './step-record.js'
+
+/** One for the process: its thread starts with the first call. */
+const checker = new ArgumentChecker()
+
+/** What the calls of a turn share. */
+interface TurnOfCalls {
+  tools: readonly Tool[]
+  toolContext: ToolContext
+  context: AgentContext
+  turn: TurnCheck
+  creditsAfter: (record: ToolRecord) => number
+}
 
 /**
  * Executes the tool calls of a turn concurrently and emits an event for each call and each result. Calls that an earlier
@@ -22,12 +35,13 @@ export async function callTools (
 ): Promise<ToolRecord[]> {
   const stop = new AbortController()
   const tool = { ...context.tool, signal: AbortSignal.any([context.tool.signal, stop.signal]) }
+  const shared = { tools, toolContext: tool, context, turn: checker.forTurn(tool.userId), creditsAfter }
   const numbered = calls.map(call => ({ call, number: steps.take() }))
   const settled = await Promise.allSettled(numbered.map(async ({ call, number }) => {
-    context.emit(describeCall(call))
+    await inTurn(() => context.emit(describeCall(call)))
     const recorded = steps.peek('tool', number)
     if (recorded) creditsAfter(recorded)
-    const record = recorded ?? await callAndRecord(call, number, tools, tool, context, creditsAfter)
+    const record = recorded ?? await callAndRecord(call, number, shared)
     // Nothing more is emitted after the run was stopped.
     tool.signal.throwIfAborted()
     context.emit(describeResult(record))
@@ -42,12 +56,11 @@ export async function callTools (
 }
 
 /** The record precedes the event, so that a result which a reader has seen is never computed again. */
-async function callAndRecord (
-  call: ToolCall, number: number, tools: readonly Tool[], toolContext: ToolContext, context: AgentContext, creditsAfter: (record: ToolRecord) => number
-): Promise<ToolRecord> {
+async function callAndRecord (call: ToolCall, number: number, shared: TurnOfCalls): Promise<ToolRecord> {
+  const { context, creditsAfter } = shared
   const { id, function: { name } } = call
   const startedAt = new Date()
-  const record: ToolRecord = { kind: 'tool', id, name, ...await callTool(call, tools, toolContext, context) }
+  const record: ToolRecord = { kind: 'tool', id, name, ...await callTool(call, shared) }
   context.log('tool', { tool: name, ms: Date.now() - startedAt.getTime(), failed: record.error !== undefined })
   const credits = creditsAfter(record)
   const { isEnough, reserved } = await context.record(number, { kind: 'tool', name, startedAt }, record, credits)
@@ -56,12 +69,14 @@ async function callAndRecord (
 }
 
 /** Calls a tool. Its failure becomes a sentence for the model and does not end the run. */
-async function callTool ({ function: { name, arguments: json } }: ToolCall, tools: readonly Tool[], toolContext: ToolContext, context: AgentContext): Promise<Pick<ToolRecord, 'result' | 'error'>> {
+async function callTool ({ function: { name, arguments: json } }: ToolCall, { tools, toolContext, context, turn }: TurnOfCalls): Promise<Pick<ToolRecord, 'result' | 'error'>> {
   const tool = tools.find(tool => tool.name === name)
   if (!tool) return { error: toResult(`There is no tool ${name}. There are: ${tools.map(tool => tool.name).join(', ') || 'none'}.`) }
   try {
-    const checked = checkArguments(tool, json)
+    const checked = await turn.check(tool, json)
     if ('problem' in checked) return { error: toResult(checked.problem) }
+    if (checked.isUnchecked) context.log('arguments not checked', { tool: name, reason: 'the schema cannot be used' })
+    toolContext.signal.throwIfAborted()
     return { result: toResult(await tool.call(checked.args, toolContext)) }
   } catch (error) {
     toolContext.signal.throwIfAborted()

@@ -1,5 +1,5 @@
 import { errors } from '#shared/errors.ts'
-import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf } from '#shared/gateway/frames.ts'
+import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf, usageOf } from '#shared/gateway/frames.ts'
 import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { toStorable, withoutHalfPair } from '#shared/text.ts'
@@ -199,7 +199,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
       this.#completion.finishReason = finishReason
       this.#sawEnd = true
     }
-    if (frame.usage) this.#completion.usage = frame.usage
+    if (frame.usage) this.#completion.usage = usageOf(frame)
     this.#completion.model = modelOf(frame) || this.#completion.model
   }
 

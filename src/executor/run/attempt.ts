@@ -5,6 +5,7 @@ import type { StepRecord } from '#shared/database/runs.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { finalEvent } from '#shared/final-event.ts'
+import { fitAgent } from '#shared/bounds/fit-agent.ts'
 import type { Run, RunEvent } from '#shared/schemas.ts'
 import { beginning, toTrace } from '#shared/trace.ts'
 import { Cancellation, type CancelSignal } from '../../lib/cancellation.js'
@@ -69,14 +70,19 @@ export class Attempt implements AgentContext, PythonContext {
   #unrecorded: number
   #tool?: ToolContext
 
+  private readonly assignment: Assignment
+
   constructor (
-    private readonly assignment: Assignment,
+    assignment: Assignment,
     private readonly ticket: SlotTicket,
     private readonly deps: AttemptDeps,
     private readonly owner: AttemptOwner
   ) {
+    const { agent, cut } = fitAgent(assignment.agent)
+    this.assignment = cut.length === 0 ? assignment : { ...assignment, agent }
     this.progress = new Progress(deps.events, assignment.run.runId)
     this.#unrecorded = firstSeq(assignment.run.attempt)
+    if (cut.length > 0) this.log('agent cut', { columns: cut })
     this.ended = this.#run()
   }
 

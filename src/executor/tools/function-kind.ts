@@ -3,6 +3,7 @@ import type { TemplateValues } from '#shared/functions/template.ts'
 import type { Trigger, TriggeredRun } from '#shared/functions/triggered.ts'
 import type { PythonPool } from '../python/pool.js'
 import type { Outbound } from './outbound/outbound.js'
+import type { RequestOwner } from './outbound/permits.js'
 import type { ToolNames } from './tool-names.js'
 import type { Tool, ToolContext } from './tool.js'
 import type { OutgoingWebhook } from './webhooks/webhook-call.js'
@@ -47,6 +48,8 @@ export interface FunctionContext extends ToolContext, TriggeredRun {
 }
 
 export interface OpenContext {
+  /** The run that uses the tools. */
+  readonly owner: RequestOwner
   /** The names in use; each opened tool adds its own. */
   readonly names: ToolNames
   readonly signal: AbortSignal

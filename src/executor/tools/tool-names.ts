@@ -1,4 +1,6 @@
 const MAX_LENGTH = 64
+/** UTF-16 units of a server's name for a tool that are looked at. */
+const MAX_WANTED = 200
 
 /** The names of a run's tools: unique, and valid for models. */
 export class ToolNames {
@@ -24,6 +26,6 @@ export class ToolNames {
 
 /** Removes accents, and replaces all other characters that a name cannot have. */
 function toValid (wanted: string): string {
-  const plain = wanted.normalize('NFKD').replace(/\p{M}/gu, '').replace(/[^\w-]+/g, '_').replace(/^_+|_+$/g, '')
+  const plain = wanted.slice(0, MAX_WANTED).normalize('NFKD').replace(/\p{M}/gu, '').replace(/[^\w-]+/g, '_').replace(/^_+|_+$/g, '')
   return plain.slice(0, MAX_LENGTH) || 'tool'
 }

@@ -2,6 +2,7 @@ import type { Agent, AgentFunction } from '#shared/agent.ts'
 import { configOf, hasParameters } from '#shared/functions/function-config.ts'
 import { toRunEvent } from '#shared/functions/triggered.ts'
 import type { FunctionResult, RunEvent } from '#shared/schemas.ts'
+import { inTurn } from '#shared/bounds/turns.ts'
 import type { FunctionDeps, Log, OpenContext, OpenedTools } from './function-kind.js'
 import { functionTools } from './functions/function-tools.js'
 import { runTriggered } from './functions/triggered.js'
@@ -39,9 +40,6 @@ export interface ToolboxContext {
   log: Log
 }
 
-/** Each function takes time in a run, and its result takes room in the prompt. */
-const MAX_FUNCTIONS = 100
-
 /** The limit of OpenAI's models. */
 const MAX_TOOLS = 128
 
@@ -60,11 +58,12 @@ export async function openToolbox (deps: FunctionDeps, agent: Agent, context: To
   if (!agent.functions?.length) return EMPTY_TOOLBOX
   const { tool } = context
   const log: Log = (message, fields) => context.log(message, fields)
-  const functions = firstFunctions(agent.functions, log)
+  // A configuration that is not an object counts as empty.
+  const functions = agent.functions.map(fn => ({ ...fn, config: configOf(fn) }))
   const names = new ToolNames()
   const triggerContext = { ...tool, outbound: deps.outbound, log }
   const ofParameters = functionTools(functions, { ...deps, names, log })
-  const opened = await openTools(functions, deps, { names, signal: tool.signal, log })
+  const opened = await openTools(functions, deps, { owner: { userId: tool.userId, runId: tool.runId }, names, signal: tool.signal, log })
   return {
     tools: firstTools([...ofParameters, ...opened.tools], log),
     async runTriggered (userText) {
@@ -75,17 +74,10 @@ export async function openToolbox (deps: FunctionDeps, agent: Agent, context: To
     // Prepares the webhooks again, so that a run that another process took over sends them as well.
     async afterAnswer (userText, response) {
       const { webhooks } = await runTriggered(functions.filter(fn => actsAfterAnswer(fn) && !hasParameters(fn)), userText, triggerContext)
-      for (const webhook of webhooks) deps.webhooks.send(webhook, response)
+      for (const webhook of webhooks) await inTurn(() => deps.webhooks.send(webhook, response))
     },
     close: () => opened.close()
   }
-}
-
-/** The functions up to the limit. A configuration that is not an object counts as empty. */
-function firstFunctions (functions: readonly AgentFunction[], log: Log): AgentFunction[] {
-  const excess = functions.length - MAX_FUNCTIONS
-  if (excess > 0) log('functions left out', { count: excess, reason: `an agent has ${MAX_FUNCTIONS} at the most` })
-  return functions.slice(0, MAX_FUNCTIONS).map(fn => ({ ...fn, config: configOf(fn) }))
 }
 
 function firstTools (tools: Tool[], log: Log): Tool[] {

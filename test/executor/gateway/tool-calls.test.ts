@@ -39,3 +39,24 @@ t.test('anything but an array is ignored, and too many calls are an error', asyn
   t.same(collect('x', null, {}, [null, 5, 'x']), [])
   t.throws(() => collect(Array.from({ length: 129 }, (_, index) => ({ index, id: `${index}` }))), /more than 128/)
 })
+
+t.test('what a model writes into a call is bounded as it arrives', async t => {
+  const long = new ToolCallCollector()
+  for (let i = 0; i < 100; i++) long.add([{ index: 0, id: 'a', function: { name: 'n'.repeat(100_000), arguments: '' } }])
+  t.equal(long.calls[0]!.function.name.length, 128, 'of a name the beginning is kept')
+  const add = (...pieces: object[]) => {
+    const collector = new ToolCallCollector()
+    for (const piece of pieces) collector.add([piece])
+    return collector
+  }
+  const tooLong = { code: 'gateway_answer_too_long' }
+  t.throws(() => add({ index: 0, id: 'i'.repeat(100_000) }), tooLong, 'an id')
+  t.throws(() => add({ index: 0, id: 'a', function: { arguments: 'x'.repeat(300_000) } }), tooLong, 'arguments')
+  t.throws(() => add({ index: 0, id: 'a', extra: 'x'.repeat(100_000) }), tooLong, 'another field')
+  t.throws(() => add(...Array.from({ length: 100 }, (_, n) => ({ index: 0, [`field${n}`]: 'x'.repeat(60_000) }))), tooLong, 'other fields together')
+  t.throws(() => add(...Array.from({ length: 100 }, (_, n) => ({ index: n, id: `${n}`, function: { name: 'f', arguments: 'x'.repeat(200_000) } }))), tooLong, 'a turn')
+  const repeated = add(...Array.from({ length: 1_000 }, () => ({ index: 0, id: 'a', extra: { signature: 's'.repeat(10_000) } })))
+  t.ok(repeated.length < 20_000, 'a field that every piece repeats counts once')
+  const own = add(JSON.parse('{"index": 0, "id": "a", "__proto__": {"function": 5}}'))
+  t.equal(Object.getPrototypeOf(own.calls[0]), Object.prototype)
+})

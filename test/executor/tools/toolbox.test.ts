@@ -25,13 +25,6 @@ function respondAsMcp (tools: object[]): Responder {
   }
 }
 
-t.test('a hundred functions are considered, and how many are not is logged', async t => {
-  const functions = Array.from({ length: 103 }, (_, n) => fn('data_transform', { transform_type: 'format', template: `${n}` }))
-  const { toolbox, logged } = await open(t, functions)
-  t.equal((await toolbox.runTriggered('go')).results.length, 100)
-  t.match(logged, [{ message: 'functions left out', count: 3 }])
-})
-
 t.test('a configuration that is no object is one without anything in it', async t => {
   const types = ['api_call', 'conditional', 'data_transform', 'webhook', 'python', 'mcp']
   const functions = types.flatMap(type => [null, undefined, 'text', 5, []].map(config => fn(type, config as never)))

@@ -1,3 +1,6 @@
+import { Readable } from 'node:stream'
+import { ToolError } from '../tool.js'
+import { limitResponse } from './response-limits.js'
 import type { McpServer } from './server.js'
 
 /** Bytes of a response, which may contain images. */
@@ -16,7 +19,7 @@ export interface InterruptedResponse { jsonrpc: '2.0', id: string | number, erro
  * Creates the fetch function of one MCP session. It uses the outbound client and adds the server's configured headers.
  * @param respond is called with an error response if a response is interrupted; without it, the SDK would wait until its timeout.
  */
-export function createMcpFetch ({ headers: own, outbound, callTimeout }: McpServer, respond: (error: InterruptedResponse) => void) {
+export function createMcpFetch ({ headers: own, outbound, owner, listTimeout, callTimeout }: McpServer, respond: (error: InterruptedResponse) => void) {
   let resumptions = 0
   return async (url: string | URL, init: RequestInit = {}): Promise<Response> => {
     const headers = new Headers(init.headers)
@@ -27,22 +30,37 @@ export function createMcpFetch ({ headers: own, outbound, callTimeout }: McpServ
     }
     const body = typeof init.body === 'string' ? init.body : undefined
     const id = idIn(body)
-    return outbound.stream({
+    // After a notification there is nothing to wait for.
+    const timeout = init.method === 'POST' && id === undefined ? listTimeout : callTimeout
+    const { signal = null } = init
+    const response = await outbound.stream({
       url: String(url),
+      owner,
       method: init.method,
       headers: { ...own, ...Object.fromEntries(headers) },
       body,
       followRedirects: false,
-      timeout: init.method === 'DELETE' ? CLOSE_TIMEOUT : callTimeout,
+      timeout: init.method === 'DELETE' ? CLOSE_TIMEOUT : timeout,
       maxBytes: MAX_BYTES
-    }, init.signal ?? new AbortController().signal, ({ message }) => {
+    }, signal ?? new AbortController().signal)
+    return withLimits(response, new URL(url).hostname, onBroken)
+
+    function onBroken ({ message }: ToolError): void {
       if (id !== undefined) respond({ jsonrpc: '2.0', id, error: { code: INTERRUPTED, message } })
-    })
+    }
   }
 }
 
-/** The id of a JSON-RPC request; undefined for a notification. */
+/** @param onBroken is called with the error that ends the body early. */
+function withLimits (response: Response, host: string, onBroken: (error: ToolError) => void): Response {
+  const { body, status, headers } = response
+  if (!body) return response
+  const limited = Readable.from(limitResponse(body, host), { objectMode: false }).once('error', error => { if (error instanceof ToolError) onBroken(error) })
+  return new Response(Readable.toWeb(limited) as unknown as ConstructorParameters<typeof Response>[0], { status, headers })
+}
+
+/** The id of a JSON-RPC request; undefined for a notification, and for an answer of ours. */
 function idIn (body = '{}'): string | number | undefined {
-  const { id } = JSON.parse(body) as { id?: string | number }
-  return id
+  const { id, method } = JSON.parse(body) as { id?: string | number, method?: string }
+  return method === undefined ? undefined : id
 }

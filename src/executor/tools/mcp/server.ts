@@ -1,10 +1,12 @@
 import type { Outbound } from '../outbound/outbound.js'
+import type { RequestOwner } from '../outbound/permits.js'
 
 /** An MCP server, and the limits of a session with it. */
 export interface McpServer {
   url: URL
   headers: Record<string, string>
   outbound: Outbound
+  owner: RequestOwner
   signal: AbortSignal
   /** Milliseconds. */
   listTimeout: number

@@ -1,9 +1,9 @@
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { Deadline } from '../../../lib/deadline.js'
 import { shorten } from '#shared/functions/result-text.ts'
 import { ToolError } from '../tool.js'
 import { createMcpFetch, INTERRUPTED } from './fetch.js'
+import { LimitedTransport } from './limited-transport.js'
 import { textOfResult } from './result.js'
 import type { McpServer } from './server.js'
 
@@ -36,11 +36,13 @@ export async function connectMcp (server: McpServer): Promise<{ session: McpSess
   const { Client, StreamableHTTPClientTransport } = await loadSdk()
   const { listTimeout, signal, url } = server
   const client = new Client({ name: 'jeesi-railway-backend', version: '1.0' }, { capabilities: {} })
-  const transport = new StreamableHTTPClientTransport(url, { fetch: createMcpFetch(server, response => transport.onmessage?.(response)) })
+  const fetch = createMcpFetch(server, response => transport.receive(response))
+  const transport = new LimitedTransport(new StreamableHTTPClientTransport(url, { fetch }))
   const session = new Session(client, transport, server)
   const deadline = new Deadline(listTimeout, signal, new ToolError(`${url.hostname} did not list its tools within ${listTimeout / 1000} seconds.`))
   try {
-    await client.connect(transport, { signal: deadline.signal, timeout: listTimeout })
+    // The SDK has no limit for the notification that follows the server's first answer.
+    await beforeAbort(client.connect(transport, { signal: deadline.signal, timeout: listTimeout }), deadline.signal)
     return { session, tools: await session.list(deadline.signal) }
   } catch (error) {
     session.close()
@@ -51,9 +53,18 @@ export async function connectMcp (server: McpServer): Promise<{ session: McpSess
   }
 }
 
+/** Rejects with the signal's reason once it is aborted. */
+function beforeAbort<T> (promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
 class Session implements McpSession {
   constructor (
-    private readonly client: Client, private readonly transport: StreamableHTTPClientTransport, private readonly server: McpServer
+    private readonly client: Client, private readonly transport: LimitedTransport, private readonly server: McpServer
   ) {}
 
   async list (signal: AbortSignal): Promise<McpTool[]> {

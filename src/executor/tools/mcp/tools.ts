@@ -1,5 +1,5 @@
 import type { AgentFunction } from '#shared/agent.ts'
-import { textIn, wordsIn } from '#shared/functions/function-config.ts'
+import { listIn, textIn } from '#shared/functions/function-config.ts'
 import type { OpenContext, OpenedTools } from '../function-kind.js'
 import { readHeaders } from '../outbound/headers.js'
 import type { Outbound } from '../outbound/outbound.js'
@@ -46,12 +46,12 @@ export async function openMcpTools (functions: readonly AgentFunction[], options
 interface OpenServer { fn: AgentFunction, session: McpSession, tools: McpTool[] }
 
 async function openServer (fn: AgentFunction, options: McpOptions): Promise<OpenServer | undefined> {
-  const { outbound, signal, log, listTimeout = LIST_TIMEOUT, callTimeout = CALL_TIMEOUT } = options
+  const { outbound, owner, signal, log, listTimeout = LIST_TIMEOUT, callTimeout = CALL_TIMEOUT } = options
   let host: string | undefined
   try {
     const { url, headers } = firstHop({ url: textIn(fn.config, 'url'), headers: readHeaders(fn.config.headers_json) })
     host = url.host
-    const { session, tools } = await connectMcp({ url, headers, outbound, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
+    const { session, tools } = await connectMcp({ url, headers, outbound, owner, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
     try {
       return { fn, session, tools: selectTools(tools, fn) }
     } catch (error) {
@@ -67,7 +67,7 @@ async function openServer (fn: AgentFunction, options: McpOptions): Promise<Open
 
 /** The tools that the function allows, or all if it lists none, without those whose schema is too large. */
 function selectTools (tools: McpTool[], { config }: AgentFunction): McpTool[] {
-  const allowed = wordsIn(config.allowed_tools)
+  const allowed = listIn(config.allowed_tools)
   return tools.filter(({ name, schema }) =>
     (allowed.length === 0 || allowed.includes(name.toLowerCase())) && JSON.stringify(schema).length <= MAX_SCHEMA)
 }

@@ -5,6 +5,7 @@ import { ToolError } from '../tool.js'
 import { type ConnectorOptions, createConnector } from './connector.js'
 import { explainFailure } from './failure.js'
 import { firstHop, type Hop, isRedirect, nextHop } from './redirect.js'
+import { Permits, type RequestOwner } from './permits.js'
 import { readBody } from './response-body.js'
 
 const TOTAL_TIMEOUT = 30_000
@@ -15,8 +16,16 @@ const IDLE_TIMEOUT = 30_000
 /** Bytes that are read of a redirect's body so that its connection can be reused. */
 const MAX_DUMPED = 16_384
 
+/** Requests under way at a time; each has a socket. */
+const MAX_REQUESTS = { all: 512, user: 64, run: 32 }
+const MAX_SOCKETS_OF_ORIGIN = 64
+/** How many open sockets there may be before those of finished requests are no longer kept. */
+const MAX_KEPT_SOCKETS = 128
+
 export interface OutboundRequest {
   url: string
+  /** Whose request it is; requests without one count as those of one user. */
+  owner?: RequestOwner
   /** By default GET. */
   method?: string
   headers?: Record<string, string>
@@ -42,16 +51,33 @@ interface OpenResponse extends Omit<OutboundResponse, 'body'> {
   body: Readable
 }
 
+/** What all hops of a request share. */
+interface Sending { redirects: number, userId: string, deadline: Deadline }
+
 /**
  * An HTTP client for URLs that users choose. It checks the address of each connection after the lookup rather than the
  * URL, so that neither a name, nor a redirect, nor a name that changes its address leads into a private network.
  */
 export class Outbound {
-  #agent: Agent
+  readonly #agent: Agent
+  readonly #permits = new Permits(MAX_REQUESTS)
+  #sockets = 0
+  /** The user whose request is being dispatched: a connection that it needs is opened within that call. */
+  #dispatching = ''
 
   constructor (options: ConnectorOptions = {}) {
-    this.#agent = new Agent({ connect: createConnector(options), keepAliveMaxTimeout: IDLE_TIMEOUT })
+    const connect = createConnector(options, {
+      userId: () => this.#dispatching,
+      onOpen: socket => {
+        this.#sockets++
+        socket.once('close', () => { this.#sockets-- })
+      }
+    })
+    this.#agent = new Agent({ connect, connections: MAX_SOCKETS_OF_ORIGIN, keepAliveMaxTimeout: IDLE_TIMEOUT })
   }
+
+  /** How many sockets are open. */
+  get sockets (): number { return this.#sockets }
 
   /**
    * Sends a request and reads the response, whatever its status.
@@ -91,25 +117,29 @@ export class Outbound {
   }
 
   async #open (request: OutboundRequest, signal: AbortSignal): Promise<OpenResponse> {
-    const { timeout = TOTAL_TIMEOUT, maxBytes = MAX_BYTES, followRedirects = true } = request
+    const { timeout = TOTAL_TIMEOUT, maxBytes = MAX_BYTES, followRedirects = true, owner = { userId: '' } } = request
     const first = firstHop(request)
     const host = first.url.hostname
     signal.throwIfAborted()
     const deadline = new Deadline(timeout, signal, new ToolError(`${host} did not answer in full within ${timeout / 1000} seconds.`))
+    let release = () => {}
     try {
-      const { answer, hop } = await this.#follow(first, followRedirects ? MAX_REDIRECTS : 0, deadline)
+      release = await this.#permits.acquire(owner, deadline.signal)
+      const { answer, hop } = await this.#follow(first, { redirects: followRedirects ? MAX_REDIRECTS : 0, userId: owner.userId, deadline })
       const { hostname } = hop.url
-      const body = readBody(answer, { host: hostname, maxBytes, deadline })
+      const body = readBody(answer, { host: hostname, maxBytes, deadline }).once('close', release)
       return { status: answer.statusCode, headers: flatten(answer.headers), host: hostname, body }
     } catch (error) {
       deadline.clear()
+      release()
       throw error
     }
   }
 
-  async #follow (first: Hop, redirects: number, deadline: Deadline): Promise<{ answer: Dispatcher.ResponseData, hop: Hop }> {
+  async #follow (first: Hop, sending: Sending): Promise<{ answer: Dispatcher.ResponseData, hop: Hop }> {
+    const { redirects, deadline } = sending
     for (let hop = first, count = 0; ; count++) {
-      const answer = await this.#send(hop, count === 0 ? first.url.hostname : `What ${first.url.hostname} redirects to`, deadline)
+      const answer = await this.#send(hop, count === 0 ? first.url.hostname : `What ${first.url.hostname} redirects to`, sending)
       if (redirects === 0 || !isRedirect(answer)) return { answer, hop }
       await answer.body.dump({ limit: MAX_DUMPED, signal: deadline.signal })
       if (count === redirects) throw new ToolError(`${first.url.hostname} redirects more than ${redirects} times.`)
@@ -117,8 +147,9 @@ export class Outbound {
     }
   }
 
-  async #send ({ url, method, headers, body }: Hop, host: string, deadline: Deadline): Promise<Dispatcher.ResponseData> {
+  async #send ({ url, method, headers, body }: Hop, host: string, { userId, deadline }: Sending): Promise<Dispatcher.ResponseData> {
     try {
+      this.#dispatching = userId
       return await this.#agent.request({
         origin: url.origin,
         path: url.pathname + url.search,
@@ -126,6 +157,7 @@ export class Outbound {
         // Some APIs refuse requests without a user agent.
         headers: { 'user-agent': 'jeesi-railway-backend', ...headers, 'accept-encoding': 'gzip, deflate, br' },
         body,
+        reset: this.#sockets > MAX_KEPT_SOCKETS,
         signal: deadline.signal
       })
     } catch (error) {

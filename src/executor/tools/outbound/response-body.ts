@@ -22,9 +22,9 @@ export function readBody (answer: Dispatcher.ResponseData, limits: Limits): Read
 async function * readChunks (answer: Dispatcher.ResponseData, { host, maxBytes, deadline }: Limits): AsyncGenerator<Buffer, void, void> {
   let bytes = 0
   try {
-    for await (const chunk of decode(answer, host)) {
+    for await (const chunk of decode(answer, { host, maxBytes })) {
       bytes += chunk.length
-      if (bytes > maxBytes) throw new ToolError(`${host} sent more than the ${maxBytes} bytes that are read of an answer.`)
+      refuseBeyond(bytes, { host, maxBytes })
       yield chunk
     }
   } catch (error) {
@@ -32,13 +32,25 @@ async function * readChunks (answer: Dispatcher.ResponseData, { host, maxBytes, 
   }
 }
 
-function decode ({ headers, body }: Dispatcher.ResponseData, host: string): Readable {
+function refuseBeyond (bytes: number, { host, maxBytes }: Pick<Limits, 'host' | 'maxBytes'>): void {
+  if (bytes > maxBytes) throw new ToolError(`${host} sent more than the ${maxBytes} bytes that are read of an answer.`)
+}
+
+function decode ({ headers, body }: Dispatcher.ResponseData, limits: Pick<Limits, 'host' | 'maxBytes'>): Readable {
+  const { host } = limits
   const encoding = String(headers['content-encoding'] ?? '').trim().toLowerCase()
   if (encoding === '' || encoding === 'identity') return body
   const decoder = createDecoder(encoding)
   if (!decoder) throw new ToolError(`${host} sent its answer in an encoding that was not asked for.`)
-  // Errors reach the reader through the decoder.
-  return pipeline(body, decoder, () => {})
+  // Errors reach the reader through the decoder. Compressed bytes count too: those of empty members become nothing.
+  return pipeline(body, async function * (chunks: AsyncIterable<Buffer>) {
+    let bytes = 0
+    for await (const chunk of chunks) {
+      bytes += chunk.length
+      refuseBeyond(bytes, limits)
+      yield chunk
+    }
+  }, decoder, () => {})
 }
 
 /** Flushes each chunk as it arrives, and accepts a body that ends early. */

@@ -23,5 +23,6 @@ export function makeWebhook (fn: AgentFunction, values: TemplateValues, { agentI
 /** The request of one try, signed with the current time. @param secret signs webhooks without a secret of their own. */
 export function requestOf (call: WebhookCall, body: string, secret?: string): OutboundRequest {
   const headers = webhookHeaders(call.id, Math.floor(Date.now() / 1000), body, call.secret ?? secret)
-  return { url: call.url, method: 'POST', headers, body, followRedirects: false }
+  // All of an agent's webhooks count as those of one user.
+  return { url: call.url, method: 'POST', headers, body, followRedirects: false, owner: { userId: call.agentId } }
 }

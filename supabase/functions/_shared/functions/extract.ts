@@ -1,6 +1,6 @@
 /** Each pattern takes a bounded number of steps from any position, so that no text makes it slow. */
 const PATTERNS = {
-  emails: /[\w.+-]{1,64}@[a-z\d-]{1,63}(?:\.[a-z\d-]{1,63}){1,8}/gi,
+  emails: /(?<![\w.+-])[\w.+-]{1,64}@[a-z\d-]{1,63}(?:\.[a-z\d-]{1,63}){1,8}/gi,
   urls: /https?:\/\/[^\s<>"'`]{1,2000}[^\s<>"'`.,;:!?)\]}]/gi,
   numbers: /(?<![\w.,-])[+-]?\d{1,30}(?:[.,]\d{1,30}){0,10}%?(?![\w-])/g,
   dates: new RegExp([
@@ -14,7 +14,7 @@ const PATTERNS = {
 export type PatternName = keyof typeof PATTERNS
 
 /** How many UTF-16 units of a text are searched. */
-const MAX_TEXT = 200_000
+const MAX_TEXT = 100_000
 
 const PATTERN_NAMES = Object.keys(PATTERNS) as PatternName[]
 const ALIASES: Record<string, PatternName> = { email: 'emails', url: 'urls', link: 'urls', links: 'urls', number: 'numbers', date: 'dates' }

@@ -1,4 +1,5 @@
 import type { AgentFunction } from '../agent.ts'
+import { AUTHOR_LIMITS } from '../bounds/author-limits.ts'
 
 /** A function's configuration. Anything but an object counts as empty. */
 export function configOf ({ config }: { config: unknown }): AgentFunction['config'] {
@@ -17,16 +18,15 @@ export function templateIn (config: AgentFunction['config'], name: string): stri
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : textIn(config, name)
 }
 
-/** The words of a list, which is an array or separated by commas: in lower case, without blank ones. */
-export function wordsIn (list: unknown): string[] {
+/** The items of a list, which is an array or separated by commas: in lower case, without blank ones. */
+export function listIn (list: unknown): string[] {
   const items: unknown[] = Array.isArray(list) ? list : typeof list === 'string' ? list.split(',') : []
   return items.filter(item => typeof item === 'string').map(item => item.trim().toLowerCase()).filter(Boolean)
 }
 
-/** Whether a text contains one of the words, also as a part of another word. */
-export function occursIn (text: string, words: string[]): boolean {
-  const lowerCased = text.toLowerCase()
-  return words.some(word => lowerCased.includes(word))
+/** The words of a list that are looked for in messages: the first 100, without those that are longer than 100 UTF-16 units. */
+export function wordsIn (list: unknown): string[] {
+  return listIn(list).filter(word => word.length <= AUTHOR_LIMITS.keyword).slice(0, AUTHOR_LIMITS.keywords)
 }
 
 /** Whether a function has parameters: the model calls it, and keywords do not trigger it. */

@@ -4,7 +4,7 @@ import { ToolError } from './tool-error.ts'
 export type TemplateValues = Readonly<Record<string, unknown>>
 
 /** In UTF-16 units: a short template may repeat a long value. */
-const MAX_FILLED = 4 * 1024 * 1024
+const MAX_FILLED = 1024 * 1024
 
 /** What a template of JSON made is no JSON. */
 export class InvalidJsonError extends ToolError {}
@@ -56,11 +56,18 @@ function fill (template: string, values: TemplateValues, write: (value: unknown,
   let length = template.length
   return template.replace(PLACEHOLDER, (placeholder, name: string, offset: number) => {
     if (!Object.hasOwn(values, name)) return placeholder
-    const written = write(values[name], offset)
+    const value = values[name]
+    // Before it is encoded: that of a large value takes long.
+    refuseBeyond(length + (typeof value === 'string' ? value.length : 0))
+    const written = write(value, offset)
     length += written.length
-    if (length > MAX_FILLED) throw new ToolError('What the template makes is too large.')
+    refuseBeyond(length)
     return written
   })
+}
+
+function refuseBeyond (length: number): void {
+  if (length > MAX_FILLED) throw new ToolError('What the template makes is too large.')
 }
 
 function toText (value: unknown): string {

@@ -1,13 +1,17 @@
 import type { AgentFunction } from '../agent.ts'
 import type { FunctionResult, RunEvent } from '../schemas.ts'
-import { occursIn, wordsIn } from './function-config.ts'
+import { inTurn } from '../bounds/turns.ts'
+import { wordsIn } from './function-config.ts'
 import { shorten } from './result-text.ts'
 import type { TemplateValues } from './template.ts'
 import { ToolError } from './tool-error.ts'
+import { findWords, searchedPartOf } from './word-search.ts'
 
 /** The user's message: its text, and the values of templates. */
 export interface TriggerInput {
   readonly text: string
+  /** The words that occur in the text, of all that the functions look for. */
+  readonly found: ReadonlySet<string>
   readonly values: TemplateValues
 }
 
@@ -16,6 +20,8 @@ export interface RunsBeforeModel<Context> {
   readonly stage: 'before_model'
   /** Whether its result is the run's answer. The first function with such a result wins, and the model is not asked. */
   readonly replacesAnswer: boolean
+  /** The words that `run` looks for in the message. */
+  readonly words?: (fn: AgentFunction) => string[]
   /**
    * @returns the result for the prompt; undefined if there is none.
    * @throws {ToolError} The signal's reason once it is aborted.
@@ -73,20 +79,28 @@ export async function runTriggeredBy<Context extends TriggeredRun, Webhook> (
   functions: readonly AgentFunction[], text: string, context: Context, triggerOf: (fn: AgentFunction) => Trigger<Context, Webhook> | null | undefined
 ): Promise<TriggerOutcome<Webhook>> {
   const outcome: TriggerOutcome<Webhook> = { results: [], webhooks: [] }
-  const input = { text, values: { user_input: text, data: text, content: text, agent_id: context.agentId } }
+  const reactions = functions.flatMap((fn, index) => reactionOf(fn, triggerOf(fn), index))
+  const found = await findWords(searchedPartOf(text), new Set(reactions.flatMap(({ words, ownWords }) => [...words, ...ownWords])))
+  const input = { text, found, values: { user_input: text, data: text, content: text, agent_id: context.agentId } }
   const work = { input, outcome, context }
-  for (const [index, fn] of functions.entries()) {
-    const trigger = triggerOf(fn)
-    if (!trigger || !isTriggered(fn, trigger, text)) continue
+  for (const { fn, trigger, index, words } of reactions) {
+    if (!isTriggered(fn, trigger, words, found)) continue
     if (trigger.stage === 'after_answer') await prepare(fn, trigger, index, work)
     else await run(fn, trigger, index, work)
   }
   return outcome
 }
 
-function isTriggered<Context, Webhook> (fn: AgentFunction, trigger: Trigger<Context, Webhook>, text: string): boolean {
+/** How a function reacts to the message: if one of `words` occurs in it, and then by `ownWords`. */
+function reactionOf<Context, Webhook> (fn: AgentFunction, trigger: Trigger<Context, Webhook> | null | undefined, index: number) {
+  if (!trigger) return []
+  const ownWords = trigger.stage === 'before_model' ? trigger.words?.(fn) ?? [] : []
+  return [{ fn, trigger, index, words: wordsIn(fn.triggerKeywords), ownWords }]
+}
+
+function isTriggered<Context, Webhook> (fn: AgentFunction, trigger: Trigger<Context, Webhook>, words: string[], found: ReadonlySet<string>): boolean {
   if (trigger.stage === 'after_answer' && trigger.isAlwaysTriggered(fn)) return true
-  return occursIn(text, wordsIn(fn.triggerKeywords))
+  return words.some(word => found.has(word))
 }
 
 /** A webhook that can be sent has no result yet; one that never can has a failed result. */
@@ -94,7 +108,7 @@ async function prepare<Context extends TriggeredRun, Webhook> (
   fn: AgentFunction, trigger: SendsAfterAnswer<Context, Webhook>, index: number, { input, outcome, context }: Work<Context, Webhook>
 ): Promise<void> {
   const result = await attempt(fn, context, async () => {
-    outcome.webhooks.push(await trigger.prepare(fn, input, context, index))
+    outcome.webhooks.push(await inTurn(() => trigger.prepare(fn, input, context, index)))
   })
   if (!result.success) outcome.results.push(result)
 }
@@ -103,8 +117,8 @@ async function run<Context extends TriggeredRun, Webhook> (
   fn: AgentFunction, trigger: RunsBeforeModel<Context>, index: number, { input, outcome, context }: Work<Context, Webhook>
 ): Promise<void> {
   const call = { id: `fn_${index + 1}`, name: fn.name }
-  context.emit?.({ type: 'tool_call', ...call, functionType: fn.type, arguments: { user_input: input.text } })
-  const result = await attempt(fn, context, async () => trigger.run(fn, input, context))
+  context.emit?.({ type: 'tool_call', ...call, functionType: fn.type, arguments: { user_input: shorten(input.text) } })
+  const result = await attempt(fn, context, () => inTurn(() => trigger.run(fn, input, context)))
   const content = shorten(result.error ?? result.data ?? '')
   context.emit?.({ type: 'tool_result', ...call, success: result.success, content })
   // A conditional without a response adds nothing to the prompt.

@@ -6,7 +6,7 @@ const PIECE = 12
 /** Shorter messages than this are words of any sentence. */
 const MIN_TEXT = 4
 /** Characters of a conversation up to which quotes are looked for. Of a longer one's failure only the status is kept. */
-const MAX_TEXT = 1_000_000
+const MAX_TEXT = 100_000
 const HIDDEN = '…'
 
 /** Takes out of an error's reason what the gateway has quoted of the messages, and the key. Returns the error. */

@@ -3,9 +3,12 @@ import { toStorable } from '../text.ts'
 
 const UNKNOWN_MODEL = /\b(unknown|invalid|no such) model\b|\bmodel\b.{0,100}\b(not found|not exist|unknown|invalid|not available)\b/i
 
+/** Characters of a gateway's sentence: as many as are looked through for quotes, and as many as are shown. */
+const MAX_TEXT = 1_000
+const MAX_SHOWN = 300
+
 /** What the body of an answer that is no completion says. */
 export interface ErrorBody {
-  /** At most 300 characters. */
   text: string
   /** The parameter that was refused, if the body names it apart from its sentence. */
   param?: string
@@ -42,15 +45,17 @@ export class Refusal extends Error {
 
 /**
  * The error for a gateway's answer that is not a completion.
+ * @param body what its body says; the first 1,000 characters of the sentence are kept.
  * @param retryAfter seconds, if the answer has a Retry-After header.
  */
 export function errorOfStatus (status: number, body: ErrorBody, retryAfter?: number): ServiceError | Refusal {
-  const reason = sayStatus(status, body.text)
+  const text = toStorable(body.text.slice(0, MAX_TEXT))
+  const reason = sayStatus(status, text)
   if (status === 429) return errors.gatewayRateLimited().with({ retryAfter, reason })
   if (status === 402) return errors.gatewayPaymentRequired().with({ reason })
   if (status === 401 || status === 403) return errors.gatewayUnauthorized().with({ reason })
   if (status === 408 || status === 504) return errors.gatewayTimeout().with({ reason })
-  if (status >= 400 && status < 500) return new Refusal(status, body)
+  if (status >= 400 && status < 500) return new Refusal(status, { ...body, text })
   return errors.gatewayUnavailable().with({ retryAfter, reason })
 }
 
@@ -67,7 +72,7 @@ export function readErrorBody (body: string): ErrorBody {
   const sentence = [error, error?.message, answer?.message].find(text => typeof text === 'string')
   const [param, code] = refusedParameter(error, answer)
   const text = sentence === undefined ? body : [sentence, error?.param].filter(Boolean).join(' ')
-  return { text: toStorable(text.slice(0, 300)), param, code }
+  return { text: toStorable(text.slice(0, MAX_SHOWN)), param, code }
 }
 
 function parse (body: string): any {

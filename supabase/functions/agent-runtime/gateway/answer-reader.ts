@@ -1,4 +1,4 @@
-import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf } from '../../_shared/gateway/frames.ts'
+import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf, usageOf } from '../../_shared/gateway/frames.ts'
 import { toStorable, withoutHalfPair } from '../../_shared/text.ts'
 import type { ReportedUsage } from '../../_shared/usage.ts'
 
@@ -54,7 +54,7 @@ export class AnswerReader {
     const finishReason = finishReasonOf(choice)
     if (finishReason !== undefined) this.completion.finishReason = finishReason
     this.sawEnd ||= finishReason !== undefined || choice?.message !== undefined
-    if (frame?.usage) this.completion.usage = frame.usage
+    if (frame?.usage) this.completion.usage = usageOf(frame)
     this.completion.model = modelOf(frame) || this.completion.model
   }
 

@@ -4,6 +4,7 @@ import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/e
 import { pauseBefore } from '../../_shared/gateway/backoff.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
+import { fitAgent } from '../../_shared/bounds/fit-agent.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
 import { buildMessages, lastUserText } from '../../_shared/prompt.ts'
 import type { FunctionResult, Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'
@@ -54,7 +55,12 @@ export class LocalRun {
   #wasAsked = false
   #functionResults: FunctionResult[] = []
 
-  constructor (private readonly assignment: Assignment, private readonly database: Database, private readonly leases: Leases) {
+  private readonly assignment: Assignment
+
+  constructor (assignment: Assignment, private readonly database: Database, private readonly leases: Leases) {
+    const { agent, cut } = fitAgent(assignment.agent)
+    this.assignment = { ...assignment, agent }
+    if (cut.length > 0) log('info', 'agent cut', { columns: cut, runId: this.runId })
     const release = leases.hold(assignment.run.runId, why => this.stop(why))
     const timer = setTimeout(() => this.#abort.abort('timeout'), assignment.deadline - Date.now())
     this.outcome = this.#execute().finally(() => {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { lastUserText } from '#shared/prompt.ts'
-import { occursIn, wordsIn } from '#shared/functions/function-config.ts'
+import { wordsIn } from '#shared/functions/function-config.ts'
+import { occursIn, searchedPartOf } from '#shared/functions/word-search.ts'
 import { extract, patternsIn } from '#shared/functions/extract.ts'
 import { runTriggered } from '../../../../src/executor/tools/functions/triggered.js'
 import { MAX_RESULT_CHARACTERS } from '#shared/functions/result-text.ts'
@@ -35,9 +36,9 @@ t.test('a function runs where one of its keywords occurs, in whatever case, and 
 
 t.test('property: keywords are found wherever they stand', async () => {
   const word = fc.string({ minLength: 1 }).map(text => text.trim()).filter(text => text !== '' && text.toLowerCase() === text)
-  fc.assert(fc.property(fc.string(), word, fc.string(), (before, keyword, after) => occursIn(`${before}${keyword}${after}`, wordsIn([keyword]))))
-  fc.assert(fc.property(word, fc.string(), (keyword, text) => occursIn(text, wordsIn([keyword])) === text.toLowerCase().includes(keyword)))
-  fc.assert(fc.property(fc.anything(), fc.string(), (list, text) => typeof occursIn(text, wordsIn(list)) === 'boolean'))
+  fc.assert(fc.property(fc.string(), word, fc.string(), (before, keyword, after) => occursIn(searchedPartOf(`${before}${keyword}${after}`), wordsIn([keyword]))))
+  fc.assert(fc.property(word, fc.string(), (keyword, text) => occursIn(searchedPartOf(text), wordsIn([keyword])) === text.toLowerCase().includes(keyword)))
+  fc.assert(fc.property(fc.anything(), fc.string(), (list, text) => typeof occursIn(searchedPartOf(text), wordsIn(list)) === 'boolean'))
 })
 
 t.test('tools for the model, and types that are run elsewhere, are not triggered', async t => {

@@ -80,7 +80,7 @@ interface Opened extends OpenedTools {
 
 async function open (t: Test, functions: AgentFunction[], options: Partial<McpOptions> = {}): Promise<Opened> {
   const context = createContext(t)
-  const opened = await openMcpTools(functions, { outbound: context.outbound, names: new ToolNames(), signal: context.signal, log: context.log, ...options })
+  const opened = await openMcpTools(functions, { owner: context, outbound: context.outbound, names: new ToolNames(), signal: context.signal, log: context.log, ...options })
   t.teardown(() => opened.close())
   return {
     ...opened,
@@ -175,11 +175,11 @@ t.test('a server that cannot be used costs its tools and a line in the log', asy
   const bad = [silent, garbage, html, locked, missing, refusing, redirecting, endless].map(({ url }) => mcp(url, { headers_json }))
   const { tools, logged } = await open(t, [
     ...bad, mcp('http://10.0.0.1/mcp'), mcp('nonsense'), mcp(''), mcp(good.url, { headers_json: '{' }), mcp('http://127.0.0.1:1/mcp'), mcp(good.url)
-  ], { listTimeout: 1000 })
+  ], { listTimeout: 4000 })
   t.same(tools.map(({ name }) => name), ['echo'])
   const reasons = Object.fromEntries(logged.map(({ host, reason }) => [host, reason]))
   const of = ({ port }: { port: number }) => reasons[`127.0.0.1:${port}`]
-  t.equal(of(silent), '127.0.0.1 did not list its tools within 1 seconds.')
+  t.equal(of(silent), '127.0.0.1 did not list its tools within 4 seconds.')
   t.match(of(garbage), /does not speak MCP/)
   t.match(of(html), /does not speak MCP/)
   t.match(of(locked), /asks for other credentials \(status 401\)/)
@@ -293,7 +293,59 @@ t.test('a server whose tools cannot be chosen from is left out, and its session 
 })
 
 t.test('without mcp functions nothing is done', async t => {
-  const { tools, close } = await openMcpTools([fn('api_call', {})], { outbound: openOutbound(t), names: new ToolNames(), signal: new AbortController().signal, log: () => t.fail() })
+  const { tools, close } = await openMcpTools([fn('api_call', {})], { owner: { userId: 'a-user' }, outbound: openOutbound(t), names: new ToolNames(), signal: new AbortController().signal, log: () => t.fail() })
   t.same(tools, [])
   await close()
+})
+
+/** A server that sends messages of its own with each answer. */
+function startFlooding (t: Test, message: (n: number) => object, count: number) {
+  return startServer(t, (response, { method, body }) => {
+    const { id, method: asked } = method === 'POST' ? JSON.parse(body) : {} as { id?: number, method?: string }
+    if (asked === undefined || id === undefined) return response.writeHead(202).end()
+    const results: Record<string, object> = {
+      initialize: { protocolVersion: '2025-03-26', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } },
+      'tools/list': { tools: [tool('echo')] },
+      'tools/call': text('fine')
+    }
+    const event = (data: object) => `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...data })}\n\n`
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.end(Array.from({ length: count }, (_, n) => event(message(n))).join('') + event({ id, result: results[asked] }))
+  })
+}
+
+t.test('a server\'s own requests are dropped, and of its pings one a second is answered', async t => {
+  for (const method of ['ping', 'sampling/createMessage', 'roots/list', 'notifications/message']) {
+    const isRequest = !method.startsWith('notifications')
+    const server = await startFlooding(t, n => ({ method, params: {}, ...(isRequest ? { id: `own-${n}` } : {}) }), 1_000)
+    const { call } = await open(t, [mcp(server.url)])
+    t.equal(await call('echo'), 'fine')
+    const answers = server.requests.filter(({ body }) => body.includes('own-')).length
+    t.ok(method === 'ping' ? answers >= 1 && answers < 10 : answers === 0, `${method}: ${answers} of 3,000 are answered`)
+  }
+})
+
+t.test('a server that sends more messages or values than are read is told apart from one that is silent', async t => {
+  const many = await startFlooding(t, () => ({ method: 'notifications/message', params: {} }), 12_000)
+  const pings = JSON.stringify(Array.from({ length: 60_000 }, (_, id) => ({ jsonrpc: '2.0', id, method: 'ping' })))
+  const batch = await startServer(t, response => { response.writeHead(200, { 'content-type': 'application/json' }).end(pings) })
+  for (const { url } of [many, batch]) {
+    const { tools, logged } = await open(t, [mcp(url)])
+    t.same(tools, [])
+    t.match(logged, [{ reason: /sent an answer of more parts than are read/ }])
+  }
+})
+
+t.test('a server that hangs at the notification that it was understood has the time to list its tools', async t => {
+  const server = await startMcp(t, {
+    before (request) {
+      // The first request with a session is the notification.
+      return request.method === 'POST' && request.headers['mcp-session-id'] !== undefined
+    }
+  })
+  const startedAt = performance.now()
+  const { tools, logged } = await open(t, [mcp(server.url)], { listTimeout: 300 })
+  t.same(tools, [])
+  t.match(logged, [{ reason: /did not list its tools within 0\.3 seconds/ }])
+  t.ok(performance.now() - startedAt < 10_000)
 })

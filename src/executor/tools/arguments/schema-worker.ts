@@ -1,0 +1,6 @@
+import { parentPort } from 'node:worker_threads'
+import { type ArgumentsToCheck, checkArguments } from './check.js'
+
+// The entry of the worker thread: checks one call after the other, and answers in their order.
+parentPort!.on('message', (call: ArgumentsToCheck) => { parentPort!.postMessage(checkArguments(call)) })
+parentPort!.postMessage('ready')

@@ -1,0 +1,22 @@
+/**
+ * How much an agent's author may write. What is larger is refused where it is written, by the triggers `bound_agent` and
+ * `bound_function`, which count bytes of UTF-8. Rows from before them are cut where they are read (fit-agent.ts), which
+ * counts UTF-16 units: of these no text has more than bytes, so what the triggers admit is never cut.
+ */
+export const AUTHOR_LIMITS = {
+  /** Functions of an agent: each takes time in a run, and its result takes room in the prompt. */
+  functions: 100,
+  agentName: 1_000,
+  systemPrompt: 200_000,
+  /** As JSON. */
+  knowledgeBase: 1_000_000,
+  functionName: 200,
+  functionDescription: 4_000,
+  /** Trigger keywords of a function, and keywords of a condition. */
+  keywords: 100,
+  keyword: 100,
+  /** A function's configuration with its templates and its schema, as JSON. */
+  config: 200_000,
+  /** The schema of a tool's arguments, as JSON. */
+  parameters: 64_000
+} as const
