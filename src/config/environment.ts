@@ -36,8 +36,8 @@ const TEXT = Type.Optional(Type.String())
 export const VARIABLES = {
   PORT: both('process', Type.Integer({ minimum: 0, maximum: 65535, default: 3000 }),
     'Port to listen on; Railway sets it itself. The edge function reads it only outside of Supabase.'),
-  HOST: service('process', Type.String({ default: '::' }),
-    'Address to listen on; `::` is every address of IPv6 and IPv4, which Railway\'s private network needs.'),
+  HOST: service('process', TEXT,
+    'Address to listen on. By default `::`, every address of IPv6 and IPv4, which Railway\'s private network needs; in embedded mode `localhost`, the loopback addresses of both.'),
   NODE_ENV: service('process', Type.String({ default: 'development' }),
     '`production` on Railway: the service then refuses to start on the embedded database unless EMBEDDED=true.'),
   LOG_LEVEL: service('process', Type.Union(
