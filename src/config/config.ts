@@ -54,6 +54,8 @@ export interface Config {
   readonly bodyLimit: number
   readonly drainSeconds: number
   readonly sseMaxSeconds: number
+  /** How long a run may last from its first start, over all its attempts. */
+  readonly maxRunSeconds: number
   /** How long the head of a plain reader's stream waits for the first output. */
   readonly firstOutputSeconds: number
   /** Milliseconds for which a busy process may hold back a model's text, to send it with the text that follows. */
@@ -204,6 +206,7 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     bodyLimit: env.BODY_LIMIT,
     drainSeconds: env.DRAIN_SECONDS,
     sseMaxSeconds: env.SSE_MAX_SECONDS,
+    maxRunSeconds: env.MAX_RUN_SECONDS,
     firstOutputSeconds: env.FIRST_OUTPUT_SECONDS,
     streamFlushMs: env.STREAM_FLUSH_MS
   }

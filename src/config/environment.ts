@@ -115,6 +115,8 @@ export const VARIABLES = {
     'Seconds that runs under way may take to end after SIGTERM, before another process continues them; set RAILWAY_DEPLOYMENT_DRAINING_SECONDS ten seconds longer.'),
   SSE_MAX_SECONDS: service('time', Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 }),
     'Seconds after which the service ends an SSE connection (not its run); Railway would cut it at 900.'),
+  MAX_RUN_SECONDS: both('time', Type.Number({ exclusiveMinimum: 0, maximum: 31_536_000, default: 86_400 }),
+    'Seconds that a run may last from its first start, takeovers included; one that lasts longer fails with run_timeout, and is charged what it has used.'),
   FIRST_OUTPUT_SECONDS: both('time', Type.Number({ minimum: 0, maximum: 240, default: 10 }),
     'Seconds for which the head of a stream waits for its first output, if the caller has not said which events it knows: a failure until then is an HTTP status.'),
   STREAM_FLUSH_MS: service('time', Type.Integer({ minimum: 0, maximum: 1000, default: 50 }),

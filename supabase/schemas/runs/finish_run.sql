@@ -40,8 +40,9 @@ begin
     return public.run_json(v_run);
   end if;
 
-  -- A cancelled run costs at least its recorded steps, even if a new attempt has not reported them yet.
-  v_credits := greatest(coalesce(p_credits, 0), case when p_status = 'cancelled' then v_run.credits_used else 0 end);
+  -- A run that is ended from outside costs at least its recorded steps, even if a new attempt has not reported them yet.
+  v_credits := greatest(coalesce(p_credits, 0),
+    case when p_status = 'cancelled' or p_error ->> 'code' = 'run_timeout' then v_run.credits_used else 0 end);
   if v_credits > v_run.credits_reserved then
     v_run.credits_reserved := public.extend_reservation(p_run_id, v_credits);
   end if;

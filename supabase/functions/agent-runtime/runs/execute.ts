@@ -79,6 +79,7 @@ async function executeHere (context: RequestContext, userId: string, found: Foun
     gateway,
     defaultModel: config.model,
     deadline,
+    maxRunMs: config.maxRunMs,
     hasBackend: backend !== undefined,
     webhooks: { secret: config.webhookSecret, privateHosts: config.privateToolHosts, deadline }
   }

@@ -29,6 +29,8 @@ export interface Assignment {
   defaultModel: string
   /** When the request that began the run has to end, in milliseconds since 1970. */
   deadline: number
+  /** How long a run may last, in milliseconds. */
+  maxRunMs: number
   /** Whether there is a service that would take the run over. */
   hasBackend: boolean
   webhooks: WebhookOptions
@@ -54,7 +56,9 @@ export class LocalRun {
 
   constructor (private readonly assignment: Assignment, private readonly database: Database, private readonly leases: Leases) {
     const release = leases.hold(assignment.run.runId, why => this.stop(why))
-    const timer = setTimeout(() => this.#abort.abort('timeout'), assignment.deadline - Date.now())
+    const { deadline, maxRunMs } = assignment
+    const left = deadline - Date.now()
+    const timer = setTimeout(() => this.#abort.abort(maxRunMs < left ? 'overdue' : 'timeout'), Math.min(maxRunMs, left))
     this.outcome = this.#execute().finally(() => {
       release()
       clearTimeout(timer)
@@ -174,10 +178,15 @@ export class LocalRun {
     }
   }
 
+  #errorOf (failure: unknown): unknown {
+    if (failure === 'overdue') return errors.runTimeout(this.assignment.maxRunMs / 1000)
+    return failure === 'timeout' ? errors.gatewayTimeout() : failure
+  }
+
   async #finish (failure: unknown): Promise<Run> {
     const error = failure === undefined || failure === 'cancelled'
       ? null
-      : toServiceError(failure === 'timeout' ? errors.gatewayTimeout() : failure)
+      : toServiceError(this.#errorOf(failure))
     const request = this.#request()
     const text = this.events.map(event => 'content' in event ? event.content : '').join('')
     const usage = this.#completion || this.#hasOutput ? measureUsage(this.#completion?.usage, request.messages, text) : NO_USAGE
