@@ -4,7 +4,7 @@
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
 --   p_error          {code, message, reason?}; admins alone read the reason
 --   p_trace          the events from which the run can be replayed
---   p_keep_messages  true keeps the run's input
+--   p_keep_messages  true keeps the messages of the run's input
 create function public.finish_run(
   p_run_id uuid,
   p_attempt integer,
@@ -86,7 +86,10 @@ begin
         coalesce(v_last_at, v_run.started_at), v_run.finished_at);
   end if;
   delete from public.agent_run_checkpoints where run_id = p_run_id;
-  if not p_keep_messages then
+  -- The agent, which belongs to its author, is not kept in any case.
+  if p_keep_messages then
+    update public.agent_run_inputs set input = input - array['agent', 'rates', 'cached'] where run_id = p_run_id;
+  else
     delete from public.agent_run_inputs where run_id = p_run_id;
   end if;
   if p_trace is not null then
