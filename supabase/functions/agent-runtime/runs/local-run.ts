@@ -7,7 +7,7 @@ import { finalEvent } from '../../_shared/final-event.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
 import { buildMessages, lastUserText } from '../../_shared/prompt.ts'
 import type { FunctionResult, Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'
-import { beginning, toTrace } from '../../_shared/trace.ts'
+import { beginning, toTrace, withoutTexts } from '../../_shared/trace.ts'
 import { measureUsage, NO_USAGE } from '../../_shared/usage.ts'
 import type { Database } from '../database.ts'
 import { runFunctions, runsInPlace } from '../functions/run-functions.ts'
@@ -201,7 +201,7 @@ export class LocalRun {
       p_credits: this.#hasOutput && error?.code !== errors.internal.code ? priceOf(this.assignment.rates, request.model, usage) : 0,
       p_model: this.#completion?.model ?? request.model,
       p_error: error && failureOf(error),
-      p_trace: toTrace(this.events.map((event, index) => ({ seq: index + 1, event })))
+      p_trace: withoutTexts(toTrace(this.events.map((event, index) => ({ seq: index + 1, event }))))
     }
     try {
       return await this.database.persist('finish_run', result)
