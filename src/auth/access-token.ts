@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config/config.js'
-import { createPrivateFolder } from '../database/private-files.js'
+import { createPrivateFolder } from '../lib/private-files.js'
 import { createWhole } from '../lib/files.js'
 
 /**

@@ -107,7 +107,7 @@ export const VARIABLES = {
     'Largest body or WebSocket message in bytes; images come as data URIs.'),
 
   KEEP_MESSAGES: service('retention', Type.Boolean({ default: false }),
-    'Keeps the messages of a run beyond its end; otherwise only the answers are kept.'),
+    'Keeps the messages of a run, and what its events quote of them, beyond its end; otherwise only the answers are kept.'),
   RUN_RETENTION_DAYS: service('retention', Type.Number({ exclusiveMinimum: 0, maximum: 36_500, default: 30 }),
     'Days after which answers are erased; runs and ledger stay.'),
 

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
 import { type SqlError, translateError } from '#shared/sql-errors.ts'
+import { createPrivateFolder, makeContentPrivate } from '../lib/private-files.js'
 import { lockDirectory } from './directory-lock.js'
 import { migrate, type SqlRunner } from './migrations.js'
 import type { Database } from './port.js'
-import { createPrivateFolder, makeContentPrivate } from './private-files.js'
 import { type Arguments, toQuery } from './statements.js'
 
 /** The hash of the demo's API key, which everybody knows: see supabase/seed.sql. */

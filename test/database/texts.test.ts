@@ -20,7 +20,7 @@ function placesOf (title: string): Map<string, string> {
 
 /** Every column of every table that has the mark: `table.column`. */
 async function findInTables (sql: pg.Client): Promise<string[]> {
-  const { rows } = await sql.query(`select format('%I.%I', schemaname, tablename) as name, tablename from pg_tables where schemaname not in ('pg_catalog', 'information_schema')`)
+  const { rows } = await sql.query('select format(\'%I.%I\', schemaname, tablename) as name, tablename from pg_tables where schemaname not in (\'pg_catalog\', \'information_schema\')')
   const found = new Set<string>()
   for (const { name, tablename } of rows) {
     const columns = await sql.query(`select distinct c.key from ${name} t, jsonb_each_text(to_jsonb(t)) c where c.value like $1`, [`%${MARK}%`])

@@ -34,8 +34,6 @@ const MAX_BUFFERED = 16 * 1024
 /** In bytes. */
 const MAX_ERROR_BODY = 64 * 1024
 const MAX_JSON_BODY = 16 * 1024 * 1024
-/** The highest byte of white space. */
-const SPACE = 0x20
 
 /**
  * Reads one response of the gateway, a stream of frames or a single JSON document, and passes its output to a sink while
@@ -51,7 +49,6 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   /** The body of a response that is not a stream: an error, or a whole completion. */
   #body: Buffer[] = []
   #bodyLength = 0
-  /** The pieces of the body that have more than white space. */
   #bodyPieces = 0
   #text = ''
   #reasoning = ''
@@ -144,7 +141,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   #collect (chunk: Buffer): void {
     const limit = this.#status === 200 ? MAX_JSON_BODY : MAX_ERROR_BODY
     this.#bodyLength += chunk.length
-    if (chunk.some(byte => byte > SPACE)) this.#bodyPieces++
+    if (chunk.some(byte => byte > 0x20)) this.#bodyPieces++
     if (this.#bodyLength <= limit) {
       this.#body.push(Buffer.from(chunk))
     } else {
