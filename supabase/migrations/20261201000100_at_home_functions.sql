@@ -1138,6 +1138,10 @@ declare
   v_completion bigint := 0;
   v_total bigint := 0;
 begin
+  -- The entry in the ledger needs the user's row. A deletion of the user has it before it waits for the run, so it comes first.
+  if has_table_privilege('auth.users', 'update') then
+    perform from auth.users where id = (select user_id from public.agent_runs where id = p_run_id) for key share;
+  end if;
   select * into v_run from public.agent_runs where id = p_run_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
@@ -1222,8 +1226,8 @@ grant execute on function public.finish_run(uuid, integer, text, text, text, jso
 
 -- schemas/runs/lock_user.sql
 
--- Waits, before a user is deleted, for what is beginning and ending of theirs. It takes the locks in the order in which
--- finish_run does, before foreign keys delete the balance: otherwise each would wait for the other.
+-- Waits, before a user is deleted, for what is beginning and ending of theirs. The deletion has the user's row by now; after it
+-- come the runs and then, by foreign keys, the balance. That is the order of finish_run: otherwise each would wait for the other.
 create or replace function public.lock_user() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin

@@ -29,6 +29,10 @@ declare
   v_completion bigint := 0;
   v_total bigint := 0;
 begin
+  -- The entry in the ledger needs the user's row. A deletion of the user has it before it waits for the run, so it comes first.
+  if has_table_privilege('auth.users', 'update') then
+    perform from auth.users where id = (select user_id from public.agent_runs where id = p_run_id) for key share;
+  end if;
   select * into v_run from public.agent_runs where id = p_run_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';

@@ -1,5 +1,5 @@
--- Waits, before a user is deleted, for what is beginning and ending of theirs. It takes the locks in the order in which
--- finish_run does, before foreign keys delete the balance: otherwise each would wait for the other.
+-- Waits, before a user is deleted, for what is beginning and ending of theirs. The deletion has the user's row by now; after it
+-- come the runs and then, by foreign keys, the balance. That is the order of finish_run: otherwise each would wait for the other.
 create function public.lock_user() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
