@@ -12,7 +12,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3 python3
 # The packages that your own agents in Python need, apart from the system's.
 COPY python/requirements.txt /tmp/requirements.txt
 RUN python3 -m venv /opt/python && /opt/python/bin/pip install --no-cache-dir -r /tmp/requirements.txt
-ENV NODE_ENV=production PYTHON_BIN=/opt/python/bin/python
+# What is listened on inside of a container is reached by its published ports alone; the embedded mode would take its loopback.
+ENV NODE_ENV=production HOST=:: PYTHON_BIN=/opt/python/bin/python
 WORKDIR /app
 COPY --from=build /app/package.json ./
 # For `npm start`.

@@ -11,15 +11,15 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 SENTENCE_END = re.compile(r'[.!?…]+(?=\s|$)')
 SAMPLE_BYTES = 4_000_000
 STEPS = 20
+FOLDER = os.path.dirname(os.path.realpath(__file__))
 
 
 def run(input, context):
-    """Reports progress while it counts. The prompt may contain the path of the file; otherwise it generates a text."""
-    prompt = input.get('prompt') or ''
-    path = next((word for word in prompt.split() if os.path.isabs(word) and os.path.isfile(word)), None)
+    """Reports progress while it counts. The prompt may name a text file in this module's folder; otherwise it generates a text."""
+    path = next(filter(None, map(find_text, (input.get('prompt') or '').split())), None)
     with open_text(path) as file:
         size = os.fstat(file.fileno()).st_size
-        yield f'{size / 1e6:.1f} MB of text{f" in {path}" if path else ", made up for this run"}.\n'
+        yield f'{size / 1e6:.1f} MB of text{f" in {os.path.basename(path)}" if path else ", made up for this run"}.\n'
         words, sentences, lines = collections.Counter(), 0, 0
         read, reported = 0, 0
         for line in file:
@@ -34,6 +34,14 @@ def run(input, context):
                 if context.cancelled:
                     return
     yield from report(words, sentences, lines)
+
+
+def find_text(name):
+    """The path of a text file in this module's folder. Who writes a prompt may not read other files, by a link neither."""
+    if '\0' in name or not name.endswith('.txt'):
+        return None
+    path = os.path.realpath(os.path.join(FOLDER, name))
+    return path if os.path.commonpath([FOLDER, path]) == FOLDER and os.path.isfile(path) else None
 
 
 def open_text(path):

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config/config.js'
+import { createPrivateFolder } from '../lib/private-files.js'
 import { createWhole } from '../lib/files.js'
 
 /**
@@ -12,10 +13,10 @@ export async function readJwtSecret (config: Config): Promise<string | undefined
   if (config.jwtSecret || config.database.kind !== 'embedded') return config.jwtSecret
   const { dataDir } = config.database
   const path = join(dataDir, 'jwt-secret')
-  await mkdir(dataDir, { recursive: true })
+  await createPrivateFolder(dataDir)
   for (;;) {
     // If two processes start together, both use the secret of the first.
-    await createWhole(path, randomBytes(32).toString('hex'), 0o600)
+    await createWhole(path, randomBytes(32).toString('hex'))
     const secret = await readFile(path, 'utf8')
     if (secret) return secret
     await rm(path)

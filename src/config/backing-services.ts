@@ -6,7 +6,7 @@ import { checkHeaderValue, checkRedisUrl, checkUrl, readCertificate, withoutSlas
 export type DatabaseConfig =
   | { readonly kind: 'postgres', readonly url: string, readonly maxConnections: number, readonly ca?: string }
   | { readonly kind: 'supabase', readonly url: string, readonly serviceRoleKey: string }
-  | { readonly kind: 'embedded', readonly dataDir: string }
+  | { readonly kind: 'embedded', readonly dataDir: string, readonly hasDemo: boolean }
 
 /** The Redis server that joins several processes. */
 export interface RedisConfig { readonly url: string, readonly ca?: string }
@@ -41,7 +41,7 @@ export function chooseDatabase (env: Environment, production: boolean, problems:
     problems.push('SUPABASE_URL is missing: set it, or SUPABASE_DB_URL, or EMBEDDED=true to run in production on the embedded database')
   }
   if (env.MAX_CONCURRENT_RUNS === 0) problems.push('MAX_CONCURRENT_RUNS must not be 0 on the embedded database: no other process could execute its runs')
-  return { kind: 'embedded', dataDir: env.DATA_DIR }
+  return { kind: 'embedded', dataDir: env.DATA_DIR, hasDemo: !production }
 }
 
 export function chooseRedis (env: Environment, problems: string[]): RedisConfig | undefined {

@@ -8,11 +8,14 @@ import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
 import { Environment } from './environment.js'
-import { readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
+import { checkIssuedKey, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
   .compile<Environment>(Environment)
+
+/** The value of NODE_ENV where others than its developers use the service. */
+const PRODUCTION = 'production'
 
 export interface Config {
   readonly port: number
@@ -55,6 +58,8 @@ export interface Config {
   readonly requestSeconds: number
   readonly drainSeconds: number
   readonly sseMaxSeconds: number
+  /** How long a run may last from its first start, over all its attempts. */
+  readonly maxRunSeconds: number
   /** How long the head of a plain reader's stream waits for the first output. */
   readonly firstOutputSeconds: number
   /** Milliseconds for which a busy process may hold back a model's text, to send it with the text that follows. */
@@ -74,6 +79,11 @@ export class ConfigError extends Error {
  */
 export function loadConfig (): Config {
   return parseConfig({ ...readEnvFile(), ...process.env })
+}
+
+/** Whether NODE_ENV is `production`, for a command that needs nothing else of the environment. */
+export function isProduction (): boolean {
+  return { ...readEnvFile(), ...process.env }.NODE_ENV?.trim() === PRODUCTION
 }
 
 /**
@@ -149,21 +159,31 @@ function chooseSchedules (setting: Environment['SCHEDULES'], database: DatabaseC
   return isOn ? 'service' : isEmbedded ? 'off' : 'platform'
 }
 
+/** What is good enough to try things with is not for production. */
+function checkSecrets (env: Environment, problems: string[]): void {
+  checkSecret('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, MAKE_SECRET, problems)
+  checkSecret('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, `copy your project's from its dashboard, under JWT Keys; if it has none, ${MAKE_SECRET}`, problems)
+  checkSecret('WEBHOOK_SECRET', env.WEBHOOK_SECRET?.replace(/^whsec_/, ''), 'make one with echo whsec_$(openssl rand -base64 32)', problems)
+  checkIssuedKey('SUPABASE_SERVICE_ROLE_KEY', env.SUPABASE_SERVICE_ROLE_KEY, problems)
+  checkIssuedKey('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
+}
+
 function compose (env: Environment, problems: string[], searchPath?: string): Config {
-  const production = env.NODE_ENV === 'production'
+  const production = env.NODE_ENV === PRODUCTION
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
+  if (production) checkSecrets(env, problems)
   if (database.kind !== 'embedded') {
     if (!env.SUPABASE_JWT_SECRET && !env.SUPABASE_URL) {
       problems.push('SUPABASE_JWT_SECRET is missing: without it, or SUPABASE_URL for its keys, no access token can be checked')
     }
     if (production && !env.RAILWAY_BACKEND_SECRET) {
-      problems.push('RAILWAY_BACKEND_SECRET is missing: the edge function authenticates itself with it (openssl rand -hex 32)')
+      problems.push(`RAILWAY_BACKEND_SECRET is missing: the edge function authenticates itself with it; ${MAKE_SECRET}`)
     }
   }
   return {
     port: env.PORT,
-    host: env.HOST,
+    host: env.HOST ?? (database.kind === 'embedded' ? 'localhost' : '::'),
     production,
     logLevel: env.LOG_LEVEL as string,
     database,
@@ -193,6 +213,7 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     requestSeconds: env.REQUEST_SECONDS,
     drainSeconds: env.DRAIN_SECONDS,
     sseMaxSeconds: env.SSE_MAX_SECONDS,
+    maxRunSeconds: env.MAX_RUN_SECONDS,
     firstOutputSeconds: env.FIRST_OUTPUT_SECONDS,
     streamFlushMs: env.STREAM_FLUSH_MS
   }

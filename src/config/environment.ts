@@ -36,8 +36,8 @@ const TEXT = Type.Optional(Type.String())
 export const VARIABLES = {
   PORT: both('process', Type.Integer({ minimum: 0, maximum: 65535, default: 3000 }),
     'Port to listen on; Railway sets it itself. The edge function reads it only outside of Supabase.'),
-  HOST: service('process', Type.String({ default: '::' }),
-    'Address to listen on; `::` is every address of IPv6 and IPv4, which Railway\'s private network needs.'),
+  HOST: service('process', TEXT,
+    'Address to listen on. By default `::`, every address of IPv6 and IPv4, which Railway\'s private network needs; in embedded mode `localhost`, the loopback addresses of both.'),
   NODE_ENV: service('process', Type.String({ default: 'development' }),
     '`production` on Railway: the service then refuses to start on the embedded database unless EMBEDDED=true.'),
   LOG_LEVEL: service('process', Type.Union(
@@ -111,7 +111,7 @@ export const VARIABLES = {
     'Event streams, waiting executions and WebSockets of one user that may be open at this process; beyond, callers get 429 with Retry-After.'),
 
   KEEP_MESSAGES: service('retention', Type.Boolean({ default: false }),
-    'Keeps the messages of a run beyond its end; otherwise only the answers are kept.'),
+    'Keeps the messages of a run, and what its events quote of them, beyond its end; otherwise only the answers are kept.'),
   RUN_RETENTION_DAYS: service('retention', Type.Number({ exclusiveMinimum: 0, maximum: 36_500, default: 30 }),
     'Days after which answers are erased; runs and ledger stay.'),
 
@@ -121,6 +121,8 @@ export const VARIABLES = {
     'Seconds within which a request has to arrive, its body included; then it is answered with 408.'),
   SSE_MAX_SECONDS: service('time', Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 840 }),
     'Seconds after which the service ends an SSE connection (not its run); Railway would cut it at 900.'),
+  MAX_RUN_SECONDS: both('time', Type.Number({ exclusiveMinimum: 0, maximum: 31_536_000, default: 86_400 }),
+    'Seconds that a run may last from its first start, takeovers included; one that lasts longer fails with run_timeout, and is charged what it has used.'),
   FIRST_OUTPUT_SECONDS: both('time', Type.Number({ minimum: 0, maximum: 240, default: 10 }),
     'Seconds for which the head of a stream waits for its first output, if the caller has not said which events it knows: a failure until then is an HTTP status.'),
   STREAM_FLUSH_MS: service('time', Type.Integer({ minimum: 0, maximum: 1000, default: 50 }),

@@ -35,6 +35,42 @@ export function readWebhookSecret (secret: string | undefined, problems: string[
   return secret
 }
 
+/** The shortest secret, in characters; those of `openssl rand -hex 32` have 64. */
+const MIN_SECRET = 32
+/** The fewest different characters of a secret; 32 random hexadecimal digits have about 14. */
+const MIN_DIFFERENT = 8
+/** What examples and templates say where a secret belongs, the published secret of a local Supabase among them. */
+const PLACEHOLDER = /…|\.\.\.|<.*>|change[-_ ]?(me|this)|(^|[^a-z0-9])your[-_ ]|placeholder|example|replace[-_ ]|super-secret-jwt-token/i
+/** How an operator makes a secret, by a program or with Node alone. */
+export const MAKE_SECRET = 'make one with openssl rand -hex 32, or with node -p "crypto.randomBytes(32).toString(\'hex\')"'
+
+/**
+ * Checks that a secret which the operator has chosen, if there is one, cannot be guessed.
+ * @param advice how to get a better one.
+ */
+export function checkSecret (name: string, value: string | undefined, advice: string, problems: string[]): void {
+  if (!value) return
+  const fault = PLACEHOLDER.test(value)
+    ? 'is a placeholder'
+    : value.length < MIN_SECRET
+      ? `has fewer than ${MIN_SECRET} characters`
+      : new Set(value).size < MIN_DIFFERENT || isRepetition(value) ? 'repeats itself' : undefined
+  if (fault) problems.push(`${name} ${fault} and can be guessed: ${advice}`)
+}
+
+/** Checks that a key which somebody else has issued, if there is one, is none that stands in an example. */
+export function checkIssuedKey (name: string, value: string | undefined, problems: string[]): void {
+  if (value && PLACEHOLDER.test(value)) problems.push(`${name} is a placeholder: set the key that was issued to you`)
+}
+
+/** Whether a text is one part of it, again and again; the last may be cut off. */
+function isRepetition (text: string): boolean {
+  for (let length = 1; length <= text.length / 2; length++) {
+    if (text.slice(length) === text.slice(0, -length)) return true
+  }
+  return false
+}
+
 /** Checks that a value, if there is one, is a URL of one of these protocols, such as `https:`. */
 export function checkUrl (name: string, value: string | undefined, protocols: string[], problems: string[]): void {
   if (value && !(URL.canParse(value) && protocols.includes(new URL(value).protocol))) {

@@ -58,6 +58,12 @@ export function readConnectionUrl (text: string, ca?: string): Connection {
   }
 }
 
+/** Whether a Postgres URL names a host of Supabase's: no local database, and no other provider's. */
+export function isHostedBySupabase (text: string): boolean {
+  const url = new URL(text)
+  return SUPABASE_HOST.test(url.searchParams.get('host') ?? url.hostname)
+}
+
 function readTls (params: URLSearchParams, host: string, given?: string): false | ConnectionOptions {
   // Drivers disagree about its meaning.
   if (params.has('ssl')) throw new UnfitDatabaseError('the database URL has ssl=…: say sslmode=require or sslmode=verify-full instead')

@@ -29,7 +29,7 @@ export async function openDatabase (config: DatabaseConfig, hooks: Pick<Postgres
     }
     case 'embedded': {
       const { openEmbedded } = await import('./embedded.js')
-      return { database: await openEmbedded(config.dataDir), description: 'embedded PostgreSQL' }
+      return { database: await openEmbedded(config.dataDir, config.hasDemo), description: 'embedded PostgreSQL' }
     }
   }
 }

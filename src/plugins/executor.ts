@@ -25,7 +25,8 @@ async function executorPlugin (app: FastifyInstance): Promise<void> {
     log: app.log as Logger,
     openToolbox,
     defaultModel: config.model,
-    fallbackModels: config.fallbackModels
+    fallbackModels: config.fallbackModels,
+    maxRunSeconds: config.maxRunSeconds
   })
   app.decorate('executor', executor)
   app.shutdown.on('runs', drainMs => executor.drain(drainMs))

@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-/** Registered first: its hook before the close is the only one, and its hook after it runs last. */
+/** Registered first: its hook before the close is the first, and its hook after it runs last. */
 async function shutdownPlugin (app: FastifyInstance): Promise<void> {
   const shutdown = new Shutdown(app.config.drainSeconds * 1000, (fields, message) => app.log.warn(fields, message))
   app.decorate('shutdown', shutdown)

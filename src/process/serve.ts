@@ -1,6 +1,4 @@
-import type { AddressInfo } from 'node:net'
 import closeWithGrace from 'close-with-grace'
-import type { FastifyInstance } from 'fastify'
 import type { buildApp } from '../app.js'
 import { type Config, ConfigError, loadConfig } from '../config/config.js'
 import { DirectoryLockedError } from '../database/directory-lock.js'
@@ -8,6 +6,7 @@ import { UnfitDatabaseError } from '../database/port.js'
 import { UnfitRedisError } from '../redis/fitness.js'
 import { CLOSE_MS } from '../shutdown.js'
 import { tuneCollector } from './collector.js'
+import { listen } from './listen.js'
 import { createLogger } from './logger.js'
 
 /**
@@ -41,20 +40,7 @@ async function run (build: typeof buildApp, config: Config): Promise<void> {
   })
   const url = await listen(app, config)
   log.info(`listening at ${url}`)
-  if (config.database.kind === 'embedded') process.stdout.write(greeting(url))
-}
-
-/** Listens on every address; on a machine without IPv6, on those of IPv4. */
-async function listen (app: FastifyInstance, { host, port }: Config): Promise<string> {
-  try {
-    await app.listen({ host, port })
-  } catch (error) {
-    if (host !== '::' || (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT') throw error
-    await app.listen({ host: '0.0.0.0', port })
-  }
-  const address = app.addresses()[0] as AddressInfo
-  const isEverywhere = ['::', '0.0.0.0', '127.0.0.1', '::1'].includes(address.address)
-  return `http://${isEverywhere ? 'localhost' : address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
+  if (config.database.kind === 'embedded' && config.database.hasDemo) process.stdout.write(greeting(url))
 }
 
 function greeting (url: string): string {

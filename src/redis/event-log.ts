@@ -7,6 +7,11 @@ import { StreamPublisher } from './publisher.js'
 import { readLatestAttempt } from './run-stream.js'
 import type { StreamReader } from './stream-reader.js'
 
+export interface SharedEventLogOptions extends MemoryEventLogOptions {
+  /** How long Redis keeps a run's events after its end. */
+  keepStreamSeconds: number
+}
+
 /**
  * The event log of one process among several. It keeps its events in memory, publishes those of its own runs to Redis, and
  * mirrors the runs of other processes that have readers here. Redis lags behind memory and holds nothing that is needed:
@@ -21,7 +26,7 @@ export class SharedEventLog implements EventLog {
    * @param redis the connection for commands.
    * @param streams reads the streams of other processes' runs.
    */
-  constructor (private readonly redis: Redis, streams: StreamReader, options: MemoryEventLogOptions) {
+  constructor (private readonly redis: Redis, streams: StreamReader, options: SharedEventLogOptions) {
     this.#memory = new MemoryEventLog(options, {
       // Unpublished events are kept, unless Redis is away and may stay so.
       mayEvict: runId => !this.#publisher.hasUnpublished(runId) || redis.status !== 'ready',
@@ -30,7 +35,7 @@ export class SharedEventLog implements EventLog {
         this.#publisher.evict(runId)
       }
     })
-    this.#publisher = new StreamPublisher(redis, this.#memory)
+    this.#publisher = new StreamPublisher(redis, this.#memory, options.keepStreamSeconds)
     this.#mirror = new StreamMirror(streams, this.#memory)
   }
 

@@ -12,8 +12,6 @@ const RETRY_MS = 500
 const MAX_LENGTH = 1_000_000
 /** A stream's expiry is renewed twice within its lifetime. */
 const RENEW_MS = STREAM_SECONDS * 500
-/** How long the stream of an ended run is kept, in seconds. */
-const KEEP_ENDED_SECONDS = 600
 
 /** How far the stream of one of this process's runs has got. */
 interface Publication {
@@ -44,7 +42,12 @@ export class StreamPublisher {
   #isFlushing = false
   #isClosed = false
 
-  constructor (private readonly redis: Redis, private readonly log: Pick<EventLog, 'entries' | 'last' | 'hasEnded'>) {
+  /** @param keepEndedSeconds how long the stream of an ended run is kept; after that readers get its end from the database. */
+  constructor (
+    private readonly redis: Redis,
+    private readonly log: Pick<EventLog, 'entries' | 'last' | 'hasEnded'>,
+    private readonly keepEndedSeconds: number
+  ) {
     redis.on('ready', this.#doubt)
   }
 
@@ -145,7 +148,7 @@ export class StreamPublisher {
     }
     const isEnded = this.log.hasEnded(runId)
     if (isEnded || Date.now() > publication.expires) {
-      pipeline.expire(key, isEnded ? KEEP_ENDED_SECONDS : STREAM_SECONDS)
+      pipeline.expire(key, isEnded ? this.keepEndedSeconds : STREAM_SECONDS)
       commands.push({ publication, expires: Date.now() + RENEW_MS })
     }
     return commands

@@ -1671,56 +1671,80 @@ grant execute on function public.cancel_run(uuid, uuid, uuid, text) to service_r
 
 -- schemas/runs/erase_old_runs.sql
 
--- Erases the texts of runs that ended more than p_days ago, at most p_limit runs a call, together with expired cached
--- responses, workers that have been gone for a day, and refusals of schedules as old. The runs themselves and the ledger stay.
--- Returns {erased}: the number of runs.
+-- Erases the texts of runs that ended more than p_days ago, and of firings, at most p_limit of each a call, together with
+-- expired cached responses, workers that have been gone for a day, and refusals of schedules as old. The runs themselves and
+-- the ledger stay.
+-- Returns {erased}: the number of runs, or that of firings if it is larger.
 create or replace function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_ids uuid[];
+  v_before constant timestamptz := now() - make_interval(secs => p_days * 86400);
+  v_firings integer := 0;
 begin
   select array_agg(id) into v_ids from (
     select id from public.agent_runs
-      where finished_at < now() - make_interval(secs => p_days * 86400) and not erased
+      where finished_at < v_before and not erased
       order by finished_at limit p_limit for update skip locked) as old;
-  update public.agent_runs set response = '', erased = true where id = any (v_ids);
-  delete from public.agent_run_inputs where run_id = any (v_ids);
-  delete from public.agent_run_traces where run_id = any (v_ids);
-  delete from public.agent_run_failures where run_id = any (v_ids);
+  -- A caller's key may be a text too. The code of an error stays, and its sentence, which a program may have worded, goes.
+  update public.agent_runs
+    set response = '', idempotency_key = null, request_hash = '', erased = true,
+        error = case when error is not null then jsonb_build_object('code', error ->> 'code', 'message', 'The run failed.') end
+    where id = any (v_ids);
+  perform public.erase_texts(v_ids);
+  v_firings := public.erase_old_firings(v_before, p_limit);
   delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();
   delete from public.schedule_refusals where since < now() - interval '1 day';
-  return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0));
+  return jsonb_build_object('erased', greatest(coalesce(cardinality(v_ids), 0), v_firings));
 end $$;
 
 revoke execute on function public.erase_old_runs(numeric, integer) from public, anon, authenticated;
 grant execute on function public.erase_old_runs(numeric, integer) to service_role;
 
+-- schemas/runs/erase_texts.sql
+
+-- Erases what runs that have ended left in tables of their own: inputs, traces, reasons of failures, checkpoints, names of
+-- tools as a model wrote them, and their responses in the cache. docs/reference/texts.md lists every place.
+create or replace function public.erase_texts(p_run_ids uuid[]) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.agent_run_inputs where run_id = any (p_run_ids);
+  delete from public.agent_run_traces where run_id = any (p_run_ids);
+  delete from public.agent_run_failures where run_id = any (p_run_ids);
+  delete from public.agent_run_checkpoints where run_id = any (p_run_ids);
+  update public.agent_run_steps set name = null where run_id = any (p_run_ids) and kind = 'tool';
+  delete from public.response_cache
+    where key in (select cache_key from public.agent_runs where id = any (p_run_ids) and cache_key is not null);
+end $$;
+
+revoke execute on function public.erase_texts(uuid[]) from public, anon, authenticated;
+grant execute on function public.erase_texts(uuid[]) to service_role;
+
 -- schemas/runs/erase_user.sql
 
 -- Erases what a deleted user asked and was answered, and the ledger, from all tables, whatever foreign keys a project has. The
 -- runs themselves stay, without texts. A run under way ends here: its process is refused whatever it still writes.
+-- lock_user has locked what finish_run would wait for.
 create or replace function public.erase_user() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_ids uuid[];
 begin
-  delete from public.response_cache
-    where key in (select cache_key from public.agent_runs where user_id = old.id and cache_key is not null);
-  delete from public.scheduled_runs
-    where run_id in (select id from public.agent_runs where user_id = old.id)
-      or schedule_id in (select id from public.agent_schedules where user_id = old.id)
-      or request ->> 'userId' = old.id::text;
-  delete from public.agent_schedules where user_id = old.id;
-  delete from public.schedule_refusals where user_id = old.id;
+  -- Runs before firings and balances, as in finish_run.
   update public.agent_runs
     set status = case when finished_at is null then 'cancelled' else status end,
         attempt = case when finished_at is null then attempt + 1 else attempt end,
         finished_at = coalesce(finished_at, clock_timestamp()), owner = null, lease_until = null, credits_reserved = 0,
         response = '', error = null, idempotency_key = null, request_hash = '', erased = true
     where user_id = old.id;
-  delete from public.agent_run_inputs where run_id in (select id from public.agent_runs where user_id = old.id);
-  delete from public.agent_run_traces where run_id in (select id from public.agent_runs where user_id = old.id);
-  delete from public.agent_run_failures where run_id in (select id from public.agent_runs where user_id = old.id);
-  delete from public.agent_run_checkpoints where run_id in (select id from public.agent_runs where user_id = old.id);
+  select array_agg(id) into v_ids from public.agent_runs where user_id = old.id;
+  perform public.erase_texts(v_ids);
+  delete from public.scheduled_runs
+    where run_id = any (v_ids) or user_id = old.id or request ->> 'userId' = old.id::text
+      or schedule_id in (select id from public.agent_schedules where user_id = old.id);
+  delete from public.agent_schedules where user_id = old.id;
+  delete from public.schedule_refusals where user_id = old.id;
   delete from public.credit_balances where user_id = old.id;
   delete from public.credit_usage where user_id = old.id;
   delete from public.credit_changes where user_id = old.id;
@@ -1745,7 +1769,7 @@ end $$;
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
 --   p_error          {code, message, reason?}; admins alone read the reason
 --   p_trace          the events from which the run can be replayed
---   p_keep_messages  true keeps the run's input
+--   p_keep_messages  true keeps the messages of the run's input
 create or replace function public.finish_run(
   p_run_id uuid,
   p_attempt integer,
@@ -1770,6 +1794,10 @@ declare
   v_completion bigint := 0;
   v_total bigint := 0;
 begin
+  -- The entry in the ledger needs the user's row. A deletion of the user has it before it waits for the run, so it comes first.
+  if has_table_privilege('auth.users', 'update') then
+    perform from auth.users where id = (select user_id from public.agent_runs where id = p_run_id) for key share;
+  end if;
   select * into v_run from public.agent_runs where id = p_run_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
@@ -1781,8 +1809,9 @@ begin
     return public.run_json(v_run);
   end if;
 
-  -- A cancelled run costs at least its recorded steps, even if a new attempt has not reported them yet.
-  v_credits := greatest(coalesce(p_credits, 0), case when p_status = 'cancelled' then v_run.credits_used else 0 end);
+  -- A run that is ended from outside costs at least its recorded steps, even if a new attempt has not reported them yet.
+  v_credits := greatest(coalesce(p_credits, 0),
+    case when p_status = 'cancelled' or p_error ->> 'code' = 'run_timeout' then v_run.credits_used else 0 end);
   if v_credits > v_run.credits_reserved then
     v_run.credits_reserved := public.extend_reservation(p_run_id, v_credits);
   end if;
@@ -1826,7 +1855,10 @@ begin
         coalesce(v_last_at, v_run.started_at), v_run.finished_at);
   end if;
   delete from public.agent_run_checkpoints where run_id = p_run_id;
-  if not p_keep_messages then
+  -- The agent, which belongs to its author, is not kept in any case.
+  if p_keep_messages then
+    update public.agent_run_inputs set input = input - array['agent', 'rates', 'cached'] where run_id = p_run_id;
+  else
     delete from public.agent_run_inputs where run_id = p_run_id;
   end if;
   if p_trace is not null then
@@ -1903,6 +1935,29 @@ end $$;
 revoke execute on function public.get_run(uuid, uuid, uuid, text) from public, anon, authenticated;
 grant execute on function public.get_run(uuid, uuid, uuid, text) to service_role;
 
+-- schemas/runs/lock_user.sql
+
+-- Waits, before a user is deleted, for what is beginning and ending of theirs. The deletion has the user's row by now; after it
+-- come the runs and then, by foreign keys, the balance. That is the order of finish_run: otherwise each would wait for the other.
+create or replace function public.lock_user() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- refuse_deleted_user holds it until a run has begun.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('user ' || old.id, 0));
+  perform from public.agent_runs where user_id = old.id and finished_at is null order by id for update;
+  return old;
+end $$;
+
+revoke execute on function public.lock_user() from public, anon, authenticated;
+grant execute on function public.lock_user() to service_role;
+
+do $$
+begin
+  create or replace trigger lock_user before delete on auth.users for each row execute function public.lock_user();
+exception when insufficient_privilege then
+  raise notice 'This role may not create triggers on auth.users: delete users with lock_user by another role';
+end $$;
+
 -- schemas/runs/note_failure.sql
 
 -- Keeps the reason of a failed run, which admins alone read, apart from what its user reads. Returns {code, message}.
@@ -1953,6 +2008,25 @@ end $$;
 
 revoke execute on function public.page_of_runs(uuid, integer, text, uuid, uuid) from public, anon, authenticated;
 grant execute on function public.page_of_runs(uuid, integer, text, uuid, uuid) to service_role;
+
+-- schemas/runs/refuse_deleted_user.sql
+
+-- Refuses a run that begins while its user is being deleted: the deletion would not see it, and leave its texts. It does not
+-- wait, because the deletion may wait for another run of the same transaction.
+create or replace function public.refuse_deleted_user() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not pg_catalog.pg_try_advisory_xact_lock_shared(pg_catalog.hashtextextended('user ' || new.user_id, 0)) then
+    raise sqlstate 'PT401' using hint = 'unauthorized', message = 'This user is being deleted.';
+  end if;
+  return new;
+end $$;
+
+create or replace trigger refuse_deleted_user before insert on public.agent_runs for each row
+  execute function public.refuse_deleted_user();
+
+revoke execute on function public.refuse_deleted_user() from public, anon, authenticated;
+grant execute on function public.refuse_deleted_user() to service_role;
 
 -- schemas/runs/run_summary.sql
 
@@ -2082,6 +2156,33 @@ end $$;
 revoke execute on function public.end_firing(uuid, text, text, text, jsonb, integer, timestamp with time zone)
   from public, anon, authenticated;
 grant execute on function public.end_firing(uuid, text, text, text, jsonb, integer, timestamp with time zone) to service_role;
+
+-- schemas/schedules/erase_old_firings.sql
+
+-- Erases what agents answered in firings that ended before a time, whoever fired them, and what went wrong in them. When they
+-- were, how they ended and what they cost stays. A result that is still to be sent is left.
+-- Returns how many firings were erased, at most p_limit.
+create or replace function public.erase_old_firings(p_before timestamptz, p_limit integer) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_count integer;
+begin
+  update public.scheduled_runs
+    set generated_content = null, result = null, error_message = null, error = null, output_result = '{}', request = null
+    where id in (
+      select id from public.scheduled_runs
+        where completed_at < p_before and delivery_status is distinct from 'pending'
+          and (generated_content is not null or result is not null or error_message is not null or error is not null)
+        order by completed_at limit p_limit for update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
+exception when data_exception or integrity_constraint_violation then
+  raise warning 'scheduled_runs does not let texts be erased: %', sqlerrm;
+  return 0;
+end $$;
+
+revoke execute on function public.erase_old_firings(timestamp with time zone, integer) from public, anon, authenticated;
+grant execute on function public.erase_old_firings(timestamp with time zone, integer) to service_role;
 
 -- schemas/schedules/fail_firing.sql
 

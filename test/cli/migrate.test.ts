@@ -51,6 +51,16 @@ t.test('npm run migrate applies what is missing and says so; the second time tha
   t.equal((await client.query('select from public.agents')).rowCount, 3)
 })
 
+t.test('npm run migrate -- --seed on a database of production asks for --yes-demo, before it connects', async t => {
+  const refused = /^--seed adds an admin and an API key that everybody knows to a database of production: add --yes-demo if you mean it\n$/
+  const supabase = 'postgres://postgres:x@db.project.supabase.co/postgres?host=db.project.supabase.co'
+  t.match(await migrate(t, ['--url', supabase, '--seed']), { code: 1, stdout: '', stderr: refused })
+  t.match(await migrate(t, ['--url', 'postgres://u@127.0.0.1:1/x', '--seed'], { NODE_ENV: 'production' }), { code: 1, stdout: '', stderr: refused })
+  for (const args of [['--seed', '--yes-demo'], []]) {
+    t.match(await migrate(t, ['--url', 'postgres://u@127.0.0.1:1/x', ...args], { NODE_ENV: 'production' }), { code: 1, stderr: /^no connection to/ }, args.join(' '))
+  }
+})
+
 t.test('npm run migrate prints the notices of migrations, and no others', async t => {
   if (!await findPostgres(t)) return
   const url = await createPostgres(t, { migrated: false })

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,17 +11,18 @@ import { Environment } from '../../src/config/environment.js'
 
 const EXAMPLE = new URL('../../.env.example', import.meta.url)
 const VARIABLE = /^(?:# )?([A-Z_]+)=/
-const WEBHOOK_SECRET = `whsec_${Buffer.alloc(24, 'x').toString('base64')}`
+const WEBHOOK_SECRET = `whsec_${randomBytes(24).toString('base64')}`
+const [JWT_SECRET, BACKEND_SECRET] = [randomBytes(32).toString('base64'), randomBytes(32).toString('hex')]
 const SUPABASE = { SUPABASE_URL: 'https://project.supabase.co', SUPABASE_SERVICE_ROLE_KEY: 'service-key', LOVABLE_API_KEY: 'gateway-key' }
 const POSTGRES = { SUPABASE_DB_URL: 'postgres://user:db-password@host/db', SUPABASE_JWT_SECRET: 'jwt-secret', LOVABLE_API_KEY: 'gateway-key' }
 
 t.test('nothing has to be set: the embedded mode, the demo model, and defaults', async t => {
   const expected = {
     port: 3000,
-    host: '::',
+    host: 'localhost',
     production: false,
     logLevel: 'info',
-    database: { kind: 'embedded', dataDir: '.data' },
+    database: { kind: 'embedded', dataDir: '.data', hasDemo: true },
     redis: undefined,
     gateway: { kind: 'demo' },
     model: DEFAULT_MODEL,
@@ -70,10 +72,10 @@ t.test('every variable is read, without the blanks around it', async t => {
     HOST: '127.0.0.1',
     NODE_ENV: 'production',
     LOG_LEVEL: 'warn',
-    SUPABASE_JWT_SECRET: 'jwt-secret',
+    SUPABASE_JWT_SECRET: JWT_SECRET,
     AI_GATEWAY_URL: 'http://localhost:11434/v1/',
     AI_MODEL: 'llama3',
-    RAILWAY_BACKEND_SECRET: 'backend-secret',
+    RAILWAY_BACKEND_SECRET: BACKEND_SECRET,
     CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
     ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
     WEBHOOK_SECRET,
@@ -111,8 +113,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     model: 'llama3',
     modelIsChosen: true,
     supabaseUrl: 'https://project.supabase.co',
-    jwtSecret: 'jwt-secret',
-    backendSecret: 'backend-secret',
+    jwtSecret: JWT_SECRET,
+    backendSecret: BACKEND_SECRET,
     corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
     privateToolHosts: [{ host: 'tools.railway.internal', port: 8080 }, { host: '10.0.0.0', bits: 8, port: undefined }],
     webhookSecret: WEBHOOK_SECRET,
@@ -146,7 +148,7 @@ t.test('SUPABASE_DB_URL wins over SUPABASE_URL, and that over the embedded datab
   t.equal(parseConfig({ ...SUPABASE, EMBEDDED: 'true' }).database.kind, 'supabase')
   t.strictSame(parseConfig({ ...SUPABASE, SUPABASE_URL: 'http://localhost:54321//' }).database,
     { kind: 'supabase', url: 'http://localhost:54321', serviceRoleKey: 'service-key' })
-  t.strictSame(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true', DATA_DIR: '/data' }).database, { kind: 'embedded', dataDir: '/data' })
+  t.strictSame(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true', DATA_DIR: '/data' }).database, { kind: 'embedded', dataDir: '/data', hasDemo: false }, 'and in production that has no demo')
 })
 
 t.test('the database\'s CA certificate is given as text, with or without its line breaks, or as a file', async t => {
@@ -237,6 +239,58 @@ t.test('each rule names its variable in one readable line', async t => {
   }
 })
 
+t.test('an address that is not chosen is every address, except in embedded mode', async t => {
+  t.equal(parseConfig(SUPABASE).host, '::')
+  t.equal(parseConfig(POSTGRES).host, '::')
+  t.equal(parseConfig({}).host, 'localhost')
+  t.equal(parseConfig({ HOST: '::' }).host, '::', 'which an operator may want all the same')
+})
+
+t.test('in production', async t => {
+  const production = { ...SUPABASE, NODE_ENV: 'production', RAILWAY_BACKEND_SECRET: BACKEND_SECRET }
+  const guessable: Array<[string, RegExp]> = [
+    ['…', /is a placeholder/],
+    ['changeme', /is a placeholder/],
+    ['change-me-change-me-change-me-change-me', /is a placeholder/],
+    ['your-backend-secret-of-32-characters-or-more', /is a placeholder/],
+    ['<the secret of the backend, 32 characters>', /is a placeholder/],
+    ['super-secret-jwt-token-with-at-least-32-characters-long', /is a placeholder/],
+    [BACKEND_SECRET.slice(0, 31), /has fewer than 32 characters/],
+    ['x'.repeat(64), /repeats itself/],
+    ['abcdefgh'.repeat(8), /repeats itself/],
+    ['0123456789'.repeat(4).slice(0, 37), /repeats itself/],
+    ['0110'.repeat(9) + '1', /repeats itself/]
+  ]
+
+  t.test('a secret that can be guessed is refused, in a line that says how to make one and not what it is', async t => {
+    for (const [value, fault] of guessable) {
+      for (const name of ['RAILWAY_BACKEND_SECRET', 'SUPABASE_JWT_SECRET']) {
+        const [problem, ...others] = problemsOf({ ...production, [name]: value })
+        t.same(others, [])
+        t.match(problem, fault, value)
+        t.ok(problem!.startsWith(`${name} `))
+        t.match(problem, /openssl rand -hex 32.+node -p "crypto\.randomBytes\(32\)/)
+        t.notOk(problem!.includes(value))
+      }
+      t.same(problemsOf({ ...SUPABASE, RAILWAY_BACKEND_SECRET: value }), [], 'elsewhere it is good enough')
+    }
+    t.match(problemsOf({ ...production, WEBHOOK_SECRET: `whsec_${Buffer.alloc(24, 'x').toString('base64')}` }), [/^WEBHOOK_SECRET repeats itself .+ whsec_\$\(openssl/])
+    t.match(problemsOf({ NODE_ENV: 'production', EMBEDDED: 'true', SUPABASE_JWT_SECRET: 'short' }), [/^SUPABASE_JWT_SECRET has fewer/], 'on every database')
+  })
+
+  t.test('a key of somebody else has the length that they gave it, and is no placeholder', async t => {
+    t.same(problemsOf({ ...production, SUPABASE_SERVICE_ROLE_KEY: 'sb_secret_N7UND0Ug', LOVABLE_API_KEY: 'sk-1' }), [])
+    for (const name of ['SUPABASE_SERVICE_ROLE_KEY', 'LOVABLE_API_KEY']) t.match(problemsOf({ ...production, [name]: 'your-key' }), [new RegExp(`^${name} is a placeholder`)])
+  })
+
+  t.test('every secret that is made as the line says is taken, and so is the legacy secret of a Supabase project', async t => {
+    for (let i = 0; i < 300; i++) {
+      const secret = randomBytes(32).toString((['hex', 'base64', 'base64url'] as const)[i % 3])
+      t.same(problemsOf({ ...production, RAILWAY_BACKEND_SECRET: secret, SUPABASE_JWT_SECRET: randomBytes(64).toString('base64') }), []) || t.comment(secret)
+    }
+  })
+})
+
 t.test('all that is wrong is told at once, and no value of a secret with it', async t => {
   const secrets = {
     SUPABASE_DB_URL: 'mysql://user:db-password@host/db',
@@ -248,7 +302,8 @@ t.test('all that is wrong is told at once, and no value of a secret with it', as
   }
   const problems = problemsOf({ ...secrets, NODE_ENV: 'production', PORT: 'x', LOG_LEVEL: 'x', BODY_LIMIT: '0', CORS_ORIGINS: 'x' })
   t.same(problems.map(problem => problem.split(' ')[0]).sort(), [
-    'AI_GATEWAY_URL', 'BODY_LIMIT', 'CORS_ORIGINS', 'LOG_LEVEL', 'PORT', 'RAILWAY_BACKEND_SECRET', 'SUPABASE_DB_URL', 'SUPABASE_URL'
+    'AI_GATEWAY_URL', 'BODY_LIMIT', 'CORS_ORIGINS', 'LOG_LEVEL', 'PORT', 'RAILWAY_BACKEND_SECRET', 'SUPABASE_DB_URL',
+    'SUPABASE_JWT_SECRET', 'SUPABASE_URL'
   ])
   t.notMatch(problems.join('\n'), /password|service-key|jwt-secret|gateway-key/)
   t.equal(new ConfigError(['one', 'two']).message, 'one\ntwo')
@@ -280,7 +335,7 @@ t.test('loadConfig reads .env in the working directory, and the environment wins
     return JSON.parse(stdout)
   }
   t.match(await load({}, 'directory'), { port: 3000 }, 'a directory of that name is another thing')
-  t.match(await load({}), { port: 4001, model: 'from file', host: '::' })
+  t.match(await load({}), { port: 4001, model: 'from file', host: 'localhost' })
   t.match(await load({ PORT: '4002', HOST: '127.0.0.1' }), { port: 4002, model: 'from file', host: '127.0.0.1' })
 })
 

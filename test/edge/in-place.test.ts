@@ -212,6 +212,14 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
     await project.endOf(whole.body.runId)
   })
 
+  t.test('a run may take MAX_RUN_SECONDS, and is not handed over after that', async t => {
+    const short = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, RAILWAY_BACKEND_URL: service.url, MAX_RUN_SECONDS: '1' })
+    gateway.reply = hang('half')
+    const told = await short.execute()
+    t.match(told.events.at(-1), { type: 'error', code: 'run_timeout', error: 'The run was ended because it took longer than 1 seconds.' })
+    t.match(await project.endOf(told.headers.get('x-run-id')!), { status: 'failed', attempt: 1, response: 'half', creditsCharged: 1 })
+  })
+
   t.test('nor where there is no service: what there is is settled', async t => {
     const alone = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, EDGE_MAX_SECONDS: '1' })
     gateway.reply = hang('half')

@@ -170,6 +170,7 @@ t.test('what an operator has to mend is one line, exit code 1 and no stack', asy
   const cases: Array<[string, Record<string, string>, RegExp]> = [
     ['a port in use', { PORT: `${port}`, HOST: '127.0.0.1' }, /^PORT is in use by another program: .+\n$/],
     ['production without a database', { NODE_ENV: 'production' }, /^config: SUPABASE_URL is missing: .+ EMBEDDED=true .+\n$/],
+    ['production with a placeholder', { NODE_ENV: 'production', EMBEDDED: 'true', RAILWAY_BACKEND_SECRET: '…' }, /^config: RAILWAY_BACKEND_SECRET is a placeholder .+ openssl rand -hex 32.+\n$/],
     ['two malformed variables', { PORT: 'x', EMBEDDED: 'x' }, /^config: .*PORT.+\nconfig: .*EMBEDDED.+\n$|^config: .*EMBEDDED.+\nconfig: .*PORT.+\n$/],
     ['a host that is not there', { HOST: 'no-such-host.invalid' }, /^cannot start: .+\n$/],
     ['a data directory that is a file', { DATA_DIR: fileURLToPath(import.meta.url) }, /^cannot start: .+\n$/]
@@ -183,8 +184,10 @@ t.test('what an operator has to mend is one line, exit code 1 and no stack', asy
 })
 
 t.test('EMBEDDED=true starts in production on the embedded database', async t => {
-  const service = await start(t, { NODE_ENV: 'production', EMBEDDED: 'true' })
-  t.match(await (await fetch(`${service.url}/ready`)).json(), { status: 'ready', database: 'up' })
+  const child = launch(t, 'server.js', [], { PORT: '0', NODE_ENV: 'production', EMBEDDED: 'true', DATA_DIR: await createDataDir(t) })
+  const url = await urlOf(child)
+  t.match(await (await fetch(`${url}/ready`)).json(), { status: 'ready', database: 'up' })
+  t.equal((await fetch(`${url}/api/credits`, { headers: { 'x-api-key': DEMO_KEY } })).status, 401, 'where the published key is off')
 })
 
 t.test('npm run token', async t => {

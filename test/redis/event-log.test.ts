@@ -30,7 +30,7 @@ t.test('the log of a process with Redis', async t => {
   t.test('fulfils the contract of an event log', async t => {
     const { link, streams } = await joinReplica(t, server)
     await testEventLog(t, t => {
-      const log = new SharedEventLog(link.commands, streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+      const log = new SharedEventLog(link.commands, streams, { maxBytes: 1024 * 1024, keepMs: 60_000, keepStreamSeconds: 600 })
       t.teardown(() => log.close())
       return log
     }, 100)
@@ -440,7 +440,7 @@ t.test('events that Redis loses or refuses are delivered all the same', async t 
         }
       }
     })
-    const log = new SharedEventLog(refusing, here.streams, { maxBytes: 1024 * 1024, keepMs: 60_000 })
+    const log = new SharedEventLog(refusing, here.streams, { maxBytes: 1024 * 1024, keepMs: 60_000, keepStreamSeconds: 600 })
     t.teardown(() => log.close())
     const runId = randomUUID()
     const { reader } = read(there.log, runId)
@@ -466,7 +466,7 @@ t.test('a Redis that goes away again during the check of a stream is retried aft
     },
     pipeline: () => ({ exec: async () => [], xadd () {}, xtrim () {}, expire () {} })
   })
-  const log = new SharedEventLog(failing as unknown as Redis, { watch: () => () => {} } as unknown as StreamReader, { maxBytes: 1e6, keepMs: 60_000 })
+  const log = new SharedEventLog(failing as unknown as Redis, { watch: () => () => {} } as unknown as StreamReader, { maxBytes: 1e6, keepMs: 60_000, keepStreamSeconds: 600 })
   t.teardown(() => log.close())
   log.open('a', 1)
   failing.emit('ready')

@@ -21,7 +21,7 @@ export async function joinReplica (t: Pick<Test, 'teardown'>, { url }: Pick<Redi
   const write = (line: unknown) => { lines.push(String(line)) }
   const link = new RedisLink({ url }, { info: write, warn: write, error: write })
   const streams = new StreamReader(link.openConnection(), link.commands, randomUUID())
-  const log = new SharedEventLog(link.commands, streams, { maxBytes, keepMs: 60_000 })
+  const log = new SharedEventLog(link.commands, streams, { maxBytes, keepMs: 60_000, keepStreamSeconds: 600 })
   const close = () => {
     log.close()
     streams.close()

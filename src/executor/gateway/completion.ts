@@ -51,6 +51,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   /** The body of a response that is not a stream: an error, or a whole completion. */
   #body: Buffer[] = []
   #bodyLength = 0
+  #bodyPieces = 0
   #text = ''
   #reasoning = ''
   #sawEnd = false
@@ -84,6 +85,11 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     this.#tryFlush()
     if (this.#exchange?.isSent) this.sink.stoppedAfterSending?.()
     this.#fail(this.signal.reason)
+  }
+
+  /** Comments, empty deltas and white space keep a connection open, and not the run. */
+  get progress (): number {
+    return this.#length + this.#toolCalls.length + this.#toolCalls.calls.length + this.#bodyPieces + Number(this.#status > 0) + Number(this.#sawEnd)
   }
 
   onHead ({ status, headers }: ResponseHead): void {
@@ -138,6 +144,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   #collect (chunk: Buffer): void {
     const limit = this.#status === 200 ? MAX_JSON_BODY : MAX_ERROR_BODY
     this.#bodyLength += chunk.length
+    if (chunk.some(byte => byte > 0x20)) this.#bodyPieces++
     if (this.#bodyLength <= limit) {
       this.#body.push(Buffer.from(chunk))
     } else {

@@ -20,6 +20,8 @@ export interface GatewayOptions {
   modelIsChosen: boolean
   /** The maximum length of one answer, in UTF-16 units; 256 Mi by default. */
   maxAnswer?: number
+  /** How many milliseconds the gateway may send no part of an answer; 300,000 by default. */
+  silenceTimeout?: number
   /** How many milliseconds output may be delayed while the process is busy, to be emitted in batches; 0 or undefined: never. */
   flushMs?: number
 }
@@ -46,7 +48,7 @@ export interface ModelRequest {
 
 /** In milliseconds, as the other timeouts. */
 const CONNECT_TIMEOUT = 10_000
-/** A reasoning model may send nothing for minutes before and between tokens. */
+/** A reasoning model may say nothing for minutes before and between tokens. What a gateway sends meanwhile to keep the connection does not count. */
 const SILENCE_TIMEOUT = 300_000
 /** Less than the shortest common idle timeout of servers, five seconds. */
 const IDLE_TIMEOUT = 4_000
@@ -74,7 +76,7 @@ export class Gateway {
     this.#client = new HttpClient(`${options.url}/chat/completions`, {
       headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
       connectTimeout: CONNECT_TIMEOUT,
-      silenceTimeout: SILENCE_TIMEOUT,
+      silenceTimeout: options.silenceTimeout ?? SILENCE_TIMEOUT,
       idleTimeout: IDLE_TIMEOUT,
       window: options.flushMs ? new ReadWindow(options.flushMs, new LoopLoad()) : undefined
     })

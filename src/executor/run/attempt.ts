@@ -43,6 +43,8 @@ export interface AttemptDeps {
   defaultModel: string
   /** Tried in turn where an agent's model keeps failing. */
   fallbackModels: readonly string[]
+  /** How long a run may last from its first start, in seconds, over all its attempts. */
+  maxRunSeconds: number
   /** Waits; replaced in tests only. */
   wait? (ms: number, signal: AbortSignal): Promise<unknown>
 }
@@ -66,6 +68,8 @@ export class Attempt implements AgentContext, PythonContext {
   readonly ended: Promise<Ending>
   readonly #cancellation = new Cancellation()
   readonly #startedAt = performance.now()
+  /** When the first attempt began, in milliseconds since 1970; undefined while the run waits for its first slot. */
+  #firstStart?: number
   /** The number of the first event that no recorded step contains yet. */
   #unrecorded: number
   #tool?: ToolContext
@@ -83,6 +87,8 @@ export class Attempt implements AgentContext, PythonContext {
     this.progress = new Progress(deps.events, assignment.run.runId)
     this.#unrecorded = firstSeq(assignment.run.attempt)
     if (cut.length > 0) this.log('agent cut', { columns: cut })
+    const { startedAt } = assignment.run
+    if (startedAt) this.#firstStart = Date.parse(startedAt)
     this.ended = this.#run()
   }
 
@@ -90,8 +96,15 @@ export class Attempt implements AgentContext, PythonContext {
   get number (): number { return this.assignment.run.attempt }
 
   /** Stops the attempt from outside; the first reason counts. */
-  stop (why: Stop['why']): void {
+  stop (why: Exclude<Stop['why'], 'overdue'>): void {
     this.#cancellation.abort(new Stop(why))
+  }
+
+  /** Ends the run if it has lasted too long. @param now in milliseconds since 1970. */
+  checkAge (now: number): void {
+    const { maxRunSeconds } = this.deps
+    if (now - (this.#firstStart ?? now) < maxRunSeconds * 1000) return
+    this.#cancellation.abort(new Stop('overdue', errors.runTimeout(maxRunSeconds)))
   }
 
   get gateway (): AgentContext['gateway'] { return this.deps.gateway }
@@ -157,6 +170,7 @@ export class Attempt implements AgentContext, PythonContext {
       signal.addEventListener('abort', { handleEvent: () => reject(signal.reason) })
     })])
     await this.deps.store.start(this.runId, this.number)
+    this.#firstStart ??= Date.now()
   }
 
   #runAgent (): Promise<void> {
@@ -174,7 +188,7 @@ export class Attempt implements AgentContext, PythonContext {
       // Released first: with a place in the queue, positions could still be emitted.
       this.ticket.release()
       // A stopped attempt is not settled, even if the agent has ended meanwhile.
-      if (reason instanceof Stop && reason.why !== 'cancelled') return this.#abandon(reason.why)
+      if (reason instanceof Stop && (reason.why === 'released' || reason.why === 'lost')) return this.#abandon(reason.why)
       return await this.#settle(failure)
     } catch (error) {
       this.#logError('broke', error)

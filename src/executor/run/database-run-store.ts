@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ServiceError } from '#shared/errors.ts'
+import { withoutTexts } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
 import type { RunStore } from './run-store.js'
 
@@ -10,7 +11,7 @@ const PASSING = new Set(['database_unavailable', 'database_not_migrated'])
 
 export interface DatabaseRunStoreOptions {
   database: Pick<Database, 'call'>
-  /** Whether a run's input is kept beyond its end. */
+  /** Whether a run's messages, and what its events quote of them, are kept beyond its end. */
   keepMessages: boolean
   /** Aborted when the process ends: no write is repeated from then on. */
   closing: AbortSignal
@@ -43,7 +44,7 @@ export function createDatabaseRunStore ({ database, keepMessages, closing }: Dat
       p_credits: result.credits,
       p_model: result.model,
       p_error: result.error,
-      p_trace: result.trace,
+      p_trace: result.trace && !keepMessages ? withoutTexts(result.trace) : result.trace,
       p_keep_messages: keepMessages
     }), closing)
   }

@@ -3,12 +3,16 @@ import type { SlotTicket } from '../../lib/slots.js'
 import type { Progress } from '../agent/progress.js'
 import { Attempt, type Assignment, type AttemptDeps, type AttemptOwner, type Ending } from './attempt.js'
 
+/** How often the ages of runs are checked, in milliseconds; one timer for all runs, while there are any. */
+const AGE_CHECK_MS = 1_000
+
 /** The attempts that are under way in this process, and how they are stopped. */
 export class Executor implements AttemptOwner {
   #attempts = new Map<string, Attempt>()
   #isReleased = false
   /** The runs that are beginning here: the database may have them before this process has its answer. */
   readonly expected = new Set<string>()
+  #ageCheck: NodeJS.Timeout | undefined
 
   constructor (private readonly deps: AttemptDeps) {}
 
@@ -29,6 +33,7 @@ export class Executor implements AttemptOwner {
     for (const event of emitted) this.deps.events.append(runId, event)
     const next = new Attempt(assignment, ticket, this.deps, this)
     this.#attempts.set(runId, next)
+    this.#ageCheck ??= setInterval(() => this.#checkAges(), Math.min(AGE_CHECK_MS, this.deps.maxRunSeconds * 1000)).unref()
     return next.ended
   }
 
@@ -76,5 +81,13 @@ export class Executor implements AttemptOwner {
 
   onEnded (attempt: Attempt): void {
     if (this.isLatest(attempt)) this.#attempts.delete(attempt.runId)
+    if (this.#attempts.size > 0) return
+    clearInterval(this.#ageCheck)
+    this.#ageCheck = undefined
+  }
+
+  #checkAges (): void {
+    const now = Date.now()
+    for (const attempt of this.#attempts.values()) attempt.checkAge(now)
   }
 }

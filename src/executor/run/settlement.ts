@@ -7,10 +7,12 @@ import type { Result, RunStore } from './run-store.js'
 /** Why an attempt is stopped from outside: the reason of its signal. */
 export class Stop {
   /**
-   * @param why `cancelled`: the caller ends the run. `released`: this process ends, and another one goes on with the run.
-   * `lost`: another process has taken the run over. After the latter two nothing is written here.
+   * @param why `cancelled`: the caller ends the run. `overdue`: it has lasted longer than a run may. `released`: this process
+   * ends, and another one goes on with the run. `lost`: another process has taken the run over. After the latter two nothing
+   * is written here.
+   * @param error the failure that callers see, if the run is to fail.
    */
-  constructor (readonly why: 'cancelled' | 'released' | 'lost') {}
+  constructor (readonly why: 'cancelled' | 'overdue' | 'released' | 'lost', readonly error?: ServiceError) {}
 }
 
 /**
@@ -20,7 +22,7 @@ export class Stop {
  */
 export function resultOf (progress: Progress, failure: unknown, trace: Trace): Result {
   const { response, finishReason, usage, model, bill, hasOutput } = progress
-  const error = failure === undefined || failure instanceof Stop ? null : toServiceError(failure)
+  const error = failure instanceof Stop ? failure.error ?? null : failure === undefined ? null : toServiceError(failure)
   return {
     status: error ? 'failed' : failure instanceof Stop ? 'cancelled' : 'succeeded',
     response,

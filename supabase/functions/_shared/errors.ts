@@ -32,7 +32,7 @@ export class ServiceError extends Error {
 
 export interface Detail { path: string, message: string }
 
-const NEEDS_THE_OPERATOR = new Set(['gateway_answer_too_long', 'gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed'])
+const NEEDS_THE_OPERATOR = new Set(['gateway_answer_too_long', 'gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed', 'run_timeout'])
 
 /** What users read where the cause is the operator's concern. */
 const NOT_AVAILABLE = 'This agent is not available right now.'
@@ -80,6 +80,7 @@ export const errors = {
   serverBusy: define('server_busy', 503, () => 'Too much is arriving at once: try again later.'),
   runElsewhere: define('run_elsewhere', 503, () => 'The run is under way elsewhere: try again when it has ended.'),
   shuttingDown: define('shutting_down', 503, () => 'This server is shutting down: try again.'),
+  runTimeout: define('run_timeout', 504, (seconds: number) => `The run was ended because it took longer than ${seconds} seconds.`),
   gatewayTimeout: define('gateway_timeout', 504, () => 'The model did not answer in time: try again later.')
 } as const
 

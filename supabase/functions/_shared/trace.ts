@@ -28,6 +28,26 @@ export function findRewound (entries: readonly NumberedEvent[]): (seq: number) =
   return seq => spans.some(({ from, until }) => seq > from && seq < until)
 }
 
+/**
+ * A trace as it is kept where messages are not: the same events with the same numbers, without what they quote of questions,
+ * documents and tools. The answer is no part of a trace. What a tool was asked and found, what a model thought, what a program
+ * said of its progress, and text that was taken back is empty; that it happened, and by which tool, stays.
+ */
+export function withoutTexts (trace: Trace): Trace {
+  return trace.map(item => typeof item === 'number' ? item : withoutText(item))
+}
+
+function withoutText (event: RunEvent): RunEvent {
+  switch (event.type) {
+    case 'tool_call': return { ...event, arguments: {} }
+    case 'tool_result': return { ...event, ...('error' in event ? { error: '' } : { result: '' }) }
+    case 'reasoning':
+    case 'chunk': return { ...event, content: '' }
+    case 'progress': return { ...event, message: undefined }
+    default: return event
+  }
+}
+
 /** The response that a run's events add up to. */
 export function responseOf (entries: readonly NumberedEvent[]): string {
   const rewound = findRewound(entries)

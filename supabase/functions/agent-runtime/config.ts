@@ -5,6 +5,7 @@ import { readPrivateHosts } from '../_shared/http/private-hosts.ts'
 
 /** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
 const DEFAULT_MAX_SECONDS = 140
+const DEFAULT_MAX_RUN_SECONDS = 86_400
 const DEFAULT_FIRST_OUTPUT_SECONDS = 10
 
 /** The function's environment. A missing variable fails only the requests that need it, see `required`. */
@@ -25,6 +26,8 @@ export interface Config {
   readonly privateToolHosts: readonly PrivateHost[]
   /** Milliseconds after which a request is handed over or ended. */
   readonly maxMs: number
+  /** Milliseconds that a run may last. */
+  readonly maxRunMs: number
   /** How long the head of a plain reader's stream waits for the first output, in milliseconds. */
   readonly firstOutputMs: number
 }
@@ -32,6 +35,7 @@ export interface Config {
 export function readConfig (env: (name: string) => string | undefined): Config {
   const gatewayKey = env('LOVABLE_API_KEY') || undefined
   const maxSeconds = Number(env('EDGE_MAX_SECONDS'))
+  const maxRunSeconds = Number(env('MAX_RUN_SECONDS'))
   const firstOutputSeconds = Number(env('FIRST_OUTPUT_SECONDS') || DEFAULT_FIRST_OUTPUT_SECONDS)
   return {
     supabaseUrl: toHttpUrl(env('SUPABASE_URL')),
@@ -44,6 +48,7 @@ export function readConfig (env: (name: string) => string | undefined): Config {
     webhookSecret: env('WEBHOOK_SECRET') || undefined,
     privateToolHosts: readPrivateHosts(env('ALLOW_PRIVATE_TOOL_HOSTS'), []),
     maxMs: (maxSeconds > 0 ? maxSeconds : DEFAULT_MAX_SECONDS) * 1000,
+    maxRunMs: (maxRunSeconds > 0 ? maxRunSeconds : DEFAULT_MAX_RUN_SECONDS) * 1000,
     firstOutputMs: (firstOutputSeconds >= 0 ? firstOutputSeconds : DEFAULT_FIRST_OUTPUT_SECONDS) * 1000
   }
 }

@@ -4,7 +4,7 @@
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
 --   p_error          {code, message, reason?}; admins alone read the reason
 --   p_trace          the events from which the run can be replayed
---   p_keep_messages  true keeps the run's input
+--   p_keep_messages  true keeps the messages of the run's input
 create function public.finish_run(
   p_run_id uuid,
   p_attempt integer,
@@ -29,6 +29,10 @@ declare
   v_completion bigint := 0;
   v_total bigint := 0;
 begin
+  -- The entry in the ledger needs the user's row. A deletion of the user has it before it waits for the run, so it comes first.
+  if has_table_privilege('auth.users', 'update') then
+    perform from auth.users where id = (select user_id from public.agent_runs where id = p_run_id) for key share;
+  end if;
   select * into v_run from public.agent_runs where id = p_run_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
@@ -40,8 +44,9 @@ begin
     return public.run_json(v_run);
   end if;
 
-  -- A cancelled run costs at least its recorded steps, even if a new attempt has not reported them yet.
-  v_credits := greatest(coalesce(p_credits, 0), case when p_status = 'cancelled' then v_run.credits_used else 0 end);
+  -- A run that is ended from outside costs at least its recorded steps, even if a new attempt has not reported them yet.
+  v_credits := greatest(coalesce(p_credits, 0),
+    case when p_status = 'cancelled' or p_error ->> 'code' = 'run_timeout' then v_run.credits_used else 0 end);
   if v_credits > v_run.credits_reserved then
     v_run.credits_reserved := public.extend_reservation(p_run_id, v_credits);
   end if;
@@ -85,7 +90,10 @@ begin
         coalesce(v_last_at, v_run.started_at), v_run.finished_at);
   end if;
   delete from public.agent_run_checkpoints where run_id = p_run_id;
-  if not p_keep_messages then
+  -- The agent, which belongs to its author, is not kept in any case.
+  if p_keep_messages then
+    update public.agent_run_inputs set input = input - array['agent', 'rates', 'cached'] where run_id = p_run_id;
+  else
     delete from public.agent_run_inputs where run_id = p_run_id;
   end if;
   if p_trace is not null then

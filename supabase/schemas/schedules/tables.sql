@@ -28,6 +28,8 @@ create unique index scheduled_runs_once_a_time on public.scheduled_runs (schedul
   where scheduled_for is not null;
 create index scheduled_runs_by_run on public.scheduled_runs (run_id) where run_id is not null;
 create index scheduled_runs_to_begin on public.scheduled_runs (lease_until) where run_id is null and request is not null;
+create index scheduled_runs_to_erase on public.scheduled_runs (completed_at)
+  where generated_content is not null or result is not null or error_message is not null or error is not null;
 create index scheduled_runs_to_deliver on public.scheduled_runs (delivery_at) where delivery_status = 'pending';
 
 -- How many firings of a user were refused since a time. After 20 within an hour the user's schedules rest, without a row each.

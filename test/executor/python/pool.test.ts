@@ -118,6 +118,17 @@ t.test('workers for Python', async t => {
     t.match((await run('examples.text_statistics:run', 'one two')).text, /./, 'nor is there need of an installation in the folder of the service')
   })
 
+  t.test('read with the example no file outside its own folder, whatever the prompt names', async t => {
+    const folder = await createFolder(t)
+    const path = join(folder, 'secret.txt')
+    writeFileSync(path, 'secretword secretword')
+    for (const name of [path, `../../../../../../../../..${path}`, '/etc/passwd', '../requirements.txt', 'text_statistics.py']) {
+      const { text } = await run('examples.text_statistics:run', `Look into ${name}`)
+      t.match(text, /, made up for this run/, name)
+      t.notMatch(text, /secretword/)
+    }
+  })
+
   t.test('are free again after an input that cannot be sent', async t => {
     const { pool, run } = create(t, { workers: 1 })
     const circular: Record<string, unknown> = {}

@@ -57,7 +57,8 @@ function setUp () {
     log: pino({ level: 'silent' }),
     openToolbox: async () => ({ ...EMPTY_TOOLBOX, runTriggered: async () => ({ results: [], emitted: [], answer: 'Hello' }) }),
     defaultModel: 'a/model',
-    fallbackModels: []
+    fallbackModels: [],
+    maxRunSeconds: 86_400
   }
   const executor = new Executor(world)
   return {

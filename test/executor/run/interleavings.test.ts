@@ -75,6 +75,7 @@ class Process {
       python: { run: async () => {} },
       defaultModel: 'test/model',
       fallbackModels: [],
+      maxRunSeconds: 86_400,
       log: pino({ level: 'silent' }),
       openToolbox: async () => ({ ...EMPTY_TOOLBOX, tools: [tool] }),
       wait: async (_ms, signal) => signal.throwIfAborted(),

@@ -9,7 +9,7 @@ export interface ClientOptions {
   headers: Record<string, string>
   /** The time limit for opening a connection, in milliseconds. */
   connectTimeout: number
-  /** How many milliseconds the server may send nothing during an exchange. */
+  /** How many milliseconds the server may send nothing during an exchange that counts as progress for its handler. */
   silenceTimeout: number
   /** How many milliseconds an idle connection is kept; the server's `keep-alive` header can shorten it. */
   idleTimeout: number

@@ -33,9 +33,9 @@ export class Connection implements PausableSource {
   #isReading = false
   /** Whether the socket is paused; the silence timeout does not run then. */
   #isPaused = false
-  /** The number of reads. Silence is detected by comparing it at intervals, because reading the clock at every read costs more. */
   #reads = 0
-  #seenReads = 0
+  /** The progress at the last look. Silence is detected by comparing it at intervals, because reading the clock at every read costs more. */
+  #seenProgress = 0
   #seenAt = 0
   #isClosed = false
 
@@ -109,8 +109,8 @@ export class Connection implements PausableSource {
     const exchange = this.#exchange
     if (!exchange) {
       if (now >= this.#idleUntil) this.destroy(new Error('The connection was idle for too long.'))
-    } else if (this.#isSent && (this.#isPaused || this.#reads !== this.#seenReads)) {
-      this.#seenReads = this.#reads
+    } else if (this.#isSent && (this.#isPaused || this.#progressOf(exchange) !== this.#seenProgress)) {
+      this.#seenProgress = this.#progressOf(exchange)
       this.#seenAt = now
     } else if (this.#isSent && now - this.#seenAt >= silenceTimeout) {
       // If it was this process that hung, there are bytes to read: the sockets are polled before the immediate.
@@ -164,7 +164,7 @@ export class Connection implements PausableSource {
     // The socket's events may not have been emitted yet.
     if (this.#socket!.destroyed) return this.destroy(new Error('The connection broke.'))
     this.#isSent = true
-    this.#seenReads = this.#reads
+    this.#seenProgress = this.#progressOf(exchange)
     this.#seenAt = performance.now()
     this.#socket!.write(exchange.request)
     exchange.request = ''
@@ -197,8 +197,12 @@ export class Connection implements PausableSource {
   }
 
   #endSilence (exchange: Exchange): void {
-    if (this.#exchange !== exchange || this.#reads !== this.#seenReads) return
-    this.destroy(new SilenceTimeoutError('The server sent nothing for too long.'))
+    if (this.#exchange !== exchange || this.#progressOf(exchange) !== this.#seenProgress) return
+    this.destroy(new SilenceTimeoutError('The server sent nothing of worth for too long.'))
+  }
+
+  #progressOf ({ handler }: Exchange): number {
+    return handler.progress ?? this.#reads
   }
 }
 

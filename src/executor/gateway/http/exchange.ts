@@ -7,12 +7,17 @@ export interface ResponseHandler extends ResponseReader {
    * @returns whether it emitted something to readers: the connection may then be left unread for a moment (read-window.ts).
    */
   onReadsDone (): boolean
+  /**
+   * A number that grows with what the response is worth waiting for: bytes that do not raise it are silence. Undefined: all
+   * bytes count.
+   */
+  readonly progress?: number
   onEnd (): void
   /** The response failed, or another method of this handler threw `error`. All that arrived before was passed on. */
   onError (error: Error): void
 }
 
-/** The server sent nothing for `silenceTimeout` milliseconds. */
+/** The server sent nothing of worth for `silenceTimeout` milliseconds. */
 export class SilenceTimeoutError extends Error {
   override name = 'SilenceTimeoutError'
 }

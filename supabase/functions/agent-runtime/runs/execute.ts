@@ -81,6 +81,7 @@ async function executeHere (context: RequestContext, caller: Caller, found: Foun
     gateway,
     defaultModel: config.model,
     deadline,
+    maxRunMs: config.maxRunMs,
     hasBackend: backend !== undefined,
     webhooks: { secret: config.webhookSecret, privateHosts: config.privateToolHosts, deadline }
   }

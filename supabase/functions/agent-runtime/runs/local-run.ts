@@ -8,7 +8,7 @@ import { fitAgent } from '../../_shared/bounds/fit-agent.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
 import { buildMessages, lastUserText } from '../../_shared/prompt.ts'
 import type { FunctionResult, Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'
-import { beginning, toTrace } from '../../_shared/trace.ts'
+import { beginning, toTrace, withoutTexts } from '../../_shared/trace.ts'
 import { measureUsage, NO_USAGE } from '../../_shared/usage.ts'
 import type { Database } from '../database.ts'
 import { runFunctions, runsInPlace } from '../functions/run-functions.ts'
@@ -30,6 +30,8 @@ export interface Assignment {
   defaultModel: string
   /** When the request that began the run has to end, in milliseconds since 1970. */
   deadline: number
+  /** How long a run may last, in milliseconds. */
+  maxRunMs: number
   /** Whether there is a service that would take the run over. */
   hasBackend: boolean
   webhooks: WebhookOptions
@@ -62,7 +64,9 @@ export class LocalRun {
     this.assignment = { ...assignment, agent }
     if (cut.length > 0) log('info', 'agent cut', { columns: cut, runId: this.runId })
     const release = leases.hold(assignment.run.runId, why => this.stop(why))
-    const timer = setTimeout(() => this.#abort.abort('timeout'), assignment.deadline - Date.now())
+    const { deadline, maxRunMs } = assignment
+    const left = deadline - Date.now()
+    const timer = setTimeout(() => this.#abort.abort(maxRunMs < left ? 'overdue' : 'timeout'), Math.min(maxRunMs, left))
     this.outcome = this.#execute().finally(() => {
       release()
       clearTimeout(timer)
@@ -185,10 +189,15 @@ export class LocalRun {
     }
   }
 
+  #errorOf (failure: unknown): unknown {
+    if (failure === 'overdue') return errors.runTimeout(this.assignment.maxRunMs / 1000)
+    return failure === 'timeout' ? errors.gatewayTimeout() : failure
+  }
+
   async #finish (failure: unknown): Promise<Run> {
     const error = failure === undefined || failure === 'cancelled'
       ? null
-      : toServiceError(failure === 'timeout' ? errors.gatewayTimeout() : failure)
+      : toServiceError(this.#errorOf(failure))
     const request = this.#request()
     const text = this.events.map(event => 'content' in event ? event.content : '').join('')
     const isUsed = this.#completion || this.#hasOutput || (failure === 'cancelled' && this.#wasAsked)
@@ -205,7 +214,7 @@ export class LocalRun {
       p_credits: isFree ? 0 : priceOf(this.assignment.rates, request.model, usage, this.#hasOutput),
       p_model: this.#completion?.model ?? request.model,
       p_error: error && failureOf(error),
-      p_trace: toTrace(this.events.map((event, index) => ({ seq: index + 1, event })))
+      p_trace: withoutTexts(toTrace(this.events.map((event, index) => ({ seq: index + 1, event }))))
     }
     try {
       return await this.database.persist('finish_run', result)

@@ -1,0 +1,180 @@
+import { randomUUID } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { delta, ending, frame, inTurn, openStream } from '../support/doubles/gateway.js'
+import { findRedis, startRedis } from '../support/doubles/redis-server.js'
+import { bearer, createPostgres, endOf, findPostgres, parseStream, startService } from '../support/helper.js'
+import { until } from '../support/replica.js'
+import { readDocument, sectionOf, tableOf } from '../docs/markdown.js'
+
+const MARK = 'marked'
+const TOOL = 'look_up_marked'
+const SCHEDULED = 'the marked prompt of a schedule'
+const document = readDocument('docs/reference/texts.md')
+
+/** The places of the document's tables, each with when it is empty. */
+function placesOf (title: string): Map<string, string> {
+  return new Map(tableOf(sectionOf(document, title), 'place').rows.flatMap(([places, , gone]) => places!.split(', ').map(place => [place, gone!] as const)))
+}
+
+/** Every column of every table that has the mark: `table.column`. */
+async function findInTables (sql: pg.Client): Promise<string[]> {
+  const { rows } = await sql.query('select format(\'%I.%I\', schemaname, tablename) as name, tablename from pg_tables where schemaname not in (\'pg_catalog\', \'information_schema\')')
+  const found = new Set<string>()
+  for (const { name, tablename } of rows) {
+    const columns = await sql.query(`select distinct c.key from ${name} t, jsonb_each_text(to_jsonb(t)) c where c.value like $1`, [`%${MARK}%`])
+    for (const { key } of columns.rows) found.add(`${tablename}.${key}`)
+  }
+  return [...found].sort()
+}
+
+/** Every key of Redis that has the mark, with the seconds that it lives. */
+async function findInRedis (redis: Redis): Promise<Map<string, number>> {
+  const found = new Map<string, number>()
+  for (const key of await redis.keys('*')) {
+    const read: Record<string, () => Promise<unknown>> = {
+      string: () => redis.get(key),
+      hash: () => redis.hgetall(key),
+      list: () => redis.lrange(key, 0, -1),
+      set: () => redis.smembers(key),
+      zset: () => redis.zrange(key, '0', '-1'),
+      stream: () => redis.xrange(key, '-', '+')
+    }
+    const value = JSON.stringify([key, await read[await redis.type(key)]?.()])
+    if (value.includes(MARK)) found.set(key, await redis.ttl(key))
+  }
+  return found
+}
+
+async function setUp (t: Test, variables: Record<string, string> = {}) {
+  const url = await createPostgres(t)
+  const redis = await startRedis(t)
+  const sql = new pg.Client({ connectionString: url })
+  await sql.connect()
+  t.teardown(() => sql.end())
+  const service = await startService(t, { SUPABASE_DB_URL: url, REDIS_URL: redis.url, SCHEDULES: 'on', ...variables })
+  const [user, agent] = [randomUUID(), randomUUID()]
+  await sql.query('insert into auth.users (id) values ($1)', [user])
+  await sql.query("insert into public.credit_balances (user_id, credits_remaining, plan_type) values ($1, 50, 'demo')", [user])
+  await sql.query(`insert into public.agents (id, user_id, name, description, purpose, status, system_prompt, knowledge_base, is_published, cache_seconds, temperature)
+    values ($1, $2, 'A', '', '', 'active', 'A marked system prompt', '["A marked document"]', true, 31536000, 0)`, [agent, user])
+  await sql.query(`insert into public.agent_functions (agent_id, name, description, function_type, config)
+    values ($1, $2, 'marked', 'data_transform', $3)`, [agent, TOOL, { transform_type: 'format', template: 'The marked finding of {{data}}', parameters: { type: 'object', properties: { data: { type: 'string' } } } }])
+  return { service, redis: redis.client, sql, user, agent, headers: await bearer(user) }
+}
+
+const call = frame({ choices: [{ index: 0, delta: { content: 'A marked thought aloud. ', reasoning: 'A marked thought', tool_calls: [{ index: 0, id: 'c1', function: { name: TOOL, arguments: '{"data":"a marked word"}' } }] }, finish_reason: 'tool_calls' }] })
+const answer = delta('The marked answer') + ending()
+
+t.test('every place that has a text of a user is listed, and none keeps it for longer than it says', async t => {
+  if (!await findPostgres(t) || !await findRedis(t)) return
+  const { service, redis, sql, user, agent, headers } = await setUp(t)
+  const places = placesOf('Tables')
+  const OF_AUTHORS = /^(agents|agent_functions|agent_schedules)\./
+  let finish = () => {}
+  service.gateway.reply = inTurn(response => { openStream(response).end(call + 'data: [DONE]\n\n') }, response => {
+    const model = openStream(response)
+    finish = () => { model.end(answer) }
+  })
+  const execute = (key: string) => service.execute({ agentId: agent, messages: [{ role: 'user', content: 'A marked question' }] }, { ...headers, 'idempotency-key': key })
+  let runId = ''
+
+  t.test('while a run is under way', async t => {
+    const asked = service.gateway.nextCall()
+    const streaming = execute('a marked key')
+    await asked
+    await service.gateway.nextCall()
+    const found = await findInTables(sql)
+    t.same(found.filter(place => !places.has(place)), [], 'all is listed')
+    for (const place of ['agent_run_inputs.input', 'agent_run_checkpoints.record', 'agent_run_checkpoints.told']) t.ok(found.includes(place), place)
+    finish()
+    const told = await streaming
+    runId = told.headers.get('x-run-id')!
+    t.match(told.events.find(({ type }) => type === 'tool_call'), { arguments: { data: 'a marked word' } }, 'its reader is told everything')
+    t.match(told.events.find(({ type }) => type === 'tool_result'), { result: 'The marked finding of a marked word' })
+  })
+
+  t.test('after its end the question is gone, and what quotes it', async t => {
+    const found = await findInTables(sql)
+    t.same(found.filter(place => !places.has(place)), [])
+    t.same(found.filter(place => places.get(place)!.startsWith('the end')), [])
+    t.same(found.filter(place => !OF_AUTHORS.test(place)), ['agent_run_steps.name', 'agent_run_traces.trace', 'agent_runs.idempotency_key', 'agent_runs.response', 'response_cache.response'])
+    const { rows: [{ trace }] } = await sql.query('select trace::text from public.agent_run_traces where run_id = $1', [runId])
+    t.notOk(trace.replaceAll(TOOL, '').includes(MARK), 'of the trace only the name of the tool')
+  })
+
+  t.test('Redis has the events alone, and for a minute', async t => {
+    const found = await until(() => findInRedis(redis), found => [...found.values()].every(seconds => seconds <= 60))
+    t.same([...found.keys()], [`jeesi:run:${runId}`])
+  })
+
+  t.test('a replay has the same events under the same numbers, and the answer to the letter', async t => {
+    service.app.events.evict(runId)
+    await redis.flushall()
+    const replayed = parseStream(await (await fetch(`${service.url}/api/runs/${runId}/events`, { headers })).text())
+    t.same(replayed.map(({ seq }) => seq), replayed.map((_event, index) => index + 1))
+    t.match(replayed.find(({ type }) => type === 'tool_call'), { name: TOOL, arguments: {} })
+    t.match(replayed.find(({ type }) => type === 'tool_result'), { name: TOOL, result: '' })
+    t.match(replayed.find(({ type }) => type === 'reasoning'), { content: '' })
+    t.match(replayed.at(-1), { type: 'done', response: 'A marked thought aloud. The marked answer' })
+  })
+
+  t.test('a schedule\'s question and answers are listed too', async t => {
+    await sql.query(`insert into public.agent_schedules (agent_id, user_id, is_enabled, prompt_template, cron_expression, next_run_at)
+      values ($1, $2, true, $3, '0 0 1 1 *', now())`, [agent, user, SCHEDULED])
+    service.gateway.reply = response => { openStream(response).end(answer) }
+    await until(async () => (await sql.query("select from public.scheduled_runs where status = 'completed' and user_id = $1", [user])).rowCount, count => count === 1, 60)
+    const found = await findInTables(sql)
+    t.same(found.filter(place => !places.has(place)), [])
+    for (const place of ['scheduled_runs.generated_content', 'scheduled_runs.result', 'agent_schedules.prompt_template']) t.ok(found.includes(place), place)
+  })
+
+  t.test('after the retention only what its author has written is left, and a cached answer is none of it', async t => {
+    await sql.query("update public.agent_runs set finished_at = now() - interval '31 days', error = '{\"code\": \"python_failed\", \"message\": \"a marked sentence\"}'")
+    await sql.query("insert into public.agent_run_failures values ($1, 'a marked reason')", [runId])
+    await sql.query("update public.scheduled_runs set completed_at = now() - interval '31 days', error = 'a marked error', error_message = 'a marked error', output_result = '{\"error\": \"marked\"}'")
+    await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 })
+    const found = await findInTables(sql)
+    t.same(found.filter(place => !/deletion/.test(places.get(place)!)), [])
+    t.same(found.filter(place => !OF_AUTHORS.test(place)), [])
+    t.match((await endOf(service, runId, headers)).error, { code: 'python_failed' }, 'the code stays')
+    t.match((await sql.query('select status, completed_at is not null as ended from public.scheduled_runs')).rows, [{ status: 'completed', ended: true }])
+  })
+
+  t.test('after the deletion of the user nothing is left', async t => {
+    service.gateway.reply = response => { openStream(response).write(call) }
+    const asked = service.gateway.nextCall()
+    const streaming = execute('another marked key')
+    await asked
+    await sql.query("insert into public.conversations (user_id, title) values ($1, 'A marked title')", [user])
+    await sql.query('delete from auth.users where id = $1', [user])
+    t.same(await findInTables(sql), [])
+    await streaming
+    t.same(await findInTables(sql), [], 'nor does the process of a run under way write anything')
+    for (const seconds of (await findInRedis(redis)).values()) t.ok(seconds > 0 && seconds <= 3600)
+  })
+
+  t.test('the log has none of it at any time', async t => {
+    t.same(service.logs.filter(line => line.replaceAll(TOOL, '').includes(MARK)), [])
+  })
+})
+
+t.test('with KEEP_MESSAGES the question and the whole trace stay until the retention, without the agent', async t => {
+  if (!await findPostgres(t) || !await findRedis(t)) return
+  const { service, redis, sql, agent, headers } = await setUp(t, { KEEP_MESSAGES: 'true' })
+  service.gateway.reply = inTurn(response => { openStream(response).end(call + 'data: [DONE]\n\n') }, response => { openStream(response).end(answer) })
+  const told = await service.execute({ agentId: agent, messages: [{ role: 'user', content: 'A marked question' }] }, headers)
+  const runId = told.headers.get('x-run-id')!
+  const { rows: [{ input, trace }] } = await sql.query('select input, trace::text from public.agent_run_inputs join public.agent_run_traces using (run_id) where run_id = $1', [runId])
+  t.same(input, { messages: [{ role: 'user', content: 'A marked question' }] })
+  t.match(trace, 'a marked word')
+  t.ok(await until(() => redis.ttl(`jeesi:run:${runId}`), seconds => seconds > 0 && seconds <= 600) > 60)
+  service.app.events.evict(runId)
+  await redis.flushall()
+  const replayed = parseStream(await (await fetch(`${service.url}/api/runs/${runId}/events`, { headers })).text())
+  t.same(replayed, told.events, 'a replay is the same to the letter')
+  await sql.query("update public.agent_runs set finished_at = now() - interval '31 days'")
+  await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 })
+  t.same((await findInTables(sql)).filter(place => !/^(agents|agent_functions)\./.test(place)), [])
+})
