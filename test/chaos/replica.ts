@@ -20,6 +20,8 @@ export interface ReplicaOptions {
   /** A `worker` serves no readers. */
   program: 'server' | 'worker'
   variables: Record<string, string>
+  /** Options of Node. */
+  nodeOptions?: string[]
   /** A directory for its log. */
   logs?: string
 }
@@ -45,8 +47,8 @@ export class Replica {
 
   async start (): Promise<void> {
     this.#routes ??= await this.#openRoutes()
-    const { program, variables } = this.options
-    const command = commandOf(`${program}.js`, [], { ...variables, ...this.#routes }, [])
+    const { program, variables, nodeOptions = [] } = this.options
+    const command = commandOf(`${program}.js`, [], { ...variables, ...this.#routes }, nodeOptions)
     const child = this.#child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#isToEnd = false
     createInterface({ input: child.stderr! }).on('line', line => this.#complain(line))
