@@ -125,10 +125,9 @@ t.test('the bounds of a Python worker', async t => {
 
 /** What others feel until the end: `/health` every 100 ms, and their runs, one after the other. */
 function feel (service: Service, ...kinds: Array<() => ReturnType<Service['execute']>>) {
-  const felt = { latestHealth: 0, runs: 0, lost: [] as unknown[] }
-  let ended = false
+  const felt = { latestHealth: 0, runs: 0, lost: [] as unknown[], ended: false }
   const health = async () => {
-    while (!ended) {
+    while (!felt.ended) {
       const started = performance.now()
       if ((await service.request('GET', '/health')).status !== 200) felt.lost.push('health')
       felt.latestHealth = Math.max(felt.latestHealth, Math.round(performance.now() - started))
@@ -136,7 +135,7 @@ function feel (service: Service, ...kinds: Array<() => ReturnType<Service['execu
     }
   }
   const runs = async (execute: () => ReturnType<Service['execute']>) => {
-    while (!ended) {
+    while (!felt.ended) {
       const { events } = await execute()
       if (events.at(-1)?.type !== 'done') felt.lost.push(events.at(-1))
       felt.runs++
@@ -147,7 +146,7 @@ function feel (service: Service, ...kinds: Array<() => ReturnType<Service['execu
   const all = Promise.all([health(), ...kinds.map(runs)])
   return {
     async end () {
-      ended = true
+      felt.ended = true
       await all
       return felt
     }
