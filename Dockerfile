@@ -25,6 +25,9 @@ COPY python ./python
 RUN python3 -m compileall -q python
 # The embedded mode's data, for those who run it so; a volume mounted here has to be writable for this user.
 RUN mkdir .data && chown node:node .data
+# Who may execute a program but not read it cannot read its processes either: agents in Python run as this user, and do not
+# get at the environment and memory of the service, where the kernel has no Landlock too.
+RUN chmod 711 /usr/local/bin/node
 USER node
 EXPOSE 3000
 HEALTHCHECK CMD ["node", "-e", "fetch(`http://localhost:${process.env.PORT || 3000}/health`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]

@@ -7,15 +7,16 @@ service ends, which ends the worker. Agents print to stdout and stderr as usual;
 import os
 import sys
 
-from jeesi_worker import guard
+from jeesi_worker import guard, group
 
 
 def main():
-    memory_mb = int(sys.argv[1])
+    memory_mb, max_processes = map(int, sys.argv[1:])
     guard.prepare()
     worker = os.fork()
     if worker:
-        guard.watch(worker)
+        guard.watch(worker, group.Group(memory_mb, max_processes))
+    os.close(guard.LIFELINE)
     # Imported after the fork, so that the guard stays small.
     from jeesi_worker import limits, serve
     limits.apply(memory_mb)

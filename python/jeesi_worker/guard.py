@@ -8,6 +8,8 @@ import signal
 import tempfile
 import time
 
+from . import group
+
 LIFELINE = 5
 PROTOCOL = (3, 4, LIFELINE)
 # The time between SIGTERM and SIGKILL.
@@ -24,8 +26,8 @@ def prepare():
     os.chdir(home)
 
 
-def watch(worker):
-    """Waits until the worker or the service ends, or for SIGTERM. Then ends all remaining processes, and exits."""
+def watch(worker, bounded):
+    """Waits until the worker or the service ends, for SIGTERM, or until the group exceeds a bound. Then ends all of it, and exits."""
     os.close(3)
     os.close(4)
     adopt_orphans()
@@ -35,15 +37,19 @@ def watch(worker):
     stop_requests = []
     signal.signal(signal.SIGTERM, lambda *_: stop_requests.append(True))
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    status = None
-    while status is None and not stop_requests:
-        ready, _, _ = select.select([wakeup, LIFELINE], [], [])
+    status = exceeded = None
+    while status is None and exceeded is None and not stop_requests:
+        ready, _, _ = select.select([wakeup, LIFELINE], [], [], group.INTERVAL_SECONDS)
         if LIFELINE in ready:
             break
-        os.read(wakeup, 4096)
-        status = reap(worker)
-    terminate_all()
+        if wakeup in ready:
+            os.read(wakeup, 4096)
+            status = reap(worker)
+        exceeded = bounded.exceeded()
+    terminate_all(bounded, force=exceeded is not None)
     shutil.rmtree(os.environ['HOME'], ignore_errors=True)
+    if exceeded is not None:
+        os._exit(exceeded)
     os._exit(128 + signal.SIGTERM if status is None else exit_code(status))
 
 
@@ -69,16 +75,29 @@ def reap(worker):
             status = ended
 
 
-def terminate_all():
+def terminate_all(bounded, force):
     """Sends SIGTERM, then SIGKILL until no process is left: the children of a killed process become the guard's."""
+    if not group.is_measurable():
+        terminate_group()
+    if not force:
+        os.killpg(0, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while reap_all():
+        force = force or time.monotonic() >= deadline or bounded.exceeded() is not None
+        if force:
+            bounded.kill()
+        # Not longer: processes that replace themselves by others all the time must be met in one of their lives.
+        time.sleep(0.001 if force else 0.01)
+
+
+def terminate_group():
+    """Where children cannot be listed, ends the process group, the guard with it."""
     os.killpg(0, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
-    force = False
     while reap_all():
-        force = force or time.monotonic() >= deadline
-        if force:
-            for pid in children():
-                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() >= deadline:
+            shutil.rmtree(os.environ['HOME'], ignore_errors=True)
+            os.killpg(0, signal.SIGKILL)
         time.sleep(0.01)
 
 
@@ -91,17 +110,6 @@ def reap_all():
             return False
         if pid == 0:
             return True
-
-
-def children():
-    """The ids of the guard's children."""
-    try:
-        with open(f'/proc/self/task/{os.getpid()}/children') as file:
-            return [int(pid) for pid in file.read().split()]
-    except OSError:
-        # Without /proc, the whole group is killed at once, including the guard.
-        os.killpg(0, signal.SIGKILL)
-        return []
 
 
 def exit_code(status):

@@ -7,7 +7,7 @@ import queue
 import threading
 import traceback
 
-from . import Cancelled
+from . import Cancelled, group
 from .channel import Channel
 from .context import Context
 from .entrypoint import EntrypointError
@@ -25,11 +25,15 @@ def serve(memory_mb):
     interrupt = Interrupt()
     channel = Channel(interrupt)
     runs = queue.SimpleQueue()
+    worker = os.getpid()
     threading.Thread(target=read_orders, args=(runs, channel, interrupt), daemon=True).start()
     threading.Thread(target=send_heartbeats, args=(channel,), daemon=True).start()
     while True:
         run = runs.get()
         outcome = perform(run, interrupt, memory_mb)
+        if os.getpid() != worker:
+            # A child that the agent forked has come to the end of the agent's code. It does not answer for the worker.
+            os._exit(1)
         if has_leftovers():
             outcome['retire'] = True
         channel.send(id=run.number, **outcome)
@@ -99,10 +103,19 @@ def failure(error, message, kind='exception'):
 def has_leftovers():
     """Whether a run left threads or processes behind. They end with the worker, which the service then replaces."""
     threads = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    return bool(threads) or has_children() or has_orphans()
+
+
+def has_children():
     if not hasattr(os, 'waitid'):
-        return bool(threads)
+        return False
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return True
     except ChildProcessError:
-        return bool(threads)
+        return False
+
+
+def has_orphans():
+    """Whether the guard has adopted processes of the run: those whose parent has ended."""
+    return any(pid != os.getpid() for pid in group.children(os.getppid()))

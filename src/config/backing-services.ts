@@ -21,7 +21,10 @@ export interface PythonConfig {
   readonly command: string
   /** Whether the operator has set `command`; otherwise it is the default, which the machine may lack. */
   readonly isChosen: boolean
+  /** MiB that a worker and all processes that it starts may need. */
   readonly memoryMb: number
+  /** Processes that a worker may be at once. */
+  readonly maxProcesses: number
   readonly workers: number
   /** PATH: the only variable of this process that agents see. */
   readonly searchPath?: string
@@ -71,6 +74,7 @@ export function choosePython (env: Environment, searchPath?: string): PythonConf
     command: env.PYTHON_BIN ?? 'python3',
     isChosen: env.PYTHON_BIN !== undefined,
     memoryMb: env.PYTHON_MEMORY_MB,
+    maxProcesses: env.PYTHON_MAX_PROCESSES,
     workers: env.PYTHON_WORKERS,
     searchPath
   }

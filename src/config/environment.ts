@@ -79,7 +79,9 @@ export const VARIABLES = {
   PYTHON_BIN: service('python', TEXT,
     'The interpreter, 3.9 or newer, as a command or a path, e.g. of a virtual environment; by default python3, if there is one.'),
   PYTHON_MEMORY_MB: service('python', Type.Integer({ minimum: 128, maximum: 1_048_576, default: 512 }),
-    'Address space of each Python process in MiB; an agent that needs more gets a MemoryError.'),
+    'Memory in MiB of a Python worker with all processes that it starts, and the address space of each; an agent that needs more fails.'),
+  PYTHON_MAX_PROCESSES: service('python', Type.Integer({ minimum: 1, maximum: 4096, default: 64 }),
+    'Processes that a Python worker may be at once, with all that it starts; an agent that starts more fails.'),
   PYTHON_WORKERS: service('python', Type.Integer({ minimum: 1, maximum: 256, default: 2 }),
     'Python processes at once, each running one agent or function at a time; more wait.'),
 

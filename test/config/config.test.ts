@@ -50,7 +50,7 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     fallbackModels: [],
     keepMessages: false,
     runRetentionDays: 30,
-    python: { command: 'python3', isChosen: false, memoryMb: 512, workers: 2, searchPath: undefined }
+    python: { command: 'python3', isChosen: false, memoryMb: 512, maxProcesses: 64, workers: 2, searchPath: undefined }
   }
   t.strictSame(parseConfig({}), expected)
   const blank = Object.fromEntries((await namesInExample()).map((name, index) => [name, [' ', '', '\t\n'][index % 3]]))
@@ -99,6 +99,7 @@ t.test('every variable is read, without the blanks around it', async t => {
     RUN_RETENTION_DAYS: '7',
     PYTHON_BIN: ' /venv/bin/python ',
     PYTHON_MEMORY_MB: '1024',
+    PYTHON_MAX_PROCESSES: '16',
     PYTHON_WORKERS: '3',
     PATH: '/bin'
   })
@@ -135,7 +136,7 @@ t.test('every variable is read, without the blanks around it', async t => {
     fallbackModels: ['a/model', 'b/model'],
     keepMessages: true,
     runRetentionDays: 7,
-    python: { command: '/venv/bin/python', isChosen: true, memoryMb: 1024, workers: 3, searchPath: '/bin' }
+    python: { command: '/venv/bin/python', isChosen: true, memoryMb: 1024, maxProcesses: 16, workers: 3, searchPath: '/bin' }
   })
   t.strictSame(parseConfig({ CORS_ORIGINS: '*' }).corsOrigins, ['*'])
 })
@@ -203,6 +204,7 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ DRAIN_SECONDS: 'Infinity' }, 'DRAIN_SECONDS', /number/],
     [{ PYTHON_MEMORY_MB: '127' }, 'PYTHON_MEMORY_MB', />= 128/],
     [{ PYTHON_MEMORY_MB: 'much' }, 'PYTHON_MEMORY_MB', /integer/],
+    [{ PYTHON_MAX_PROCESSES: '0' }, 'PYTHON_MAX_PROCESSES', />= 1/],
     [{ PYTHON_WORKERS: '0' }, 'PYTHON_WORKERS', />= 1/],
     [{ SSE_MAX_SECONDS: '0' }, 'SSE_MAX_SECONDS', /> 0/],
     [{ FIRST_OUTPUT_SECONDS: '-1' }, 'FIRST_OUTPUT_SECONDS', />= 0/],

@@ -1,17 +1,16 @@
 import type { Logger } from 'pino'
 import { errors } from '#shared/errors.ts'
 import { Slots, type SlotTicket } from '../../lib/slots.js'
+import { type Confinement, probeConfinement } from './confinement.js'
 import { bareEnvironment, type DetectedPython, detectPython } from './detect.js'
 import type { PythonJob } from './job.js'
-import { PythonWorker } from './worker.js'
+import { PythonWorker, type WorkerBounds } from './worker.js'
 
-export interface PythonPoolOptions {
+export interface PythonPoolOptions extends WorkerBounds {
   /** The interpreter's command. */
   command: string
   /** The path in which the service and agents look for commands. */
   searchPath?: string
-  /** The address space of each process, in MiB. */
-  memoryMb: number
   workers: number
   /** Milliseconds that a worker may be silent. Only tests change it. */
   silenceMs?: number
@@ -40,6 +39,12 @@ export class PythonPool {
   get detected (): Promise<DetectedPython> {
     this.#detected ??= detectPython(this.options.command, this.#env)
     return this.#detected
+  }
+
+  /** Tries which restrictions of agents are in force on this machine; undefined if that cannot be found out. Call it where there is Python. */
+  async probeConfinement (): Promise<Confinement | undefined> {
+    const detected = await this.detected
+    return 'path' in detected ? probeConfinement(detected.path, this.#env) : undefined
   }
 
   async isAvailable (): Promise<boolean> {
@@ -102,8 +107,8 @@ export class PythonPool {
   }
 
   #createWorker (path: string): PythonWorker {
-    const { memoryMb, silenceMs = SILENCE_MS, log } = this.options
-    const worker = new PythonWorker({ path, env: this.#env, memoryMb, silenceMs, log })
+    const { memoryMb, maxProcesses, silenceMs = SILENCE_MS, log } = this.options
+    const worker = new PythonWorker({ path, env: this.#env, memoryMb, maxProcesses, silenceMs, log })
     this.#workers.add(worker)
     worker.exited.then(() => {
       this.#workers.delete(worker)

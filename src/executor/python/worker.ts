@@ -1,26 +1,36 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
-import { ROOT } from '../../config/root.js'
+import { PYTHON_FOLDER } from './confinement.js'
 import { PythonError, type PythonJob, RunningJob } from './job.js'
 import { LineSplitter, MAX_LINE, parseMessage, type WorkerMessage } from './messages.js'
-
-/** The folder of the modules of agents. */
-const PYTHON_FOLDER = fileURLToPath(new URL('python/', ROOT))
 
 /** How long cancelled code has to end: half of it by its own flag, half of it by an exception. */
 const CANCEL_MS = 2_000
 /** How long the guard has to end the group, for which it needs a second, before it is killed. */
 const KILL_MS = 3_000
+/** Exit codes of the guard if its group exceeds a bound, as in `group.py`, and what the bound is. */
+const EXCEEDED: Record<number, (bounds: WorkerBounds) => string> = {
+  254: ({ memoryMb }) => `It and the processes that it started need more than PYTHON_MEMORY_MB (${memoryMb}) allows.`,
+  253: ({ maxProcesses }) => `It started more processes than PYTHON_MAX_PROCESSES (${maxProcesses}) allows.`,
+  252: ({ maxProcesses }) => `It started more threads than PYTHON_MAX_PROCESSES (${maxProcesses}) allows, which is 16 times as many.`
+}
+
 /** Bytes of printed text that are logged of each job. */
 const MAX_PRINTED = 64 * 1024
 
-export interface WorkerOptions {
+/** What a worker may take together with all processes that it starts. */
+export interface WorkerBounds {
+  /** MiB; it is also the address space of each process. */
+  memoryMb: number
+  /** Processes at once. */
+  maxProcesses: number
+}
+
+export interface WorkerOptions extends WorkerBounds {
   path: string
   env: Record<string, string>
-  memoryMb: number
   /** How long the worker may send nothing before it counts as hanging. It sends a heartbeat every second. */
   silenceMs: number
   log: Pick<Logger, 'debug'>
@@ -42,8 +52,8 @@ export class PythonWorker {
   #killTimer?: NodeJS.Timeout
 
   constructor (private readonly options: WorkerOptions) {
-    const { path, env, memoryMb } = options
-    this.#child = spawn(path, ['-s', `${PYTHON_FOLDER}worker.py`, `${memoryMb}`], {
+    const { path, env, memoryMb, maxProcesses } = options
+    this.#child = spawn(path, ['-s', `${PYTHON_FOLDER}worker.py`, `${memoryMb}`, `${maxProcesses}`], {
       // A session of its own: signals to the service's process group do not reach the worker.
       detached: true,
       env: { ...env, PYTHONPATH: PYTHON_FOLDER },
@@ -56,8 +66,8 @@ export class PythonWorker {
     (answers as Readable | undefined)?.on('data', data => this.#receive(data))
     for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.on('data', data => this.#logPrinted(data))
     this.exited = new Promise(resolve => {
-      this.#child.once('error', error => resolve(this.#onExit(`could not be started (${(error as NodeJS.ErrnoException).code})`)))
-      this.#child.once('exit', code => resolve(this.#onExit(describeExit(code))))
+      this.#child.once('error', error => resolve(this.#onExit(died(`could not be started (${(error as NodeJS.ErrnoException).code})`))))
+      this.#child.once('exit', code => resolve(this.#onExit(this.#explainExit(code))))
     })
     // Counts intervals rather than comparing times: a slow service must not count as a silent worker.
     this.#watchdog = setInterval(() => this.#checkSilence(), options.silenceMs / 4).unref()
@@ -157,7 +167,13 @@ export class PythonWorker {
     this.options.log.debug({ text: data.subarray(0, room).toString(), cut: data.length > room || undefined }, '[PYTHON] printed')
   }
 
-  #onExit (description: string): void {
+  /** Beyond a bound the code is at fault: another worker would end in the same way. */
+  #explainExit (code: number | null): PythonError {
+    const exceeded = EXCEEDED[code ?? 0]
+    return exceeded ? new PythonError(exceeded(this.options)) : died(describeExit(code))
+  }
+
+  #onExit (error: PythonError): void {
     clearInterval(this.#watchdog)
     clearTimeout(this.#cancelTimer)
     clearTimeout(this.#killTimer)
@@ -165,7 +181,7 @@ export class PythonWorker {
     this.#killGroup()
     for (const stream of this.#child.stdio) stream?.destroy()
     this.#isClosing = true
-    this.#job?.settle(new PythonError(`The Python worker ${description}.`, true))
+    this.#job?.settle(error)
     this.#job?.release(false)
     this.#job = undefined
   }
@@ -187,6 +203,10 @@ function toLine (order: object): string {
   } catch {
     throw new PythonError('Its input cannot be written as JSON.')
   }
+}
+
+function died (description: string): PythonError {
+  return new PythonError(`The Python worker ${description}.`, true)
 }
 
 /** Describes the end of a worker. Its guard exits with 128 plus the number of the signal that ended the worker, as shells do. */

@@ -15,7 +15,7 @@ t.test('workers for Python', async t => {
   const create = (t: Test, options: Partial<PythonPoolOptions> = {}) => {
     const logs: string[] = []
     const log = pino({ level: 'debug' }, new Writable({ write (line, _encoding, done) { logs.push(String(line)); done() } }))
-    const pool = new PythonPool({ command, searchPath: process.env.PATH, memoryMb: 512, workers: 2, log, ...options })
+    const pool = new PythonPool({ command, searchPath: process.env.PATH, memoryMb: 512, maxProcesses: 64, workers: 2, log, ...options })
     t.teardown(() => pool.close())
     /** Runs one of the test's agents, and gives back what it has said. */
     const run = async (name: string, prompt = '', job: Partial<PythonJob> = {}) => {
@@ -208,8 +208,16 @@ t.test('workers for Python', async t => {
   t.test('a worker that dies is told of in words', async t => {
     t.match(await failure('dies'), { message: 'The Python worker ended by itself, with code 3.', workerDied: true })
     t.match(await failure('killed'), { message: 'The Python worker was ended by SIGKILL.', workerDied: true })
-    t.match(await failure('kills_its_guard'), { message: 'The Python worker was ended with its guard.', workerDied: true })
+    const { pool, run: runAlone } = create(t, { workers: 1 })
+    const killed = runAlone('sleeps', '', { onText: () => process.kill(pool.pids[0]!, 'SIGKILL') })
+    await t.rejects(killed, { message: 'The Python worker was ended with its guard.', workerDied: true })
     t.equal((await run('plain', 'you')).text, 'Hello you')
+  })
+
+  t.test('a worker cannot end its guard or the service where the kernel forbids it', async t => {
+    const { signals } = (await pool.probeConfinement())!
+    const { message } = await failure('kills_its_guard')
+    t.equal(message, signals ? 'PermissionError: [Errno 1] Operation not permitted' : 'The Python worker was ended with its guard.')
   })
 
   t.test('a worker that gives no sign of life is ended', async t => {
@@ -370,7 +378,7 @@ t.test('without a Python that will do', async t => {
     [folder, /is not a working Python$/]
   ]
   for (const [command, reason] of cases) {
-    const pool = new PythonPool({ command, memoryMb: 512, workers: 1, log: pino({ level: 'silent' }) })
+    const pool = new PythonPool({ command, memoryMb: 512, maxProcesses: 64, workers: 1, log: pino({ level: 'silent' }) })
     t.match(await pool.detected, { reason }, command)
     t.equal(await pool.isAvailable(), false)
     const job = { entrypoint: 'a:b', input: {}, signal: new AbortController().signal, maxOutput: 1, onText () {}, onProgress () {} }

@@ -10,7 +10,7 @@ import { findPython } from '../../../support/python.js'
 t.test('a function in Python as a tool', async t => {
   const command = await findPython(t)
   if (!command) return
-  const pool = new PythonPool({ command, memoryMb: 512, workers: 1, log: pino({ level: 'silent' }) })
+  const pool = new PythonPool({ command, memoryMb: 512, maxProcesses: 64, workers: 1, log: pino({ level: 'silent' }) })
   t.teardown(() => pool.close())
   const create = (config: AgentFunction['config'], fields: Partial<AgentFunction> = {}) =>
     pythonTool({ name: 'add numbers', type: 'python', triggerKeywords: [], config, ...fields }, pool)
@@ -56,7 +56,7 @@ t.test('a function in Python as a tool', async t => {
 })
 
 t.test('without Python says so', async t => {
-  const pool = new PythonPool({ command: '/nonexistent', memoryMb: 512, workers: 1, log: pino({ level: 'silent' }) })
+  const pool = new PythonPool({ command: '/nonexistent', memoryMb: 512, maxProcesses: 64, workers: 1, log: pino({ level: 'silent' }) })
   const tool = pythonTool({ name: 'add', type: 'python', triggerKeywords: [], config: { entrypoint: 'a:b' } }, pool)
   const context = { runId: '', agentId: '', userId: '', signal: new AbortController().signal }
   const error = await tool.call({}, context).catch((error: unknown) => error)
