@@ -31,7 +31,7 @@ export const ROOMS = [
   { path: 'src/demo', may: [] },
   {
     path: 'src/http',
-    may: ['supabase/functions/_shared', 'src/shutdown.ts', 'src/contract', 'src/executor/events', 'src/executor/run'],
+    may: ['supabase/functions/_shared', 'src/shutdown.ts', 'src/contract', 'src/lib', 'src/executor/events', 'src/executor/run'],
     fastify: true
   },
   {

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { answerOf } from '#shared/final-event.ts'
 import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
 import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteHeaders, ExecuteValidatedBody, KnownEventsText, Run, ValidatedHeaders } from '#shared/schemas.ts'
+import { consumeBody } from '../http/body-memory.js'
 
 const response = {
   200: {
@@ -27,13 +28,13 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   }, async (request, reply) => {
     const { agentId, messages, response_format: responseFormat, stream, background } = request.body
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
-    const run = await app.runs.begin({
+    const run = await consumeBody(request, () => app.runs.begin({
       userId: request.caller!.userId,
       agentId,
       messages,
       responseFormat,
       idempotencyKey: request.headers['idempotency-key']
-    })
+    }))
     if (background) return inBackground(request, reply, run)
     return watch(request, reply, run, known, stream)
   })
@@ -46,7 +47,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   }, async (request, reply) => {
     const { userId, agentId, agentConfig, messages, functionResults, response_format: responseFormat, stream } = request.body
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
-    const run = await app.runs.begin({
+    const run = await consumeBody(request, () => app.runs.begin({
       userId,
       agentId,
       messages,
@@ -62,7 +63,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
       },
       idempotencyKey: request.headers['idempotency-key'],
       runId: request.headers['x-run-id']
-    })
+    }))
     return watch(request, reply, run, known, stream)
   })
 

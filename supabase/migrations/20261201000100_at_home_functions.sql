@@ -514,6 +514,51 @@ end $$;
 revoke execute on function public.reserve_credits(uuid, integer) from public, anon, authenticated;
 grant execute on function public.reserve_credits(uuid, integer) to service_role;
 
+-- schemas/leases/claim_run.sql
+
+-- Takes one run, which the queue has handed out by its id.
+--   p_max_per_user  how many runs of one user may be under way at a time, over all processes
+--   p_keep_first    see take_run
+--   p_room          for how many bytes of input the process has memory; a run of more stays where it is. Null: any
+--   p_inline_bytes  see take_run; what is not larger needs no room
+-- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
+-- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it; `full`,
+-- this process has no memory for it.
+create or replace function public.claim_run(
+  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
+  p_max_crashes integer default 20, p_keep_first boolean default true,
+  p_room bigint default null, p_inline_bytes integer default null
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+  v_taken jsonb;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  if not found or v_run.finished_at is not null then
+    return '{"refused": "ended"}';
+  elsif not public.is_abandoned(v_run) then
+    return '{"refused": "owned"}';
+  elsif not p_python and public.is_python_run(p_run_id) then
+    return '{"refused": "unable"}';
+  elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then
+    return '{"refused": "full"}';
+  end if;
+  -- If two processes take the user's last slot at once, the second waits here until the first has it.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || v_run.user_id, 0));
+  if (select count(*) from public.agent_runs r
+      where user_id = v_run.user_id and finished_at is null and owner is not null and id <> p_run_id
+        and not public.is_abandoned(r)) >= p_max_per_user then
+    return '{"refused": "busy"}';
+  end if;
+  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true, p_inline_bytes);
+  return case when v_taken is null then '{"refused": "ended"}' else jsonb_build_object('claimed', v_taken) end;
+end $$;
+
+revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean, bigint, integer)
+  from public, anon, authenticated;
+grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean, bigint, integer) to service_role;
+
 -- schemas/leases/claim_runs.sql
 
 -- Takes over abandoned runs, oldest first, each as a new attempt. A run during which p_max_crashes processes have died
@@ -522,17 +567,22 @@ grant execute on function public.reserve_credits(uuid, integer) to service_role;
 --   p_keep_first  see take_run
 --   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
 --                 handed out by claim_run
--- Returns {claimed: [{run, userId, cancel, input, steps}], outstanding, others}: `outstanding` is true if any run is
+--   p_room        for how many bytes of input the process has memory; runs of more stay where they are. Null: any
+--   p_inline_bytes  see take_run; what is not larger needs no room
+-- Returns {claimed: [{run, userId, cancel, input, steps, inputBytes}], outstanding, others}: `outstanding` is true if any run is
 -- unfinished; `others` is true if another process has looked for runs within eleven minutes, and so is known to live.
 create or replace function public.claim_runs(
   p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20, p_python boolean default true,
-  p_keep_first boolean default false, p_lapsed boolean default false
+  p_keep_first boolean default false, p_lapsed boolean default false,
+  p_room bigint default null, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_id uuid;
   v_taken jsonb;
   v_claimed jsonb := '[]';
+  v_room bigint := p_room;
+  v_bytes bigint;
 begin
   insert into public.agent_workers (owner, lease_until) values (p_owner, '-infinity')
     on conflict (owner) do update set seen_at = now();
@@ -541,11 +591,18 @@ begin
       where finished_at is null and lease_until < now() and public.is_abandoned(r)
         and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
         and (p_python or not public.is_python_run(id))
+        and (p_room is null or public.input_bytes(id) <= greatest(p_room, p_inline_bytes))
       order by lease_until, created_at
       limit p_limit
       for update skip locked
   loop
-    v_taken := public.take_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
+    -- Only large inputs are counted, as in the process.
+    v_bytes := case when p_room is null then 0 else public.input_bytes(v_id) end;
+    if v_bytes > p_inline_bytes then
+      continue when v_bytes > v_room;
+      v_room := v_room - v_bytes;
+    end if;
+    v_taken := public.take_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false, p_inline_bytes);
     if v_taken is not null then
       v_claimed := v_claimed || v_taken;
     end if;
@@ -556,9 +613,9 @@ begin
     'others', exists (select from public.agent_workers where owner <> p_owner and seen_at > now() - interval '11 minutes'));
 end $$;
 
-revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean, bigint, integer)
   from public, anon, authenticated;
-grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean, bigint, integer)
   to service_role;
 
 -- schemas/leases/end_forsaken_runs.sql
@@ -615,6 +672,60 @@ end $$;
 
 revoke execute on function public.heartbeat_worker(uuid, numeric) from public, anon, authenticated;
 grant execute on function public.heartbeat_worker(uuid, numeric) to service_role;
+
+-- schemas/leases/take_run.sql
+
+-- Gives an abandoned run to a process, as a new attempt.
+--   p_keep_first  true keeps the first attempt of a run that never had an owner: none of its events has another author
+--   p_starts      true if the run has a slot
+--   p_inline_bytes  input and steps that have more bytes together are not returned: see get_run_input
+-- Returns what the process needs to make the attempt, or null if the run was ended because p_max_crashes processes have
+-- died while they owned it.
+create or replace function public.take_run(
+  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_crashes integer, p_keep_first boolean, p_starts boolean,
+  p_inline_bytes integer default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_is_fresh boolean;
+  v_bytes bigint;
+  v_is_inline boolean;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  v_is_fresh := v_run.owner is null and v_run.status = 'queued' and v_run.attempt = 1;
+  update public.agent_runs
+    set attempt = case when v_is_fresh and p_keep_first then attempt else attempt + 1 end,
+        crashes = case when v_is_fresh or lease_until = '-infinity' then crashes else crashes + 1 end,
+        status = case when p_starts then 'running' else status end,
+        started_at = case when p_starts then coalesce(started_at, now()) else started_at end,
+        owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds)
+    where id = p_run_id
+    returning * into v_run;
+  if v_run.crashes >= p_max_crashes then
+    begin
+      perform public.finish_run(v_run.id, v_run.attempt, 'failed', '', null, null, 0, null, jsonb_build_object(
+        'code', 'crashed_too_often', 'message', 'The run was ended: the server broke down over it again and again.'));
+    exception when lock_not_available then
+      -- Another transaction holds the user's balance. The run is ended by a later claim.
+      null;
+    end;
+    return null;
+  end if;
+  v_bytes := public.input_bytes(v_run.id);
+  v_is_inline := v_bytes <= coalesce(p_inline_bytes, v_bytes);
+  return jsonb_build_object(
+    'run', public.run_json(v_run),
+    'userId', v_run.user_id,
+    'cancel', v_run.cancel_requested,
+    'inputBytes', v_bytes,
+    'input', case when v_is_inline then (select input from public.agent_run_inputs where run_id = v_run.id) end,
+    'steps', case when v_is_inline then public.checkpoints_of(v_run.id) else '[]' end);
+end $$;
+
+revoke execute on function public.take_run(uuid, uuid, numeric, integer, boolean, boolean, integer)
+  from public, anon, authenticated;
+grant execute on function public.take_run(uuid, uuid, numeric, integer, boolean, boolean, integer) to service_role;
 
 -- schemas/ledger/adjust_ledger.sql
 
@@ -863,22 +974,25 @@ grant execute on function public.open_balance() to service_role;
 -- Gives a run that was begun without an owner to the calling process.
 --   p_waiting  true if no slot is free: the run stays `queued`
 --   p_python   true if this process can run agents written in Python
+--   p_inline_bytes  see begin_run
 -- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
 create or replace function public.adopt_run(
   p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false
+  p_python boolean default false, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
   v_input jsonb;
+  v_bytes integer;
   v_joined boolean;
 begin
   select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
-  select input into v_input from public.agent_run_inputs where run_id = p_run_id;
+  select input, coalesce(bytes, octet_length(input::text)) into v_input, v_bytes
+    from public.agent_run_inputs where run_id = p_run_id;
   v_joined := v_run.owner is not null or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
@@ -892,13 +1006,14 @@ begin
       where id = p_run_id
       returning * into v_run;
   end if;
-  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined, 'agent', v_input -> 'agent',
-    'rates', v_input -> 'rates', 'cached', v_input -> 'cached');
+  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined,
+    'rates', v_input -> 'rates', 'cached', v_input -> 'cached', 'inputBytes', v_bytes,
+    'agent', case when octet_length((v_input -> 'agent')::text) <= coalesce(p_inline_bytes, 2147483647) then v_input -> 'agent' end);
 end $$;
 
-revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean)
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, integer)
   from public, anon, authenticated;
-grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean) to service_role;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, integer) to service_role;
 
 -- schemas/runs/begin_run.sql
 
@@ -910,7 +1025,8 @@ grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, b
 --   p_waiting true if no slot is free: the run begins as `queued`
 --   p_python  true if the calling service can run agents written in Python
 --   p_models  first the model for agents that name none, then the models to fall back to
--- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
+--   p_inline_bytes  an agent with more bytes of JSON is not returned: get_run_input returns it when the run has its slot
+-- Returns {run, agent, rates, cached, joined, inputBytes}; the last is the size of what get_run_input returns. `joined` is true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create or replace function public.begin_run(
   p_user_id uuid,
@@ -923,7 +1039,8 @@ create or replace function public.begin_run(
   p_agent jsonb default null,
   p_waiting boolean default false,
   p_python boolean default false,
-  p_models jsonb default '[""]'
+  p_models jsonb default '[""]',
+  p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -936,6 +1053,8 @@ declare
   v_cache_key text;
   v_cached jsonb;
   v_credits integer := 0;
+  v_input jsonb;
+  v_bytes integer;
 begin
   if p_idempotency_key is not null then
     -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
@@ -1005,15 +1124,17 @@ begin
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds))
     returning * into v_run;
-  insert into public.agent_run_inputs (run_id, input)
-    values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
-  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'rates', v_rates,
-    'cached', v_cached, 'joined', false);
+  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
+  v_bytes := octet_length(v_input::text);
+  insert into public.agent_run_inputs (run_id, input, bytes) values (v_run.id, v_input, v_bytes);
+  return jsonb_build_object('run', public.run_json(v_run), 'rates', v_rates, 'cached', v_cached, 'joined', false,
+    'agent', case when v_bytes <= p_inline_bytes or octet_length(v_agent::text) <= coalesce(p_inline_bytes, 2147483647) then v_agent end,
+    'inputBytes', v_bytes);
 end $$;
 
-revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, integer)
   from public, anon, authenticated;
-grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, integer)
   to service_role;
 
 -- schemas/runs/erase_old_runs.sql
@@ -1192,6 +1313,36 @@ revoke execute on function public.finish_run(uuid, integer, text, text, text, js
   from public, anon, authenticated;
 grant execute on function public.finish_run(uuid, integer, text, text, text, jsonb, integer, text, jsonb, jsonb, boolean)
   to service_role;
+
+-- schemas/runs/get_run_input.sql
+
+-- Returns what an attempt is made with: {input, steps}. Processes do not keep large inputs while runs wait for their slots.
+create or replace function public.get_run_input(p_run_id uuid, p_attempt integer) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform from public.agent_runs where id = p_run_id and attempt = p_attempt and finished_at is null;
+  if not found then
+    raise sqlstate 'PT409' using hint = 'stale_attempt', message = 'Another attempt has taken this run over.';
+  end if;
+  return jsonb_build_object(
+    'input', (select input from public.agent_run_inputs where run_id = p_run_id),
+    'steps', public.checkpoints_of(p_run_id));
+end $$;
+
+revoke execute on function public.get_run_input(uuid, integer) from public, anon, authenticated;
+grant execute on function public.get_run_input(uuid, integer) to service_role;
+
+-- schemas/runs/input_bytes.sql
+
+-- The size of what get_run_input returns, in bytes of JSON: the input of a run, and its recorded steps.
+create or replace function public.input_bytes(p_run_id uuid) returns bigint
+language sql stable security definer set search_path = '' as $$
+  select coalesce((select coalesce(bytes, octet_length(input::text)) from public.agent_run_inputs where run_id = p_run_id), 0)
+    + coalesce((select sum(octet_length(record::text)) from public.agent_run_checkpoints where run_id = p_run_id), 0)
+$$;
+
+revoke execute on function public.input_bytes(uuid) from public, anon, authenticated;
+grant execute on function public.input_bytes(uuid) to service_role;
 
 -- schemas/runs/note_failure.sql
 

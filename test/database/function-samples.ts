@@ -83,8 +83,8 @@ export function createSamples (db: Database): Samples {
     get_agent: () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }),
     begin_run: () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },
-      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'] }),
-    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true }),
+      { p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'], p_inline_bytes: 65_536 }),
+    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true, p_inline_bytes: 65_536 }),
     get_run: () => runOf(begin()),
     cancel_run: () => runOf(begin()),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
@@ -104,14 +104,19 @@ export function createSamples (db: Database): Samples {
     },
     list_runs: async () => of({ p_user_id: DEMO_USER, p_limit: 1 }, await pageOfRuns()),
     start_run: async () => of({ ...await begin({ p_waiting: true }), p_attempt: 1 }),
+    get_run_input: async () => {
+      const run = await beginFully()
+      await db.call('record_step', { ...run, ...STEP.required })
+      return of({ ...run, p_attempt: 1 })
+    },
     record_step: async () => of({ ...await begin(), ...STEP.required }, STEP.optional),
-    claim_run: async () => of({ ...await leaveBehind(), ...LEASE, p_max_per_user: 1000 }, { p_python: true, p_max_crashes: 20, p_keep_first: true }),
+    claim_run: async () => of({ ...await leaveBehind(), ...LEASE, p_max_per_user: 1000 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_room: 1, p_inline_bytes: 65_536 }),
     async claim_runs () {
       await sql('update public.agent_runs set finished_at = now(), status = \'failed\' where finished_at is null returning id')
       const { p_run_id: runId } = await leaveBehind()
       await sql(`update public.agent_runs set lease_until = now() - interval '1 hour' where id = '${runId}' returning id`)
       await sql('delete from public.agent_workers returning owner')
-      return of({ ...LEASE, p_limit: 1 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_lapsed: true })
+      return of({ ...LEASE, p_limit: 1 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_lapsed: true, p_room: 1, p_inline_bytes: 65_536 })
     },
     async list_waiting_runs () {
       await beginWaiting()

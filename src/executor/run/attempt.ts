@@ -8,24 +8,20 @@ import { finalEvent } from '#shared/final-event.ts'
 import type { Run, RunEvent } from '#shared/schemas.ts'
 import { beginning, toTrace } from '#shared/trace.ts'
 import { Cancellation, type CancelSignal } from '../../lib/cancellation.js'
+import { INPUT_COST } from '../../lib/memory-budget.js'
+import type { Hold, MemoryShare } from '../../lib/memory-share.js'
 import type { SlotTicket } from '../../lib/slots.js'
-import type { AgentContext, AgentInput, Reservation, StepSummary } from '../agent/agent-context.js'
+import type { AgentContext, Reservation, StepSummary } from '../agent/agent-context.js'
 import { runAgent } from '../agent/agent.js'
 import { Progress } from '../agent/progress.js'
 import { type PythonContext, runPythonAgent } from '../agent/python-agent.js'
+import { sizeOf } from '../agent/step-record.js'
 import type { EventLog } from '../events/event-log.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox, ToolboxContext } from '../tools/toolbox.js'
+import { type Assignment, type CompleteAssignment, hasInput, withInput, withoutInput } from './assignment.js'
 import type { RecordedStep, Result, RunStore } from './run-store.js'
 import { resultOf, settle, Stop } from './settlement.js'
-
-/** A run that is to be attempted, with its input. */
-export interface Assignment extends AgentInput {
-  run: Run
-  userId: string
-  /** The events of this attempt that were emitted before it came here. */
-  emitted?: readonly RunEvent[]
-}
 
 /** How an attempt ended: with the run settled, or abandoned because its lease was released or lost. */
 export type Ending = 'settled' | 'released' | 'lost'
@@ -36,6 +32,8 @@ export interface AttemptDeps {
   python: PythonContext['python']
   events: EventLog
   store: RunStore
+  /** For what runs gather while they are under way. */
+  memory: MemoryShare
   log: Logger
   openToolbox (agent: Agent, context: ToolboxContext): Promise<Toolbox>
   /** The model of agents that name none. */
@@ -68,9 +66,11 @@ export class Attempt implements AgentContext, PythonContext {
   /** The number of the first event that no recorded step contains yet. */
   #unrecorded: number
   #tool?: ToolContext
+  /** The memory of what the run's steps have gathered. */
+  #gathered?: Hold
 
   constructor (
-    private readonly assignment: Assignment,
+    private assignment: Assignment,
     private readonly ticket: SlotTicket,
     private readonly deps: AttemptDeps,
     private readonly owner: AttemptOwner
@@ -106,6 +106,8 @@ export class Attempt implements AgentContext, PythonContext {
   }
 
   record (number: number, summary: StepSummary, record: StepRecord, credits = 0): Promise<Reservation> {
+    this.#gathered ??= this.deps.memory.takeAnyway(this.assignment.userId, 0)
+    this.#gathered.grow(sizeOf(record) * INPUT_COST)
     return this.deps.store.record(this.runId, this.number, { number, summary, record, credits, emitted: this.#takeUnrecorded() })
   }
 
@@ -137,7 +139,7 @@ export class Attempt implements AgentContext, PythonContext {
     let failure: unknown
     try {
       await this.#awaitSlot()
-      await this.#runAgent()
+      await this.#runAgent(hasInput(this.assignment) ? this.assignment : await this.#readInput())
     } catch (error) {
       failure = this.signal.aborted ? this.signal.reason : error
     }
@@ -153,13 +155,20 @@ export class Attempt implements AgentContext, PythonContext {
     await this.deps.store.start(this.runId, this.number)
   }
 
-  #runAgent (): Promise<void> {
+  async #readInput (): Promise<CompleteAssignment> {
     this.signal.throwIfAborted()
-    const { agent } = this.assignment
+    const complete = withInput(this.assignment, await this.deps.store.readInput(this.runId, this.number))
+    this.assignment = complete
+    return complete
+  }
+
+  #runAgent (assignment: CompleteAssignment): Promise<void> {
+    this.signal.throwIfAborted()
+    const { agent } = assignment
     const isPython = agent.executor === 'python'
     this.log('started', isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.defaultModel })
     this.#emitBeginning()
-    return isPython ? runPythonAgent(this.assignment, this.progress, this) : runAgent(this.assignment, this.progress, this)
+    return isPython ? runPythonAgent(assignment, this.progress, this) : runAgent(assignment, this.progress, this)
   }
 
   async #end (failure: unknown): Promise<Ending> {
@@ -167,6 +176,7 @@ export class Attempt implements AgentContext, PythonContext {
     try {
       // Released first: with a place in the queue, positions could still be emitted.
       this.ticket.release()
+      this.#releaseMemory()
       // A stopped attempt is not settled, even if the agent has ended meanwhile.
       if (reason instanceof Stop && reason.why !== 'cancelled') return this.#abandon(reason.why)
       return await this.#settle(failure)
@@ -176,6 +186,12 @@ export class Attempt implements AgentContext, PythonContext {
     } finally {
       this.owner.onEnded(this)
     }
+  }
+
+  /** The settlement may have to wait for the database, and needs no input. */
+  #releaseMemory (): void {
+    this.assignment = withoutInput(this.assignment)
+    this.#gathered?.release()
   }
 
   /** Settles the run, then emits its last event: readers never see an end that the database does not have. */

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SlotTicket } from '../../lib/slots.js'
 import type { Progress } from '../agent/progress.js'
-import { Attempt, type Assignment, type AttemptDeps, type AttemptOwner, type Ending } from './attempt.js'
+import type { Assignment } from './assignment.js'
+import { Attempt, type AttemptDeps, type AttemptOwner, type Ending } from './attempt.js'
 
 /** The attempts that are under way in this process, and how they are stopped. */
 export class Executor implements AttemptOwner {

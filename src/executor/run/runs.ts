@@ -9,6 +9,7 @@ import { requestText } from '#shared/request-text.ts'
 import type { FinalEvent, FunctionResult, Message, ResponseFormat, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
 import type { Database } from '../../database/port.js'
+import { INLINE_INPUT } from '../../lib/memory-budget.js'
 import type { EventLog } from '../events/event-log.js'
 import { follow } from '../events/follow.js'
 import { restore } from '../events/restore.js'
@@ -79,9 +80,9 @@ export class Runs {
     const admission = await this.options.queue.admit(userId)
     if (!admission) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
     try {
-      const { run, agent, rates, cached, joined } = await this.#beginOrAdopt(request, admission)
+      const { run, agent, rates, cached, joined, inputBytes } = await this.#beginOrAdopt(request, admission)
       if (joined) await this.#restoreEnded(run)
-      else admission.accept({ run, userId, agent, messages, functionResults, responseFormat, rates, cached })
+      else admission.accept({ run, userId, agent: agent ?? undefined, messages, functionResults, responseFormat, rates, cached, inputBytes })
       return run
     } finally {
       admission.release()
@@ -161,7 +162,8 @@ export class Runs {
       p_lease_seconds: owner ? LEASE_SECONDS : 0,
       p_waiting: waits,
       // A run that begins without an owner goes to a process that can run Python.
-      p_python: owner === null || await hasPython()
+      p_python: owner === null || await hasPython(),
+      p_inline_bytes: INLINE_INPUT
     }
     if (runId) return database.call('adopt_run', { p_user_id: userId, p_run_id: runId, ...ownership })
     return database.call('begin_run', Object.assign(this.#argumentsOf(request), ownership))

@@ -8,6 +8,10 @@ import type { EventLog } from '../../executor/events/event-log.js'
 import { follow, type Follower } from '../../executor/events/follow.js'
 import { viewFor } from '../../executor/events/viewed-reader.js'
 import type { Runs } from '../../executor/run/runs.js'
+import { BODY_COST, type MemoryBudget, UNCOUNTED_BODY } from '../../lib/memory-budget.js'
+import type { Hold } from '../../lib/memory-share.js'
+import { takeMemory, WAITING_MESSAGES } from '../arriving-memory.js'
+import { clientAddress } from '../client-address.js'
 import { check, type ClientMessage, read, shortText } from './messages.js'
 import { CLOSE, type Session } from './protocol.js'
 import { type Followed, HIGH_WATER, SocketReader } from './reader.js'
@@ -17,6 +21,8 @@ const FIRST_AUTH_MS = 10_000
 const NEXT_AUTH_MS = 60_000
 /** Messages that may wait for those before them; beyond, the socket is not read. */
 const MAX_PENDING = 32
+/** Bytes of messages that wait, likewise. */
+const MAX_PENDING_BYTES = 256 * 1024
 /** How many runs one connection may follow at a time. */
 const MAX_RUNS = 100
 const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
@@ -30,6 +36,7 @@ export interface SessionDeps {
   countFailedAttempt (request: FastifyRequest): Promise<void>
   readonly runs: Pick<Runs, 'begin' | 'resume' | 'cancel'>
   readonly events: EventLog
+  readonly memory: MemoryBudget
   isDraining (): boolean
 }
 
@@ -40,6 +47,8 @@ export class SocketSession implements Session {
   #authDeadline = Date.now() + FIRST_AUTH_MS
   #followed = new Map<string, { follower: Follower, reader: SocketReader }>()
   #pending = 0
+  #pendingBytes = 0
+  #isPaused = false
   #order: Promise<void> = Promise.resolve()
   #missedPongs = 0
   /** When the last of the session's own answers has left. */
@@ -52,7 +61,7 @@ export class SocketSession implements Session {
     /** What the client knows of events, where a message does not say otherwise. */
     private readonly known: KnownEvents
   ) {
-    socket.on('message', (data, isBinary) => this.#enqueue(() => this.#receive(data, isBinary)))
+    socket.on('message', (data, isBinary) => this.#enqueue(() => this.#receive(data as Buffer, isBinary), (data as Buffer).length))
     socket.on('pong', () => { this.#missedPongs = 0 })
     socket.on('close', () => this.#end())
   }
@@ -83,14 +92,38 @@ export class SocketSession implements Session {
   }
 
   /** Handles messages one after the other, and keeps few of them in memory. */
-  #enqueue (handle: () => Promise<void>): void {
-    if (++this.#pending === MAX_PENDING) this.socket.pause()
-    this.#order = this.#order.then(handle).then(() => this.#makeRoom()).finally(() => {
-      if (this.#pending-- === MAX_PENDING) this.socket.resume()
-    })
+  #enqueue (handle: () => Promise<void>, bytes = 0): void {
+    this.#count(1, bytes)
+    this.#order = this.#order.then(handle).then(() => this.#makeRoom()).finally(() => this.#count(-1, -bytes))
   }
 
-  async #receive (data: RawData, isBinary: boolean): Promise<void> {
+  #count (messages: number, bytes: number): void {
+    this.#pending += messages
+    this.#pendingBytes += bytes
+    const isFull = this.#pending >= MAX_PENDING || this.#pendingBytes >= MAX_PENDING_BYTES
+    if (isFull === this.#isPaused) return
+    this.#isPaused = isFull
+    if (isFull) this.socket.pause()
+    else this.socket.resume()
+  }
+
+  /** Takes the memory that the message needs until it is handled. One for which there is none is refused unread. */
+  async #receive (data: Buffer, isBinary: boolean): Promise<void> {
+    if (this.socket.readyState !== this.socket.OPEN) return
+    if (data.length <= UNCOUNTED_BODY) return this.#receiveHeld(data, isBinary)
+    let hold: Hold | undefined
+    try {
+      const caller = this.#caller?.userId ?? clientAddress(this.request)
+      hold = await takeMemory(this.deps.memory.arriving, caller, data.length * BODY_COST, this.socket, WAITING_MESSAGES)
+      await this.#receiveHeld(data, isBinary)
+    } catch (error) {
+      this.#refuse(error)
+    } finally {
+      hold?.release()
+    }
+  }
+
+  async #receiveHeld (data: RawData, isBinary: boolean): Promise<void> {
     if (this.socket.readyState !== this.socket.OPEN) return
     const message = read(data, isBinary)
     try {

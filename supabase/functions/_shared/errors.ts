@@ -69,6 +69,7 @@ export const errors = {
   functionsUnavailable: define('not_configured', 503, () => 'This agent uses functions that are not available right now.'),
   pythonUnavailable: define('python_unavailable', 503, () => NOT_AVAILABLE),
   queueFull: define('queue_full', 503, () => 'All slots are taken and the queue is full: try again later.'),
+  serverBusy: define('server_busy', 503, () => 'Too much is arriving at once: try again later.'),
   runElsewhere: define('run_elsewhere', 503, () => 'The run is under way elsewhere: try again when it has ended.'),
   shuttingDown: define('shutting_down', 503, () => 'This server is shutting down: try again.'),
   gatewayTimeout: define('gateway_timeout', 504, () => 'The model did not answer in time: try again later.')

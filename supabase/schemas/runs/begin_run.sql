@@ -6,7 +6,8 @@
 --   p_waiting true if no slot is free: the run begins as `queued`
 --   p_python  true if the calling service can run agents written in Python
 --   p_models  first the model for agents that name none, then the models to fall back to
--- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
+--   p_inline_bytes  an agent with more bytes of JSON is not returned: get_run_input returns it when the run has its slot
+-- Returns {run, agent, rates, cached, joined, inputBytes}; the last is the size of what get_run_input returns. `joined` is true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create function public.begin_run(
   p_user_id uuid,
@@ -19,7 +20,8 @@ create function public.begin_run(
   p_agent jsonb default null,
   p_waiting boolean default false,
   p_python boolean default false,
-  p_models jsonb default '[""]'
+  p_models jsonb default '[""]',
+  p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -32,6 +34,8 @@ declare
   v_cache_key text;
   v_cached jsonb;
   v_credits integer := 0;
+  v_input jsonb;
+  v_bytes integer;
 begin
   if p_idempotency_key is not null then
     -- If two requests with the same key arrive at once, the second waits here until the row of the first exists.
@@ -101,13 +105,15 @@ begin
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds))
     returning * into v_run;
-  insert into public.agent_run_inputs (run_id, input)
-    values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
-  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'rates', v_rates,
-    'cached', v_cached, 'joined', false);
+  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
+  v_bytes := octet_length(v_input::text);
+  insert into public.agent_run_inputs (run_id, input, bytes) values (v_run.id, v_input, v_bytes);
+  return jsonb_build_object('run', public.run_json(v_run), 'rates', v_rates, 'cached', v_cached, 'joined', false,
+    'agent', case when v_bytes <= p_inline_bytes or octet_length(v_agent::text) <= coalesce(p_inline_bytes, 2147483647) then v_agent end,
+    'inputBytes', v_bytes);
 end $$;
 
-revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+revoke execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, integer)
   from public, anon, authenticated;
-grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb)
+grant execute on function public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, integer)
   to service_role;
