@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import { say, startGateway } from '../support/doubles/gateway.js'
 import { bearer, createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, JWT_SECRET, OTHER_USER } from '../support/helper.js'
@@ -15,12 +16,22 @@ const HEALTH_MS = 100
 /** Generous: a machine under load is late by itself. What this is about ends the process, or takes minutes. */
 const LATEST_MS = 5_000
 
+/** A database in which both users have credits for all runs. */
+async function createDatabase (t: Test): Promise<string> {
+  const url = await createPostgres(t)
+  const client = new pg.Client(url)
+  await client.connect()
+  await client.query('update public.credit_balances set credits_remaining = 100000')
+  await client.end()
+  return url
+}
+
 /** The service as it runs, with a heap of 512 MB, beside a PostgreSQL. */
 async function start (t: Test, gateway: string) {
   const [command, args] = commandOf('server.js', [], {
     PORT: '0',
     HOST: '127.0.0.1',
-    SUPABASE_DB_URL: await createPostgres(t),
+    SUPABASE_DB_URL: await createDatabase(t),
     SUPABASE_JWT_SECRET: JWT_SECRET,
     AI_GATEWAY_URL: gateway,
     LOVABLE_API_KEY: 'key',
