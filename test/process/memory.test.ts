@@ -74,18 +74,18 @@ async function send (url: string, body: string, userId: string): Promise<number>
 }
 
 t.test('a process with a heap of 512 MB takes forty bodies of nearly the largest size at once', { skip: await findPostgres(t) ? false : 'no PostgreSQL' }, async t => {
-  let largeCalls = 0
+  const large = { calls: 0 }
   const answer = say('Hello')
   const gateway = await startGateway(t, (response, call, number) => {
-    if (Number(call.headers['content-length']) > 9_000_000) largeCalls++
+    if (Number(call.headers['content-length']) > 9_000_000) large.calls++
     call.body = undefined
     return answer(response, call, number)
   })
   const { child, url, said } = await start(t, gateway.url)
-  let isOver = false
+  const over = new AbortController()
   const latencies: number[] = []
   const watchHealth = async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const startedAt = performance.now()
       await (await fetch(`${url}/health`)).text()
       latencies.push(performance.now() - startedAt)
@@ -94,7 +94,7 @@ t.test('a process with a heap of 512 MB takes forty bodies of nearly the largest
   }
   let smallRuns = 0
   const runSmall = async () => {
-    for (; !isOver; smallRuns++) {
+    for (; !over.signal.aborted; smallRuns++) {
       await send(url, SMALL, OTHER_USER)
       await delay(HEALTH_MS)
     }
@@ -104,8 +104,8 @@ t.test('a process with a heap of 512 MB takes forty bodies of nearly the largest
     Promise.all(Array.from({ length: LARGE_RUNS }, () => send(url, LARGE, DEMO_USER))),
     once(child, 'exit').then(() => { throw new Error(said().slice(-2000)) })
   ])
-  while (largeCalls < LARGE_RUNS) await gateway.nextCall()
-  isOver = true
+  while (large.calls < LARGE_RUNS) await gateway.nextCall()
+  over.abort()
   await others
   t.equal(child.exitCode, null, 'and goes on')
   const latest = Math.max(...latencies)
