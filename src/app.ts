@@ -16,12 +16,12 @@ import executor from './plugins/executor.js'
 import gateway from './plugins/gateway.js'
 import leases, { type LeasesOptions } from './plugins/leases.js'
 import limits from './plugins/limits.js'
+import memory from './plugins/memory.js'
 import python from './plugins/python.js'
 import queue from './plugins/queue.js'
 import redis from './plugins/redis.js'
 import remoteReaders from './plugins/remote-readers.js'
 import requestContext from './plugins/request-context.js'
-import requestLog from './plugins/request-log.js'
 import retention from './plugins/retention.js'
 import runs from './plugins/runs.js'
 import schedules from './plugins/schedules.js'
@@ -72,8 +72,8 @@ async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOpt
   await app.register(activity)
   await app.register(errorHandler)
   await app.register(requestContext)
-  await app.register(requestLog)
   await app.register(connections)
+  await app.register(memory)
   await app.register(security)
   await app.register(database)
   await app.register(redis)

@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { type Static, type TObject, Type } from '@sinclair/typebox'
 import { Enum, Nullable, Uuid } from '#shared/schemas.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })
@@ -14,8 +14,7 @@ const limits = {
   requestsPerDay: Nullable(Type.Integer()),
   creditsPerDay: Nullable(Type.Integer())
 }
-const KeyLimits = Type.Object(limits)
-export type KeyLimits = Static<typeof KeyLimits>
+export type KeyLimits = Static<TObject<typeof limits>>
 
 /** An API key as its owner sees it, without the key. */
 export const ApiKey = Type.Object({

@@ -2,14 +2,11 @@ import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { JsonScanner } from '#shared/http/json.ts'
-import { callerKey } from './client-address.js'
-import type { IncomingBytes } from './incoming-bytes.js'
 import { HEAVY_COST, ownTurn } from './turns.js'
 
 export interface BodyOptions {
   /** Bytes. */
   readonly limit: number
-  readonly incoming: IncomingBytes
   /** Counts what a body costs against its caller. Throws `rate_limited`. */
   countCost (request: FastifyRequest, cost: number): Promise<void>
 }
@@ -17,9 +14,9 @@ export interface BodyOptions {
 /**
  * Creates the parser of bodies. The caller is known by then. What the body costs is counted before it is read, as far as
  * its length says it, and for the rest before it is parsed.
- * @throws {ServiceError} body_too_large, rate_limited, server_busy, bad_request; Fastify's errors for what is no JSON.
+ * @throws {ServiceError} body_too_large, rate_limited, bad_request; server_busy while it is read (body-memory.ts); Fastify's errors for what is no JSON.
  */
-export function createBodyParser (app: FastifyInstance, { limit, incoming, countCost }: BodyOptions) {
+export function createBodyParser (app: FastifyInstance, { limit, countCost }: BodyOptions) {
   const parse = app.getDefaultJsonParser('error', 'error')
 
   return async function parseBody (request: FastifyRequest, payload: Readable): Promise<unknown> {
@@ -27,7 +24,7 @@ export function createBodyParser (app: FastifyInstance, { limit, incoming, count
     if (announced > limit) throw errors.bodyTooLarge(limit)
     await countCost(request, announced)
     const scanner = new JsonScanner()
-    const text = await readText(payload, scanner, request)
+    const text = await readText(payload, scanner)
     await countCost(request, scanner.cost - announced)
     if (scanner.cost > HEAVY_COST) await ownTurn()
     return new Promise((resolve, reject) => {
@@ -35,8 +32,7 @@ export function createBodyParser (app: FastifyInstance, { limit, incoming, count
     })
   }
 
-  async function readText (payload: Readable, scanner: JsonScanner, request: FastifyRequest): Promise<string> {
-    const held = incoming.begin(request.caller ? callerKey(request) : undefined)
+  async function readText (payload: Readable, scanner: JsonScanner): Promise<string> {
     const pieces: Buffer[] = []
     let bytes = 0
     try {
@@ -44,15 +40,12 @@ export function createBodyParser (app: FastifyInstance, { limit, incoming, count
       for await (const piece of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         bytes += piece.length
         if (bytes > limit) throw errors.bodyTooLarge(limit)
-        held.grow(piece.length)
         scanner.scan(piece)
         pieces.push(piece)
       }
       return Buffer.concat(pieces).toString()
     } catch (error) {
       throw error instanceof ServiceError ? error : errors.badRequest('The body broke off.')
-    } finally {
-      held.end()
     }
   }
 }

@@ -1,11 +1,11 @@
 import { errors } from '#shared/errors.ts'
 
-/** What each body or message may have before it counts, so that ordinary ones never wait for what large ones hold. */
+/** What each message may have before it counts, so that ordinary ones never wait for what large ones hold. */
 const FREE_BYTES = 64 * 1024
 /** Seconds after which a refused caller tries again. */
 const RETRY_SECONDS = 5
 
-/** A body or message that is on its way. */
+/** A message that is on its way. */
 export interface Incoming {
   /** @throws {ServiceError} server_busy, if no more bytes may be held. */
   grow (bytes: number): void
@@ -13,7 +13,7 @@ export interface Incoming {
   end (): void
 }
 
-/** The memory of bodies and messages that have not arrived as a whole: a budget for the process, and one for each caller. */
+/** The memory of messages that have not arrived as a whole: a budget for the process, and one for each caller. */
 export class IncomingBytes {
   #total = 0
   readonly #ofCallers = new Map<string, number>()

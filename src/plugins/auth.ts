@@ -31,16 +31,13 @@ async function auth (app: FastifyInstance): Promise<void> {
   const verifyToken = await registerJwt(app)
   const keys = new KeyAuthenticator(app.database)
   app.decorate('authenticate', (token, request) => authenticate(credentialsOf(token), request))
-
   app.decorate('requireUser', (request: FastifyRequest) => admit(request, () => true))
   app.decorate('requireReader', (request: FastifyRequest) => admit(request, ({ mayRead }) => mayRead))
   app.decorate('requireSession', (request: FastifyRequest) => admit(request, ({ kind }) => kind === 'user'))
-  app.decorate('requireBackendSecret', (request: FastifyRequest) =>
-    counted(request, () => checkBackendSecret(request.headers, app.config.backendSecret)))
+  app.decorate('requireBackendSecret', (request: FastifyRequest) => counted(request, () => checkBackendSecret(request.headers, app.config.backendSecret)))
 
   async function admit (request: FastifyRequest, isAdmitted: (caller: Caller) => boolean): Promise<void> {
-    const { authorization, 'x-api-key': key } = request.headers
-    const credentials = await counted(request, () => readCredentials(key, authorization))
+    const credentials = await counted(request, () => readCredentials(request.headers['x-api-key'], request.headers.authorization))
     request.caller = await authenticate(credentials, request)
     if (!isAdmitted(request.caller)) throw errors.sessionRequired()
   }

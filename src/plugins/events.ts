@@ -16,8 +16,7 @@ declare module 'fastify' {
   }
 }
 
-/** How much memory the events of all runs may take, and how long those of a finished run are kept. */
-const LOG_BYTES = 256 * 1024 * 1024
+/** How long the events of a finished run are kept. */
 const KEEP_MS = 10 * 60_000
 /** How long Redis keeps the events of a finished run, in seconds: for readers that are behind, and beyond that only where messages are kept. */
 const KEEP_STREAM_SECONDS = { behind: 60, kept: 600 }
@@ -38,8 +37,8 @@ async function events (app: FastifyInstance): Promise<void> {
 }
 
 /** With Redis, other processes can read what is emitted here. */
-async function createLog ({ redis, config }: FastifyInstance): Promise<EventLog> {
-  const options = { maxBytes: LOG_BYTES, keepMs: KEEP_MS }
+async function createLog ({ redis, config, memory }: FastifyInstance): Promise<EventLog> {
+  const options = { maxBytes: memory.eventBytes, keepMs: KEEP_MS }
   if (!redis) return new MemoryEventLog(options)
   const { SharedEventLog } = await import('../redis/event-log.js')
   return new SharedEventLog(redis.link.commands, redis.streams, {
@@ -48,4 +47,4 @@ async function createLog ({ redis, config }: FastifyInstance): Promise<EventLog>
   })
 }
 
-export default fp(events, { name: 'events', dependencies: ['redis', 'shutdown'] })
+export default fp(events, { name: 'events', dependencies: ['redis', 'memory', 'shutdown'] })

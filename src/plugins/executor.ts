@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 async function executorPlugin (app: FastifyInstance): Promise<void> {
-  const { config, database, events, gateway, python, openToolbox } = app
+  const { config, database, memory, events, gateway, python, openToolbox } = app
   const closing = new AbortController()
   // Each run that waits for the database listens, and there may be hundreds.
   setMaxListeners(0, closing.signal)
@@ -22,6 +22,7 @@ async function executorPlugin (app: FastifyInstance): Promise<void> {
     python,
     events,
     store: createDatabaseRunStore({ database, keepMessages: config.keepMessages, closing: closing.signal }),
+    memory: memory.runs,
     log: app.log as Logger,
     openToolbox,
     defaultModel: config.model,
@@ -37,4 +38,4 @@ async function executorPlugin (app: FastifyInstance): Promise<void> {
   })
 }
 
-export default fp(executorPlugin, { name: 'executor', dependencies: ['database', 'events', 'gateway', 'python', 'tools', 'shutdown'] })
+export default fp(executorPlugin, { name: 'executor', dependencies: ['database', 'memory', 'events', 'gateway', 'python', 'tools', 'shutdown'] })

@@ -13,7 +13,7 @@ export interface LeasesOptions {
 
 /** A process owns its runs for as long as it renews its leases; runs of others are taken over once theirs expire. */
 async function leases (app: FastifyInstance, { hasRequests }: LeasesOptions): Promise<void> {
-  const { database, executor, events, slots, localQueue, redis, config, owner, log } = app
+  const { database, executor, events, slots, localQueue, memory, redis, config, owner, log } = app
   // The data directory is this process's alone: whoever owned runs before is dead.
   if (config.database.kind === 'embedded') await database.call('release_runs', { p_owner: null, p_crashed: true })
 
@@ -23,6 +23,7 @@ async function leases (app: FastifyInstance, { hasRequests }: LeasesOptions): Pr
     executor,
     events,
     slots,
+    memory: memory.runs,
     queue: localQueue,
     shared: sharedRuns(app),
     maxConcurrent: config.maxConcurrentRuns,
@@ -45,4 +46,4 @@ function sharedRuns ({ sharedQueue, redis }: FastifyInstance): SharedRuns | unde
   }
 }
 
-export default fp(leases, { name: 'leases', dependencies: ['activity', 'database', 'redis', 'events', 'python', 'executor', 'queue', 'shutdown'] })
+export default fp(leases, { name: 'leases', dependencies: ['activity', 'database', 'redis', 'memory', 'events', 'python', 'executor', 'queue', 'shutdown'] })

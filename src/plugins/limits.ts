@@ -17,16 +17,16 @@ declare module 'fastify' {
     countCost (request: FastifyRequest, cost: number): Promise<void>
     /** Counts a token or key that is not known to be good against the address it came from. Throws `rate_limited`. */
     countFailedAttempt (request: FastifyRequest): Promise<void>
-    /** The memory of bodies and messages that have not arrived as a whole. */
+    /** The memory of WebSocket messages that have not arrived as a whole. */
     incomingBytes: IncomingBytes
   }
 }
 
 /** How many callers are counted at a time; beyond, the least recently seen are forgotten. */
 const MAX_CALLERS = 50_000
-/** How many bodies of the largest size may be arriving at once: at this process, and of one caller. */
-const BODIES_AT_ONCE = 8
-const BODIES_OF_CALLER_AT_ONCE = 4
+/** How many messages of the largest size may be arriving at once: at this process, and of one caller. */
+const MESSAGES_AT_ONCE = 8
+const MESSAGES_OF_CALLER_AT_ONCE = 4
 
 async function limits (app: FastifyInstance): Promise<void> {
   const { bodyLimit, rateLimitMax: max, rateLimitWindow: timeWindow, rateLimitBytes: maxBytes } = app.config
@@ -48,10 +48,10 @@ async function limits (app: FastifyInstance): Promise<void> {
   app.decorate('countMessage', createCounter(app.createRateLimit()))
   app.decorate('countFailedAttempt', createCounter(app.createRateLimit({ keyGenerator: addressKey })))
   app.decorate('countCost', createCostCounter((key, cost) => here.take(key, cost), app.redis?.countAmounts(maxBytes, timeWindow)))
-  app.decorate('incomingBytes', new IncomingBytes(BODIES_AT_ONCE * bodyLimit, BODIES_OF_CALLER_AT_ONCE * bodyLimit))
+  app.decorate('incomingBytes', new IncomingBytes(MESSAGES_AT_ONCE * bodyLimit, MESSAGES_OF_CALLER_AT_ONCE * bodyLimit))
 
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', createBodyParser(app, { limit: bodyLimit, incoming: app.incomingBytes, countCost: app.countCost }))
+  app.addContentTypeParser('application/json', createBodyParser(app, { limit: bodyLimit, countCost: app.countCost }))
 }
 
 export default fp(limits, { name: 'limits', dependencies: ['redis'] })

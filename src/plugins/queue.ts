@@ -2,7 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import { LEASE_SECONDS } from '../executor/run/lease.js'
+import { roomFor } from '../executor/run/memory-ticket.js'
 import { LocalQueue, type RunQueue } from '../executor/run/queue.js'
+import { INLINE_INPUT } from '../lib/memory/memory-budget.js'
 import { Slots } from '../lib/slots.js'
 import type { SharedQueue } from '../redis/queue.js'
 
@@ -19,11 +21,11 @@ declare module 'fastify' {
 }
 
 async function queuePlugin (app: FastifyInstance): Promise<void> {
-  const { config, executor, events, owner } = app
+  const { config, executor, events, owner, memory } = app
   const { maxConcurrentRuns: maxConcurrent, maxRunsPerUser: maxPerUser, maxQueuedRuns: maxWaiting } = config
   const onError = (err: unknown) => app.log.warn({ err }, '[AGENT-EXECUTOR] a position in the queue could not be told')
   const slots = new Slots({ maxConcurrent, maxPerUser, maxWaiting, onError })
-  const local = new LocalQueue(owner, slots, executor, events, maxConcurrent > 0)
+  const local = new LocalQueue(owner, { slots, memory: memory.runs }, executor, events, maxConcurrent > 0)
   const shared = await createShared(app, local)
   const queue: RunQueue = shared ?? local
   app.decorate('slots', slots)
@@ -35,7 +37,7 @@ async function queuePlugin (app: FastifyInstance): Promise<void> {
 }
 
 async function createShared (app: FastifyInstance, local: LocalQueue): Promise<SharedQueue | undefined> {
-  const { redis, config, database, owner } = app
+  const { redis, config, database, owner, memory } = app
   if (!redis) return undefined
   const { SharedQueue } = await import('../redis/queue.js')
   return new SharedQueue({
@@ -55,9 +57,11 @@ async function createShared (app: FastifyInstance, local: LocalQueue): Promise<S
       p_max_per_user: config.maxRunsPerUser,
       p_python: await app.python.isAvailable(),
       // Readers may have positions that Redis has lost, and no event number is used twice.
-      p_keep_first: !isAgain
+      p_keep_first: !isAgain,
+      p_room: roomFor(memory.runs),
+      p_inline_bytes: INLINE_INPUT
     })
   })
 }
 
-export default fp(queuePlugin, { name: 'queue', dependencies: ['database', 'redis', 'events', 'python', 'executor', 'shutdown'] })
+export default fp(queuePlugin, { name: 'queue', dependencies: ['database', 'redis', 'memory', 'events', 'python', 'executor', 'shutdown'] })

@@ -17,10 +17,20 @@ declare module 'fastify' {
   }
 }
 
-/** What hooks and handlers note on a request for those that run after them. */
+/** What hooks and handlers note on a request, and the line that is logged of it, with its route's pattern and never its URL, which may hold a token. */
 async function requestContext (app: FastifyInstance): Promise<void> {
   app.decorateRequest('caller', null)
   app.decorateRequest('logFields', null)
+  app.addHook('onResponse', async (request, reply) => {
+    const { config, url: route } = request.routeOptions
+    if (config.quiet && reply.statusCode < 500) return
+    const ms = Math.round(reply.elapsedTime)
+    const prefix = config.execution ? '[AGENT-EXECUTE] ' : ''
+    const { statusCode } = reply
+    request.log.info(
+      { method: request.method, route, statusCode, ms, userId: request.caller?.userId, ...request.logFields },
+      `${prefix}${request.method} ${route ?? '(no route)'} ${statusCode} in ${ms} ms`)
+  })
 }
 
 export default fp(requestContext, { name: 'request-context' })

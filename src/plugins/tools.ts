@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { AttemptDeps } from '../executor/run/attempt.js'
+import type { AttemptDeps } from '../executor/run/attempt-deps.js'
 import { Outbound } from '../executor/tools/outbound/outbound.js'
 import { openToolbox } from '../executor/tools/toolbox.js'
 import { Webhooks } from '../executor/tools/webhooks/webhooks.js'

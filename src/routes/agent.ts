@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { answerOf } from '#shared/final-event.ts'
 import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
 import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteHeaders, ExecuteValidatedBody, KnownEventsText, Run, ValidatedHeaders } from '#shared/schemas.ts'
+import { consumeBody } from '../http/body-memory.js'
 
 const response = {
   200: {
@@ -28,7 +29,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     const { agentId, messages, response_format: responseFormat, stream, background } = request.body
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
     const { userId, apiKeyId, visitor } = request.caller!
-    const run = await app.runs.begin({
+    const run = await consumeBody(request, () => app.runs.begin({
       userId,
       apiKeyId,
       visitor,
@@ -36,7 +37,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
       messages,
       responseFormat,
       idempotencyKey: request.headers['idempotency-key']
-    })
+    }))
     if (background) return inBackground(request, reply, run)
     return watch(request, reply, run, known, stream)
   })
@@ -50,7 +51,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
   }, async (request, reply) => {
     const { userId, agentId, agentConfig, messages, functionResults, response_format: responseFormat, stream } = request.body
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
-    const run = await app.runs.begin({
+    const run = await consumeBody(request, () => app.runs.begin({
       userId,
       agentId,
       messages,
@@ -66,7 +67,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
       },
       idempotencyKey: request.headers['idempotency-key'],
       runId: request.headers['x-run-id']
-    })
+    }))
     return watch(request, reply, run, known, stream)
   })
 

@@ -950,12 +950,15 @@ grant execute on function public.reserve_credits(uuid, integer) to service_role;
 -- Takes one run, which the queue has handed out by its id.
 --   p_max_per_user  how many runs of one user may be under way at a time, over all processes
 --   p_keep_first    see take_run
+--   p_room          for how many bytes of input the process has memory; a run of more stays where it is. Null: any
+--   p_inline_bytes  see take_run; what is not larger needs no room
 -- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
 -- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it, or the run
--- cannot be taken now, see try_run.
+-- cannot be taken now, see try_run; `full`, this process has no memory for it.
 create or replace function public.claim_run(
   p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
-  p_max_crashes integer default 20, p_keep_first boolean default true
+  p_max_crashes integer default 20, p_keep_first boolean default true,
+  p_room bigint default null, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -969,6 +972,8 @@ begin
     return '{"refused": "owned"}';
   elsif not p_python and public.is_python_run(p_run_id) then
     return '{"refused": "unable"}';
+  elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then
+    return '{"refused": "full"}';
   end if;
   -- If two processes take the user's last slot at once, the second waits here until the first has it.
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || v_run.user_id, 0));
@@ -977,7 +982,7 @@ begin
         and not public.is_abandoned(r)) >= p_max_per_user then
     return '{"refused": "busy"}';
   end if;
-  v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true);
+  v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true, p_inline_bytes);
   if v_taken is not null then
     return jsonb_build_object('claimed', v_taken);
   end if;
@@ -985,9 +990,9 @@ begin
     select case when finished_at is null then 'unable' else 'ended' end from public.agent_runs where id = p_run_id));
 end $$;
 
-revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean)
+revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean, bigint, integer)
   from public, anon, authenticated;
-grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean) to service_role;
+grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean, bigint, integer) to service_role;
 
 -- schemas/leases/claim_runs.sql
 
@@ -998,11 +1003,14 @@ grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean
 --   p_keep_first  see take_run
 --   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
 --                 handed out by claim_run
--- Returns {claimed: [{run, userId, cancel, input, steps}], outstanding, others}: `outstanding` is true if any run is
+--   p_room        for how many bytes of input the process has memory; runs of more stay where they are. Null: any
+--   p_inline_bytes  see take_run; what is not larger needs no room
+-- Returns {claimed: [{run, userId, cancel, input, steps, inputBytes}], outstanding, others}: `outstanding` is true if any run is
 -- unfinished; `others` is true if another process has looked for runs within eleven minutes, and so is known to live.
 create or replace function public.claim_runs(
   p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20, p_python boolean default true,
-  p_keep_first boolean default false, p_lapsed boolean default false
+  p_keep_first boolean default false, p_lapsed boolean default false,
+  p_room bigint default null, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -1010,6 +1018,8 @@ declare
   v_taken jsonb;
   v_claimed jsonb[] := '{}';
   v_bytes bigint := 0;
+  v_room bigint := p_room;
+  v_input_bytes bigint;
 begin
   insert into public.agent_workers (owner, lease_until) values (p_owner, '-infinity')
     on conflict (owner) do update set seen_at = now();
@@ -1023,11 +1033,18 @@ begin
             and (p_python or not public.is_python_run(id))) abandoned using (id)
       -- Checked again for a row that another process has changed meanwhile.
       where finished_at is null and lease_until < now() and public.is_abandoned(r)
+        and (p_room is null or public.input_bytes(id) <= greatest(p_room, p_inline_bytes))
       order by turn, lease_until, created_at
       limit p_limit
       for update of r skip locked
   loop
-    v_taken := public.try_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
+    -- Only large inputs are counted, as in the process.
+    v_input_bytes := case when p_room is null then 0 else public.input_bytes(v_id) end;
+    if v_input_bytes > p_inline_bytes then
+      continue when v_input_bytes > v_room;
+      v_room := v_room - v_input_bytes;
+    end if;
+    v_taken := public.try_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false, p_inline_bytes);
     if v_taken is not null then
       v_claimed := v_claimed || v_taken;
       v_bytes := v_bytes + pg_column_size(v_taken);
@@ -1040,9 +1057,9 @@ begin
     'others', exists (select from public.agent_workers where owner <> p_owner and seen_at > now() - interval '11 minutes'));
 end $$;
 
-revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean, bigint, integer)
   from public, anon, authenticated;
-grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean, bigint, integer)
   to service_role;
 
 -- schemas/leases/end_forsaken_runs.sql
@@ -1152,21 +1169,77 @@ end $$;
 revoke execute on function public.rest_run(uuid, text, integer) from public, anon, authenticated;
 grant execute on function public.rest_run(uuid, text, integer) to service_role;
 
+-- schemas/leases/take_run.sql
+
+-- Gives an abandoned run to a process, as a new attempt.
+--   p_keep_first  true keeps the first attempt of a run that never had an owner: none of its events has another author
+--   p_starts      true if the run has a slot
+--   p_inline_bytes  input and steps that have more bytes together are not returned: see get_run_input
+-- Returns what the process needs to make the attempt, or null if the run was ended because p_max_crashes processes have
+-- died while they owned it.
+create or replace function public.take_run(
+  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_crashes integer, p_keep_first boolean, p_starts boolean,
+  p_inline_bytes integer default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_is_fresh boolean;
+  v_bytes bigint;
+  v_is_inline boolean;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  v_is_fresh := v_run.owner is null and v_run.status = 'queued' and v_run.attempt = 1;
+  update public.agent_runs
+    set attempt = case when v_is_fresh and p_keep_first then attempt else attempt + 1 end,
+        crashes = case when v_is_fresh or lease_until = '-infinity' then crashes else crashes + 1 end,
+        status = case when p_starts then 'running' else status end,
+        started_at = case when p_starts then coalesce(started_at, now()) else started_at end,
+        owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds)
+    where id = p_run_id
+    returning * into v_run;
+  if v_run.crashes >= p_max_crashes then
+    begin
+      perform public.finish_run(v_run.id, v_run.attempt, 'failed', '', null, null, 0, null, jsonb_build_object(
+        'code', 'crashed_too_often', 'message', 'The run was ended: the server broke down over it again and again.'));
+    exception when lock_not_available then
+      -- Another transaction holds the user's balance. The run is ended by a later claim.
+      null;
+    end;
+    return null;
+  end if;
+  v_bytes := public.input_bytes(v_run.id);
+  v_is_inline := v_bytes <= coalesce(p_inline_bytes, v_bytes);
+  return jsonb_build_object(
+    'run', public.run_json(v_run),
+    'userId', v_run.user_id,
+    'cancel', v_run.cancel_requested,
+    'inputBytes', v_bytes,
+    'input', case when v_is_inline then (select input from public.agent_run_inputs where run_id = v_run.id) end,
+    'steps', case when v_is_inline then public.checkpoints_of(v_run.id) else '[]' end);
+end $$;
+
+revoke execute on function public.take_run(uuid, uuid, numeric, integer, boolean, boolean, integer)
+  from public, anon, authenticated;
+grant execute on function public.take_run(uuid, uuid, numeric, integer, boolean, boolean, integer) to service_role;
+
 -- schemas/leases/try_run.sql
 
 -- Takes a run as take_run does, but fails by itself: a run that cannot be taken, or is larger than a process may hold (64 MiB
 -- with its steps), rests, see rest_run. Returns null then.
+--   p_inline_bytes  see take_run
 create or replace function public.try_run(
-  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_crashes integer, p_keep_first boolean, p_starts boolean
+  p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_crashes integer, p_keep_first boolean, p_starts boolean,
+  p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_taken jsonb;
   v_max constant integer := 67108864;
 begin
-  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, p_starts);
-  if pg_column_size(v_taken) > v_max then
-    raise program_limit_exceeded using message = format('The run has %s bytes of input and steps.', pg_column_size(v_taken));
+  v_taken := public.take_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, p_starts, p_inline_bytes);
+  if (v_taken ->> 'inputBytes')::bigint > v_max then
+    raise program_limit_exceeded using message = format('The run has %s bytes of input and steps.', v_taken ->> 'inputBytes');
   end if;
   return v_taken;
 exception
@@ -1178,8 +1251,8 @@ exception
     return null;
 end $$;
 
-revoke execute on function public.try_run(uuid, uuid, numeric, integer, boolean, boolean) from public, anon, authenticated;
-grant execute on function public.try_run(uuid, uuid, numeric, integer, boolean, boolean) to service_role;
+revoke execute on function public.try_run(uuid, uuid, numeric, integer, boolean, boolean, integer) from public, anon, authenticated;
+grant execute on function public.try_run(uuid, uuid, numeric, integer, boolean, boolean, integer) to service_role;
 
 -- schemas/ledger/adjust_ledger.sql
 
@@ -1430,22 +1503,25 @@ grant execute on function public.open_balance() to service_role;
 --   p_python   true if this process can run agents written in Python
 --   p_repeated  true if the same call was made before and its answer was lost: a run that is already this process's is
 --              given to it again
+--   p_inline_bytes  see begin_run
 -- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
 create or replace function public.adopt_run(
   p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false, p_repeated boolean default false
+  p_python boolean default false, p_repeated boolean default false, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
   v_input jsonb;
+  v_bytes integer;
   v_joined boolean;
 begin
   select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
-  select input into v_input from public.agent_run_inputs where run_id = p_run_id;
+  select input, coalesce(bytes, octet_length(input::text)) into v_input, v_bytes
+    from public.agent_run_inputs where run_id = p_run_id;
   v_joined := (v_run.owner is not null and not (p_repeated and v_run.owner = p_owner)) or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
@@ -1459,13 +1535,14 @@ begin
       where id = p_run_id
       returning * into v_run;
   end if;
-  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined, 'agent', v_input -> 'agent',
-    'rates', v_input -> 'rates', 'cached', v_input -> 'cached');
+  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined,
+    'rates', v_input -> 'rates', 'cached', v_input -> 'cached', 'inputBytes', v_bytes,
+    'agent', case when octet_length((v_input -> 'agent')::text) <= coalesce(p_inline_bytes, 2147483647) then v_input -> 'agent' end);
 end $$;
 
-revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean)
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer)
   from public, anon, authenticated;
-grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean) to service_role;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer) to service_role;
 
 -- schemas/runs/begin_run.sql
 
@@ -1481,7 +1558,9 @@ grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, b
 --             published agents within its limits, and its idempotency keys are its own, and each visitor's
 --   p_run_id  the id of the new run. A call whose answer was lost may be repeated with it: see begun_before
 --   p_prompt_tokens  how many tokens the messages have, estimated; where tokens cost something, they are reserved for
--- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
+--   p_inline_bytes  an agent with more bytes of JSON is not returned: get_run_input returns it when the run has its slot
+-- Returns {run, agent, rates, cached, joined, inputBytes}; the last is the size of what get_run_input returns. `joined` is
+-- true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create or replace function public.begin_run(
   p_user_id uuid,
@@ -1498,7 +1577,8 @@ create or replace function public.begin_run(
   p_api_key_id uuid default null,
   p_visitor text default null,
   p_run_id uuid default null,
-  p_prompt_tokens integer default 0
+  p_prompt_tokens integer default 0,
+  p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -1512,9 +1592,11 @@ declare
   v_cached jsonb;
   v_credits integer := 0;
   v_before jsonb;
+  v_input jsonb;
+  v_bytes integer;
 begin
   if p_run_id is not null then
-    v_before := public.begun_before(p_user_id, p_run_id, p_owner, p_lease_seconds);
+    v_before := public.begun_before(p_user_id, p_run_id, p_owner, p_lease_seconds, p_inline_bytes);
     if v_before is not null then
       return v_before;
     end if;
@@ -1600,17 +1682,19 @@ begin
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
     returning * into v_run;
-  insert into public.agent_run_inputs (run_id, input)
-    values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
-  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'rates', v_rates,
-    'cached', v_cached, 'joined', false);
+  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
+  v_bytes := octet_length(v_input::text);
+  insert into public.agent_run_inputs (run_id, input, bytes) values (v_run.id, v_input, v_bytes);
+  return jsonb_build_object('run', public.run_json(v_run), 'rates', v_rates, 'cached', v_cached, 'joined', false,
+    'agent', case when v_bytes <= p_inline_bytes or octet_length(v_agent::text) <= coalesce(p_inline_bytes, 2147483647) then v_agent end,
+    'inputBytes', v_bytes);
 end $$;
 
 revoke execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
   from public, anon, authenticated;
 grant execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
   to service_role;
 
 -- schemas/runs/begun_before.sql
@@ -1618,11 +1702,12 @@ grant execute on function
 -- Returns what begin_run answered for a run that an earlier call with the same id has begun, whose answer was lost; null if
 -- there is none. `joined` is false while the first attempt is still the caller's: nobody has begun to make it, so that
 -- the caller does, and its lease begins anew. It is true if another process has taken the run over, or it has ended.
-create or replace function public.begun_before(p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric) returns jsonb
+create or replace function public.begun_before(p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_inline_bytes integer default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_run public.agent_runs;
   v_input jsonb;
+  v_bytes integer;
   v_joined boolean;
 begin
   -- The transaction of the call before may still be under way: its connection may have broken on this side alone.
@@ -1635,13 +1720,15 @@ begin
   if not v_joined then
     update public.agent_runs set lease_until = now() + make_interval(secs => p_lease_seconds) where id = p_run_id;
   end if;
-  select input into v_input from public.agent_run_inputs where run_id = p_run_id;
-  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_input -> 'agent', 'rates', v_input -> 'rates',
-    'cached', v_input -> 'cached', 'joined', v_joined);
+  select input, coalesce(bytes, octet_length(input::text)) into v_input, v_bytes
+    from public.agent_run_inputs where run_id = p_run_id;
+  return jsonb_build_object('run', public.run_json(v_run), 'rates', v_input -> 'rates', 'cached', v_input -> 'cached',
+    'joined', v_joined, 'inputBytes', v_bytes,
+    'agent', case when octet_length((v_input -> 'agent')::text) <= coalesce(p_inline_bytes, 2147483647) then v_input -> 'agent' end);
 end $$;
 
-revoke execute on function public.begun_before(uuid, uuid, uuid, numeric) from public, anon, authenticated;
-grant execute on function public.begun_before(uuid, uuid, uuid, numeric) to service_role;
+revoke execute on function public.begun_before(uuid, uuid, uuid, numeric, integer) from public, anon, authenticated;
+grant execute on function public.begun_before(uuid, uuid, uuid, numeric, integer) to service_role;
 
 -- schemas/runs/cancel_run.sql
 
@@ -1934,6 +2021,36 @@ end $$;
 
 revoke execute on function public.get_run(uuid, uuid, uuid, text) from public, anon, authenticated;
 grant execute on function public.get_run(uuid, uuid, uuid, text) to service_role;
+
+-- schemas/runs/get_run_input.sql
+
+-- Returns what an attempt is made with: {input, steps}. Processes do not keep large inputs while runs wait for their slots.
+create or replace function public.get_run_input(p_run_id uuid, p_attempt integer) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform from public.agent_runs where id = p_run_id and attempt = p_attempt and finished_at is null;
+  if not found then
+    raise sqlstate 'PT409' using hint = 'stale_attempt', message = 'Another attempt has taken this run over.';
+  end if;
+  return jsonb_build_object(
+    'input', (select input from public.agent_run_inputs where run_id = p_run_id),
+    'steps', public.checkpoints_of(p_run_id));
+end $$;
+
+revoke execute on function public.get_run_input(uuid, integer) from public, anon, authenticated;
+grant execute on function public.get_run_input(uuid, integer) to service_role;
+
+-- schemas/runs/input_bytes.sql
+
+-- The size of what get_run_input returns, in bytes of JSON: the input of a run, and its recorded steps.
+create or replace function public.input_bytes(p_run_id uuid) returns bigint
+language sql stable security definer set search_path = '' as $$
+  select coalesce((select coalesce(bytes, octet_length(input::text)) from public.agent_run_inputs where run_id = p_run_id), 0)
+    + coalesce((select sum(octet_length(record::text)) from public.agent_run_checkpoints where run_id = p_run_id), 0)
+$$;
+
+revoke execute on function public.input_bytes(uuid) from public, anon, authenticated;
+grant execute on function public.input_bytes(uuid) to service_role;
 
 -- schemas/runs/lock_user.sql
 

@@ -28,7 +28,7 @@ const Agent = Type.Object({
 })
 const Rates = Type.Record(Text, Type.Object({ perRun: Type.Number(), perThousandTokens: Type.Number() }))
 const Cached = Nullable(Type.Object({ response: Text, finishReason: Nullable(Text), model: Nullable(Text) }))
-const Begun = Type.Object({ run: Run, joined: Type.Literal(false), agent: Agent, rates: Rates, cached: Cached })
+const Begun = Type.Object({ run: Run, joined: Type.Literal(false), agent: Agent, rates: Rates, cached: Cached, inputBytes: Type.Integer({ minimum: 1 }) })
 const EmittedEvents = Type.Object({ first: Type.Integer(), events: Type.Array(RunEvent) })
 const StoredStep = Type.Object({
   kind: Type.Literal('model'),
@@ -40,13 +40,11 @@ const StoredStep = Type.Object({
   askedFor: Text,
   usage: Usage
 })
-const ClaimedRun = Type.Object({
-  run: Run,
-  userId: Text,
-  cancel: Type.Boolean(),
+const StoredInput = {
   input: Type.Object({ agent: Agent, messages: Type.Array(Type.Never()), rates: Rates, cached: Cached }),
   steps: Type.Array(StoredStep, { minItems: 1 })
-})
+}
+const ClaimedRun = Type.Object({ run: Run, userId: Text, cancel: Type.Boolean(), ...StoredInput, inputBytes: Type.Integer({ minimum: 1 }) })
 const FoundApiKey = Type.Union([
   Type.Object({
     userId: Text, apiKeyId: Text, isPublishable: Type.Boolean(), scopes: Type.Array(Text), origins: Nullable(Type.Array(Text)), visitorSecret: Nullable(Text)
@@ -75,6 +73,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   release_runs: Type.Object({ released: Type.Integer({ minimum: 1 }) }),
   list_runs: RunPage(Type.Omit(AdminRun, ['reason'])),
   start_run: Run,
+  get_run_input: Type.Object(StoredInput),
   record_step: Type.Object({ reserved: Type.Integer(), isEnough: Type.Boolean() }),
   claim_run: Type.Object({ claimed: ClaimedRun }),
   claim_runs: Type.Object({ claimed: Type.Array(ClaimedRun, { minItems: 1 }), outstanding: Type.Boolean(), others: Type.Boolean() }),

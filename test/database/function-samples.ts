@@ -92,10 +92,18 @@ export function createSamples (db: Database): Samples {
     begin_run: async () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },
       {
-        p_idempotency_key: randomUUID(), p_agent: null, p_waiting: false, p_python: true, p_models: ['a/model'],
-        p_api_key_id: (await addKey()).id, p_visitor: 'a visitor', p_run_id: randomUUID(), p_prompt_tokens: 1
+        p_idempotency_key: randomUUID(),
+        p_agent: null,
+        p_waiting: false,
+        p_python: true,
+        p_models: ['a/model'],
+        p_api_key_id: (await addKey()).id,
+        p_visitor: 'a visitor',
+        p_run_id: randomUUID(),
+        p_prompt_tokens: 1,
+        p_inline_bytes: 65_536
       }),
-    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true, p_repeated: true }),
+    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true, p_repeated: true, p_inline_bytes: 65_536 }),
     get_run: () => runOfKey(),
     cancel_run: () => runOfKey(),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
@@ -115,14 +123,19 @@ export function createSamples (db: Database): Samples {
     },
     list_runs: async () => of({ p_user_id: DEMO_USER, p_limit: 1 }, await pageOfRuns()),
     start_run: async () => of({ ...await begin({ p_waiting: true }), p_attempt: 1 }),
+    get_run_input: async () => {
+      const run = await beginFully()
+      await db.call('record_step', { ...run, ...STEP.required })
+      return of({ ...run, p_attempt: 1 })
+    },
     record_step: async () => of({ ...await begin(), ...STEP.required }, STEP.optional),
-    claim_run: async () => of({ ...await leaveBehind(), ...LEASE, p_max_per_user: 1000 }, { p_python: true, p_max_crashes: 20, p_keep_first: true }),
+    claim_run: async () => of({ ...await leaveBehind(), ...LEASE, p_max_per_user: 1000 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_room: 1, p_inline_bytes: 65_536 }),
     async claim_runs () {
       await sql('update public.agent_runs set finished_at = now(), status = \'failed\' where finished_at is null returning id')
       const { p_run_id: runId } = await leaveBehind()
       await sql(`update public.agent_runs set lease_until = now() - interval '1 hour' where id = '${runId}' returning id`)
       await sql('delete from public.agent_workers returning owner')
-      return of({ ...LEASE, p_limit: 1 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_lapsed: true })
+      return of({ ...LEASE, p_limit: 1 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_lapsed: true, p_room: 1, p_inline_bytes: 65_536 })
     },
     rest_run: async () => of({ ...await begin(), p_reason: 'A reason' }, { p_max_crashes: 20 }),
     async list_waiting_runs () {

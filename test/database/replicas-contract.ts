@@ -59,6 +59,25 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     t.same(claims.map(({ refused }) => refused ?? 'claimed').sort(), ['busy', 'claimed', 'claimed'])
   })
 
+  t.test('a process gets no more input than it has memory for, and reads what is large when it needs it', async t => {
+    const { runIds: [large, second, small] } = await createRuns(3)
+    const INPUT = { p_inline_bytes: 10_000 }
+    for (const runId of [large, second]) {
+      await sql(`update public.agent_run_inputs set bytes = null, input = input || jsonb_build_object('messages', jsonb_build_array(repeat('x', 20000))) where run_id = '${runId}' returning run_id`)
+    }
+    t.same(await claim(large!, { ...INPUT, p_room: 100 }), { refused: 'full' })
+    const { claimed } = await claim(small!, { ...INPUT, p_room: 0 })
+    t.match(claimed, { input: { messages: [] } }, 'what is small needs no room')
+    const ours = (await claimAny({ ...INPUT, p_keep_first: true, p_room: 30_000 })).map(({ runId }) => runId).filter(runId => runId === large || runId === second)
+    t.equal(ours.length, 1, 'there is room for one of them')
+    const [left] = [large!, second!].filter(runId => !ours.includes(runId))
+    const taken = (await claim(left!, { ...INPUT, p_room: 30_000 })).claimed!
+    t.match(taken, { input: null, steps: [] })
+    t.ok(taken.inputBytes > 20_000)
+    t.match(await db.call('get_run_input', { p_run_id: left!, p_attempt: 1 }), { input: { messages: [/^x{20000}$/] }, steps: [] })
+    await t.rejects(db.call('get_run_input', { p_run_id: left!, p_attempt: 2 }), { code: 'stale_attempt' })
+  })
+
   t.test('what should be in the queue is listed: what was given up always, the rest when it may have been lost', async t => {
     const { runIds: [queued, given, made] } = await createRuns(3)
     await claim(given!)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import type { Claim } from '#shared/database/runs.ts'
 import { LocalQueue } from '../../src/executor/run/queue.js'
+import { MemoryShare } from '../../src/lib/memory/memory-share.js'
 import { Slots } from '../../src/lib/slots.js'
 import { SharedQueue } from '../../src/redis/queue.js'
 import { read } from '../executor/events/event-log-contract.js'
@@ -64,7 +65,7 @@ class Fleet {
       book.ended = ending === 'settled'
       return ending
     }
-    const local = new LocalQueue(name, new Slots(this.limits), launcher, log, true)
+    const local = new LocalQueue(name, { slots: new Slots(this.limits), memory: new MemoryShare(1e9) }, launcher, log, true)
     const queue: SharedQueue = new SharedQueue({
       link,
       connection: link.openConnection(),

@@ -1,4 +1,4 @@
-import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, StepEntry, StepRecord, WaitingRun } from '#shared/database/runs.ts'
+import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, StepEntry, StepRecord, StoredInput, WaitingRun } from '#shared/database/runs.ts'
 import type { ListedRun, Run, RunStatus } from '#shared/schemas.ts'
 
 /** The SQL functions with which the service executes runs, and lists them. */
@@ -10,6 +10,8 @@ export interface RunFunctions {
   }
   /** A queued run has got its slot. Raises `stale_attempt`. */
   start_run: { args: { p_run_id: string, p_attempt: number }, result: Run }
+  /** What an attempt is made with. Raises `stale_attempt`. */
+  get_run_input: { args: { p_run_id: string, p_attempt: number }, result: StoredInput }
   /** Stores a step that has ended. Raises `run_not_found`, `stale_attempt`. */
   record_step: { args: RecordStep, result: { reserved: number, isEnough: boolean } }
   /** Claims a run that has no living owner, unless its user has too many runs under way. */
@@ -42,6 +44,10 @@ export interface ClaimLimits {
   p_max_crashes?: number
   /** Whether a run's first owner makes attempt 1; otherwise it makes a later one. */
   p_keep_first?: boolean
+  /** For how many bytes of inputs the owner has memory; by default any. */
+  p_room?: number | null
+  /** Inputs of more bytes are not returned; those of less need no room. By default every one is returned. */
+  p_inline_bytes?: number | null
 }
 
 export interface RecordStep {

@@ -25,3 +25,10 @@ export class StepLog {
   /** Advances to the next step and returns its number. */
   take (): number { return ++this.#last }
 }
+
+/** About how many UTF-16 units a step adds to what its run keeps. */
+export function sizeOf (record: StepRecord): number {
+  if (record.kind === 'tool') return (record.result ?? record.error ?? '').length
+  if (record.kind === 'functions') return JSON.stringify(record.results).length
+  return record.toolCalls.reduce((size, { function: { arguments: json } }) => size + json.length, record.content.length)
+}

@@ -129,8 +129,8 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
       return this.#failReading(error)
     }
     this.#flush(true)
-    if (!this.#sawEnd) return this.#fail(errors.gatewayUnavailable())
-    this.#finish(() => this.resolve(this.#completion))
+    if (this.#sawEnd) this.#finish(() => this.resolve(this.#completion))
+    else this.#fail(errors.gatewayUnavailable())
   }
 
   onError (error: Error): void {
@@ -235,9 +235,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     this.#fail(errorOfReading(error))
   }
 
-  #statusError (): Error {
-    return errorOfResponse(this.#status, Buffer.concat(this.#body).toString(), this.#retryAfter)
-  }
+  #statusError (): Error { return errorOfResponse(this.#status, Buffer.concat(this.#body).toString(), this.#retryAfter) }
 
   #fail (error: unknown): void {
     this.#finish(() => this.reject(error))

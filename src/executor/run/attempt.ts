@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Logger } from 'pino'
 import type { Agent } from '#shared/agent.ts'
 import type { StepRecord } from '#shared/database/runs.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
@@ -9,52 +8,20 @@ import { fitAgent } from '#shared/bounds/fit-agent.ts'
 import type { Run, RunEvent } from '#shared/schemas.ts'
 import { beginning, toTrace } from '#shared/trace.ts'
 import { Cancellation, type CancelSignal } from '../../lib/cancellation.js'
+import { INPUT_COST } from '../../lib/memory/memory-budget.js'
+import type { Hold } from '../../lib/memory/memory-share.js'
 import type { SlotTicket } from '../../lib/slots.js'
-import type { AgentContext, AgentInput, Reservation, StepSummary } from '../agent/agent-context.js'
+import type { AgentContext, Reservation, StepSummary } from '../agent/agent-context.js'
 import { runAgent } from '../agent/agent.js'
 import { Progress } from '../agent/progress.js'
 import { type PythonContext, runPythonAgent } from '../agent/python-agent.js'
-import type { EventLog } from '../events/event-log.js'
+import { sizeOf } from '../agent/step-record.js'
 import type { ToolContext } from '../tools/tool.js'
-import type { Toolbox, ToolboxContext } from '../tools/toolbox.js'
-import type { RecordedStep, Result, RunStore } from './run-store.js'
+import type { Toolbox } from '../tools/toolbox.js'
+import type { AttemptDeps, AttemptOwner, Ending } from './attempt-deps.js'
+import { type Assignment, type CompleteAssignment, hasInput, withInput, withoutInput } from './assignment.js'
+import type { RecordedStep, Result } from './run-store.js'
 import { resultOf, settle, Stop } from './settlement.js'
-
-/** A run that is to be attempted, with its input. */
-export interface Assignment extends AgentInput {
-  run: Run
-  userId: string
-  /** The events of this attempt that were emitted before it came here. */
-  emitted?: readonly RunEvent[]
-}
-
-/** How an attempt ended: with the run settled, or abandoned because its lease was released or lost. */
-export type Ending = 'settled' | 'released' | 'lost'
-
-/** What all attempts of a process share. */
-export interface AttemptDeps {
-  gateway: AgentContext['gateway']
-  python: PythonContext['python']
-  events: EventLog
-  store: RunStore
-  log: Logger
-  openToolbox (agent: Agent, context: ToolboxContext): Promise<Toolbox>
-  /** The model of agents that name none. */
-  defaultModel: string
-  /** Tried in turn where an agent's model keeps failing. */
-  fallbackModels: readonly string[]
-  /** How long a run may last from its first start, in seconds, over all its attempts. */
-  maxRunSeconds: number
-  /** Waits; replaced in tests only. */
-  wait? (ms: number, signal: AbortSignal): Promise<unknown>
-}
-
-/** The executor, as its attempts see it. */
-export interface AttemptOwner {
-  /** Whether no later attempt at the run has begun here. */
-  isLatest (attempt: Attempt): boolean
-  onEnded (attempt: Attempt): void
-}
 
 const wait = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
 
@@ -73,20 +40,17 @@ export class Attempt implements AgentContext, PythonContext {
   /** The number of the first event that no recorded step contains yet. */
   #unrecorded: number
   #tool?: ToolContext
-
-  private readonly assignment: Assignment
+  /** The memory of what the run's steps have gathered. */
+  #gathered?: Hold
 
   constructor (
-    assignment: Assignment,
+    private assignment: Assignment,
     private readonly ticket: SlotTicket,
     private readonly deps: AttemptDeps,
     private readonly owner: AttemptOwner
   ) {
-    const { agent, cut } = fitAgent(assignment.agent)
-    this.assignment = cut.length === 0 ? assignment : { ...assignment, agent }
     this.progress = new Progress(deps.events, assignment.run.runId)
     this.#unrecorded = firstSeq(assignment.run.attempt)
-    if (cut.length > 0) this.log('agent cut', { columns: cut })
     const { startedAt } = assignment.run
     if (startedAt) this.#firstStart = Date.parse(startedAt)
     this.ended = this.#run()
@@ -125,6 +89,8 @@ export class Attempt implements AgentContext, PythonContext {
   }
 
   record (number: number, summary: StepSummary, record: StepRecord, credits = 0): Promise<Reservation> {
+    this.#gathered ??= this.deps.memory.takeAnyway(this.assignment.userId, 0)
+    this.#gathered.grow(sizeOf(record) * INPUT_COST)
     return this.deps.store.record(this.runId, this.number, { number, summary, record, credits, emitted: this.#takeUnrecorded() })
   }
 
@@ -156,7 +122,7 @@ export class Attempt implements AgentContext, PythonContext {
     let failure: unknown
     try {
       await this.#awaitSlot()
-      await this.#runAgent()
+      await this.#runAgent(hasInput(this.assignment) ? this.assignment : await this.#readInput())
     } catch (error) {
       failure = this.signal.aborted ? this.signal.reason : error
     }
@@ -173,13 +139,28 @@ export class Attempt implements AgentContext, PythonContext {
     this.#firstStart ??= Date.now()
   }
 
-  #runAgent (): Promise<void> {
+  async #readInput (): Promise<CompleteAssignment> {
     this.signal.throwIfAborted()
-    const { agent } = this.assignment
+    const complete = withInput(this.assignment, await this.deps.store.readInput(this.runId, this.number))
+    this.assignment = complete
+    return complete
+  }
+
+  #runAgent (assignment: CompleteAssignment): Promise<void> {
+    this.signal.throwIfAborted()
+    const agent = this.#fit(assignment.agent)
     const isPython = agent.executor === 'python'
     this.log('started', isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.defaultModel })
     this.#emitBeginning()
-    return isPython ? runPythonAgent(this.assignment, this.progress, this) : runAgent(this.assignment, this.progress, this)
+    const input = { ...assignment, agent }
+    return isPython ? runPythonAgent(input, this.progress, this) : runAgent(input, this.progress, this)
+  }
+
+  /** The agent within the bounds of authors: its rows may be older than those. */
+  #fit (whole: Agent): Agent {
+    const { agent, cut } = fitAgent(whole)
+    if (cut.length > 0) this.log('agent cut', { columns: cut })
+    return agent
   }
 
   async #end (failure: unknown): Promise<Ending> {
@@ -187,6 +168,7 @@ export class Attempt implements AgentContext, PythonContext {
     try {
       // Released first: with a place in the queue, positions could still be emitted.
       this.ticket.release()
+      this.#releaseMemory()
       // A stopped attempt is not settled, even if the agent has ended meanwhile.
       if (reason instanceof Stop && (reason.why === 'released' || reason.why === 'lost')) return this.#abandon(reason.why)
       return await this.#settle(failure)
@@ -196,6 +178,12 @@ export class Attempt implements AgentContext, PythonContext {
     } finally {
       this.owner.onEnded(this)
     }
+  }
+
+  /** The settlement may have to wait for the database, and needs no input. */
+  #releaseMemory (): void {
+    this.assignment = withoutInput(this.assignment)
+    this.#gathered?.release()
   }
 
   /** Settles the run, then emits its last event: readers never see an end that the database does not have. */

@@ -7,6 +7,7 @@ import { requestText } from '#shared/request-text.ts'
 import type { FunctionResult, Message, ResponseFormat } from '#shared/schemas.ts'
 import { estimatePrompt } from '#shared/usage.ts'
 import type { Database } from '../../database/port.js'
+import { INLINE_INPUT } from '../../lib/memory/memory-budget.js'
 import { LEASE_SECONDS } from './lease.js'
 import type { Admission } from './queue.js'
 
@@ -58,7 +59,8 @@ export class RunBegin {
       p_lease_seconds: owner ? LEASE_SECONDS : 0,
       p_waiting: waits,
       // A run that begins without an owner goes to a process that can run Python.
-      p_python: owner === null || await hasPython()
+      p_python: owner === null || await hasPython(),
+      p_inline_bytes: INLINE_INPUT
     }
     const { userId, runId } = this.request
     if (runId) {

@@ -17,12 +17,13 @@ export interface DatabaseRunStoreOptions {
   closing: AbortSignal
 }
 
-/** The run store on the database. Every write is repeated while the database is away: a run's end is emitted only after it is settled. */
+/** The run store on the database. Every call is repeated while the database is away: a run's end is emitted only after it is settled. */
 export function createDatabaseRunStore ({ database, keepMessages, closing }: DatabaseRunStoreOptions): RunStore {
   return {
     async start (runId, attempt) {
       await persist(() => database.call('start_run', { p_run_id: runId, p_attempt: attempt }), closing)
     },
+    readInput: (runId, attempt) => persist(() => database.call('get_run_input', { p_run_id: runId, p_attempt: attempt }), closing),
     record (runId, attempt, { number, summary, record, credits, emitted }) {
       return persist(() => database.call('record_step', {
         p_run_id: runId,
@@ -50,7 +51,7 @@ export function createDatabaseRunStore ({ database, keepMessages, closing }: Dat
   }
 }
 
-/** Repeats a write until it succeeds, fails for good, or the process ends; all of them may be repeated safely. */
+/** Repeats a call until it succeeds, fails for good, or the process ends; all of them may be repeated safely. */
 async function persist<T> (write: () => Promise<T>, closing: AbortSignal): Promise<T> {
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(MAX_PAUSE_MS, pause * 2)) {
     try {

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SlotTicket } from '../../lib/slots.js'
 import type { Progress } from '../agent/progress.js'
-import { Attempt, type Assignment, type AttemptDeps, type AttemptOwner, type Ending } from './attempt.js'
+import type { Assignment } from './assignment.js'
+import type { AttemptDeps, AttemptOwner, Ending, RunAttempt } from './attempt-deps.js'
+import { Attempt } from './attempt.js'
 
 /** How often the ages of runs are checked, in milliseconds; one timer for all runs, while there are any. */
 const AGE_CHECK_MS = 1_000
@@ -75,11 +77,11 @@ export class Executor implements AttemptOwner {
     await this.drain(ms)
   }
 
-  isLatest (attempt: Attempt): boolean {
+  isLatest (attempt: RunAttempt): boolean {
     return this.#attempts.get(attempt.runId) === attempt
   }
 
-  onEnded (attempt: Attempt): void {
+  onEnded (attempt: RunAttempt): void {
     if (this.isLatest(attempt)) this.#attempts.delete(attempt.runId)
     if (this.#attempts.size > 0) return
     clearInterval(this.#ageCheck)

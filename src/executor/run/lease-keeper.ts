@@ -1,11 +1,14 @@
 import type { Logger } from 'pino'
 import type { ClaimedRun, WaitingRun } from '#shared/database/runs.ts'
 import type { Database } from '../../database/port.js'
+import { INLINE_INPUT } from '../../lib/memory/memory-budget.js'
+import type { MemoryShare } from '../../lib/memory/memory-share.js'
 import type { Slots } from '../../lib/slots.js'
 import { Pace } from '../../lib/pace.js'
 import type { EventLog } from '../events/event-log.js'
 import type { Executor } from './executor.js'
 import { LEASE_SECONDS } from './lease.js'
+import { roomFor } from './memory-ticket.js'
 import type { LocalQueue } from './queue.js'
 
 /** Without unfinished runs anywhere, claims are tried this seldom, once the first minutes of a deploy are over. */
@@ -38,6 +41,7 @@ export interface LeaseKeeperOptions {
   executor: Executor
   events: EventLog
   slots: Slots
+  memory: MemoryShare
   queue: LocalQueue
   shared?: SharedRuns
   maxConcurrent: number
@@ -150,9 +154,9 @@ export class LeaseKeeper {
     return { ...sight, outstanding: sight.outstanding || isRestoreOutstanding }
   }
 
-  /** Claims runs that nobody owns, as far as there are slots. A process that makes no runs shows the others that it lives. */
+  /** Claims runs that nobody owns, as far as there are slots and memory. A process that makes no runs shows the others that it lives. */
   async #claim (onlyLapsed: boolean): Promise<Sight> {
-    const { database, owner, slots, maxConcurrent, shared, hasPython } = this.options
+    const { database, owner, slots, memory, maxConcurrent, shared, hasPython } = this.options
     const room = Math.min(MAX_CLAIM, maxConcurrent - slots.running)
     if (room <= 0 && maxConcurrent > 0) return { outstanding: true, others: true }
     // With Redis no process is quiet, so none has to show that it lives.
@@ -164,7 +168,9 @@ export class LeaseKeeper {
       p_python: await hasPython(),
       // With Redis, events of the first attempt may have been published already.
       p_keep_first: !shared,
-      p_lapsed: onlyLapsed
+      p_lapsed: onlyLapsed,
+      p_room: roomFor(memory),
+      p_inline_bytes: INLINE_INPUT
     })
     await Promise.all(claimed.map(run => this.#makeRun(run)))
     return { outstanding: outstanding && maxConcurrent > 0, others }

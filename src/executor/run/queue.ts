@@ -1,7 +1,10 @@
 import type { ClaimedRun } from '#shared/database/runs.ts'
-import type { Slots, SlotTicket } from '../../lib/slots.js'
+import { KEPT_INPUT } from '../../lib/memory/memory-budget.js'
+import type { SlotTicket } from '../../lib/slots.js'
 import type { EventLog } from '../events/event-log.js'
-import type { Assignment, Ending } from './attempt.js'
+import { type Assignment, withoutInput } from './assignment.js'
+import type { Ending } from './attempt-deps.js'
+import { MemoryTicket, type RunResources } from './memory-ticket.js'
 
 /** The permission to begin one run. */
 export interface Admission {
@@ -45,7 +48,7 @@ export class LocalQueue implements RunQueue {
    */
   constructor (
     private readonly owner: string,
-    private readonly slots: Slots,
+    private readonly resources: RunResources,
     private readonly launcher: RunLauncher,
     private readonly events: EventLog,
     private readonly hasWorkers: boolean
@@ -53,7 +56,7 @@ export class LocalQueue implements RunQueue {
 
   async admit (userId: string): Promise<Admission | undefined> {
     if (!this.hasWorkers) return { owner: null, waits: true, accept () {}, release () {} }
-    const ticket = this.slots.acquire(userId)
+    const ticket = this.resources.slots.acquire(userId)
     let isAccepted = false
     return ticket && {
       owner: this.owner,
@@ -70,8 +73,8 @@ export class LocalQueue implements RunQueue {
    * Executes a claimed run, however full the queue is. Resolves when the attempt has ended in this process; never rejects.
    * @param emitted the events of this attempt that were emitted before it was claimed, such as queue positions.
    */
-  launchClaimed ({ run, userId, cancel, input, steps }: ClaimedRun, emitted?: Assignment['emitted']): Promise<Ending> {
-    const ended = this.#launch({ ...input, steps, run, userId, emitted }, this.slots.acquireOrWait(userId))
+  launchClaimed ({ run, userId, cancel, input, steps, inputBytes }: ClaimedRun, emitted?: Assignment['emitted']): Promise<Ending> {
+    const ended = this.#launch({ ...input, steps, inputBytes, run, userId, emitted }, this.resources.slots.acquireOrWait(userId))
     if (cancel) this.launcher.cancel(run.runId)
     return ended
   }
@@ -83,9 +86,12 @@ export class LocalQueue implements RunQueue {
   async stop (): Promise<void> {}
 
   /** Emits positions only after `launch`, which opens the attempt's record in the log. */
-  #launch (begun: Assignment, ticket: SlotTicket): Promise<Ending> {
-    const { runId } = begun.run
-    const ended = this.launcher.launch(begun, ticket)
+  #launch (begun: Assignment, slot: SlotTicket): Promise<Ending> {
+    const { run: { runId }, userId, inputBytes = 0 } = begun
+    const isLarge = inputBytes > KEPT_INPUT
+    const ticket = isLarge ? new MemoryTicket(this.resources, userId, inputBytes, slot) : slot
+    // A large input is not kept while its run waits: the attempt reads it from the database.
+    const ended = this.launcher.launch(isLarge && ticket.position > 0 ? { ...withoutInput(begun), emitted: begun.emitted } : begun, ticket)
     if (ticket.position > 0) ticket.watch(position => { this.events.append(runId, { type: 'queued', runId, position }) })
     return ended
   }

@@ -1,4 +1,4 @@
-import type { EmittedEvents, StepRecord } from '#shared/database/runs.ts'
+import type { EmittedEvents, StepRecord, StoredInput } from '#shared/database/runs.ts'
 import type { RunFailure } from '#shared/errors.ts'
 import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
@@ -26,9 +26,11 @@ export interface RecordedStep {
   emitted: EmittedEvents
 }
 
-/** What attempts write to the database. Every method throws `stale_attempt` where another process has the run. */
+/** What attempts write to the database, and read from it. Every method throws `stale_attempt` where another process has the run. */
 export interface RunStore {
   start (runId: string, attempt: number): Promise<void>
+  /** Reads what the attempt is made with, if that was too large to be kept until its turn. */
+  readInput (runId: string, attempt: number): Promise<StoredInput>
   /** Records a step. Resolves to what is reserved for the run, as far as the user's balance allows. */
   record (runId: string, attempt: number, step: RecordedStep): Promise<Reservation>
   finish (runId: string, attempt: number, result: Result): Promise<Run>

@@ -133,11 +133,12 @@ export class Runs {
     })
   }
 
-  async #accept ({ run, agent, rates, cached, joined }: Begun, { messages }: RunBegin, request: RunRequest, admission: Admission): Promise<void> {
+  async #accept (begun: Begun, { messages }: RunBegin, request: RunRequest, admission: Admission): Promise<void> {
+    const { run, agent, rates, cached, joined, inputBytes } = begun
     const { userId, functionResults, responseFormat } = request
     // Of two calls that adopt the same run, both repeated, the first has launched it.
     if (joined || this.options.executor.progressOf(run.runId)) await this.#restoreEnded(run)
-    else admission.accept({ run, userId, agent, messages, functionResults, responseFormat, rates, cached })
+    else admission.accept({ run, userId, agent: agent ?? undefined, messages, functionResults, responseFormat, rates, cached, inputBytes })
   }
 
   /** A finished run whose end the log does not know comes back from the database, with the events it emitted. */

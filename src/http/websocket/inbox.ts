@@ -5,6 +5,8 @@ import type { Incoming } from '../incoming-bytes.js'
 export const DOOR_BYTES = 16 * 1024
 /** Messages that may wait for those before them; beyond, the socket is not read. */
 const MAX_PENDING = 32
+/** Bytes of messages that wait, likewise. */
+const MAX_PENDING_BYTES = 256 * 1024
 /** Of a client that is not known, one. */
 const MAX_PENDING_AT_DOOR = 1
 const AUTH = '"auth"'
@@ -19,6 +21,7 @@ interface InboxEvents {
 export class Inbox {
   #incoming?: Incoming
   #pending = 0
+  #pendingBytes = 0
   #isOpen = false
   #isPaused = false
   #isStopped = false
@@ -58,11 +61,13 @@ export class Inbox {
   }
 
   /** Handles a task after the messages before it. What is behind it may be large, since a client need not wait for the answer to its token. */
-  enqueue (task: () => Promise<void>): void {
+  enqueue (task: () => Promise<void>, bytes = 0): void {
     this.#pending++
+    this.#pendingBytes += bytes
     this.#update()
     this.#order = this.#order.then(() => this.#isStopped ? undefined : task()).finally(() => {
       this.#pending--
+      this.#pendingBytes -= bytes
       this.#update()
     })
   }
@@ -77,11 +82,11 @@ export class Inbox {
     this.#incoming?.end()
     const message = data as Buffer
     if (!this.#isOpen && message.length <= DOOR_BYTES && message.includes(AUTH)) this.expectToken()
-    this.enqueue(() => this.on.message(message, isBinary))
+    this.enqueue(() => this.on.message(message, isBinary), message.length)
   }
 
   #update (): void {
-    const isFull = !this.#isStopped && this.#pending >= (this.#isOpen ? MAX_PENDING : MAX_PENDING_AT_DOOR)
+    const isFull = !this.#isStopped && (this.#pendingBytes >= MAX_PENDING_BYTES || this.#pending >= (this.#isOpen ? MAX_PENDING : MAX_PENDING_AT_DOOR))
     if (!this.#isOpen && this.#pending === 0) setMaxBytes(this.socket, DOOR_BYTES)
     if (isFull === this.#isPaused) return
     this.#isPaused = isFull

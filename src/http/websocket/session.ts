@@ -4,8 +4,11 @@ import { errors, type ServiceError, toServiceError } from '#shared/errors.ts'
 import type { Caller } from '#shared/http/caller.ts'
 import type { KnownEvents } from '#shared/reader/known-events.ts'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
+import { BODY_COST, type MemoryBudget, UNCOUNTED_BODY } from '../../lib/memory/memory-budget.js'
+import type { Hold } from '../../lib/memory/memory-share.js'
 import { WindowCounter } from '../../lib/window-counter.js'
 import { GOODBYE_MS } from '../../shutdown.js'
+import { takeMemory, WAITING_MESSAGES } from '../arriving-memory.js'
 import { callerKey } from '../client-address.js'
 import type { IncomingBytes } from '../incoming-bytes.js'
 import type { OpenConnections, Release } from '../open-connections.js'
@@ -37,6 +40,7 @@ export interface SessionDeps extends FollowDeps {
   countMessage (request: FastifyRequest): Promise<void>
   countCost (request: FastifyRequest, cost: number): Promise<void>
   readonly incomingBytes: IncomingBytes
+  readonly memory: MemoryBudget
   readonly openConnections: OpenConnections
 }
 
@@ -120,7 +124,22 @@ export class SocketSession implements Session {
     this.socket.once('close', () => clearTimeout(ending))
   }
 
+  /** Takes the memory that the message needs until it is handled. One for which there is none is refused unread. */
   async #receive (data: Buffer, isBinary: boolean): Promise<void> {
+    if (this.socket.readyState !== this.socket.OPEN) return
+    if (data.length <= UNCOUNTED_BODY) return this.#receiveHeld(data, isBinary)
+    let hold: Hold | undefined
+    try {
+      hold = await takeMemory(this.deps.memory.arriving, callerKey(this.request), data.length * BODY_COST, this.socket, WAITING_MESSAGES)
+      await this.#receiveHeld(data, isBinary)
+    } catch (error) {
+      this.#refuse(error)
+    } finally {
+      hold?.release()
+    }
+  }
+
+  async #receiveHeld (data: Buffer, isBinary: boolean): Promise<void> {
     if (this.socket.readyState !== this.socket.OPEN) return
     let message: ClientMessage | undefined
     try {

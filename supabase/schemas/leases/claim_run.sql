@@ -1,12 +1,15 @@
 -- Takes one run, which the queue has handed out by its id.
 --   p_max_per_user  how many runs of one user may be under way at a time, over all processes
 --   p_keep_first    see take_run
+--   p_room          for how many bytes of input the process has memory; a run of more stays where it is. Null: any
+--   p_inline_bytes  see take_run; what is not larger needs no room
 -- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
 -- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it, or the run
--- cannot be taken now, see try_run.
+-- cannot be taken now, see try_run; `full`, this process has no memory for it.
 create function public.claim_run(
   p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
-  p_max_crashes integer default 20, p_keep_first boolean default true
+  p_max_crashes integer default 20, p_keep_first boolean default true,
+  p_room bigint default null, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -20,6 +23,8 @@ begin
     return '{"refused": "owned"}';
   elsif not p_python and public.is_python_run(p_run_id) then
     return '{"refused": "unable"}';
+  elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then
+    return '{"refused": "full"}';
   end if;
   -- If two processes take the user's last slot at once, the second waits here until the first has it.
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || v_run.user_id, 0));
@@ -28,7 +33,7 @@ begin
         and not public.is_abandoned(r)) >= p_max_per_user then
     return '{"refused": "busy"}';
   end if;
-  v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true);
+  v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true, p_inline_bytes);
   if v_taken is not null then
     return jsonb_build_object('claimed', v_taken);
   end if;
@@ -36,6 +41,6 @@ begin
     select case when finished_at is null then 'unable' else 'ended' end from public.agent_runs where id = p_run_id));
 end $$;
 
-revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean)
+revoke execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean, bigint, integer)
   from public, anon, authenticated;
-grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean) to service_role;
+grant execute on function public.claim_run(uuid, uuid, numeric, integer, boolean, integer, boolean, bigint, integer) to service_role;

@@ -5,11 +5,14 @@
 --   p_keep_first  see take_run
 --   p_lapsed      true takes only runs whose owner has stopped its heartbeats; runs that wait, or were released, are
 --                 handed out by claim_run
--- Returns {claimed: [{run, userId, cancel, input, steps}], outstanding, others}: `outstanding` is true if any run is
+--   p_room        for how many bytes of input the process has memory; runs of more stay where they are. Null: any
+--   p_inline_bytes  see take_run; what is not larger needs no room
+-- Returns {claimed: [{run, userId, cancel, input, steps, inputBytes}], outstanding, others}: `outstanding` is true if any run is
 -- unfinished; `others` is true if another process has looked for runs within eleven minutes, and so is known to live.
 create function public.claim_runs(
   p_owner uuid, p_lease_seconds numeric, p_limit integer, p_max_crashes integer default 20, p_python boolean default true,
-  p_keep_first boolean default false, p_lapsed boolean default false
+  p_keep_first boolean default false, p_lapsed boolean default false,
+  p_room bigint default null, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -17,6 +20,8 @@ declare
   v_taken jsonb;
   v_claimed jsonb[] := '{}';
   v_bytes bigint := 0;
+  v_room bigint := p_room;
+  v_input_bytes bigint;
 begin
   insert into public.agent_workers (owner, lease_until) values (p_owner, '-infinity')
     on conflict (owner) do update set seen_at = now();
@@ -30,11 +35,18 @@ begin
             and (p_python or not public.is_python_run(id))) abandoned using (id)
       -- Checked again for a row that another process has changed meanwhile.
       where finished_at is null and lease_until < now() and public.is_abandoned(r)
+        and (p_room is null or public.input_bytes(id) <= greatest(p_room, p_inline_bytes))
       order by turn, lease_until, created_at
       limit p_limit
       for update of r skip locked
   loop
-    v_taken := public.try_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false);
+    -- Only large inputs are counted, as in the process.
+    v_input_bytes := case when p_room is null then 0 else public.input_bytes(v_id) end;
+    if v_input_bytes > p_inline_bytes then
+      continue when v_input_bytes > v_room;
+      v_room := v_room - v_input_bytes;
+    end if;
+    v_taken := public.try_run(v_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, false, p_inline_bytes);
     if v_taken is not null then
       v_claimed := v_claimed || v_taken;
       v_bytes := v_bytes + pg_column_size(v_taken);
@@ -47,7 +59,7 @@ begin
     'others', exists (select from public.agent_workers where owner <> p_owner and seen_at > now() - interval '11 minutes'));
 end $$;
 
-revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+revoke execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean, bigint, integer)
   from public, anon, authenticated;
-grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean)
+grant execute on function public.claim_runs(uuid, numeric, integer, integer, boolean, boolean, boolean, bigint, integer)
   to service_role;

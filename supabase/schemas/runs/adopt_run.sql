@@ -3,22 +3,25 @@
 --   p_python   true if this process can run agents written in Python
 --   p_repeated  true if the same call was made before and its answer was lost: a run that is already this process's is
 --              given to it again
+--   p_inline_bytes  see begin_run
 -- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
 create function public.adopt_run(
   p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false, p_repeated boolean default false
+  p_python boolean default false, p_repeated boolean default false, p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
   v_input jsonb;
+  v_bytes integer;
   v_joined boolean;
 begin
   select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
-  select input into v_input from public.agent_run_inputs where run_id = p_run_id;
+  select input, coalesce(bytes, octet_length(input::text)) into v_input, v_bytes
+    from public.agent_run_inputs where run_id = p_run_id;
   v_joined := (v_run.owner is not null and not (p_repeated and v_run.owner = p_owner)) or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
@@ -32,10 +35,11 @@ begin
       where id = p_run_id
       returning * into v_run;
   end if;
-  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined, 'agent', v_input -> 'agent',
-    'rates', v_input -> 'rates', 'cached', v_input -> 'cached');
+  return jsonb_build_object('run', public.run_json(v_run), 'joined', v_joined,
+    'rates', v_input -> 'rates', 'cached', v_input -> 'cached', 'inputBytes', v_bytes,
+    'agent', case when octet_length((v_input -> 'agent')::text) <= coalesce(p_inline_bytes, 2147483647) then v_input -> 'agent' end);
 end $$;
 
-revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean)
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer)
   from public, anon, authenticated;
-grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean) to service_role;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer) to service_role;

@@ -10,7 +10,9 @@
 --             published agents within its limits, and its idempotency keys are its own, and each visitor's
 --   p_run_id  the id of the new run. A call whose answer was lost may be repeated with it: see begun_before
 --   p_prompt_tokens  how many tokens the messages have, estimated; where tokens cost something, they are reserved for
--- Returns {run, agent, rates, cached, joined}. `joined` is true if the key has begun this run before; then nothing is
+--   p_inline_bytes  an agent with more bytes of JSON is not returned: get_run_input returns it when the run has its slot
+-- Returns {run, agent, rates, cached, joined, inputBytes}; the last is the size of what get_run_input returns. `joined` is
+-- true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
 create function public.begin_run(
   p_user_id uuid,
@@ -27,7 +29,8 @@ create function public.begin_run(
   p_api_key_id uuid default null,
   p_visitor text default null,
   p_run_id uuid default null,
-  p_prompt_tokens integer default 0
+  p_prompt_tokens integer default 0,
+  p_inline_bytes integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -41,9 +44,11 @@ declare
   v_cached jsonb;
   v_credits integer := 0;
   v_before jsonb;
+  v_input jsonb;
+  v_bytes integer;
 begin
   if p_run_id is not null then
-    v_before := public.begun_before(p_user_id, p_run_id, p_owner, p_lease_seconds);
+    v_before := public.begun_before(p_user_id, p_run_id, p_owner, p_lease_seconds, p_inline_bytes);
     if v_before is not null then
       return v_before;
     end if;
@@ -129,15 +134,17 @@ begin
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
     returning * into v_run;
-  insert into public.agent_run_inputs (run_id, input)
-    values (v_run.id, p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached));
-  return jsonb_build_object('run', public.run_json(v_run), 'agent', v_agent, 'rates', v_rates,
-    'cached', v_cached, 'joined', false);
+  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
+  v_bytes := octet_length(v_input::text);
+  insert into public.agent_run_inputs (run_id, input, bytes) values (v_run.id, v_input, v_bytes);
+  return jsonb_build_object('run', public.run_json(v_run), 'rates', v_rates, 'cached', v_cached, 'joined', false,
+    'agent', case when v_bytes <= p_inline_bytes or octet_length(v_agent::text) <= coalesce(p_inline_bytes, 2147483647) then v_agent end,
+    'inputBytes', v_bytes);
 end $$;
 
 revoke execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
   from public, anon, authenticated;
 grant execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
   to service_role;

@@ -62,7 +62,9 @@ create policy agent_runs_admin on public.agent_runs for select to authenticated
 -- the prompt belongs to the agent's owner, and the run's user must not read it.
 create table public.agent_run_inputs (
   run_id uuid primary key references public.agent_runs (id) on delete cascade,
-  input jsonb not null
+  input jsonb not null,
+  -- How many bytes the input has as JSON; null in rows from before there was such a column.
+  bytes integer
 );
 alter table public.agent_run_inputs enable row level security;
 revoke all on public.agent_run_inputs from public, anon, authenticated;

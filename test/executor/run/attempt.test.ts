@@ -3,10 +3,12 @@ import t from 'tap'
 import type { Run } from '#shared/schemas.ts'
 import { NO_USAGE } from '#shared/usage.ts'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
-import type { Assignment, AttemptDeps } from '../../../src/executor/run/attempt.js'
+import type { Assignment } from '../../../src/executor/run/assignment.js'
+import type { AttemptDeps } from '../../../src/executor/run/attempt-deps.js'
 import { Executor } from '../../../src/executor/run/executor.js'
 import type { Result } from '../../../src/executor/run/run-store.js'
 import { EMPTY_TOOLBOX } from '../../../src/executor/tools/toolbox.js'
+import { MemoryShare } from '../../../src/lib/memory/memory-share.js'
 import type { SlotTicket } from '../../../src/lib/slots.js'
 
 const RUN: Run = {
@@ -45,6 +47,7 @@ function setUp () {
     events,
     store: {
       start: async () => {},
+      readInput: async () => ({ input: { agent: {}, messages: [{ role: 'user', content: 'Hi' }] }, steps: [] }),
       record: (_runId, attempt) => new Promise(resolve => {
         records.set(attempt, () => resolve({ reserved: 1, isEnough: true }))
         hear()
@@ -54,6 +57,7 @@ function setUp () {
         return { ...RUN, ...result, runId, attempt, usage: NO_USAGE, creditsCharged: 1 } as unknown as Run
       }
     },
+    memory: new MemoryShare(1e9),
     log: pino({ level: 'silent' }),
     openToolbox: async () => ({ ...EMPTY_TOOLBOX, runTriggered: async () => ({ results: [], emitted: [], answer: 'Hello' }) }),
     defaultModel: 'a/model',

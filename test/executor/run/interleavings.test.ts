@@ -17,6 +17,7 @@ import { Executor } from '../../../src/executor/run/executor.js'
 import type { Tool } from '../../../src/executor/tools/tool.js'
 import { EMPTY_TOOLBOX } from '../../../src/executor/tools/toolbox.js'
 import type { CancelSignal } from '../../../src/lib/cancellation.js'
+import { MemoryShare } from '../../../src/lib/memory/memory-share.js'
 import { Slots } from '../../../src/lib/slots.js'
 import { embeddedLedger } from '../../chaos/ledger.js'
 import { createDataDir, DEMO_AGENT, DEMO_USER, textOf } from '../../support/helper.js'
@@ -76,6 +77,7 @@ class Process {
       defaultModel: 'test/model',
       fallbackModels: [],
       maxRunSeconds: 86_400,
+      memory: new MemoryShare(1e9),
       log: pino({ level: 'silent' }),
       openToolbox: async () => ({ ...EMPTY_TOOLBOX, tools: [tool] }),
       wait: async (_ms, signal) => signal.throwIfAborted(),
@@ -84,6 +86,7 @@ class Process {
           p_run_id: runId, p_attempt: attempt, p_number: number, p_step: { kind: summary.kind, name: summary.name, startedAt: summary.startedAt.toISOString() }, p_record: record, p_credits: credits
         }),
         start: async (runId, attempt) => { await this.#write('start_run', { p_run_id: runId, p_attempt: attempt }) },
+        readInput: (runId, attempt) => this.#write('get_run_input', { p_run_id: runId, p_attempt: attempt }),
         finish: (runId, attempt, { status, response, finishReason, usage, credits, model, error, trace }) => this.#write('finish_run', {
           p_run_id: runId,
           p_attempt: attempt,

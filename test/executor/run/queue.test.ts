@@ -1,6 +1,7 @@
 import t from 'tap'
 import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js'
 import { LocalQueue } from '../../../src/executor/run/queue.js'
+import { MemoryShare } from '../../../src/lib/memory/memory-share.js'
 import { Slots } from '../../../src/lib/slots.js'
 import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from './queue-contract.js'
 
@@ -8,7 +9,7 @@ async function setUp (t: { teardown (end: () => void): void }, limits: Limits, h
   const log = new MemoryEventLog({ maxBytes: 1024 * 1024, keepMs: 60_000 })
   t.teardown(() => log.close())
   const runs = new TestRuns()
-  const queue = new LocalQueue('here', new Slots(limits), runs.createLauncher(log), log, hasWorkers)
+  const queue = new LocalQueue('here', { slots: new Slots(limits), memory: new MemoryShare(1e9) }, runs.createLauncher(log), log, hasWorkers)
   return {
     queue,
     runs,

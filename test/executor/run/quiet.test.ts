@@ -4,6 +4,7 @@ import type { Database } from '../../../src/database/port.js'
 import { openEmbedded } from '../../../src/database/embedded.js'
 import type { Executor } from '../../../src/executor/run/executor.js'
 import { LeaseKeeper } from '../../../src/executor/run/lease-keeper.js'
+import { MemoryShare } from '../../../src/lib/memory/memory-share.js'
 import { Slots } from '../../../src/lib/slots.js'
 import { createDataDir, DEMO_AGENT, DEMO_USER } from '../../support/helper.js'
 
@@ -23,6 +24,7 @@ function createProcess (database: Database, clock: { now: number }, options: { m
     executor: executor as unknown as Executor,
     events: {} as never,
     slots: new Slots({ maxConcurrent: 10, maxPerUser: 10, maxWaiting: 10 }),
+    memory: new MemoryShare(1e9),
     queue: { launchClaimed: async ({ run }: { run: { runId: string } }) => { claimed.push(run.runId) } } as never,
     maxConcurrent: 10,
     mayBeQuiet: true,

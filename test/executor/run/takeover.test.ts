@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { ClaimedRun } from '#shared/database/runs.ts'
 import { LeaseKeeper } from '../../../src/executor/run/lease-keeper.js'
+import { MemoryShare } from '../../../src/lib/memory/memory-share.js'
 import { Slots } from '../../../src/lib/slots.js'
 import { toClaimed } from './queue-contract.js'
 
@@ -20,6 +21,7 @@ t.test('a run that cannot be made is noted and rests, and the others of the batc
     } as never,
     executor: { size: 0 } as never,
     events: {} as never,
+    memory: new MemoryShare(1e9),
     slots: new Slots({ maxConcurrent: 10, maxPerUser: 10, maxWaiting: 10 }),
     queue: {
       async launchClaimed ({ run: { runId } }: ClaimedRun) { made.push(runId) }

@@ -67,6 +67,8 @@ export interface FirstOwner {
   p_waiting?: boolean
   /** Whether the owner can run agents that are written in Python. */
   p_python?: boolean
+  /** An agent with more bytes of JSON is not returned; by default every one is. */
+  p_inline_bytes?: number
 }
 
 export interface AdoptRun extends FirstOwner {
@@ -96,10 +98,13 @@ export interface BeginRun extends FirstOwner {
   p_prompt_tokens?: number
 }
 
-/** A run that has begun, or an earlier one that the idempotency key or another process has begun (`joined`). */
+/**
+ * A run that has begun, or an earlier one that the idempotency key or another process has begun (`joined`). `agent` is null if it
+ * is too large; `inputBytes` is the size of the run's input, with its agent, as JSON.
+ */
 export type Begun =
-  | { run: Run, joined: false, agent: Agent, rates?: Rates, cached?: CachedAnswer | null }
-  | { run: Run, joined: true, agent: Agent | null, rates?: Rates | null, cached?: CachedAnswer | null }
+  | { run: Run, joined: false, agent: Agent | null, rates?: Rates, cached?: CachedAnswer | null, inputBytes: number }
+  | { run: Run, joined: true, agent: Agent | null, rates?: Rates | null, cached?: CachedAnswer | null, inputBytes?: number | null }
 
 /** An agent without its functions, for deciding where it runs. */
 export interface FoundAgent extends Omit<Agent, 'functions' | 'entrypoint' | 'maxSteps'> {

@@ -21,9 +21,9 @@ export interface RunInput extends RequestInput {
 
 /**
  * The answer to a claim: the run, or why it was refused. `ended`: the run has ended. `owned`: a process owns it. `busy`: its
- * user has as many runs as the limit allows. `unable`: this process cannot execute it.
+ * user has as many runs as the limit allows. `unable`: this process cannot execute it. `full`: it has no memory for it.
  */
-export interface Claim { claimed?: ClaimedRun, refused?: 'ended' | 'owned' | 'busy' | 'unable' }
+export interface Claim { claimed?: ClaimedRun, refused?: 'ended' | 'owned' | 'busy' | 'unable' | 'full' }
 
 /** An unfinished run with all that its next attempt needs. */
 export interface ClaimedRun {
@@ -31,9 +31,15 @@ export interface ClaimedRun {
   userId: string
   /** Whether its user has cancelled it. */
   cancel: boolean
-  input: RunInput
+  /** Null if it is too large to be returned unasked; `get_run_input` returns it, and the steps. */
+  input: RunInput | null
   steps: StoredStep[]
+  /** Of input and steps, as JSON. */
+  inputBytes: number
 }
+
+/** What an attempt is made with. */
+export interface StoredInput { input: RunInput, steps: StoredStep[] }
 
 export interface WaitingRun { runId: string, userId: string }
 

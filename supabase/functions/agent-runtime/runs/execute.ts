@@ -73,7 +73,8 @@ async function executeHere (context: RequestContext, caller: Caller, found: Foun
   const { messages, response_format: responseFormat } = body
   const assignment = {
     run,
-    agent: begun.agent,
+    // Nothing was asked to be left out.
+    agent: begun.agent!,
     messages,
     responseFormat,
     rates: begun.rates,

@@ -1,0 +1,52 @@
+import type { EventEmitter } from 'node:events'
+import { errors } from '#shared/errors.ts'
+import type { Hold, MemoryShare } from '../lib/memory/memory-share.js'
+
+/** How long a body or message waits for memory. */
+const MAX_WAIT_MS = 15_000
+/** Seconds after which a refused caller tries again. */
+const RETRY_SECONDS = 5
+
+/** How many may wait at a time. */
+export interface WaitLimits { ofCaller: number, inAll: number }
+
+/** A body that waits is not read: it takes a connection. */
+export const WAITING_BODIES: WaitLimits = { ofCaller: 64, inAll: 1000 }
+/** A message that waits is in memory, though not on the heap. */
+export const WAITING_MESSAGES: WaitLimits = { ofCaller: 2, inAll: 16 }
+
+/**
+ * Takes memory for a body or a message, as soon as it is free.
+ * @param connection emits `close` when the client has gone.
+ * @throws {ServiceError} server_busy, where it does not become free in time or too many wait, or the client has gone.
+ */
+export function takeMemory (share: MemoryShare, caller: string, bytes: number, connection: EventEmitter, limits: WaitLimits): Promise<Hold> {
+  const free = share.tryTake(caller, bytes)
+  if (free) return Promise.resolve(free)
+  if (share.waitingOf(caller) >= limits.ofCaller || share.waiting >= limits.inAll) return Promise.reject(busy())
+  return new Promise((resolve, reject) => {
+    let isOver = false
+    const wait = share.take(caller, bytes)
+    const end = () => {
+      isOver = true
+      clearTimeout(timer)
+      connection.off('close', giveUp)
+    }
+    const giveUp = () => {
+      end()
+      wait.cancel()
+      reject(busy())
+    }
+    const timer = setTimeout(giveUp, MAX_WAIT_MS)
+    connection.once('close', giveUp)
+    wait.held.then(hold => {
+      if (isOver) return hold.release()
+      end()
+      resolve(hold)
+    })
+  })
+}
+
+function busy () {
+  return errors.serverBusy().with({ retryAfter: RETRY_SECONDS })
+}
