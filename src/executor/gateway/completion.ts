@@ -236,7 +236,6 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   }
 
   #statusError (): Error { return errorOfResponse(this.#status, Buffer.concat(this.#body).toString(), this.#retryAfter) }
-
   #fail (error: unknown): void {
     this.#finish(() => this.reject(error))
     this.#exchange?.abort()
