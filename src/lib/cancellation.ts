@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /** The part of AbortSignal that this service uses; every AbortSignal implements it. */
 export interface CancelSignal {
   readonly aborted: boolean
@@ -37,7 +39,7 @@ export class Cancellation implements CancelSignal {
 
   /** The same cancellation as an AbortSignal; always the same object. */
   get abortSignal (): AbortSignal {
-    this.#controller ??= new AbortController()
+    this.#controller ??= createController()
     if (this.aborted) this.#controller.abort(this.reason)
     return this.#controller.signal
   }
@@ -55,4 +57,11 @@ export class Cancellation implements CancelSignal {
   removeEventListener (_type: 'abort', listener: CancelListener): void {
     this.#listeners = this.#listeners.filter(other => other !== listener)
   }
+}
+
+/** A run may have a hundred tools that listen at once: Node's warning of a leak would be wrong. */
+function createController (): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
 }

@@ -98,9 +98,21 @@ async function sendEndlessName (response: ServerResponse): Promise<void> {
   beginStream(response)
   response.write('data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_0","function":{"name":"')
   for (let sent = 0; sent < ENDLESS_BYTES && !response.destroyed; sent += BLOCK.length) {
-    if (!response.write(BLOCK)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+    if (!response.write(BLOCK)) await drainedOrClosed(response)
   }
   response.end('"}}]}}]}\n\n')
+}
+
+function drainedOrClosed (response: ServerResponse): Promise<void> {
+  return new Promise(resolve => {
+    const goOn = () => {
+      response.off('drain', goOn)
+      response.off('close', goOn)
+      resolve()
+    }
+    response.on('drain', goOn)
+    response.on('close', goOn)
+  })
 }
 
 function beginStream (response: ServerResponse): void {

@@ -33,8 +33,8 @@ export const abandonedRuns: Attack = {
           insert into public.agent_runs (user_id, agent_id, status, request_hash, credits_reserved, is_charged, started_at, owner, lease_until)
             select $1, $2, 'running', n::text, 0, false, now(), gen_random_uuid(), now() - interval '1 hour' from generate_series(1, $3) n
             returning id)
-        insert into public.agent_run_inputs (run_id, input)
-          select id, jsonb_build_object('agent', jsonb_build_object('name', 'Siege'), 'messages', jsonb_build_array(jsonb_build_object('role', 'user',
+        insert into public.agent_run_inputs (run_id, bytes, input)
+          select id, length($4::text), jsonb_build_object('agent', jsonb_build_object('name', 'Siege'), 'messages', jsonb_build_array(jsonb_build_object('role', 'user',
             'content', jsonb_build_array(jsonb_build_object('type', 'image_url', 'image_url', jsonb_build_object('url', $4::text)))))) from runs`,
       [user.id, agentId, ABANDONED, `data:image/png;base64,${'A'.repeat(LARGE_TEXT)}`])
       await untilAborted(signal)
