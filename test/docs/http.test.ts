@@ -63,13 +63,14 @@ t.test('http.md', async t => {
 async function startListed (t: Test): Promise<{ service: Service, routes: RouteOptions[] }> {
   const routes: RouteOptions[] = []
   const onInitialization = (message: unknown) => {
-    // The service itself is the first; another one only reads Helmet's headers, and listens nowhere.
-    unsubscribe('fastify.initialization', onInitialization)
+    // Another one only reads Helmet's headers, and listens nowhere: the service is the last.
+    routes.length = 0
     const { fastify } = message as { fastify: FastifyInstance }
     fastify.addHook('onRoute', route => { routes.push({ ...route }) })
   }
   subscribe('fastify.initialization', onInitialization)
   const service = await startService(t)
+  unsubscribe('fastify.initialization', onInitialization)
   return { service, routes }
 }
 
