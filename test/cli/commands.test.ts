@@ -22,6 +22,7 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
   audit: { args: [pathOf('audit.js')], says: /--accept <reason> .+$/m },
   dev: { args: [TSX, 'src/cli/dev.ts'], says: /serves the sources/ },
   chaos: { args: [TSX, 'test/chaos/cli.ts'], says: /--blows <n> .+\(default: 100\)$/m },
+  siege: { args: [TSX, 'test/siege/cli.ts'], says: /--only <attack,…> .+: .+$/m },
   bench: { args: [TSX, 'bench/cli.ts'], says: /--url <postgres url> .+\(default: postgres:.+\)$/m },
   picture: { args: [TSX, 'scripts/house/picture.ts'], says: /draws the rooms/ },
   schema: { args: [TSX, 'scripts/build-migration.ts'], says: /migration of the changed functions/ },

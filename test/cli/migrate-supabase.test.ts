@@ -34,7 +34,7 @@ t.test('beside a project that is pushed by the Supabase CLI', async t => {
   if (!await findPostgres(t)) return
   const path = await fetchForTest(t, 'supabase')
   if (path === undefined) return
-  const cli = join(path, 'node_modules/supabase/dist/supabase.js')
+  const cli = join(path, 'node_modules/@supabase/cli-linux-x64/bin/supabase')
   const release = await copyRelease(t)
   const nextRelease = await copyRelease(t, { '20990101000000_made_up.sql': 'create table public.made_up (id int);' })
 
@@ -141,7 +141,7 @@ async function createProject (t: Test, cli: string): Promise<Project> {
   const query = async (sql: string, values?: unknown[]) => (await client.query(sql, values)).rows
   await pasteAs020({ run: async sql => { await query(sql) }, query }, [])
   async function push (): Promise<string[]> {
-    const { code, stdout, stderr } = await start([cli, 'db', 'push', `--remote=${url}`, '--yes', '--workdir', directory], directory)
+    const { code, stdout, stderr } = await start(cli, ['db', 'push', `--remote=${url}`, '--yes', '--workdir', directory], directory)
     if (code !== 0) throw new Error(stderr)
     return [...(stdout + stderr).matchAll(/Applying migration (\S+\.sql)/g)].map(([, name]) => name!)
   }
@@ -169,14 +169,14 @@ async function copyRelease (t: Test, migrations: Record<string, string> = {}) {
   }
   for (const [name, sql] of Object.entries(migrations)) await writeFile(join(directory, 'supabase/migrations', name), sql)
   await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'))
-  return { migrate: (...args: string[]) => start([join(directory, 'dist/migrate.js'), ...args], tmpdir()) }
+  return { migrate: (...args: string[]) => start(process.execPath, [join(directory, 'dist/migrate.js'), ...args], tmpdir()) }
 }
 
-/** A program in Node that sees no environment but this, from its start to its end. */
-function start (args: string[], cwd: string): Promise<{ code: number, stdout: string, stderr: string }> {
+/** A program that sees no environment but this, from its start to its end. */
+function start (program: string, args: string[], cwd: string): Promise<{ code: number, stdout: string, stderr: string }> {
   const environment = [`PATH=${process.env.PATH}`, `HOME=${tmpdir()}`, 'DO_NOT_TRACK=1', 'SUPABASE_TELEMETRY_DISABLED=1']
   return new Promise(resolve => {
-    execFile('env', ['-i', ...environment, process.execPath, ...args], { cwd, maxBuffer: 2 ** 24 }, (error, stdout, stderr) => {
+    execFile('env', ['-i', ...environment, program, ...args], { cwd, maxBuffer: 2 ** 24 }, (error, stdout, stderr) => {
       resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr })
     })
   })

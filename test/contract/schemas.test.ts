@@ -14,7 +14,7 @@ t.test('every schema of a route or message is a JSON schema', async t => {
   const schemas = new Map<string, object>(Object.entries(SocketMessages))
   const app = Fastify()
   // What routes ask for before they are asked themselves.
-  for (const name of ['requireUser', 'requireSession', 'requireBackendSecret']) app.decorate(name, async () => {})
+  for (const name of ['requireUser', 'requireReader', 'requireSession', 'requireBackendSecret', 'countConnection']) app.decorate(name, async () => {})
   app.addHook('onRoute', ({ method, url, schema }) => {
     const { response = {}, ...parts } = (schema ?? {}) as RouteSchema
     for (const [part, it] of Object.entries({ ...parts, ...response })) schemas.set(`${method} ${url} ${part}`, it!)

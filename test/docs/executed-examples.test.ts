@@ -30,7 +30,7 @@ t.test('what clients do', async t => {
       if (!await hasCurl(t) || (fence.text.includes(PYTHON_AGENT) && !await findPython(t))) return
       const strict = 'curl () { command curl --silent --show-error --fail-with-body --max-time 30 "$@"; }\n'
       const TOKEN = await signAccessToken(JWT_SECRET, DEMO_USER)
-      const { stdout } = await run('sh', ['-euc', strict + toService(fence.text, service)], { timeout: TIMEOUT, env: { ...process.env, TOKEN } })
+      const { stdout } = await run('sh', ['-euc', strict + toService(fence.text, service)], { timeout: TIMEOUT, env: { ...process.env, TOKEN, SUPABASE_JWT_SECRET: JWT_SECRET } })
       t.notMatch(stdout, /"type":"error"/)
       t.match(stdout, /\S/, 'it prints an answer')
     })
