@@ -6,6 +6,8 @@ do $$
 declare
   role_name text;
 begin
+  -- Of several at once, one goes on: two that write one row of a catalog would fail.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('jeesi.migrations', 0));
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
     if not exists (select from pg_catalog.pg_roles where rolname = role_name) then
       -- All databases of a server share its roles: another migration may create this one in the meantime.

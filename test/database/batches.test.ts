@@ -28,6 +28,7 @@ t.test('batches of what users choose the size of', async t => {
   async function begin (user: string, bytes = 10): Promise<string> {
     const { run } = await db.call('begin_run', { p_user_id: user, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, p_owner: null, p_lease_seconds: 0, p_waiting: true })
     await sql('update public.agent_run_inputs set input = input || jsonb_build_object(\'messages\', jsonb_build_array(jsonb_build_object(\'role\', \'user\', \'content\', repeat(\'x\', $2)))) where run_id = $1', [run.runId, bytes])
+    await sql('update public.agent_run_inputs set bytes = octet_length(input::text) where run_id = $1', [run.runId])
     return run.runId
   }
   const claim = async (more: object = {}) => (await db.call('claim_runs', { p_owner: randomUUID(), p_lease_seconds: 600, p_limit: 50, ...more })).claimed.map(({ run }) => run.runId)

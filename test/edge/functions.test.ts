@@ -44,8 +44,8 @@ t.test('functions of an agent that is not heavy run in the edge function', async
     const told = await edge.execute(user('My ORDER, please'))
     t.equal(told.text, 'Hello world')
     const [system] = gateway.calls.at(-1)!.body.messages
-    t.match(system.content, /second \(data_transform\): it was my order, please/)
-    t.notMatch(system.content, /silent|off \(|broken/)
+    t.match(system.content, /<function_result name="second" type="data_transform">\nit was my order, please\n<\/function_result>/)
+    t.notMatch(system.content, /silent|"off"|broken/)
     t.match(told.events.find(event => event.type === 'tool_result' && event.name === 'broken'), { error: /must be format, extract or summarize/ }, 'which failed says so in a sentence')
     t.equal(service.gateway.calls.length, 0)
   })
@@ -79,7 +79,7 @@ t.test('functions of an agent that is not heavy run in the edge function', async
     ])
     outside.requests.length = 0
     const told = await edge.execute(user('I BUY "it"'))
-    t.match(gateway.calls.at(-1)!.body.messages[0].content, /keyword \(webhook\): \{"scheduled":true\}/)
+    t.match(gateway.calls.at(-1)!.body.messages[0].content, /<function_result name="keyword" type="webhook">\n\{"scheduled":true\}\n/)
     t.equal(told.text, 'Hello world')
     while (outside.requests.length < 3) await outside.next()
     const bodies = Object.fromEntries(outside.requests.map(({ url, body }) => [url, JSON.parse(body)]))

@@ -48,6 +48,7 @@ end $learn$;
 const TABLE = `-- Which migrations of jeesi-railway-backend this database has.
 do $table$
 begin
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('jeesi.migrations', 0));
   if to_regclass('jeesi.migrations') is null then
     create schema if not exists jeesi;
     create table jeesi.migrations (version text primary key, name text not null, applied_at timestamptz not null default now());
