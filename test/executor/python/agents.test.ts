@@ -70,14 +70,16 @@ t.test('agents in Python', async t => {
     t.ok(told.events.length < 2_000, `${told.events.length}`)
   })
 
-  t.test('its progress and its text are told again from the database as they were', async t => {
+  t.test('its text is told again from the database as it was, and its progress without the words, which may quote the question', async t => {
     const folder = await createFolder(t)
     for (const n of [0, 1, 2]) writeFileSync(join(folder, `${n}`), '')
     const told = await execute(asked('steps', folder))
     t.ok(typesOf(told).includes('progress'))
     const runId = told.headers.get('x-run-id')!
     service.app.events.evict(runId)
-    t.same((await readStream(await openEvents(url, runId))).events, told.events)
+    const wordless = told.events.map(event => event.type === 'progress' ? { ...event, message: undefined } : event)
+    const again = (await readStream(await openEvents(url, runId))).events
+    t.same(again, JSON.parse(JSON.stringify(wordless)))
   })
 
   t.test('a WebSocket hears of its progress', async t => {

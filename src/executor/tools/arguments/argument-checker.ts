@@ -2,13 +2,14 @@ import { hash } from 'node:crypto'
 import { AUTHOR_LIMITS } from '#shared/bounds/author-limits.ts'
 import { jsonSizeWithin } from '#shared/bounds/json-size.ts'
 import { Slots } from '../../../lib/slots.js'
+import { startWorkClock } from '../../../lib/work-clock.js'
 import type { Tool } from '../tool.js'
 import { type CheckedArguments, tooMuch } from './check.js'
 import { SchemaThread, ThreadFailedError } from './schema-thread.js'
 
-/** Milliseconds for one call: to compile its schema, and to check its arguments. */
+/** Milliseconds of work for one call: to compile its schema, and to check its arguments. */
 const CALL_BUDGET = 500
-/** Milliseconds for all calls of a turn together. */
+/** Milliseconds of work for all calls of a turn together. */
 const TURN_BUDGET = 2000
 /** For how many milliseconds a schema that took too long is not tried again for the same user. */
 const BAD_MS = 600_000
@@ -44,9 +45,9 @@ export class ArgumentChecker {
       try {
         await ticket.turn
         const thread = await this.#startThread()
-        const startedAt = performance.now()
+        const worked = startWorkClock()
         const checked = await this.#check(thread, tool, json, userId, Math.min(left, CALL_BUDGET))
-        left -= performance.now() - startedAt
+        left -= worked()
         // Another thread has to start, which takes about as long.
         if (thread.hasEnded) left -= CALL_BUDGET
         return checked

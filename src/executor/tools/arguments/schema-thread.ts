@@ -1,4 +1,5 @@
 import { Worker, type WorkerOptions } from 'node:worker_threads'
+import { startWorkClock } from '../../../lib/work-clock.js'
 import type { ArgumentsToCheck, CheckedArguments } from './check.js'
 
 /** Starts the worker: beside the programs it lies bundled; of the source, tsx has to be registered in each thread. */
@@ -10,6 +11,10 @@ function startWorker (options: WorkerOptions): Worker {
 
 /** Milliseconds until the thread has loaded its code, on a machine that has much else to do. */
 const START_TIMEOUT = 20_000
+/** How many times longer a call may take on a machine that has much else to do: what it has not worked is not held against a schema. */
+const PATIENCE = 10
+/** Milliseconds after which the clock of work is read again, at least. */
+const SHORTEST_WAIT = 10
 const MAX_HEAP_MB = 64
 
 /** The thread did not answer in time, or ran out of memory; it was ended. */
@@ -30,7 +35,7 @@ export class SchemaThread {
     // A thread that runs out of memory reports an error and ends.
     this.#worker.on('error', () => this.#end()).on('exit', () => this.#end())
     this.#worker.unref()
-    this.started = this.#answer(START_TIMEOUT).then(() => {})
+    this.started = this.#answer(START_TIMEOUT, START_TIMEOUT).then(() => {})
     this.started.catch(() => {})
   }
 
@@ -38,28 +43,46 @@ export class SchemaThread {
 
   /**
    * Checks one call of a thread that has started; the call before has been answered.
-   * @param ms milliseconds for the call.
+   * @param ms milliseconds for the call, during which the process works.
    * @throws {ThreadFailedError} and the thread has ended then.
    */
   async check (call: ArgumentsToCheck, ms: number): Promise<CheckedArguments> {
     this.#worker.postMessage(call)
-    return await this.#answer(ms) as CheckedArguments
+    return await this.#answer(ms, ms * PATIENCE) as CheckedArguments
   }
 
-  #answer (ms: number): Promise<unknown> {
+  /** @param ms milliseconds of work, and @param most of time at all. */
+  #answer (ms: number, most: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      // If it was this process that was late, the answer is there to be read: timers come before messages.
-      const timer = setTimeout(() => setImmediate(() => this.#end()), ms)
+      const stopWaiting = this.#endAfter(ms, most)
       this.#onAnswer = answer => {
-        clearTimeout(timer)
+        stopWaiting()
         resolve(answer)
       }
       this.#onEnd = () => {
-        clearTimeout(timer)
+        stopWaiting()
         reject(new ThreadFailedError())
       }
       if (this.#hasEnded) this.#onEnd()
     })
+  }
+
+  /** Ends the thread in time, unless the returned function is called before. */
+  #endAfter (ms: number, most: number): () => void {
+    const worked = startWorkClock()
+    const latest = performance.now() + most
+    let timer: NodeJS.Timeout | NodeJS.Immediate
+    const look = (): void => {
+      const left = Math.min(ms - worked(), latest - performance.now())
+      // If it was this process that was late, the answer is there to be read: timers come before messages.
+      if (left > 0) timer = setTimeout(look, Math.max(left, SHORTEST_WAIT))
+      else timer = setImmediate(() => this.#end())
+    }
+    timer = setTimeout(look, ms)
+    return () => {
+      clearTimeout(timer as NodeJS.Timeout)
+      clearImmediate(timer as NodeJS.Immediate)
+    }
   }
 
   #end (): void {

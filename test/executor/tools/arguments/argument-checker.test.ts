@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { startWorkClock } from '../../../../src/lib/work-clock.js'
 import { ArgumentChecker } from '../../../../src/executor/tools/arguments/argument-checker.js'
 
 const TOO_MUCH = { problem: 'The arguments of tool are too much to check against its schema.' }
@@ -19,13 +20,13 @@ function wideOneOf (name: string): object {
   return { type: 'object', title: name, oneOf: Array.from({ length: 350 }, (_, n) => branch(n)) }
 }
 
-/** The longest that something else had to wait while work was done, in milliseconds. */
+/** The longest that something else had to wait while work was done, in milliseconds of the process's work: others use the machine too. */
 async function longestStall (t: Test, work: () => Promise<unknown>): Promise<number> {
   let longest = 0
-  let last = performance.now()
+  let worked = startWorkClock()
   const timer = setInterval(() => {
-    longest = Math.max(longest, performance.now() - last)
-    last = performance.now()
+    longest = Math.max(longest, worked())
+    worked = startWorkClock()
   }, 5)
   t.teardown(() => clearInterval(timer))
   await work()
@@ -45,7 +46,7 @@ t.test('128 calls of a tool with doubled anyOf cost one deadline, and nobody els
   await checker.forTurn('other').check(tool(CITY), '{}')
   const turn = checker.forTurn('a-user')
   const bomb = doubledAnyOf('bomb')
-  const startedAt = performance.now()
+  const worked = startWorkClock()
   let other: Promise<unknown> = Promise.resolve()
   const stall = await longestStall(t, async () => {
     const calls = Array.from({ length: 128 }, () => turn.check(tool(structuredClone(bomb)), '{"a": 1}'))
@@ -53,20 +54,20 @@ t.test('128 calls of a tool with doubled anyOf cost one deadline, and nobody els
     for (const checked of await Promise.all(calls)) t.same(checked, TOO_MUCH)
   })
   await other
-  t.ok(performance.now() - startedAt < 10_000, 'the schema is tried once')
+  t.ok(worked() < 10_000, 'the schema is tried once')
   t.ok(stall < 1_000, `the process stood for ${Math.round(stall)} ms at the most`)
-  const again = performance.now()
+  const again = startWorkClock()
   t.same(await checker.forTurn('a-user').check(tool(bomb), '{"a": 1}'), TOO_MUCH, 'it is remembered in the next turn')
-  t.ok(performance.now() - again < 450)
+  t.ok(again() < 450)
 })
 
 t.test('a hundred tools with large schemas have the time of one turn', async t => {
   const checker = new ArgumentChecker()
   await checker.forTurn('other').check(tool(CITY), '{}')
-  const startedAt = performance.now()
+  const worked = startWorkClock()
   const turn = checker.forTurn('a-user')
   const stall = await longestStall(t, () => Promise.all(Array.from({ length: 100 }, (_, n) => turn.check(tool(wideOneOf(`schema ${n}`)), '{"p1": "x"}'))))
-  t.ok(performance.now() - startedAt < 20_000)
+  t.ok(worked() < 20_000)
   t.ok(stall < 1_000, `the process stood for ${Math.round(stall)} ms at the most`)
   t.match(await checker.forTurn('other').check(tool(CITY), '{"city": "x"}'), { args: { city: 'x' } })
 })
