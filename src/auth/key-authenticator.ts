@@ -46,8 +46,8 @@ export class KeyAuthenticator {
       this.#remember(id)
       return caller
     } catch (error) {
-      if (!(error instanceof ServiceError) || error.statusCode !== 401) throw error
-      this.#known.delete(id)
+      if (!(error instanceof ServiceError) || !isRefusal(error)) throw error
+      if (error.statusCode === 401) this.#known.delete(id)
       if (isKnown) await attempt.count()
       throw refusal ?? error
     }
@@ -72,6 +72,11 @@ export class KeyAuthenticator {
     if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)
     this.#known.set(id, Date.now())
   }
+}
+
+/** Whether a caller is refused for who it is, or for the page that it comes from. */
+export function isRefusal ({ statusCode }: ServiceError): boolean {
+  return statusCode === 401 || statusCode === 403
 }
 
 function hashOf (text: string): string {

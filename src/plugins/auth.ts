@@ -8,7 +8,7 @@ import { type Credentials, credentialsOf, readCredentials } from '#shared/http/c
 import { readJwtSecret } from '../auth/access-token.js'
 import { checkBackendSecret } from '../auth/credentials.js'
 import { createPublicKeyFinder } from '../auth/jwks.js'
-import { KeyAuthenticator } from '../auth/key-authenticator.js'
+import { isRefusal, KeyAuthenticator } from '../auth/key-authenticator.js'
 import { createTokenVerifier, type TokenVerifier } from '../auth/tokens.js'
 import { addressKey } from '../http/client-address.js'
 
@@ -39,7 +39,7 @@ async function auth (app: FastifyInstance): Promise<void> {
   async function admit (request: FastifyRequest, isAdmitted: (caller: Caller) => boolean): Promise<void> {
     const credentials = await counted(request, () => readCredentials(request.headers['x-api-key'], request.headers.authorization))
     request.caller = await authenticate(credentials, request)
-    if (!isAdmitted(request.caller)) throw errors.sessionRequired()
+    if (!isAdmitted(request.caller)) await counted(request, () => { throw errors.sessionRequired() })
   }
 
   /** Keys are counted before the database is asked; tokens, which cost nobody else anything, once they are refused. */
@@ -48,12 +48,12 @@ async function auth (app: FastifyInstance): Promise<void> {
     return keys.authenticate(credentials, { origin: request.headers.origin, address: addressKey(request), count: () => app.countFailedAttempt(request) })
   }
 
-  /** Counts a refusal against the address it came from. */
+  /** Counts a refusal against the address it came from. What is admitted is counted by its caller. */
   async function counted<T> (request: FastifyRequest, check: () => T | Promise<T>): Promise<T> {
     try {
       return await check()
     } catch (error) {
-      if (error instanceof ServiceError && error.statusCode === 401) await app.countFailedAttempt(request)
+      if (error instanceof ServiceError && isRefusal(error)) await app.countFailedAttempt(request)
       throw error
     }
   }

@@ -90,6 +90,20 @@ export const refusedBodies: Attack = {
   }
 }
 
+/** Messages of 9.9 MB that are refused, on one WebSocket after another of a user without credits. */
+export const refusedMessages: Attack = {
+  async prepare (world) {
+    const { token } = await world.createUser(0)
+    const messages = ['['.repeat(BODY), `[${'{},'.repeat(BODY / 3 - 10)}{}]`]
+    return signal => repeat(2, signal, async n => {
+      const socket = await open(world.url(n), `?token=${token}`)
+      for (const message of messages) socket.send(message)
+      await Promise.race([once(socket, 'message').catch(() => {}), once(socket, 'close').catch(() => {}), untilAborted(signal)])
+      socket.terminate()
+    })
+  }
+}
+
 /** Keys that nobody has, as fast as they are refused. */
 export const wrongKeys: Attack = {
   prepare: async world => signal => repeat(64, signal, n =>
