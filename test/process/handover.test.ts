@@ -99,7 +99,7 @@ t.test('two processes beside one database', async t => {
   })
 
   t.test('a reader whose run is under way in the other process gets its steps as they end, numbered as there', async t => {
-    const { a, b, sql } = await startTwo(t)
+    const { a, b, sql } = await startTwo(t, { KEEP_MESSAGES: 'true' })
     await offerTool(sql)
     let finish = (_rest: string) => {}
     a.gateway.reply = inTurn(callTool('look_up', { user_input: 'x' }, 'First I look. '), response => {
