@@ -27,7 +27,7 @@ export async function sendRaw (t: Test, url: string, bytes: string): Promise<Raw
 }
 
 /** The last answer in what a connection has said. */
-export function parseRaw (raw: string): RawAnswer {
+function parseRaw (raw: string): RawAnswer {
   const [head = '', body = ''] = raw.split(/\r\n\r\n(?!HTTP)/)
   const [first = '', ...lines] = head.split('\r\n')
   const headers = Object.fromEntries(lines.map(line => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]))

@@ -1,9 +1,29 @@
 import type { Attack } from './attack.js'
-import * as authors from './authors.js'
-import * as doors from './doors.js'
-import * as queues from './queues.js'
-import * as tools from './tools.js'
+import { endlessName, knowledge, schemas, strangers, triggerWords } from './authors.js'
+import { badFrames, badFramesOfUser, refusedBodies, refusedMessages, unfinishedBodies, unfinishedFrames, wrongKeys } from './doors.js'
+import { abandonedRuns, fullQueue, largeInputs, largeLists, schedules } from './queues.js'
+import { mcpPings, silentWebhooks } from './tools.js'
 
 /** Every attack, by its name. */
-export const ATTACKS = { ...doors, ...authors, ...tools, ...queues } satisfies Record<string, Attack>
+export const ATTACKS = {
+  badFrames,
+  badFramesOfUser,
+  refusedBodies,
+  refusedMessages,
+  unfinishedBodies,
+  unfinishedFrames,
+  wrongKeys,
+  triggerWords,
+  schemas,
+  knowledge,
+  strangers,
+  endlessName,
+  mcpPings,
+  silentWebhooks,
+  abandonedRuns,
+  fullQueue,
+  largeInputs,
+  largeLists,
+  schedules
+} satisfies Record<string, Attack>
 export type AttackName = keyof typeof ATTACKS
