@@ -2,7 +2,7 @@ import type { RawData, WebSocket } from 'ws'
 import type { Incoming } from '../incoming-bytes.js'
 
 /** Bytes of a message before the client is known. */
-export const DOOR_BYTES = 16 * 1024
+const DOOR_BYTES = 16 * 1024
 /** Messages that may wait for those before them; beyond, the socket is not read. */
 const MAX_PENDING = 32
 /** Bytes of messages that wait, likewise. */
