@@ -267,6 +267,8 @@ t.test('an agent that is heavy runs at the backend', async t => {
     const raw = await rest()
     t.equal(raw.split('reconnect').length, 2, 'once')
     t.match(raw.split('\n\n').at(-2), `data: {"type":"reconnect","after":2,"runId":"${runId}","url":"${dying.url}/api/runs/${runId}/events"}`)
+    // The other process has been idle, and looks for runs when the next request arrives, such as this reader's.
+    await service.request('GET', `/api/runs/${runId}`)
     t.match(await project.endOf(runId), { status: 'succeeded', attempt: 2, response: 'the whole', creditsCharged: 1 })
   })
 
