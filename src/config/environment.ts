@@ -110,7 +110,7 @@ export const VARIABLES = {
   RATE_LIMIT_BYTES: service('limits', Type.Integer({ minimum: 1, default: 100 * 1024 * 1024 }),
     'Bytes of bodies and WebSocket messages that a user may send within RATE_LIMIT_WINDOW, with Redis to all processes together; each value of JSON counts for 256 more.'),
   MAX_CONNECTIONS_PER_USER: service('limits', Type.Integer({ minimum: 1, default: 1000 }),
-    'Event streams, waiting executions and WebSockets of one user that may be open at this process; beyond, callers get 429 with Retry-After.'),
+    'Event streams, waiting executions and WebSockets of one user, or of one API key, that may be open at this process; beyond, callers get 429 with Retry-After.'),
 
   KEEP_MESSAGES: service('retention', Type.Boolean({ default: false }),
     'Keeps the messages of a run, and what its events quote of them, beyond its end; otherwise only the answers are kept.'),

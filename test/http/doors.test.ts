@@ -183,7 +183,7 @@ t.test('the doors', async t => {
     }
     const validated = { ...bodyOf('Hi'), userId: DEMO_USER, agentConfig: {} }
     t.match(await service.request('POST', '/api/agent/execute-validated', { body: validated, headers: { 'x-railway-secret': BACKEND_SECRET } }), { status: 429 }, 'through the edge function neither')
-    const third = await connect(t, service, { token: DEMO_KEY })
+    const third = await connect(t, service, { token: await signAccessToken(JWT_SECRET, DEMO_USER) })
     t.match(await third.next('error'), { code: 'too_many_connections', retryAfter: Number })
     t.match(await third.closed, { code: 1013 })
     t.equal((await service.request('GET', '/api/credits')).status, 200, 'what is answered at once is no such connection')
@@ -191,7 +191,7 @@ t.test('the doors', async t => {
     client.ws.terminate()
     let again
     do {
-      again = await connect(t, service, { token: DEMO_KEY })
+      again = await connect(t, service, { token: await signAccessToken(JWT_SECRET, DEMO_USER) })
       await Promise.race([again.closed, again.next('connected').catch(() => {})])
     } while (again.ws.readyState !== again.ws.OPEN)
     await again.roundTrip()
