@@ -267,20 +267,21 @@ t.test('the doors', async t => {
   t.test('keys that are wrong ask the database no more once their address has tried often enough', async t => {
     const service = await start(t, { RATE_LIMIT_MAX: '50' })
     const asked = countCalls(t, service)
-    const credits = (key: string) => service.request('GET', '/api/credits', { headers: { 'x-api-key': key } })
-    t.equal((await credits(DEMO_KEY)).status, 200)
+    // Whom the key lets in is told that there is no such run.
+    const look = (key: string) => service.request('GET', `/api/runs/${randomUUID()}`, { headers: { 'x-api-key': key } })
+    t.equal((await look(DEMO_KEY)).status, 404)
     const before = asked()
-    const answers = await Promise.all(Array.from({ length: 500 }, (_, i) => credits(`jsk_wrong_${i}`)))
+    const answers = await Promise.all(Array.from({ length: 500 }, (_, i) => look(`jsk_wrong_${i}`)))
     t.ok(answers.every(({ status }) => status === 401 || status === 429))
     t.ok(asked() - before < 50 + 30, `${asked() - before} of 500 were asked for`)
-    t.equal((await credits(DEMO_KEY)).status, 200, 'a good key of the same address goes on')
+    t.equal((await look(DEMO_KEY)).status, 404, 'a good key of the same address goes on')
     await sql.query('update public.api_keys set is_active = false where key_hash = $1', [createHash('sha256').update(DEMO_KEY).digest('hex')])
-    t.not((await credits(DEMO_KEY)).status, 200, 'and is refused at once when it is revoked')
+    t.not((await look(DEMO_KEY)).status, 404, 'and is refused at once when it is revoked')
     await sql.query('update public.api_keys set is_active = true where key_hash = $1', [createHash('sha256').update(DEMO_KEY).digest('hex')])
     let again
-    do again = await credits(DEMO_KEY)
+    do again = await look(DEMO_KEY)
     while (again.status === 429)
-    t.equal(again.status, 200, 'a good key that is new here gets in between')
+    t.equal(again.status, 404, 'a good key that is new here gets in between')
   })
 })
 
