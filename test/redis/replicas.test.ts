@@ -239,7 +239,9 @@ t.test('several replicas with one Redis', async t => {
     t.ok(performance.now() - startedAt < 2000, `${Math.round(performance.now() - startedAt)} ms`)
     const events = parseStream(await reader.rest())
     t.equal(textOf(events), 'the whole', 'for a reader that was connected all the time')
-    t.match(events.slice(2), [{ type: 'started', attempt: 2 }, { type: 'rewind', to: 0 }, { type: 'chunk' }, { type: 'done' }])
+    // Before it there may be a position in the queue.
+    const second = events.findIndex(event => event.type === 'started' && event.attempt === 2)
+    t.match(events.slice(second), [{ type: 'started', attempt: 2 }, { type: 'rewind', to: 0 }, { type: 'chunk' }, { type: 'done' }])
     t.match(await endOf(other, runId), { attempt: 2, creditsCharged: 1 })
   })
 })

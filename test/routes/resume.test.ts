@@ -103,9 +103,9 @@ t.test('a quiet run\'s stream is kept alive by comments', async t => {
   await reader.cancel()
 })
 
-t.test('after a restart a finished run is told again, to the letter and the number', async t => {
+t.test('after a restart a finished run is told again, to the letter and the number where messages are kept', async t => {
   const dataDir = await createDataDir(t)
-  const before = await startService(t, { DATA_DIR: dataDir })
+  const before = await startService(t, { DATA_DIR: dataDir, KEEP_MESSAGES: 'true' })
   before.gateway.reply = (response, _call, number) => {
     openStream(response).write(delta('first') + delta(' try'))
     // The first try breaks off after its words were read, and is taken back.
