@@ -152,7 +152,7 @@ export class Attempt implements AgentContext, PythonContext {
     const isPython = agent.executor === 'python'
     this.log('started', isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.defaultModel })
     this.#emitBeginning()
-    const input = { ...assignment, agent }
+    const input = agent === assignment.agent ? assignment : { ...assignment, agent }
     return isPython ? runPythonAgent(input, this.progress, this) : runAgent(input, this.progress, this)
   }
 

@@ -11,7 +11,7 @@ export const Enum = <T extends string[]>(...values: [...T]) => Type.Unsafe<T[num
 // --- Requests ---
 
 /** Addresses that a gateway can load without reaching into its own files: `http:`, `https:` and `data:`, in any case. */
-const ImageUrl = Type.String({ minLength: 1, pattern: '^([Hh][Tt][Tt][Pp][Ss]?://|[Dd][Aa][Tt][Aa]:)' })
+const ImageUrl = Type.String({ minLength: 1, format: 'http, https or data URL' })
 
 const ContentPart = Type.Union([
   Type.Object({ type: Type.Literal('text'), text: Type.String() }),

@@ -3,13 +3,15 @@ import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
 import { type Detail, errors, type ServiceError } from '../errors.ts'
 import { UUID } from '../uuid.ts'
 
+const IMAGE_URL = /^(https?:\/\/|data:)/i
+
 // A test checks the schemas against the meta-schema. Compiling the meta-schema would slow down every start, as would
 // optimizing the generated code, which makes it shorter but hardly faster.
 const OPTIONS: Options = { useDefaults: true, allowUnionTypes: true, meta: false, validateSchema: false, code: { optimize: false } }
 
-/** An Ajv with the formats and options of this project. Unknown properties pass: callers may be newer or older than this version. */
+/** An Ajv with the formats, whose names callers read, and options of this project. Unknown properties pass: callers may be newer or older than this version. */
 export function createAjv (options?: Options): Ajv {
-  return new Ajv({ ...OPTIONS, ...options }).addFormat('uuid', UUID)
+  return new Ajv({ ...OPTIONS, ...options }).addFormat('uuid', UUID).addFormat('http, https or data URL', IMAGE_URL)
 }
 
 let strict: Ajv | undefined
