@@ -13,7 +13,7 @@ const HONEST_USERS = 10
 /** How long honest users go on after an attack: what it left behind is felt then. */
 const AFTERMATH_MS = 3_000
 /** A stall that is this much longer than the machine's own is the service's, in milliseconds. */
-export const MAX_STALL_MS = 1_000
+const MAX_STALL_MS = 1_000
 
 export interface SiegeOptions {
   /** A PostgreSQL server on which a database may be made. */
