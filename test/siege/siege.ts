@@ -1,10 +1,9 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once, setMaxListeners } from 'node:events'
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Replica } from '../chaos/replica.js'
 import { type AttackName, ATTACKS } from './attacks/index.js'
 import type { Felt, HonestUser } from './honest.js'
-import type { Order } from './honest-main.js'
+import { HonestProcess } from './honest-process.js'
 import { JWT_SECRET, World } from './world.js'
 
 /** The heap of the smallest process that the service is meant for, in MiB. */
@@ -13,7 +12,7 @@ const HONEST_USERS = 10
 /** How long honest users go on after an attack: what it left behind is felt then. */
 const AFTERMATH_MS = 3_000
 /** A stall that is this much longer than the machine's own is the service's, in milliseconds. */
-const MAX_STALL_MS = 1_000
+export const MAX_STALL_MS = 1_000
 
 export interface SiegeOptions {
   /** A PostgreSQL server on which a database may be made. */
@@ -41,11 +40,10 @@ export interface Verdict extends Felt {
 /** Attacks the service in turn, in each way, while ten honest users run agents. The first verdict is of no attack. */
 export async function besiege (options: SiegeOptions): Promise<Verdict[]> {
   const world = await World.create(options.server)
-  const honest = fork(new URL('honest-main.ts', import.meta.url), { execArgv: ['--import=tsx'] })
+  const honest = await HonestProcess.start()
   const replicas: Replica[] = []
   try {
-    const [{ model }] = await once(honest, 'message') as [{ model: string }]
-    replicas.push(...await startReplicas(options, world, model))
+    replicas.push(...await startReplicas(options, world, honest.model))
     await meet(honest, world)
     const verdicts: Verdict[] = []
     for (const name of ['nothing' as const, ...options.only ?? Object.keys(ATTACKS) as AttackName[]]) {
@@ -55,7 +53,7 @@ export async function besiege (options: SiegeOptions): Promise<Verdict[]> {
     }
     return verdicts
   } finally {
-    tell(honest, { order: 'leave' })
+    honest.leave()
     for (const replica of replicas) replica.kill()
     await world.close()
   }
@@ -84,24 +82,23 @@ async function startReplicas ({ replicas, redisUrl, logs }: SiegeOptions, world:
   return started
 }
 
-async function meet (honest: ChildProcess, world: World): Promise<void> {
+async function meet (honest: HonestProcess, world: World): Promise<void> {
   const users: HonestUser[] = []
   while (users.length < HONEST_USERS) {
     const user = await world.createUser(100_000)
     users.push({ token: user.token, agentId: await world.createAgent(user) })
   }
-  tell(honest, { order: 'meet', urls: world.urls, users })
+  honest.meet(world.urls, users)
 }
 
-async function attack (name: Verdict['attack'], { lasting }: SiegeOptions, world: World, honest: ChildProcess, replicas: Replica[]): Promise<Verdict> {
+async function attack (name: Verdict['attack'], { lasting }: SiegeOptions, world: World, honest: HonestProcess, replicas: Replica[]): Promise<Verdict> {
   const prepared = name === 'nothing' ? undefined : await ATTACKS[name].prepare(world)
-  tell(honest, { order: 'start' })
+  honest.start()
   const signal = AbortSignal.timeout(lasting)
   setMaxListeners(0, signal)
   const [failure] = await Promise.all([prepared?.(signal).then(() => undefined, String), delay(lasting)])
   await delay(AFTERMATH_MS)
-  tell(honest, { order: 'stop' })
-  const [{ felt }] = await once(honest, 'message') as [{ felt: Felt & { altered: number } }]
+  const felt = await honest.stop()
   const complaints = replicas.flatMap(replica => replica.complaints.splice(0))
   return { attack: name, ...felt, faults: [...faultsOf(felt), ...failure ? [failure] : [], ...complaints] }
 }
@@ -117,8 +114,4 @@ function faultsOf ({ lost, altered, longestStall, machineStall, problems }: Felt
 function describe ({ attack, answers, lost, refused, latestAnswer, longestStall, machineStall, faults }: Verdict): string {
   const figures = `${answers} answers, ${lost} lost, ${refused} refused, latest answer +${latestAnswer} ms, longest stall ${longestStall} ms (machine ${machineStall} ms)`
   return `${faults.length === 0 ? 'held' : 'FELL'}  ${attack.padEnd(18)} ${figures}${faults.map(fault => `\n      ${fault}`).join('')}`
-}
-
-function tell (honest: ChildProcess, order: Order): void {
-  if (honest.connected) honest.send(order)
 }
