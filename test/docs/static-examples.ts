@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
-import { Ajv } from 'ajv'
 import type { Test } from 'tap'
+import { createAjv } from '#shared/http/validation.ts'
 import { RunEvent, RunStatus } from '#shared/schemas.ts'
 import { parseConfig } from '../../src/config/config.js'
 import { SocketMessages } from '../../src/contract/socket-messages.js'
 import { type Fence, readDocument, readProjectFile, sectionOf, tableOf } from './markdown.js'
 import { SHAPES } from './schema-words.js'
 
-const ajv = new Ajv({ allowUnionTypes: true, formats: { uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/ } })
+const ajv = createAjv()
 const EVENTS = Object.fromEntries(RunEvent.anyOf.map(schema => [schema.properties.type.const as string, schema as TSchema]))
 /** What stands for a secret that an operator makes. */
 const SECRET = randomBytes(32).toString('hex')
