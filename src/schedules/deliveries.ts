@@ -89,7 +89,7 @@ export class Deliveries {
     try {
       const at = new Date(claimed.scheduledFor)
       const content = fillPrompt({ ...claimed, id: claimed.scheduleId }, at)
-      request = makeOutputRequest({ ...claimed, content }, this.options.secret)
+      request = { ...makeOutputRequest({ ...claimed, content }, this.options.secret), owner: { userId: claimed.userId } }
     } catch (error) {
       return { delivered: false, reason: error instanceof ScheduleFault ? error.message : describeError(error), isFinal: true }
     }

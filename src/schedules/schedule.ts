@@ -1,17 +1,16 @@
+import { AUTHOR_LIMITS } from '#shared/bounds/author-limits.ts'
 import { fillText } from '#shared/functions/template.ts'
 import type { Schedule } from '../database/functions/schedules.js'
 import { ToolError } from '../executor/tools/tool.js'
 import { checkOutput } from './output.js'
 import { ScheduleFault, zoneOf } from './timing.js'
 
-const MAX_PROMPT = 100_000
-
 /** Checks everything but its times. @throws {ScheduleFault} */
 export function checkSchedule (schedule: Schedule): void {
   if (!schedule.userId) throw new ScheduleFault('The schedule has no user.')
   if (!schedule.agentId) throw new ScheduleFault('The schedule has no agent.')
   if (!schedule.prompt?.trim()) throw new ScheduleFault('The schedule has no prompt.')
-  if (schedule.prompt.length > MAX_PROMPT) throw new ScheduleFault(`The prompt is longer than ${MAX_PROMPT} characters.`)
+  if (schedule.prompt.length > AUTHOR_LIMITS.schedulePrompt) throw new ScheduleFault(`The prompt is longer than ${AUTHOR_LIMITS.schedulePrompt} characters.`)
   if (schedule.isTooLarge) throw new ScheduleFault('The output_config is larger than 256 KiB.')
   try {
     checkOutput(schedule)

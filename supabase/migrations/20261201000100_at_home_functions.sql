@@ -102,21 +102,17 @@ create or replace function public.check_key_budget(p_api_key_id uuid, p_credits 
 language plpgsql security definer set search_path = '' as $$
 declare
   v_requests_per_day integer;
-  v_credits_per_day integer;
-  v_requests bigint;
-  v_credits bigint;
 begin
-  select requests_per_day, credits_per_day into v_requests_per_day, v_credits_per_day
-    from public.api_keys where id = p_api_key_id;
-  if v_requests_per_day is null and v_credits_per_day is null then
+  select requests_per_day into v_requests_per_day
+    from public.api_keys where id = p_api_key_id and (requests_per_day is not null or credits_per_day is not null);
+  if not found then
     return;
   end if;
   -- If two runs of a key begin at once, the second waits here until the first is there to be counted.
   perform from public.api_keys where id = p_api_key_id for no key update;
-  select count(*), coalesce(sum(case when finished_at is null then credits_reserved else credits_charged end), 0)
-    into v_requests, v_credits
-    from public.agent_runs where api_key_id = p_api_key_id and created_at > now() - interval '1 day';
-  if v_requests >= v_requests_per_day or v_credits + p_credits > v_credits_per_day then
+  if p_credits > public.credits_left_of_key(p_api_key_id) or v_requests_per_day <= (
+    select count(*) from public.agent_runs where api_key_id = p_api_key_id and created_at > now() - interval '1 day')
+  then
     raise sqlstate 'PT402' using hint = 'key_budget_exhausted',
       message = 'This key has used up what it may in a day: try again later.';
   end if;
@@ -164,6 +160,21 @@ end $$;
 
 revoke execute on function public.create_api_key(uuid, text, text, text, jsonb) from public, anon, authenticated;
 grant execute on function public.create_api_key(uuid, text, text, text, jsonb) to service_role;
+
+-- schemas/access/credits_left_of_key.sql
+
+-- Returns how many credits an API key may still use, by what the runs cost or hold that it has begun in the last 24 hours;
+-- null if it may use any number.
+create or replace function public.credits_left_of_key(p_api_key_id uuid) returns bigint
+language sql stable security definer set search_path = '' as $$
+  select k.credits_per_day - (
+      select coalesce(sum(case when finished_at is null then credits_reserved else credits_charged end), 0)
+        from public.agent_runs where api_key_id = p_api_key_id and created_at > now() - interval '1 day')::bigint
+    from public.api_keys k where k.id = p_api_key_id and k.credits_per_day is not null
+$$;
+
+revoke execute on function public.credits_left_of_key(uuid) from public, anon, authenticated;
+grant execute on function public.credits_left_of_key(uuid) to service_role;
 
 -- schemas/access/find_ended_callers.sql
 
@@ -804,6 +815,40 @@ end $$;
 
 revoke execute on function public.deduct_credits(uuid, integer) from public, anon, authenticated;
 grant execute on function public.deduct_credits(uuid, integer) to service_role;
+
+-- schemas/credits/extend_reservation.sql
+
+-- Extends the reservation of a run to p_credits, or as far as the balance allows, and the API key that began the
+-- run. Returns the reservation.
+create or replace function public.extend_reservation(p_run_id uuid, p_credits integer) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_more integer;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  if not v_run.is_charged or coalesce(p_credits, 0) <= v_run.credits_reserved then
+    return v_run.credits_reserved;
+  end if;
+  select least(p_credits - v_run.credits_reserved, credits_remaining) into v_more
+    from public.credit_balances where user_id = v_run.user_id for update;
+  -- The balance is locked before the key, as in begin_run.
+  if v_run.api_key_id is not null then
+    perform from public.api_keys where id = v_run.api_key_id for no key update;
+    v_more := least(v_more, public.credits_left_of_key(v_run.api_key_id));
+  end if;
+  if coalesce(v_more, 0) <= 0 then
+    return v_run.credits_reserved;
+  end if;
+  update public.credit_balances
+    set credits_remaining = credits_remaining - v_more, credits_reserved = credits_reserved + v_more
+    where user_id = v_run.user_id;
+  update public.agent_runs set credits_reserved = credits_reserved + v_more where id = p_run_id;
+  return v_run.credits_reserved + v_more;
+end $$;
+
+revoke execute on function public.extend_reservation(uuid, integer) from public, anon, authenticated;
+grant execute on function public.extend_reservation(uuid, integer) to service_role;
 
 -- schemas/credits/first_credits.sql
 
@@ -2164,6 +2209,38 @@ end $$;
 revoke execute on function public.run_summary(uuid) from public, anon, authenticated;
 grant execute on function public.run_summary(uuid) to service_role;
 
+-- schemas/schedules/bound_schedule.sql
+
+-- Refuses texts of a schedule that are larger than authors may write, where they change: a row that was larger before can
+-- still be saved. The service has the same limits in supabase/functions/_shared/bounds/author-limits.ts. The row is not made
+-- into JSON as a whole: one that is nested deeper than PostgreSQL's stack could then not even be marked as faulty.
+create or replace function public.bound_schedule() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_prompt text;
+  v_config text;
+begin
+  if tg_op = 'UPDATE' then
+    v_prompt := old.prompt_template;
+    v_config := old.output_config::text;
+  else
+    -- An insert may turn out to be an upsert of a row that exists.
+    select prompt_template, output_config::text into v_prompt, v_config from public.agent_schedules where id = new.id;
+  end if;
+  if new.prompt_template is distinct from v_prompt then
+    perform public.refuse_beyond('prompt_template', new.prompt_template, 100000);
+  end if;
+  if new.output_config::text is distinct from v_config then
+    perform public.refuse_beyond('output_config', new.output_config::text, 200000);
+  end if;
+  return new;
+end $$;
+
+create or replace trigger bound_schedule before insert or update on public.agent_schedules for each row
+  execute function public.bound_schedule();
+
+revoke execute on function public.bound_schedule() from public, anon, authenticated;
+
 -- schemas/schedules/claim_deliveries.sql
 
 -- Takes results that are to be sent now, those of each user in turn, until they have batch_bytes, for p_lease_seconds. The try
@@ -2277,25 +2354,38 @@ grant execute on function public.end_firing(uuid, text, text, text, jsonb, integ
 -- schemas/schedules/erase_old_firings.sql
 
 -- Erases what agents answered in firings that ended before a time, whoever fired them, and what went wrong in them. When they
--- were, how they ended and what they cost stays. A result that is still to be sent is left.
+-- were, how they ended and what they cost stays. A result that is still to be sent is left. A row that the platform's own
+-- rules keep as it is costs the others nothing; so many of them as may be erased at once end the call.
 -- Returns how many firings were erased, at most p_limit.
 create or replace function public.erase_old_firings(p_before timestamptz, p_limit integer) returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_count integer;
+  v_id uuid;
+  v_count integer := 0;
+  v_kept integer := 0;
+  v_reason text;
 begin
-  update public.scheduled_runs
-    set generated_content = null, result = null, error_message = null, error = null, output_result = '{}', request = null
-    where id in (
-      select id from public.scheduled_runs
-        where completed_at < p_before and delivery_status is distinct from 'pending'
-          and (generated_content is not null or result is not null or error_message is not null or error is not null)
-        order by completed_at limit p_limit for update skip locked);
-  get diagnostics v_count = row_count;
+  for v_id in
+    select id from public.scheduled_runs
+      where completed_at < p_before and delivery_status is distinct from 'pending'
+        and (generated_content is not null or result is not null or error_message is not null or error is not null)
+      order by completed_at for update skip locked
+  loop
+    exit when v_count = p_limit or v_kept = p_limit;
+    begin
+      update public.scheduled_runs
+        set generated_content = null, result = null, error_message = null, error = null, output_result = '{}', request = null
+        where id = v_id;
+      v_count := v_count + 1;
+    exception when others then
+      v_kept := v_kept + 1;
+      v_reason := sqlerrm;
+    end;
+  end loop;
+  if v_kept > 0 then
+    raise warning 'scheduled_runs lets the texts of % rows not be erased: %', v_kept, v_reason;
+  end if;
   return v_count;
-exception when data_exception or integrity_constraint_violation then
-  raise warning 'scheduled_runs does not let texts be erased: %', sqlerrm;
-  return 0;
 end $$;
 
 revoke execute on function public.erase_old_firings(timestamp with time zone, integer) from public, anon, authenticated;

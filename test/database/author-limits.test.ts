@@ -13,6 +13,7 @@ async function openDatabase (t: Test) {
   return {
     query,
     setAgent: (column: string, value: unknown) => query(`update public.agents set ${column} = $1 where id = $2`, [value, DEMO_AGENT]),
+    setSchedule: (column: string, value: unknown) => query(`update public.agent_schedules set ${column} = $1 where agent_id = $2`, [value, DEMO_AGENT]),
     setFunction: (column: string, value: unknown) => query(`update public.agent_functions set ${column} = $1 where agent_id = $2`, [value, DEMO_AGENT])
   }
 }
@@ -23,13 +24,14 @@ const words = (count: number) => Array.from({ length: count }, (_, n) => `word${
 
 t.test('what authors may write is refused beyond the limits that it is cut to', async t => {
   if (!await findPostgres(t)) return
-  const { query, setAgent, setFunction } = await openDatabase(t)
+  const { query, setAgent, setFunction, setSchedule } = await openDatabase(t)
   await query('delete from public.agent_functions where agent_id = $1', [DEMO_AGENT])
   const addFunctions = (count: number) => query(`insert into public.agent_functions (agent_id, name, function_type)
     select $1, 'fn', 'conditional' from generate_series(1, $2::integer)`, [DEMO_AGENT, count])
 
   t.test('texts, by their bytes', async t => {
     await addFunctions(1)
+    await query('insert into public.agent_schedules (agent_id, user_id) select id, user_id from public.agents where id = $1', [DEMO_AGENT])
     const cases: Array<[set: typeof setAgent, column: string, max: number, make: (bytes: number) => unknown]> = [
       [setAgent, 'name', AUTHOR_LIMITS.agentName, bytes => 'x'.repeat(bytes)],
       [setAgent, 'system_prompt', AUTHOR_LIMITS.systemPrompt, bytes => 'x'.repeat(bytes)],
@@ -41,7 +43,9 @@ t.test('what authors may write is refused beyond the limits that it is cut to', 
       [setFunction, 'trigger_keywords', AUTHOR_LIMITS.keyword, bytes => ['x'.repeat(bytes)]],
       [setFunction, 'trigger_keywords', AUTHOR_LIMITS.keywords, words],
       [setFunction, 'config', AUTHOR_LIMITS.keywords, count => ({ condition_keyword: words(count).join(', ') })],
-      [setFunction, 'config', AUTHOR_LIMITS.keywords, count => ({ condition_keyword: words(count) })]
+      [setFunction, 'config', AUTHOR_LIMITS.keywords, count => ({ condition_keyword: words(count) })],
+      [setSchedule, 'prompt_template', AUTHOR_LIMITS.schedulePrompt, bytes => 'x'.repeat(bytes)],
+      [setSchedule, 'output_config', AUTHOR_LIMITS.outputConfig, bytes => json(bytes)]
     ]
     for (const [set, column, max, make] of cases) {
       await t.resolves(set(column, make(max)), `${column}: ${max}`)

@@ -98,6 +98,19 @@ export async function testKeys (t: Test, db: Database): Promise<void> {
     }
   })
 
+  t.test('find_ended_callers names whose user is gone, and whose key is off, gone or another\'s, by their positions', async t => {
+    const [user, other] = [await createUser(), await createUser()]
+    const [key, off, gone] = [await create(user), await create(user), await create(user)]
+    await db.call('revoke_api_key', { p_user_id: user, p_api_key_id: off.id })
+    await sql(`delete from public.api_keys where id = '${gone.id}' returning id`)
+    const callers = [
+      { userId: user }, { userId: user, apiKeyId: off.id }, { userId: user, apiKeyId: key.id }, { userId: other, apiKeyId: key.id },
+      { userId: randomUUID() }, { userId: user, apiKeyId: gone.id }, { userId: other }
+    ]
+    t.same(await db.call('find_ended_callers', { p_callers: callers }), [1, 3, 4, 5])
+    t.same(await db.call('find_ended_callers', { p_callers: [] }), [])
+  })
+
   t.test('an idempotency key is a key\'s, and a visitor\'s, own', async t => {
     const user = await createUser()
     const [key, other] = [await create(user, PUBLISHABLE), await create(user)]
@@ -137,6 +150,17 @@ export async function testKeys (t: Test, db: Database): Promise<void> {
     await end(second, 1)
     await t.rejects(begin(user, key.id), EXHAUSTED)
     t.match(await begin(user, key.id, { p_idempotency_key: 'x' }).catch(error => error), EXHAUSTED, 'what did not begin')
+  })
+
+  t.test('a run that comes to more than it held takes no more than is left of its key\'s credits', async t => {
+    const user = await createUser()
+    const key = await create(user, { creditsPerDay: 10 })
+    const [small, large] = [await begin(user, key.id), await begin(user, key.id)]
+    const ended = await Promise.all([end(small, 6), end(large, 1_000)])
+    t.equal(ended.reduce((sum, { creditsCharged }) => sum + creditsCharged, 0), 10, 'whichever ends first')
+    t.match(await db.call('get_credits', { p_user_id: user }), { creditsRemaining: 990, creditsReserved: 0 })
+    const other = await begin(user, (await create(user)).id)
+    t.match(await end(other, 20), { creditsCharged: 20 }, 'a key without a limit')
   })
 
   t.test('a run that has begun is joined whatever the budget is by then', async t => {

@@ -33,6 +33,11 @@ async function testUpgrade (t: Test, live: LiveDatabase): Promise<void> {
   await live.query('delete from auth.users where id = $1', [GONE])
   t.equal((await live.query('select from public.agent_runs where user_id = $1 and response <> $2', [GONE, ''])).length, 1, 'what 0.2.0 leaves of a deleted user')
 
+  await live.query(`insert into public.api_keys (user_id, key_name, key_hash, key_prefix, created_at) values
+    ($1, 'First', 'same', 'jsk_', now() - interval '2 days'), ($2, 'Copy', 'same', 'jsk_', now() - interval '1 day'), ($3, 'Late copy', 'same', 'jsk_', now()),
+    ($2, 'Own', 'own', 'jsk_', now())`, [pro, admin, lastCredit])
+  const keys = () => live.query("select key_name, key_hash ~ '^double of ' as is_double, is_active from public.api_keys where key_name in ('First', 'Copy', 'Late copy', 'Own') order by key_name")
+
   await apply(version => version > RELEASED)
   t.same(await live.query('select operation_type, credits_used from public.credit_usage where user_id = $1 order by created_at', [pro]), [
     { operation_type: 'agent_runtime', credits_used: 1 },
@@ -50,6 +55,16 @@ async function testUpgrade (t: Test, live: LiveDatabase): Promise<void> {
   t.same(await live.query('select response, erased from public.agent_runs where user_id = $1', [GONE]), [{ response: '', erased: true }], 'and nothing of who was deleted')
   t.equal((await live.query('select from public.agent_run_inputs')).length, 1, 'another\'s is left')
 
+  const repaired = [
+    { key_name: 'Copy', is_double: true, is_active: false },
+    { key_name: 'First', is_double: false, is_active: true },
+    { key_name: 'Late copy', is_double: true, is_active: false },
+    { key_name: 'Own', is_double: false, is_active: true }
+  ]
+  t.same(await keys(), repaired, 'of keys with one hash the oldest is left')
+  t.equal((await live.query("select from public.api_keys where key_hash like 'double of ' || (select id from public.api_keys where key_name = 'First') || '%'")).length, 2, 'and named by the others')
+  await t.rejects(live.query("insert into public.api_keys (user_id, key_name, key_hash, key_prefix) values ($1, 'Again', 'same', 'jsk_')", [admin]), /api_keys_by_hash/)
+
   const problems = async () => (await live.query("select public.audit_credits() -> 'problems' as problems"))[0]!.problems
   t.match(await problems(), [{ userId: lastCredit, expected: 1, found: 2 }], 'what nobody had entered before is history')
   t.match((await problems()).length, 1)
@@ -62,6 +77,7 @@ async function testUpgrade (t: Test, live: LiveDatabase): Promise<void> {
   const before = await rows()
   await apply(() => true)
   t.same(await rows(), before, 'applied again, all of it changes nothing')
+  t.same(await keys(), repaired)
   t.same(await problems(), [])
   t.ok((await migrate(live)).length > 0, 'nor where it is not known that it was applied')
   t.same(await rows(), before)

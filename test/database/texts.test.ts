@@ -142,6 +142,18 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     t.match((await sql.query('select status, completed_at is not null as ended from public.scheduled_runs')).rows, [{ status: 'completed', ended: true }])
   })
 
+  t.test('a firing that the platform keeps as it is keeps no other from being erased', async t => {
+    const { rows: [{ id }] } = await sql.query(`insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, generated_content, completed_at)
+      select id, agent_id, user_id, 'completed', 'kept', now() - interval '40 days' from public.agent_schedules limit 1 returning id`)
+    await sql.query(`insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, generated_content, completed_at)
+      select id, agent_id, user_id, 'completed', 'old', now() - interval '39 days' from public.agent_schedules limit 1`)
+    await sql.query(`alter table public.scheduled_runs add constraint kept check (id <> '${id}' or generated_content is not null)`)
+    t.same(await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 }), { erased: 1 })
+    t.same((await sql.query("select id, generated_content from public.scheduled_runs where generated_content in ('kept', 'old')")).rows, [{ id, generated_content: 'kept' }])
+    await sql.query('alter table public.scheduled_runs drop constraint kept')
+    await sql.query('delete from public.scheduled_runs where id = $1', [id])
+  })
+
   t.test('after the deletion of the user nothing is left', async t => {
     service.gateway.reply = response => { openStream(response).write(call) }
     const asked = service.gateway.nextCall()

@@ -4,21 +4,17 @@ create function public.check_key_budget(p_api_key_id uuid, p_credits integer) re
 language plpgsql security definer set search_path = '' as $$
 declare
   v_requests_per_day integer;
-  v_credits_per_day integer;
-  v_requests bigint;
-  v_credits bigint;
 begin
-  select requests_per_day, credits_per_day into v_requests_per_day, v_credits_per_day
-    from public.api_keys where id = p_api_key_id;
-  if v_requests_per_day is null and v_credits_per_day is null then
+  select requests_per_day into v_requests_per_day
+    from public.api_keys where id = p_api_key_id and (requests_per_day is not null or credits_per_day is not null);
+  if not found then
     return;
   end if;
   -- If two runs of a key begin at once, the second waits here until the first is there to be counted.
   perform from public.api_keys where id = p_api_key_id for no key update;
-  select count(*), coalesce(sum(case when finished_at is null then credits_reserved else credits_charged end), 0)
-    into v_requests, v_credits
-    from public.agent_runs where api_key_id = p_api_key_id and created_at > now() - interval '1 day';
-  if v_requests >= v_requests_per_day or v_credits + p_credits > v_credits_per_day then
+  if p_credits > public.credits_left_of_key(p_api_key_id) or v_requests_per_day <= (
+    select count(*) from public.agent_runs where api_key_id = p_api_key_id and created_at > now() - interval '1 day')
+  then
     raise sqlstate 'PT402' using hint = 'key_budget_exhausted',
       message = 'This key has used up what it may in a day: try again later.';
   end if;

@@ -1,4 +1,5 @@
--- Extends the reservation of a run to p_credits, or as far as the balance allows. Returns the reservation.
+-- Extends the reservation of a run to p_credits, or as far as the balance allows, and the API key that began the
+-- run. Returns the reservation.
 create function public.extend_reservation(p_run_id uuid, p_credits integer) returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -11,6 +12,11 @@ begin
   end if;
   select least(p_credits - v_run.credits_reserved, credits_remaining) into v_more
     from public.credit_balances where user_id = v_run.user_id for update;
+  -- The balance is locked before the key, as in begin_run.
+  if v_run.api_key_id is not null then
+    perform from public.api_keys where id = v_run.api_key_id for no key update;
+    v_more := least(v_more, public.credits_left_of_key(v_run.api_key_id));
+  end if;
   if coalesce(v_more, 0) <= 0 then
     return v_run.credits_reserved;
   end if;

@@ -1,6 +1,6 @@
 /**
- * How much an agent's author may write. What is larger is refused where it is written, by the triggers `bound_agent` and
- * `bound_function`, which count bytes of UTF-8. Rows from before them are cut where they are read (fit-agent.ts), which
+ * How much an agent's author may write. What is larger is refused where it is written, by the triggers `bound_agent`,
+ * `bound_function` and `bound_schedule`, which count bytes of UTF-8. Rows from before them are cut where they are read (fit-agent.ts), which
  * counts UTF-16 units: of these no text has more than bytes, so what the triggers admit is never cut.
  */
 export const AUTHOR_LIMITS = {
@@ -18,5 +18,9 @@ export const AUTHOR_LIMITS = {
   /** A function's configuration with its templates and its schema, as JSON. */
   config: 200_000,
   /** The schema of a tool's arguments, as JSON. */
-  parameters: 64_000
+  parameters: 64_000,
+  /** The prompt of a schedule. One that is longer is a fault of the schedule. */
+  schedulePrompt: 100_000,
+  /** A schedule's `output_config`, as JSON. Of a row that was larger before, up to 256 KiB are taken. */
+  outputConfig: 200_000
 } as const
