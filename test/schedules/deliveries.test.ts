@@ -7,8 +7,20 @@ import { DEMO_AGENT, OTHER_USER } from '../support/helper.js'
 
 t.test('a result that is sent counts among the requests of its schedule\'s user', async t => {
   const claimed: ClaimedDelivery = {
-    id: randomUUID(), scheduleId: randomUUID(), runId: randomUUID(), agentId: DEMO_AGENT, agentName: 'An agent', userId: OTHER_USER, action: 'webhook',
-    config: { url: 'https://example.com/' }, prompt: 'Hello', result: 'Hi', scheduledFor: '2026-11-29T09:00:00Z', completedAt: '2026-11-29T09:00:01Z', timezone: 'UTC', tries: 1
+    id: randomUUID(),
+    scheduleId: randomUUID(),
+    runId: randomUUID(),
+    agentId: DEMO_AGENT,
+    agentName: 'An agent',
+    userId: OTHER_USER,
+    action: 'webhook',
+    config: { url: 'https://example.com/' },
+    prompt: 'Hello',
+    result: 'Hi',
+    scheduledFor: '2026-11-29T09:00:00Z',
+    completedAt: '2026-11-29T09:00:01Z',
+    timezone: 'UTC',
+    tries: 1
   }
   const requests: OutboundRequest[] = []
   const recorded: unknown[] = []
