@@ -9,6 +9,22 @@ export interface CancelSignal {
   removeEventListener (type: 'abort', listener: CancelListener): void
 }
 
+/**
+ * For signals that any number may listen to: hundreds of webhooks, runs or tools may be under way at once, and Node's warning
+ * of a leak would be wrong.
+ */
+export function withoutWarning<S extends AbortSignal> (signal: S): S {
+  setMaxListeners(0, signal)
+  return signal
+}
+
+/** An AbortController whose signal any number may listen to. */
+export function createAbortController (): AbortController {
+  const controller = new AbortController()
+  withoutWarning(controller.signal)
+  return controller
+}
+
 /** Returns an AbortSignal for an API that accepts nothing else. */
 export function toAbortSignal (signal: CancelSignal): AbortSignal {
   return signal instanceof Cancellation ? signal.abortSignal : signal as AbortSignal
@@ -39,7 +55,7 @@ export class Cancellation implements CancelSignal {
 
   /** The same cancellation as an AbortSignal; always the same object. */
   get abortSignal (): AbortSignal {
-    this.#controller ??= createController()
+    this.#controller ??= createAbortController()
     if (this.aborted) this.#controller.abort(this.reason)
     return this.#controller.signal
   }
@@ -57,11 +73,4 @@ export class Cancellation implements CancelSignal {
   removeEventListener (_type: 'abort', listener: CancelListener): void {
     this.#listeners = this.#listeners.filter(other => other !== listener)
   }
-}
-
-/** A run may have a hundred tools that listen at once: Node's warning of a leak would be wrong. */
-function createController (): AbortController {
-  const controller = new AbortController()
-  setMaxListeners(0, controller.signal)
-  return controller
 }

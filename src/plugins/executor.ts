@@ -1,10 +1,10 @@
-import { setMaxListeners } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Logger } from 'pino'
 import { errors } from '#shared/errors.ts'
 import { createDatabaseRunStore } from '../executor/run/database-run-store.js'
 import { Executor } from '../executor/run/executor.js'
+import { createAbortController } from '../lib/cancellation.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,9 +14,7 @@ declare module 'fastify' {
 
 async function executorPlugin (app: FastifyInstance): Promise<void> {
   const { config, database, memory, events, gateway, python, openToolbox } = app
-  const closing = new AbortController()
-  // Each run that waits for the database listens, and there may be hundreds.
-  setMaxListeners(0, closing.signal)
+  const closing = createAbortController()
   const executor = new Executor({
     gateway,
     python,

@@ -3,6 +3,7 @@ import type { ClaimedDelivery, OutputResult } from '../database/functions/schedu
 import type { Database } from '../database/port.js'
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { type DeliveryOutcome, describeError, RETRY_DELAYS, tryDelivery } from '../executor/tools/webhooks/delivery.js'
+import { createAbortController } from '../lib/cancellation.js'
 import { isSent, makeOutputRequest } from './output.js'
 import { fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
@@ -28,7 +29,7 @@ const MAX_SENDING_OF_USER = 5
  */
 export class Deliveries {
   #sending = new Map<Promise<void>, string>()
-  #closing = new AbortController()
+  #closing = createAbortController()
 
   constructor (private readonly options: DeliveriesOptions) {}
 

@@ -6,6 +6,7 @@ import type { RunEvent } from '#shared/schemas.ts'
 import { toStorable } from '#shared/text.ts'
 import { shorten } from '#shared/functions/result-text.ts'
 import { inTurn } from '#shared/bounds/turns.ts'
+import { withoutWarning } from '../../lib/cancellation.js'
 import { type Tool, type ToolContext, ToolError } from '../tools/tool.js'
 import { ArgumentChecker, type TurnCheck } from '../tools/arguments/argument-checker.js'
 import type { AgentContext } from './agent-context.js'
@@ -34,7 +35,7 @@ export async function callTools (
   calls: ToolCall[], tools: readonly Tool[], steps: StepLog, context: AgentContext, creditsAfter: (record: ToolRecord) => number
 ): Promise<ToolRecord[]> {
   const stop = new AbortController()
-  const tool = { ...context.tool, signal: AbortSignal.any([context.tool.signal, stop.signal]) }
+  const tool = { ...context.tool, signal: withoutWarning(AbortSignal.any([context.tool.signal, stop.signal])) }
   const shared = { tools, toolContext: tool, context, turn: checker.forTurn(tool.userId), creditsAfter }
   const numbered = calls.map(call => ({ call, number: steps.take() }))
   const settled = await Promise.allSettled(numbered.map(async ({ call, number }) => {

@@ -44,6 +44,20 @@ t.test('a model receives so much of a result or an error and no more, whatever t
   t.same(results.map(({ type, ...result }) => result), records.map(({ kind, ...record }) => record), 'readers receive what is stored')
 })
 
+t.test('a hundred tools that listen to one signal are no leak to Node', async t => {
+  const warnings: Error[] = []
+  const note = (warning: Error) => { warnings.push(warning) }
+  process.on('warning', note)
+  t.teardown(() => process.off('warning', note))
+  const { results } = await callEach(Array.from({ length: 100 }, (_, n) => tool(`t${n}`, async (_args, { signal }) => {
+    signal.addEventListener('abort', () => {})
+    await new Promise(setImmediate)
+    return 'ok'
+  })))
+  t.equal(results.length, 100)
+  t.same(warnings, [])
+})
+
 t.test('what the database cannot store is replaced before readers receive it', async t => {
   const { stored, results } = await callEach([tool('odd', async () => 'a\0b\ud800'), tool('failing', async () => { throw new ToolError('\0') })])
   t.match(stored, [{ result: 'a\ufffdb\ufffd' }, { error: '\ufffd' }])

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { createAbortController } from '../../../lib/cancellation.js'
 import { isBeyondShare } from '../../../lib/share.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
@@ -32,8 +33,8 @@ interface Delivery { call: OutgoingWebhook, body: string, bytes: number, ended: 
 export class Webhooks {
   #outstanding = new Set<Delivery>()
   #bytes = 0
-  #waiting = new AbortController()
-  #sending = new AbortController()
+  #waiting = createAbortController()
+  #sending = createAbortController()
 
   constructor (private readonly options: WebhooksOptions) {}
 

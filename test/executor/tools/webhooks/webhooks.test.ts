@@ -63,6 +63,24 @@ t.test('a webhook is delivered once, as JSON and signed by the standard', async 
   t.notMatch(JSON.stringify(logged), /secret-word|answer|private/)
 })
 
+t.test('a hundred webhooks under way at once are no leak to Node', async t => {
+  const warnings: Error[] = []
+  const note = (warning: Error) => { warnings.push(warning) }
+  process.on('warning', note)
+  t.teardown(() => process.off('warning', note))
+  const answers: Array<() => void> = []
+  const server = await startServer(t, response => {
+    answers.push(() => { response.writeHead(204).end() })
+    if (answers.length === 20) for (const answer of answers) answer()
+    else if (answers.length > 20) answers.at(-1)!()
+  })
+  const { webhooks, settled } = open(t)
+  for (let n = 0; n < 100; n++) webhooks.send({ ...callOf(t, server.url), agentId: `agent ${n}`, userId: `user ${n}` }, 'Hi')
+  await settled(100)
+  t.same(warnings, [])
+  t.equal(server.requests.length, 100)
+})
+
 t.test('a function\'s own secret wins over the configured one, and without either nothing is signed', async t => {
   const server = await startServer(t, respond(200))
   const configured = secretOf(Buffer.alloc(24, 'c'))
