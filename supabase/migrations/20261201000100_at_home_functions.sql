@@ -549,6 +549,36 @@ create or replace trigger bound_function before insert or update on public.agent
 
 revoke execute on function public.bound_function() from public, anon, authenticated;
 
+-- schemas/agents/fit_knowledge.sql
+
+-- Returns an agent's knowledge without most of what is beyond the limit of its author (1,000,000 bytes as JSON): the entries up to
+-- the first that does not fit, of which a text has its first 1,000,000 characters. Rows from before the limit may have any size,
+-- and each run would read, write and send them whole. supabase/functions/_shared/bounds/fit-agent.ts cuts the rest, and says so.
+create or replace function public.fit_knowledge(p_knowledge jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  c_max constant integer := 1000000;
+begin
+  -- The size as it is stored, which is read without the value: 1 MB of JSON has never fewer bytes, however well it compresses.
+  if p_knowledge is null or pg_column_size(p_knowledge) < 8000 or octet_length(p_knowledge::text) <= c_max then
+    return p_knowledge;
+  end if;
+  return (
+    with entries as (
+      select value, n, coalesce(sum(octet_length(value::text)) over (order by n rows between unbounded preceding and 1 preceding), 0) as before
+        from jsonb_array_elements(case jsonb_typeof(p_knowledge) when 'array' then p_knowledge else jsonb_build_array(p_knowledge) end)
+          with ordinality as elements (value, n)
+    )
+    select jsonb_agg(case
+        when octet_length(value::text) <= c_max then value
+        when jsonb_typeof(value) = 'string' then to_jsonb(left(value #>> '{}', c_max))
+        else to_jsonb(left(value ->> 'content', c_max)) end order by n)
+      from entries where before <= c_max);
+end $$;
+
+revoke execute on function public.fit_knowledge(jsonb) from public, anon, authenticated;
+grant execute on function public.fit_knowledge(jsonb) to service_role;
+
 -- schemas/agents/get_agent.sql
 
 -- Returns an agent that the user, or their API key, may run, and where it runs. The edge function asks for it.
@@ -566,8 +596,8 @@ begin
     raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
   end if;
   return jsonb_build_object(
-    'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', v_agent.system_prompt, 'model', v_agent.ai_model,
-    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', v_agent.knowledge_base,
+    'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', v_agent.ai_model,
+    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', public.fit_knowledge(v_agent.knowledge_base),
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
     'railwayUrlWaits', v_agent.railway_url_requested is not null,
     'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)),
@@ -1667,17 +1697,19 @@ begin
     perform public.require_agent_of_key(p_user_id, p_api_key_id, p_agent_id);
   end if;
   if v_agent is null then
+    -- Of what is larger than its author may write, from before the limits, a little more is read than is used: the service tells.
     -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
     -- platform may change.
     select jsonb_build_object(
-        'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
-        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base,
+        'name', a.name, 'systemPrompt', left(a.system_prompt, 200001), 'model', a.ai_model, 'temperature', a.temperature,
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', public.fit_knowledge(a.knowledge_base),
         'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
         'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
             'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
             'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
             order by f.execution_order, f.name), '[]')
-          from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true))),
+          from (select * from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true)
+            order by f.execution_order, f.name limit 101) f)),
         a.cache_seconds, a.cache_seconds > 0 and a.temperature = 0
       into v_agent, v_cache_seconds, v_is_kept
       from public.agents a where a.id = p_agent_id and (a.is_published or (a.user_id = p_user_id and p_api_key_id is null));

@@ -62,6 +62,30 @@ t.test('what authors may write is refused beyond the limits that it is cut to', 
     await setFunction('description', 'Those that are there change.')
   })
 
+  t.test('of rows that were larger before a run gets what is within the limits and a little more', async t => {
+    const [{ user_id: user }] = await query('select user_id from public.agents where id = $1', [DEMO_AGENT])
+    const begin = async (knowledge: unknown) => {
+      await query('alter table public.agents disable trigger bound_agent')
+      await query('update public.agents set knowledge_base = $1, system_prompt = $2 where id = $3', [JSON.stringify(knowledge), 'ö'.repeat(5_000_000), DEMO_AGENT])
+      await query('alter table public.agents enable trigger bound_agent')
+      const [{ begun }] = await query("select public.begin_run($1, $2, 'hash', '{}', gen_random_uuid(), 60) as begun", [user, DEMO_AGENT])
+      return begun.agent
+    }
+    const max = AUTHOR_LIMITS.knowledgeBase
+    const [small, mb, large] = [{ title: 'small', content: 'a' }, { content: 'k'.repeat(max - 100) }, { content: 'l'.repeat(20 * max) }]
+    const cases: Array<[knowledge: unknown, read: unknown]> = [
+      [[small, mb], [small, mb]],
+      [[small, large, small], [small, 'l'.repeat(max)]],
+      [[mb, large, large], [mb, 'l'.repeat(max)]],
+      [[large.content], ['l'.repeat(max)]],
+      [large, ['l'.repeat(max)]],
+      [[small, Array.from({ length: max }, () => 1), small], [small, null]],
+      [null, null]
+    ]
+    for (const [knowledge, read] of cases) t.same((await begin(knowledge)).knowledgeBase, read)
+    t.equal((await begin([small])).systemPrompt.length, AUTHOR_LIMITS.systemPrompt + 1)
+  })
+
   t.test('and rows that were larger before can be saved as they are', async t => {
     await query('alter table public.agents disable trigger bound_agent')
     await query('alter table public.agent_functions disable trigger bound_function')

@@ -74,17 +74,19 @@ begin
     perform public.require_agent_of_key(p_user_id, p_api_key_id, p_agent_id);
   end if;
   if v_agent is null then
+    -- Of what is larger than its author may write, from before the limits, a little more is read than is used: the service tells.
     -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
     -- platform may change.
     select jsonb_build_object(
-        'name', a.name, 'systemPrompt', a.system_prompt, 'model', a.ai_model, 'temperature', a.temperature,
-        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', a.knowledge_base,
+        'name', a.name, 'systemPrompt', left(a.system_prompt, 200001), 'model', a.ai_model, 'temperature', a.temperature,
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', public.fit_knowledge(a.knowledge_base),
         'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
         'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
             'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
             'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
             order by f.execution_order, f.name), '[]')
-          from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true))),
+          from (select * from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true)
+            order by f.execution_order, f.name limit 101) f)),
         a.cache_seconds, a.cache_seconds > 0 and a.temperature = 0
       into v_agent, v_cache_seconds, v_is_kept
       from public.agents a where a.id = p_agent_id and (a.is_published or (a.user_id = p_user_id and p_api_key_id is null));
