@@ -29,6 +29,7 @@ try {
     redisUrl: redis?.url,
     only: values.only?.split(',') as AttackName[] | undefined,
     lasting: Number(values.seconds) * 1000,
+    isCalm: true,
     logs: values.logs,
     say: line => { process.stdout.write(`${line}\n`) }
   })

@@ -23,6 +23,8 @@ export interface SiegeOptions {
   only?: AttackName[]
   /** How long each attack lasts, in milliseconds. */
   lasting: number
+  /** Whether an answer that is later than without an attack, by a second or more, is a fault too. On a machine that does other work it is not. */
+  isCalm?: boolean
   /** A directory for the processes' logs. */
   logs?: string
   say?: (line: string) => void
@@ -48,6 +50,7 @@ export async function besiege (options: SiegeOptions): Promise<Verdict[]> {
     const verdicts: Verdict[] = []
     for (const name of ['nothing' as const, ...options.only ?? Object.keys(ATTACKS) as AttackName[]]) {
       const verdict = await attack(name, options, world, honest, replicas)
+      if (options.isCalm && isLate(verdict, verdicts[0])) verdict.faults.push(`an answer was ${verdict.latestAnswer} ms late`)
       options.say?.(describe(verdict))
       verdicts.push(verdict)
     }
@@ -101,6 +104,11 @@ async function attack (name: Verdict['attack'], { lasting }: SiegeOptions, world
   const felt = await honest.stop()
   const complaints = replicas.flatMap(replica => replica.complaints.splice(0))
   return { attack: name, ...felt, faults: [...faultsOf(felt), ...failure ? [failure] : [], ...complaints] }
+}
+
+/** Whether an answer of an honest user was later than the latest without an attack, by more than a stall may take. */
+function isLate ({ latestAnswer, machineStall }: Verdict, calm?: Verdict): boolean {
+  return calm !== undefined && latestAnswer > calm.latestAnswer + machineStall + MAX_STALL_MS
 }
 
 function faultsOf ({ lost, altered, longestStall, machineStall, problems }: Felt & { altered: number }): string[] {
