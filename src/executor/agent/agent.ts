@@ -8,7 +8,7 @@ import { buildMessages, lastUserText } from '#shared/prompt.ts'
 import type { FunctionResult, Message } from '#shared/schemas.ts'
 import { estimatePrompt, NO_USAGE } from '#shared/usage.ts'
 import type { ModelRequest } from '../gateway/gateway.js'
-import { toSendable } from '../gateway/tool-calls.js'
+import { MAX_CALLS, toSendable } from '../gateway/tool-calls.js'
 import { actsAfterAnswer } from '../tools/kinds.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput, Reservation } from './agent-context.js'
@@ -124,7 +124,7 @@ async function runModelLoop (
     conversation.add({ role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls) })
     await recordTurn(steps.take(), result, new Date(startedAt), conversation.creditsFor(result), progress, context)
     const results = await callTools(toolCalls, toolbox.tools, steps, context, record => conversation.creditsFor(result, toMessage(record)))
-    conversation.add(...results.map(toMessage))
+    conversation.add(...toMessages(results, result))
   }
 }
 
@@ -157,9 +157,9 @@ class Conversation {
  * @throws {ServiceError} `insufficient_credits` if the balance does not cover it.
  */
 async function recordTurn (number: number, turn: Turn, startedAt: Date, credits: number, progress: Progress, context: AgentContext): Promise<void> {
-  const { content, toolCalls, finishReason, model, askedFor, usage } = turn
+  const { content, toolCalls, hasMoreCalls, finishReason, model, askedFor, usage } = turn
   const { isEnough, reserved } = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
-    { kind: 'model', content, toolCalls, finishReason, model, askedFor, usage }, credits)
+    { kind: 'model', content, toolCalls, ...(hasMoreCalls && { hasMoreCalls }), finishReason, model, askedFor, usage }, credits)
   context.signal.throwIfAborted()
   if (!isEnough) throw errors.insufficientCredits(credits, reserved)
 }
@@ -173,6 +173,14 @@ function replayTurn (turn: ModelRecord, progress: Progress, context: AgentContex
   return turn
 }
 
-function toMessage ({ id, result, error }: ToolRecord): ModelMessage {
+/** Of calls that were not kept nothing can be answered, so the last result says that there were some. */
+function toMessages (results: ToolRecord[], { hasMoreCalls }: Turn): ModelMessage[] {
+  const messages = results.map(toMessage)
+  const last = messages.at(-1)
+  if (last && hasMoreCalls) last.content += `\n\n[Only the first ${MAX_CALLS} calls of this turn were made. Make the others again.]`
+  return messages
+}
+
+function toMessage ({ id, result, error }: ToolRecord): ModelMessage & { role: 'tool' } {
   return { role: 'tool', tool_call_id: id, content: result ?? `Error: ${error}` }
 }

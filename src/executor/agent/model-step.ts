@@ -1,5 +1,6 @@
-import { ServiceError } from '#shared/errors.ts'
+import { errors, ServiceError } from '#shared/errors.ts'
 import { pauseBefore } from '#shared/gateway/backoff.ts'
+import { failureOfEmpty } from '#shared/gateway/empty-answer.ts'
 import { rateOf } from '#shared/price.ts'
 import type { RunEvent, Usage } from '#shared/schemas.ts'
 import { measureUsage, NO_USAGE } from '#shared/usage.ts'
@@ -7,12 +8,15 @@ import { GrowingText } from '../../lib/growing-text.js'
 import type { Completion } from '../gateway/completion.js'
 import type { ModelRequest } from '../gateway/gateway.js'
 import { withUniqueIds } from '../gateway/tool-calls.js'
+import { withKnownNames } from '../gateway/tool-names.js'
 import type { AgentContext } from './agent-context.js'
 import type { Progress } from './progress.js'
 
 const MAX_TRIES = 4
+/** An answer without text has been paid for as any other. */
+const MAX_EMPTY_TRIES = 2
 
-/** A completed turn of a model. */
+/** A completed turn of a model. Its tool calls have the names of known tools where these are meant, and ids of their own. */
 export interface Turn extends Omit<Completion, 'usage'> {
   content: string
   /** The name of the model in the request, which determines the rate; `model` is the name that the gateway reports. */
@@ -36,7 +40,7 @@ export async function runModelStep (request: ModelRequest, progress: Progress, c
     } catch (error) {
       step.billUsage()
       if (!(error instanceof ServiceError)) throw error
-      const pause = pauseBefore(error, tries, MAX_TRIES)
+      const pause = pauseBefore(error, tries, error.code === errors.gatewayEmptyAnswer.code ? MAX_EMPTY_TRIES : MAX_TRIES)
       const nextModel = pause === undefined && mayFallBack(error) ? fallbackModels[fallbacks] : undefined
       if (context.signal.aborted || (pause === undefined && nextModel === undefined)) throw error
       const delayMs = pause ?? 0
@@ -62,6 +66,7 @@ function mayFallBack (error: ServiceError): boolean {
 /** The output of one try of a step. */
 class StepOutput {
   usage = NO_USAGE
+  readonly mayCallTools: boolean
   /** The number of the first event with output; a rewind goes back to the one before. */
   #firstEvent?: number
   readonly #startedAt = performance.now()
@@ -72,7 +77,9 @@ class StepOutput {
     private readonly request: ModelRequest,
     private readonly progress: Progress,
     private readonly context: AgentContext
-  ) {}
+  ) {
+    this.mayCallTools = request.tools !== undefined && request.tools.length > 0 && !request.forbidToolCalls
+  }
 
   /** The text so far, without reasoning. */
   get content (): string { return this.#firstEvent === undefined ? '' : this.progress.textAfter(this.#firstEvent - 1) }
@@ -108,14 +115,22 @@ class StepOutput {
     this.progress.finishReason = completion.finishReason
   }
 
-  /** Bills the try and returns it as a completed turn. */
+  /**
+   * Bills the try and returns it as a completed turn.
+   * @throws {ServiceError} `gateway_…`, if the run has no text by it, and no tool is called. Models end a run by an empty turn
+   * where they have said everything before.
+   */
   toTurn (completion: Completion): Turn {
+    const { content, request: { model, tools = [] } } = this
+    const isEmpty = completion.toolCalls.length === 0 && content === '' && this.progress.response === ''
+    const failure = isEmpty ? failureOfEmpty(completion, this.#reasoning !== undefined) : undefined
+    if (failure) throw failure
     this.billUsage(completion)
-    const { usage, content, request: { model, tools } } = this
+    const { usage } = this
     // A run without tools has a single step, whose figures are in the line 'finished'.
-    if (tools?.length) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
-    const { finishReason, toolCalls } = completion
-    return { model: completion.model, finishReason, toolCalls: withUniqueIds(toolCalls), content, askedFor: model ?? this.context.defaultModel, usage }
+    if (tools.length > 0) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
+    const toolCalls = withUniqueIds(withKnownNames(completion.toolCalls, tools))
+    return { ...completion, toolCalls, content, askedFor: model ?? this.context.defaultModel, usage }
   }
 
   /** Tells readers to discard this try's output. */

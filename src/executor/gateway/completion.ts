@@ -1,64 +1,67 @@
 import { errors } from '#shared/errors.ts'
-import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf, usageOf } from '#shared/gateway/frames.ts'
+import { type AnswerEnd, type FrameOutput, FrameReader } from '#shared/gateway/frame-reader.ts'
+import { toolCallsOf } from '#shared/gateway/frames.ts'
 import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { toStorable, withoutHalfPair } from '#shared/text.ts'
-import type { ReportedUsage } from '#shared/usage.ts'
 import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
 import { DeltaTemplate, templateFieldOf, type TextReader } from './delta-template.js'
+import { ExtraFields } from './extra-fields.js'
 import { errorOfConnection, errorOfReading, errorOfResponse } from './gateway-errors.js'
 import type { Exchange, ResponseHandler } from './http/exchange.js'
 import type { ResponseHead } from './http/response-head.js'
 import { type DataReader, SseParser } from './sse-parser.js'
 import { ToolCallCollector } from './tool-calls.js'
+import { WholeBody } from './whole-body.js'
 
 /** Receives the output of a model in batches: all that was read in one turn of the event loop. */
 export interface ModelSink {
   text (content: string): void
   reasoning (content: string): void
+  /** Whether the model may call tools, so that the fields which have to go back with their results are collected. */
+  readonly mayCallTools?: boolean
   /** The signal was aborted before the end of the answer, and the gateway has the request. */
   stoppedAfterSending? (): void
 }
 
 /** The end of a completed answer; its text went to the sink. */
-export interface Completion {
-  /** As the gateway reports it, or as it was requested. */
-  model: string
-  /** `stop`, `length`, `content_filter` …, as the gateway reports it; null if it does not. */
-  finishReason: string | null
-  usage?: ReportedUsage
+export interface Completion extends AnswerEnd {
   /** The tool calls that the model requests, in order; empty for a final answer. */
   toolCalls: ToolCall[]
+  /** The model requested more calls than are kept. */
+  hasMoreCalls?: true
+  /**
+   * The fields of the model's message that the gateway wants back with the results of its tool calls, such as
+   * `reasoning_content`; undefined if there are none, or no tool calls.
+   */
+  extra?: Record<string, unknown>
 }
 
 /** UTF-16 units above which buffered text is emitted within a turn of the event loop, to keep events small. */
 const MAX_BUFFERED = 16 * 1024
-/** In bytes. */
-const MAX_ERROR_BODY = 64 * 1024
-const MAX_JSON_BODY = 16 * 1024 * 1024
 
 /**
  * Reads one response of the gateway, a stream of frames or a single JSON document, and passes its output to a sink while
  * it arrives. Frames that contain only text are extracted by a template (delta-template.ts); all others are parsed.
  * Failures become errors in gateway-errors.ts.
  */
-export class CompletionHandler implements ResponseHandler, DataReader, TextReader, CancelListener {
+export class CompletionHandler implements ResponseHandler, DataReader, TextReader, FrameOutput, CancelListener {
   #exchange?: Pick<Exchange, 'abort' | 'isSent'>
   #status = 0
   #retryAfter?: number
   #parser?: SseParser
   #template = new DeltaTemplate()
-  /** The body of a response that is not a stream: an error, or a whole completion. */
-  #body: Buffer[] = []
-  #bodyLength = 0
-  #bodyPieces = 0
+  /** Of a response that is not a stream. */
+  #body: WholeBody | undefined
   #text = ''
   #reasoning = ''
-  #sawEnd = false
+  readonly #frames: FrameReader
   #toolCalls = new ToolCallCollector()
+  #extra: ExtraFields | undefined
+  /** Under which name the gateway gives its reasoning. */
+  #reasoningName = ''
   /** UTF-16 units of text and reasoning. */
   #length = 0
-  #completion: Completion
   #isFinished = false
 
   constructor (
@@ -70,7 +73,8 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     private readonly resolve: (completion: Completion) => void,
     private readonly reject: (error: unknown) => void
   ) {
-    this.#completion = { model, finishReason: null, toolCalls: this.#toolCalls.calls }
+    this.#frames = new FrameReader(model, this)
+    if (sink.mayCallTools) this.#extra = new ExtraFields()
     signal.addEventListener('abort', this, { once: true })
   }
 
@@ -87,9 +91,11 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     this.#fail(this.signal.reason)
   }
 
+  get outputLength (): number { return this.#length + this.#toolCalls.length }
+
   /** Comments, empty deltas and white space keep a connection open, and not the run. */
   get progress (): number {
-    return this.#length + this.#toolCalls.length + this.#toolCalls.calls.length + this.#bodyPieces + Number(this.#status > 0) + Number(this.#sawEnd)
+    return this.outputLength + this.#toolCalls.calls.length + (this.#body?.pieces ?? 0) + Number(this.#status > 0) + Number(this.#frames.hasEnded)
   }
 
   onHead ({ status, headers }: ResponseHead): void {
@@ -124,12 +130,12 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     try {
       if (this.#status !== 200) throw this.#statusError()
       if (this.#parser) this.#parser.end()
-      else this.#whole(JSON.parse(Buffer.concat(this.#body).toString()))
+      else this.#frames.readWhole(`${this.#body ?? ''}`)
     } catch (error) {
       return this.#failReading(error)
     }
     this.#flush(true)
-    if (this.#sawEnd) this.#finish(() => this.resolve(this.#completion))
+    if (this.#frames.hasEnded) this.#complete()
     else this.#fail(errors.gatewayUnavailable())
   }
 
@@ -137,34 +143,34 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     if (this.#isFinished) return
     this.#tryFlush(true)
     // The answer is complete; at most its usage was lost.
-    if (this.#sawEnd) return this.#finish(() => this.resolve(this.#completion))
+    if (this.#frames.hasEnded) return this.#complete()
     this.#fail(errorOfConnection(error))
   }
 
   #collect (chunk: Buffer): void {
-    const limit = this.#status === 200 ? MAX_JSON_BODY : MAX_ERROR_BODY
-    this.#bodyLength += chunk.length
-    if (chunk.some(byte => byte > 0x20)) this.#bodyPieces++
-    if (this.#bodyLength <= limit) {
-      this.#body.push(Buffer.from(chunk))
-    } else {
-      this.#fail(this.#status === 200 ? errors.gatewayUnavailable() : this.#statusError())
-    }
+    this.#body ??= new WholeBody(this.#status === 200)
+    if (!this.#body.add(chunk)) this.#fail(this.#status === 200 ? errors.gatewayUnavailable() : this.#statusError())
   }
 
   /** Parses a frame that the template did not extract. */
   onData (data: string): void {
-    if (data === '[DONE]') {
-      this.#sawEnd = true
-      return
-    }
-    if (data.trim() === '') return
-    const frame = JSON.parse(data)
-    if (frame?.error) throw errorOfFrame(frame.error)
-    const choice = frame?.choices?.[0]
-    this.#take(choice?.delta, choice, frame)
+    const frame = this.#frames.read(data)
+    if (frame === undefined || !this.#template.isLearning) return
+    const choice = frame.choices?.[0]
     const field = templateFieldOf(choice, frame)
     if (field) this.#template.learn(data, field, choice.delta[field])
+  }
+
+  /** Takes the output of a frame, or of a whole completion. */
+  addOutput (content: string, reasoning: string, message: any): void {
+    this.#extra?.add(message)
+    this.#toolCalls.add(toolCallsOf(message))
+    this.#addLength(reasoning.length + content.length)
+    if (reasoning) {
+      this.#reasoningName = message.reasoning_content ? 'reasoning_content' : 'reasoning'
+      this.#addReasoning(reasoning)
+    }
+    this.#text += content
   }
 
   /** Receives the text of a frame that the template extracted. */
@@ -182,32 +188,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
 
   #addLength (length: number): void {
     this.#length += length
-    if (this.#length + this.#toolCalls.length > this.maxAnswer) throw errors.gatewayAnswerTooLong()
-  }
-
-  /** Reads a completion that came as a single JSON document. */
-  #whole (completion: any): void {
-    if (completion?.error) throw errorOfFrame(completion.error)
-    const choice = completion?.choices?.[0]
-    this.#take(choice?.message, choice, completion)
-    this.#sawEnd = choice !== undefined
-  }
-
-  /** Takes the output of a frame, or of a whole completion. */
-  #take (message: any, choice: any, frame: { usage?: ReportedUsage | null }): void {
-    const reasoning = reasoningOf(message)
-    const content = contentOf(message)
-    if (message?.tool_calls) this.#toolCalls.add(message.tool_calls)
-    this.#addLength(reasoning.length + content.length)
-    if (reasoning) this.#addReasoning(reasoning)
-    this.#text += content
-    const finishReason = finishReasonOf(choice)
-    if (finishReason !== undefined) {
-      this.#completion.finishReason = finishReason
-      this.#sawEnd = true
-    }
-    if (frame.usage) this.#completion.usage = usageOf(frame)
-    this.#completion.model = modelOf(frame) || this.#completion.model
+    if (this.outputLength > this.maxAnswer) throw errors.gatewayAnswerTooLong()
   }
 
   /**
@@ -219,8 +200,13 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     const text = isLast ? this.#text : withoutHalfPair(this.#text)
     this.#reasoning = this.#reasoning.slice(reasoning.length)
     this.#text = this.#text.slice(text.length)
-    if (reasoning) this.sink.reasoning(toStorable(reasoning))
+    if (reasoning) this.#emitReasoning(toStorable(reasoning))
     if (text) this.sink.text(toStorable(text))
+  }
+
+  #emitReasoning (reasoning: string): void {
+    this.#extra?.appendReasoning(this.#reasoningName, reasoning)
+    this.sink.reasoning(reasoning)
   }
 
   /** Emits the buffered output before a failure is reported, which must not be hidden by an error of the sink. */
@@ -232,10 +218,23 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
 
   #failReading (error: unknown): void {
     this.#tryFlush(true)
-    this.#fail(errorOfReading(error))
+    const isAfterEnd = error instanceof RangeError && this.#frames.hasEnded
+    if (!isAfterEnd) return this.#fail(errorOfReading(error))
+    this.#complete()
+    this.#exchange?.abort()
   }
 
-  #statusError (): Error { return errorOfResponse(this.#status, Buffer.concat(this.#body).toString(), this.#retryAfter) }
+  #statusError (): Error { return errorOfResponse(this.#status, `${this.#body ?? ''}`, this.#retryAfter) }
+
+  /** A turn that calls tools goes on, and the gateway wants back all of what it has given. */
+  #complete (): void {
+    const { calls, hasMore } = this.#toolCalls
+    const extra = calls.length > 0 ? this.#extra : undefined
+    if (extra?.isTooLong) return this.#fail(errors.gatewayAnswerTooLong())
+    const fields = extra?.toObject()
+    this.#finish(() => this.resolve({ ...this.#frames.end, toolCalls: calls, ...(hasMore && { hasMoreCalls: true }), ...(fields && { extra: fields }) }))
+  }
+
   #fail (error: unknown): void {
     this.#finish(() => this.reject(error))
     this.#exchange?.abort()

@@ -1,5 +1,6 @@
 /** The fields of `choices[0].delta` that contain text. */
-export type DeltaField = 'content' | 'reasoning_content' | 'reasoning'
+const FIELDS = ['content', 'reasoning_content', 'reasoning'] as const
+export type DeltaField = typeof FIELDS[number]
 
 export interface TextReader { onText (text: string): void }
 
@@ -25,6 +26,9 @@ export class DeltaTemplate {
   #tail = ''
   #attempts = 0
 
+  /** Whether another frame may become the template. */
+  get isLearning (): boolean { return this.#attempts < MAX_ATTEMPTS }
+
   /**
    * Makes a parsed frame the template, if its text can be located.
    * @param data the frame's JSON, which was one `data: …` line, followed by an empty line.
@@ -32,7 +36,7 @@ export class DeltaTemplate {
    * @param text the value of `field`.
    */
   learn (data: string, field: DeltaField, text: string): void {
-    if (text === '' || this.#attempts >= MAX_ATTEMPTS) return
+    if (text === '' || !this.isLearning) return
     this.#attempts++
     const literal = JSON.stringify(text)
     const at = data.indexOf(literal)
@@ -74,9 +78,14 @@ export class DeltaTemplate {
 /** The single text field of a frame that carries nothing else; only such frames become the template. */
 export function templateFieldOf (choice: any, { usage }: { usage?: unknown }): DeltaField | undefined {
   const delta = choice?.delta
-  if (!delta || delta.tool_calls || usage || typeof choice.finish_reason === 'string') return undefined
-  const present = (['content', 'reasoning_content', 'reasoning'] as const).filter(field => delta[field])
-  return present.length === 1 && typeof delta[present[0]!] === 'string' ? present[0] : undefined
+  if (!delta || usage || choice.finish_reason) return undefined
+  const [name, ...others] = Object.keys(delta).filter(field => field !== 'role' && !isEmpty(delta[field]))
+  return others.length === 0 && typeof delta[name!] === 'string' ? FIELDS.find(field => field === name) : undefined
+}
+
+/** Some gateways write fields without a value into every delta. */
+function isEmpty (value: unknown): boolean {
+  return value === null || value === '' || (Array.isArray(value) && value.length === 0)
 }
 
 /** Whether the text between head and tail is the field, rather than another value with the same spelling. */

@@ -32,7 +32,7 @@ export class ServiceError extends Error {
 
 export interface Detail { path: string, message: string }
 
-const NEEDS_THE_OPERATOR = new Set(['gateway_answer_too_long', 'gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed', 'run_timeout'])
+const NEEDS_THE_OPERATOR = new Set(['gateway_answer_too_long', 'gateway_image_answer', 'gateway_unauthorized', 'gateway_payment_required', 'not_configured', 'python_unavailable', 'python_failed', 'run_timeout'])
 
 /** What users read where the cause is the operator's concern. */
 const NOT_AVAILABLE = 'This agent is not available right now.'
@@ -65,6 +65,8 @@ export const errors = {
   backendUnavailable: define('backend_unavailable', 502, () => 'The backend that runs this agent cannot be reached: try again later.'),
   gatewayUnavailable: define('gateway_unavailable', 502, () => 'The model cannot be reached, or broke off: try again later.'),
   gatewayAnswerTooLong: define('gateway_answer_too_long', 502, () => 'The model did not come to an end.'),
+  gatewayEmptyAnswer: define('gateway_empty_answer', 502, () => 'The model gave no answer: try again later.'),
+  gatewayImageAnswer: define('gateway_image_answer', 502, () => 'The model answered with an image, which this agent cannot show.'),
   gatewayUnauthorized: define('gateway_unauthorized', 502, () => NOT_AVAILABLE),
   pythonFailed: define('python_failed', 502, (sentence: string) => sentence),
   gatewayPaymentRequired: define('gateway_payment_required', 503, () => NOT_AVAILABLE),

@@ -1,10 +1,10 @@
 import type { ContentPart, Message } from './schemas.ts'
 
-/** A tool call as the model made it. Other fields, such as a signature of its reasoning, go back to the gateway unchanged. */
+/** A tool call as the model made it. Other fields, here and within `function`, such as a signature of its reasoning, go back to the gateway unchanged. */
 export interface ToolCall {
   id: string
   type: 'function'
-  function: { name: string, arguments: string }
+  function: { name: string, arguments: string, [more: string]: unknown }
   [more: string]: unknown
 }
 

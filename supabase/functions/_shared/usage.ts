@@ -26,12 +26,20 @@ const TOKENS_PER_IMAGE = 50_000
 export function measureUsage (reported: ReportedUsage | undefined, messages: ModelMessage[], output: string, asked: Asked = {}): Usage {
   if (isCount(reported?.prompt_tokens) && isCount(reported.completion_tokens)) {
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = reported
-    const total = reported.total_tokens
-    return boundUsage({ promptTokens, completionTokens, totalTokens: isCount(total) ? total : promptTokens + completionTokens, estimated: false }, messages, output, asked)
+    const total = isCount(reported.total_tokens) ? reported.total_tokens : 0
+    // More than the sum is said where reasoning counts in the total alone; less is a fault.
+    return boundUsage({ promptTokens, completionTokens, totalTokens: Math.max(total, promptTokens + completionTokens), estimated: false }, messages, output, asked)
   }
   const promptTokens = estimatePrompt(messages)
   const completionTokens = estimateTokens(output)
   return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, estimated: true }
+}
+
+/** Two reports of one answer as one: of each field the largest count, since a gateway may report as it goes, and zeros at the end. */
+export function addReport (before: ReportedUsage | undefined, report: ReportedUsage): ReportedUsage {
+  if (!before) return report
+  const largest = (name: keyof ReportedUsage) => isCount(before[name]) && !(isCount(report[name]) && report[name] > before[name]) ? before[name] : report[name]
+  return { prompt_tokens: largest('prompt_tokens'), completion_tokens: largest('completion_tokens'), total_tokens: largest('total_tokens') }
 }
 
 /** How many tokens messages have, estimated. */

@@ -520,3 +520,92 @@ t.test('an endless answer is ended at the maximum length', async t => {
   t.match(await world.run(), { code: 'gateway_answer_too_long', isRetryable: false })
   t.ok(world.progress.response.length <= MAX_ANSWER)
 })
+
+t.test('an answer without text that the model has worked for is a failure, and asked for once more', async t => {
+  const nothing = (finishReason: string, usage: object = USAGE): Reply => response => {
+    openStream(response).end(frame({ choices: [{ index: 0, delta: {}, finish_reason: finishReason }] }) + frame({ choices: [], usage }))
+  }
+  t.intercept(Math, 'random', { value: () => 0 })
+  const empty = await setUp(t, nothing('stop'))
+  t.match(await empty.run(), { code: 'gateway_empty_answer', isRetryable: true })
+  t.equal(empty.double.calls.length, 2)
+  t.match(empty.progress, { hasOutput: false, usage: { totalTokens: 0 } })
+
+  const second = await setUp(t, nothing('stop'), say('Hello'))
+  t.equal(await second.run(), undefined)
+  t.equal(second.progress.response, 'Hello')
+
+  const cut = await setUp(t, nothing('length'))
+  t.match(await cut.run(), { code: 'gateway_answer_too_long', reason: /before the answer began/ })
+  const withheld = await setUp(t, nothing('SAFETY', { ...USAGE, completion_tokens: 0 }))
+  t.match(await withheld.run(), { code: 'gateway_rejected', reason: /withheld/ })
+  t.equal(cut.double.calls.length + withheld.double.calls.length, 2, 'the same request would come to the same')
+
+  const thoughts = await setUp(t, response => { openStream(response).end(frame({ choices: [{ index: 0, delta: { reasoning: 'Hm' }, finish_reason: 'stop' }] })) })
+  t.match(await thoughts.run(), { code: 'gateway_empty_answer' })
+  const silent = await setUp(t, nothing('stop', { ...USAGE, completion_tokens: 0 }))
+  t.equal(await silent.run(), undefined, 'to say nothing is an answer')
+})
+
+t.test('an empty turn after the model has spoken and called tools ends the run', async t => {
+  const world = await setUp(t, ask([['c1', 'twice', '{"n": 2}']], 'I noted it.'), response => { openStream(response).end(ending()) })
+  world.toolbox = boxOf([twice()])
+  t.equal(await world.run(), undefined)
+  t.equal(world.progress.response, 'I noted it.')
+})
+
+t.test('of more calls than a turn may have the first are made, and the model is told of the others, after a takeover too', async t => {
+  const calls = Array.from({ length: 130 }, (_, n): [string, string, string] => [`c${n}`, 'twice', `{"n": ${n}}`])
+  const world = await setUp(t, ask(calls), say('Done'))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  t.equal(await world.run(), undefined)
+  t.equal(tool.calls.length, 128)
+  const told = (double: typeof world.double, call: number) => double.calls[call]!.body.messages.slice(-2).map(({ content }: { content: string }) => content)
+  t.match(told(world.double, 1), ['252', /^254\n\n\[Only the first 128 calls of this turn were made\. Make the others again\.\]$/])
+  const second = await setUp(t, say('done'))
+  second.toolbox = boxOf([twice()])
+  t.equal(await second.run({}, [], { steps: world.records.map(({ number, record }) => ({ ...record, step: number })) }), undefined)
+  t.match(told(second.double, 0), ['252', /Only the first 128/])
+})
+
+t.test('a name that a provider has changed calls the tool that is meant, and goes back under its own name', async t => {
+  const world = await setUp(t, ask([['c1', 'functions.twice', '{"n": 2}']]), say('4'))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  t.equal(await world.run(), undefined)
+  t.same(tool.calls, [{ n: 2 }])
+  t.match(world.events.find(({ type }) => type === 'tool_call'), { name: 'twice' })
+  t.match(world.double.calls[1]!.body.messages.at(-2).tool_calls, [{ function: { name: 'twice', arguments: '{"n": 2}' } }])
+})
+
+t.test('half a list of tool calls is not carried out', async t => {
+  t.intercept(Math, 'random', { value: () => 0 })
+  const piece = { index: 0, id: 'c1', function: { name: 'twice', arguments: '{"n": 2}' } }
+  const world = await setUp(t, response => {
+    openStream(response).write(frame({ choices: [{ index: 0, delta: { tool_calls: [piece] }, finish_reason: '' }] }), () => response.socket!.destroy())
+  }, say('Hello'))
+  const tool = twice()
+  world.toolbox = boxOf([tool])
+  t.equal(await world.run(), undefined)
+  t.same(tool.calls, [])
+  t.equal(world.progress.response, 'Hello')
+})
+
+t.test('fields within the function of a call go back, as all its fields do', async t => {
+  const piece = { index: 0, id: 'c1', function: { name: 'twice', arguments: '{"n": 2}', thought_signature: 'x' }, extra_content: { google: { thought_signature: 'y' } } }
+  const world = await setUp(t, response => { openStream(response).end(frame({ choices: [{ index: 0, delta: { tool_calls: [piece] }, finish_reason: 'tool_calls' }] })) }, say('4'))
+  world.toolbox = boxOf([twice()])
+  t.equal(await world.run(), undefined)
+  const { index, ...call } = piece
+  t.same(world.double.calls[1]!.body.messages.at(-2).tool_calls, [{ ...call, type: 'function' }])
+})
+
+t.test('a late error and a broken connection after the end are not asked about again', async t => {
+  const world = await setUp(t, response => {
+    openStream(response).write(delta('Hello') + frame({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }) + frame({ error: { message: 'late' } }), () => response.socket!.destroy())
+  })
+  t.equal(await world.run(), undefined)
+  t.equal(world.double.calls.length, 1)
+  t.match(world.progress, { response: 'Hello', finishReason: 'stop' })
+})

@@ -68,6 +68,8 @@ export interface ModelRecord {
   kind: 'model'
   content: string
   toolCalls: ToolCall[]
+  /** The model requested more calls than are kept. */
+  hasMoreCalls?: true
   finishReason: string | null
   /** The model as the gateway names it, and as the request named it. */
   model: string

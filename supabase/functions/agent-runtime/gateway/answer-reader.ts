@@ -1,6 +1,6 @@
-import { contentOf, errorOfFrame, finishReasonOf, modelOf, reasoningOf, usageOf } from '../../_shared/gateway/frames.ts'
+import { type AnswerEnd, type FrameOutput, FrameReader } from '../../_shared/gateway/frame-reader.ts'
+import { failureOfEmpty } from '../../_shared/gateway/empty-answer.ts'
 import { toStorable, withoutHalfPair } from '../../_shared/text.ts'
-import type { ReportedUsage } from '../../_shared/usage.ts'
 
 /** Receives the model's output, all of one network read at once. */
 export interface ModelSink {
@@ -8,54 +8,51 @@ export interface ModelSink {
   reasoning (content: string): void
 }
 
-export interface Completion {
-  model: string
-  /** `stop`, `length` …, as the gateway calls it; null if it gave none. */
-  finishReason: string | null
-  usage?: ReportedUsage
-}
-
 /** Reads one answer of the gateway as it arrives. */
-export class AnswerReader {
-  sawEnd = false
-  readonly completion: Completion
+export class AnswerReader implements FrameOutput {
+  outputLength = 0
+  readonly #frames: FrameReader
   #text = ''
   #reasoning = ''
+  #hasText = false
+  #hasReasoning = false
 
   constructor (model: string, private readonly sink: ModelSink) {
-    this.completion = { model, finishReason: null }
+    this.#frames = new FrameReader(model, this)
+  }
+
+  get hasEnded (): boolean { return this.#frames.hasEnded }
+
+  /** The end of an answer that has ended. @throws {ServiceError} `gateway_…`, if it is empty. */
+  get end (): AnswerEnd {
+    const { end } = this.#frames
+    const failure = this.#hasText ? undefined : failureOfEmpty(end, this.#hasReasoning)
+    if (failure) throw failure
+    return end
   }
 
   /** Takes the frames of one network read. */
   take (frames: string[]): void {
     try {
-      for (const data of frames) this.#frame(data)
+      for (const data of frames) this.#frames.read(data)
     } finally {
       this.flush()
     }
   }
 
-  #frame (data: string): void {
-    if (data === '[DONE]') {
-      this.sawEnd = true
-      return
-    }
-    const frame = JSON.parse(data)
-    if (frame?.error) throw errorOfFrame(frame.error)
-    const choice = frame?.choices?.[0]
-    const message = choice?.delta ?? choice?.message
-    const reasoning = reasoningOf(message)
-    if (reasoning) {
-      // Reasoning that follows text is emitted after it.
-      if (this.#text) this.flush()
-      this.#reasoning += reasoning
-    }
-    this.#text += contentOf(message)
-    const finishReason = finishReasonOf(choice)
-    if (finishReason !== undefined) this.completion.finishReason = finishReason
-    this.sawEnd ||= finishReason !== undefined || choice?.message !== undefined
-    if (frame?.usage) this.completion.usage = usageOf(frame)
-    this.completion.model = modelOf(frame) || this.completion.model
+  /** Takes an answer that is a single JSON document. */
+  takeWhole (json: string): void {
+    this.#frames.readWhole(json)
+  }
+
+  addOutput (content: string, reasoning: string): void {
+    this.outputLength += content.length + reasoning.length
+    // Reasoning that follows text is emitted after it.
+    if (reasoning && this.#text) this.flush()
+    this.#reasoning += reasoning
+    this.#text += content
+    this.#hasText ||= content !== ''
+    this.#hasReasoning ||= reasoning !== ''
   }
 
   /** Emits what has been gathered. Half of a surrogate pair waits for its other half unless this is the last flush. */

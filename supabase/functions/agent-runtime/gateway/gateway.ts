@@ -1,11 +1,12 @@
 import { errors, ServiceError } from '../../_shared/errors.ts'
 import { type ChatRequest, Dialects } from '../../_shared/gateway/dialect.ts'
+import type { AnswerEnd } from '../../_shared/gateway/frame-reader.ts'
 import { hideQuotes } from '../../_shared/gateway/quotes.ts'
 import { errorOfStatus, readErrorBody, Refusal } from '../../_shared/gateway/refusals.ts'
 import { parseRetryAfter } from '../../_shared/http/retry-after.ts'
 import type { Message, ResponseFormat } from '../../_shared/schemas.ts'
 import { readData } from '../streams/sse-data.ts'
-import { AnswerReader, type Completion, type ModelSink } from './answer-reader.ts'
+import { AnswerReader, type ModelSink } from './answer-reader.ts'
 
 export interface Gateway { url: string, key?: string }
 
@@ -21,11 +22,11 @@ export interface ModelRequest {
  * One streamed chat completion of an OpenAI-compatible gateway.
  * @throws {ServiceError} `gateway_…`; the signal's reason, if it is aborted.
  */
-export function complete (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+export function complete (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<AnswerEnd> {
   return ask(gateway, request, sink, signal).catch(error => { throw hideQuotes(error, request.messages, gateway.key) })
 }
 
-async function ask (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+async function ask (gateway: Gateway, request: ModelRequest, sink: ModelSink, signal: AbortSignal): Promise<AnswerEnd> {
   const common = toBody(request)
   const dialects = new Dialects()
   const refused = new Set<string>()
@@ -70,17 +71,17 @@ async function post ({ url, key }: Gateway, body: ChatRequest, signal: AbortSign
   }
 }
 
-async function read (response: Response, model: string, sink: ModelSink, signal: AbortSignal): Promise<Completion> {
+async function read (response: Response, model: string, sink: ModelSink, signal: AbortSignal): Promise<AnswerEnd> {
   const reader = new AnswerReader(model, sink)
   try {
-    if (response.headers.get('content-type')?.includes('application/json')) reader.take([JSON.stringify(await response.json())])
+    if (response.headers.get('content-type')?.includes('application/json')) reader.takeWhole(await response.text())
     else for await (const data of readData(response.body!)) reader.take(data)
   } catch (cause) {
     signal.throwIfAborted()
     // After the end of the answer only the usage can be missing.
-    if (!reader.sawEnd || cause instanceof ServiceError) throw cause instanceof ServiceError ? cause : errors.gatewayUnavailable().with({ cause })
+    if (!reader.hasEnded || cause instanceof ServiceError) throw cause instanceof ServiceError ? cause : errors.gatewayUnavailable().with({ cause })
   }
   reader.flush({ last: true })
-  if (!reader.sawEnd) throw errors.gatewayUnavailable()
-  return reader.completion
+  if (!reader.hasEnded) throw errors.gatewayUnavailable()
+  return reader.end
 }

@@ -3,6 +3,7 @@ import type { FinishRun } from '../../_shared/database/functions.ts'
 import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/errors.ts'
 import { pauseBefore } from '../../_shared/gateway/backoff.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
+import type { AnswerEnd } from '../../_shared/gateway/frame-reader.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { fitAgent } from '../../_shared/bounds/fit-agent.ts'
 import { priceOf, type Rates } from '../../_shared/price.ts'
@@ -13,7 +14,6 @@ import { measureUsage, NO_USAGE } from '../../_shared/usage.ts'
 import type { Database } from '../database.ts'
 import { runFunctions, runsInPlace } from '../functions/run-functions.ts'
 import { sendWebhooks, type WebhookOptions } from '../functions/send-webhooks.ts'
-import type { Completion } from '../gateway/answer-reader.ts'
 import { complete, type Gateway, type ModelRequest } from '../gateway/gateway.ts'
 import { describe, keepAlive, log } from '../http/log.ts'
 import type { Leases, Stop } from './leases.ts'
@@ -52,7 +52,7 @@ export class LocalRun {
   #abort = new AbortController()
   #response = ''
   #hasOutput = false
-  #completion?: Completion
+  #completion?: AnswerEnd
   /** Whether the gateway may have the request. */
   #wasAsked = false
   #functionResults: FunctionResult[] = []

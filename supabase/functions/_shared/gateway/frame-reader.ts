@@ -1,0 +1,135 @@
+import { errors } from '../errors.ts'
+import { addReport, type ReportedUsage } from '../usage.ts'
+import { contentOf, endingOf, failureOf, hasImage, hasOutput, isRefusal, modelOf, reasoningOf, usageOf } from './frames.ts'
+import { readErrorBody } from './refusals.ts'
+
+const BRACE = 123
+/** The data that ends a stream; not all gateways write it alike. */
+const DONE = /^\s*\[\s*done\s*\]\s*$/i
+/** The data of a frame, or of a list of frames. All else, such as a comment in the wrong place, is none. */
+const FRAME = /^\s*[{[]/
+
+/** Receives what frames add to the answer. */
+export interface FrameOutput {
+  /** UTF-16 units of all output so far. */
+  readonly outputLength: number
+  /** @param message the delta or message, for its other fields. */
+  addOutput (content: string, reasoning: string, message: any): void
+}
+
+/** What is known of an answer beside its text. */
+export interface AnswerEnd {
+  /** As the gateway reports it, or as it was requested. */
+  model: string
+  /** One of the protocol's, such as `stop` or `length`, or as the gateway calls it; null if it gives none. */
+  finishReason: string | null
+  usage?: ReportedUsage
+}
+
+/**
+ * Reads the frames of one answer: passes on their output, and keeps its end, its model and its usage. After the end of an answer
+ * nothing can undo it: errors and frames that are cut off are passed over.
+ */
+export class FrameReader {
+  #model: string
+  #finishReason: string | null = null
+  #usage: ReportedUsage | undefined
+  #isEnded = false
+  /** The length of the output at the last finish reason whose meaning is unknown: output that follows takes it back. */
+  #lengthAtUnknown = -1
+  /** The length of the output that came in messages instead of deltas. */
+  #lengthOfMessages = 0
+  #isRefusal = false
+
+  /** @param model that was asked. */
+  constructor (model: string, private readonly output: FrameOutput) {
+    this.#model = model
+  }
+
+  /** Whether the answer is whole, however its connection ends. */
+  get hasEnded (): boolean { return this.#isEnded || this.#lengthAtUnknown === this.output.outputLength }
+
+  /** The end, once the answer has ended. */
+  get end (): AnswerEnd {
+    const reason = this.#finishReason
+    // A model's refusal ends by `stop`, and is no answer.
+    const finishReason = this.#isRefusal && (reason === null || reason === 'stop') ? 'content_filter' : reason
+    return { model: this.#model, finishReason, ...(this.#usage && { usage: this.#usage }) }
+  }
+
+  /**
+   * Reads the data of an event.
+   * @returns the frame; undefined if the data is none.
+   * @throws {ServiceError} `gateway_…`, if it tells an error.
+   * @throws {SyntaxError} if it is cut off.
+   */
+  read (data: string): any {
+    if (data.charCodeAt(0) !== BRACE) {
+      if (DONE.test(data)) this.#isEnded = true
+      if (this.#isEnded || !FRAME.test(data)) return undefined
+    }
+    const frame = this.#parse(data)
+    if (typeof frame === 'object' && frame !== null) this.#take(frame)
+    return frame ?? undefined
+  }
+
+  /**
+   * Reads a completion that came as a single JSON document.
+   * @throws {ServiceError} `gateway_…`, if it tells an error or has no answer.
+   * @throws {SyntaxError} if it is no JSON.
+   */
+  readWhole (json: string): void {
+    const parsed = JSON.parse(json)
+    const document = Array.isArray(parsed) ? parsed[0] : parsed
+    if (typeof document === 'object' && document !== null) this.#take(document)
+    this.#isEnded = Boolean(document?.choices?.[0])
+    if (!this.#isEnded) throw errors.gatewayUnavailable().with({ reason: `the AI gateway answered without a completion: ${readErrorBody(json).text}` })
+  }
+
+  #parse (data: string): any {
+    try {
+      const frame = JSON.parse(data)
+      return Array.isArray(frame) ? frame[0] : frame
+    } catch (error) {
+      if (this.hasEnded) return undefined
+      throw error
+    }
+  }
+
+  #take (frame: any): void {
+    const failure = failureOf(frame)
+    if (failure && !this.#isEnded) throw failure
+    const choice = frame.choices?.[0]
+    if (choice) this.#takeChoice(choice, frame)
+    const usage = usageOf(frame)
+    if (usage) this.#usage = addReport(this.#usage, usage)
+    this.#model = modelOf(frame) || this.#model
+  }
+
+  #takeChoice (choice: any, frame: any): void {
+    const message = this.#messageOf(choice)
+    if (message) this.#takeMessage(message)
+    if (message && message === choice.message) {
+      this.#lengthOfMessages = this.output.outputLength
+      // The whole completion as a frame.
+      if (frame.object !== 'chat.completion.chunk') this.#isEnded = true
+    }
+    const ending = endingOf(choice)
+    if (!ending || ending.kind === 'failure' || (this.#isEnded && this.#finishReason !== null)) return
+    if (ending.kind === 'unknown') this.#lengthAtUnknown = this.output.outputLength
+    else this.#isEnded = true
+    this.#finishReason = ending.reason
+  }
+
+  /** A gateway may give messages instead of deltas, or after them the whole message once more. */
+  #messageOf ({ delta, message }: any): any {
+    if (!message || hasOutput(delta)) return delta
+    return this.output.outputLength === this.#lengthOfMessages ? message : delta
+  }
+
+  #takeMessage (message: any): void {
+    if (hasImage(message)) throw errors.gatewayImageAnswer()
+    if (isRefusal(message)) this.#isRefusal = true
+    this.output.addOutput(contentOf(message), reasoningOf(message), message)
+  }
+}

@@ -1,0 +1,46 @@
+import t from 'tap'
+import { delta, frame, openStream } from '../support/doubles/gateway.js'
+import { findDeno, SIMPLE_AGENT, startWorld } from '../support/edge.js'
+import { ANSWERS } from '../support/gateway-answers.js'
+
+t.test('the edge function knows the ways of gateways', async t => {
+  const deno = await findDeno(t)
+  if (!deno) return
+  // What fails before any output is asked for once more; the pauses are not what is tested here.
+  const { edge, gateway } = await startWorld(t, deno)
+  // It has no tools, so a call is no answer.
+  const answers = Object.entries(ANSWERS).filter(([, { calls }]) => !calls)
+  for (const [name, { stream, breaks, text = '', finishReason, usage, error }] of answers) {
+    t.test(name, async t => {
+      gateway.reply = response => {
+        openStream(response)
+        if (breaks) response.write(stream, () => response.socket!.destroy())
+        else response.end(stream)
+      }
+      const told = await edge.execute()
+      t.equal(told.text, text)
+      if (error) t.match(told.events.at(-1), { type: 'error', code: error })
+      else t.match(told.events.at(-1), { type: 'done', response: text, finishReason })
+      if (usage && !error) t.match(told.events.at(-1), { usage: { promptTokens: usage[0], completionTokens: usage[1], totalTokens: usage[2] } })
+    })
+  }
+
+  t.test('in one piece, too', async t => {
+    const ask = () => edge.request('POST', '', { body: { agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false } })
+    const { stream } = ANSWERS['an object error is a failure']!
+    gateway.reply = response => { openStream(response).end(stream) }
+    t.match(await ask(), { status: 422, body: { code: 'gateway_rejected' } })
+    gateway.reply = response => { response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ choices: [{ message: { content: 'Hi', refusal: null }, finish_reason: 'end_turn' }] })) }
+    t.match(await ask(), { status: 200, body: { response: 'Hi', finishReason: 'stop' } })
+  })
+
+  t.test('an answer without text that the model has worked for is a failure', async t => {
+    const usage = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 }
+    gateway.reply = response => { openStream(response).end(frame({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }], usage })) }
+    t.match((await edge.execute()).events.at(-1), { type: 'error', code: 'gateway_empty_answer' })
+    gateway.reply = response => { openStream(response).end(frame({ choices: [{ index: 0, delta: {}, finish_reason: 'length' }], usage })) }
+    t.match((await edge.execute()).events.at(-1), { type: 'error', code: 'gateway_answer_too_long' })
+    gateway.reply = response => { openStream(response).end(delta('') + frame({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })) }
+    t.match((await edge.execute()).events.at(-1), { type: 'done', response: '' })
+  })
+})
