@@ -25,6 +25,11 @@ t.test('the edge function knows the ways of gateways', async t => {
     })
   }
 
+  t.test('[DONE] ends an answer whose response stays open', async t => {
+    gateway.reply = response => { openStream(response).write(delta('Hello') + 'data: [DONE]\n\n') }
+    t.match((await edge.execute()).events.at(-1), { type: 'done', response: 'Hello' })
+  })
+
   t.test('in one piece, too', async t => {
     const ask = () => edge.request('POST', '', { body: { agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false } })
     const { stream } = ANSWERS['an object error is a failure']!

@@ -1,6 +1,6 @@
 import { errors } from '#shared/errors.ts'
 import { type AnswerEnd, type FrameOutput, FrameReader } from '#shared/gateway/frame-reader.ts'
-import { toolCallsOf } from '#shared/gateway/frames.ts'
+import { nameOfReasoning, toolCallsOf } from '#shared/gateway/frames.ts'
 import { parseRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { toStorable, withoutHalfPair } from '#shared/text.ts'
@@ -58,7 +58,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   readonly #frames: FrameReader
   #toolCalls = new ToolCallCollector()
   #extra: ExtraFields | undefined
-  /** Under which name the gateway gives its reasoning. */
+  /** Under which name the gateway gives its reasoning; empty if in parts of the content, which do not go back. */
   #reasoningName = ''
   /** UTF-16 units of text and reasoning. */
   #length = 0
@@ -112,6 +112,8 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     try {
       const start = this.#parser.isBetweenEvents ? this.#template.extract(text, from, to, this) : from
       if (start < to) this.#parser.push(bytes.subarray(start, to))
+      // Some gateways leave a response open after it.
+      if (this.#frames.isDone) return this.onEnd()
       if (this.#text.length + this.#reasoning.length >= MAX_BUFFERED) this.#flush()
     } catch (error) {
       this.#failReading(error)
@@ -166,10 +168,7 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     this.#extra?.add(message)
     this.#toolCalls.add(toolCallsOf(message))
     this.#addLength(reasoning.length + content.length)
-    if (reasoning) {
-      this.#reasoningName = message.reasoning_content ? 'reasoning_content' : 'reasoning'
-      this.#addReasoning(reasoning)
-    }
+    if (reasoning) this.#addReasoning(reasoning, nameOfReasoning(message))
     this.#text += content
   }
 
@@ -180,10 +179,11 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     else this.#addReasoning(text)
   }
 
-  #addReasoning (reasoning: string): void {
+  #addReasoning (reasoning: string, name = this.#reasoningName): void {
     // A flush emits reasoning before text, so text that precedes the reasoning is flushed first.
     if (this.#text) this.#flush()
     this.#reasoning += reasoning
+    this.#reasoningName = name
   }
 
   #addLength (length: number): void {

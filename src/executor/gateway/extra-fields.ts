@@ -46,11 +46,11 @@ export class ExtraFields {
 
   /**
    * Adds a piece of reasoning.
-   * @param name under which the gateway gives it.
+   * @param name under which the gateway gives it; empty if under none, so that it is not kept.
    * @param text must be well-formed.
    */
   appendReasoning (name: string, text: string): void {
-    if (!this.#fits(text.length)) return
+    if (name === '' || !this.#fits(text.length)) return
     this.#reasoningName = name
     this.#reasoning.append(text)
   }

@@ -91,6 +91,10 @@ t.test('what has to go back with the results of tool calls', async t => {
     })
   })
 
+  t.test('is no thought that stands among the parts of the content', async t => {
+    t.equal(await extraOf(say({ content: [{ type: 'thinking', thinking: 'Hm' }] }) + call), undefined)
+  })
+
   t.test('is not kept of other fields, of turns without calls, nor where no tools are offered', async t => {
     t.equal(await extraOf(say({ annotations: [1], padding: 'x' }) + call), undefined)
     t.equal(await extraOf(say({ reasoning: 'Hm', reasoning_details: [{ index: 0 }] })), undefined)
@@ -101,6 +105,11 @@ t.test('what has to go back with the results of tool calls', async t => {
     const { completion } = await ask(send(call + stop), { mayCallTools: true })
     t.match(completion!.toolCalls, [{ extra_content: { google: { thought_signature: 's' } }, function: { thought: 'x' } }])
   })
+})
+
+t.test('[DONE] ends an answer whose response stays open', async t => {
+  const { ask } = await setUp(t)
+  t.match(await ask(response => { openStream(response).write(frame({ choices: [{ index: 0, delta: { content: 'Hello' } }] }) + 'data: [DONE]\n\n') }), { text: 'Hello', completion: { finishReason: null } })
 })
 
 t.test('a turn whose calls would go back without all that belongs to them is a failure, and a final answer is none', async t => {

@@ -69,7 +69,10 @@ function readPlainly (stream: string, breaks: boolean): Outcome {
   for (const line of lines) {
     if (!line.startsWith('data:')) continue
     const data = line.slice(5).trim()
-    if (data.toLowerCase() === '[done]') end = 'known'
+    if (data.toLowerCase() === '[done]') {
+      end = 'known'
+      break
+    }
     if (!data.startsWith('{')) continue
     let frame: any
     try {
@@ -178,5 +181,17 @@ t.test('pieces of calls of any form end in calls of the protocol, or in a Servic
       assert.ok(typeof call.id === 'string' && call.id !== '' && call.type === 'function')
       assert.deepEqual([typeof call.function.name, typeof call.function.arguments], ['string', 'string'])
     }
+  }), { numRuns: 1000 }))
+})
+
+t.test('frames of any JSON end in a completion or in an error of the gateway', async t => {
+  const anything = fc.oneof(fc.jsonValue(), fc.constantFrom('Hi', '', 'stop', null, 0, [], {}, [{ type: 'text', text: 'Hi' }]))
+  const message = fc.oneof(anything, fc.record({ content: anything, refusal: anything, reasoning: anything, reasoning_details: anything, tool_calls: anything, function_call: anything, images: anything }, { requiredKeys: [] }))
+  const choice = fc.oneof(anything, fc.record({ delta: message, message, finish_reason: anything, error: anything, usage: anything }, { requiredKeys: [] }))
+  const frame = fc.oneof(anything, fc.record({ choices: fc.oneof(anything, fc.array(choice, { maxLength: 2 })), usage: anything, model: anything, error: anything, object: anything, type: anything, x_groq: anything }, { requiredKeys: [] }))
+  t.doesNotThrow(() => fc.assert(fc.property(fc.array(frame), sizes, positions, (frames, sizes, positions) => {
+    const outcome = send(frames.map(frame => `data: ${JSON.stringify(frame)}\n\n`).join(''), sizes, positions)
+    if (outcome.error === undefined) assert.ok('finishReason' in outcome)
+    else assert.match(outcome.error, /^gateway_/)
   }), { numRuns: 1000 }))
 })

@@ -35,6 +35,7 @@ export class FrameReader {
   #finishReason: string | null = null
   #usage: ReportedUsage | undefined
   #isEnded = false
+  #isDone = false
   /** The length of the output at the last finish reason whose meaning is unknown: output that follows takes it back. */
   #lengthAtUnknown = -1
   /** The length of the output that came in messages instead of deltas. */
@@ -48,6 +49,9 @@ export class FrameReader {
 
   /** Whether the answer is whole, however its connection ends. */
   get hasEnded (): boolean { return this.#isEnded || this.#lengthAtUnknown === this.output.outputLength }
+
+  /** Whether the stream has said that nothing follows. */
+  get isDone (): boolean { return this.#isDone }
 
   /** The end, once the answer has ended. */
   get end (): AnswerEnd {
@@ -64,8 +68,9 @@ export class FrameReader {
    * @throws {SyntaxError} if it is cut off.
    */
   read (data: string): any {
+    if (this.#isDone) return undefined
     if (data.charCodeAt(0) !== BRACE) {
-      if (DONE.test(data)) this.#isEnded = true
+      if (DONE.test(data)) this.#isEnded = this.#isDone = true
       if (this.#isEnded || !FRAME.test(data)) return undefined
     }
     const frame = this.#parse(data)
@@ -100,20 +105,16 @@ export class FrameReader {
     const failure = failureOf(frame)
     if (failure && !this.#isEnded) throw failure
     const choice = frame.choices?.[0]
-    if (choice) this.#takeChoice(choice, frame)
+    if (choice) this.#takeChoice(choice)
     const usage = usageOf(frame)
     if (usage) this.#usage = addReport(this.#usage, usage)
     this.#model = modelOf(frame) || this.#model
   }
 
-  #takeChoice (choice: any, frame: any): void {
+  #takeChoice (choice: any): void {
     const message = this.#messageOf(choice)
     if (message) this.#takeMessage(message)
-    if (message && message === choice.message) {
-      this.#lengthOfMessages = this.output.outputLength
-      // The whole completion as a frame.
-      if (frame.object !== 'chat.completion.chunk') this.#isEnded = true
-    }
+    if (message && message === choice.message) this.#lengthOfMessages = this.output.outputLength
     const ending = endingOf(choice)
     if (!ending || ending.kind === 'failure' || (this.#isEnded && this.#finishReason !== null)) return
     if (ending.kind === 'unknown') this.#lengthAtUnknown = this.output.outputLength

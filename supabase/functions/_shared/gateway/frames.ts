@@ -23,6 +23,11 @@ export function reasoningOf (message: any): string {
   return Array.isArray(message?.content) ? reasoning + textOfParts(message.content, isThought) : reasoning
 }
 
+/** The name under which a message or delta has its reasoning; empty if it has none, or only in parts of its content. */
+export function nameOfReasoning (message: any): string {
+  return ['reasoning_content', 'reasoning'].find(name => textOf(message?.[name])) ?? ''
+}
+
 /** Whether the text of a message or delta says that the model refuses to answer. */
 export function isRefusal (message: any): boolean {
   return textOf(message?.refusal) !== ''

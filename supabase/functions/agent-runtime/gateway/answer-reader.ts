@@ -22,6 +22,8 @@ export class AnswerReader implements FrameOutput {
   }
 
   get hasEnded (): boolean { return this.#frames.hasEnded }
+  /** Whether the stream has said that nothing follows, though some gateways leave it open. */
+  get isDone (): boolean { return this.#frames.isDone }
 
   /** The end of an answer that has ended. @throws {ServiceError} `gateway_…`, if it is empty. */
   get end (): AnswerEnd {

@@ -75,7 +75,7 @@ async function read (response: Response, model: string, sink: ModelSink, signal:
   const reader = new AnswerReader(model, sink)
   try {
     if (response.headers.get('content-type')?.includes('application/json')) reader.takeWhole(await response.text())
-    else for await (const data of readData(response.body!)) reader.take(data)
+    else await readStream(response.body!, reader)
   } catch (cause) {
     signal.throwIfAborted()
     // After the end of the answer only the usage can be missing.
@@ -84,4 +84,11 @@ async function read (response: Response, model: string, sink: ModelSink, signal:
   reader.flush({ last: true })
   if (!reader.hasEnded) throw errors.gatewayUnavailable()
   return reader.end
+}
+
+async function readStream (body: AsyncIterable<Uint8Array>, reader: AnswerReader): Promise<void> {
+  for await (const data of readData(body)) {
+    reader.take(data)
+    if (reader.isDone) return
+  }
 }
