@@ -1,13 +1,13 @@
 import t from 'tap'
 import { delta, frame, openStream } from '../support/doubles/gateway.js'
 import { findDeno, SIMPLE_AGENT, startWorld } from '../support/edge.js'
+import { DEMO_USER } from '../support/helper.js'
 import { ANSWERS } from '../support/gateway-answers.js'
 
 t.test('the edge function knows the ways of gateways', async t => {
   const deno = await findDeno(t)
   if (!deno) return
-  // What fails before any output is asked for once more; the pauses are not what is tested here.
-  const { edge, gateway } = await startWorld(t, deno)
+  const { project, edge, gateway } = await startWorld(t, deno)
   // It has no tools, so a call is no answer.
   const answers = Object.entries(ANSWERS).filter(([, { calls }]) => !calls)
   for (const [name, { stream, breaks, text = '', finishReason, usage, error }] of answers) {
@@ -39,12 +39,18 @@ t.test('the edge function knows the ways of gateways', async t => {
     t.match(await ask(), { status: 200, body: { response: 'Hi', finishReason: 'stop' } })
   })
 
-  t.test('an answer without text that the model has worked for is a failure', async t => {
+  t.test('an answer without text that the model has worked for is a failure, and charged its tokens once', async t => {
+    await project.query("insert into public.model_rates values ('*', 5, 1000) on conflict (model) do update set credits_per_run = 5, credits_per_1k_tokens = 1000", [])
+    await project.query('update public.credit_balances set credits_remaining = 100000 where user_id = $1', [DEMO_USER])
     const usage = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 }
-    gateway.reply = response => { openStream(response).end(frame({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }], usage })) }
-    t.match((await edge.execute()).events.at(-1), { type: 'error', code: 'gateway_empty_answer' })
-    gateway.reply = response => { openStream(response).end(frame({ choices: [{ index: 0, delta: {}, finish_reason: 'length' }], usage })) }
-    t.match((await edge.execute()).events.at(-1), { type: 'error', code: 'gateway_answer_too_long' })
+    for (const [reason, code] of [['stop', 'gateway_empty_answer'], ['length', 'gateway_answer_too_long'], ['content_filter', 'gateway_rejected']] as const) {
+      const before = gateway.calls.length
+      gateway.reply = response => { openStream(response).end(frame({ choices: [{ index: 0, delta: {}, finish_reason: reason }], usage })) }
+      const told = await edge.execute()
+      t.match(told.events.at(-1), { type: 'error', code })
+      t.match(await project.endOf(told.headers.get('x-run-id')!), { status: 'failed', finishReason: reason, creditsCharged: 15 })
+      t.equal(gateway.calls.length, before + 1)
+    }
     gateway.reply = response => { openStream(response).end(delta('') + frame({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })) }
     t.match((await edge.execute()).events.at(-1), { type: 'done', response: '' })
   })

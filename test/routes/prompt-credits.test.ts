@@ -73,7 +73,7 @@ t.test('a prompt, where tokens cost something', async t => {
     await setBalance(1000)
     gateway.reply = response => { openStream(response).end(frame({ choices: [{ index: 0, delta: {}, finish_reason: 'length' }], usage: { prompt_tokens: 2000, completion_tokens: 1000 } })) }
     const { body: { runId } } = await begin('word'.repeat(2000))
-    t.match(await endOf(service, runId), { status: 'succeeded', response: '', creditsCharged: 3 })
+    t.match(await endOf(service, runId), { status: 'failed', error: { code: 'gateway_answer_too_long' }, finishReason: 'length', response: '', creditsCharged: 3 })
   })
 
   t.test('and an answer cost no more than their texts can be, whatever a gateway reports', async t => {

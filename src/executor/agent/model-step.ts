@@ -72,6 +72,7 @@ class StepOutput {
   readonly #startedAt = performance.now()
   #reasoning?: GrowingText
   #wasStopped = false
+  #isBilled = false
 
   constructor (
     private readonly request: ModelRequest,
@@ -101,9 +102,10 @@ class StepOutput {
   /**
    * Adds this try's usage to the run's bill. A try that failed after some output is billed, too, and the prompt of one that
    * was stopped from outside; one that failed before any output is not.
-   * @param completion undefined if the try failed.
+   * @param completion undefined if the try failed; it may be billed by then, if its answer was empty.
    */
   billUsage (completion?: Completion): void {
+    if (this.#isBilled) return
     const text = `${this.#reasoning ?? ''}${this.content}`
     if (!completion && !text && !this.#wasStopped) return
     const calls = completion?.toolCalls ?? []
@@ -111,6 +113,7 @@ class StepOutput {
     this.usage = measureUsage(completion?.usage, this.request.messages, output, this.request)
     this.progress.countUsage(this.usage, rateOf(this.context.rates, this.request.model ?? this.context.defaultModel), output !== '')
     if (!completion) return
+    this.#isBilled = this.progress.hasAnswer = true
     this.progress.model = completion.model
     this.progress.finishReason = completion.finishReason
   }
@@ -121,12 +124,11 @@ class StepOutput {
    * where they have said everything before.
    */
   toTurn (completion: Completion): Turn {
-    const { content, request: { model, tools = [] } } = this
+    this.billUsage(completion)
+    const { usage, content, request: { model, tools = [] } } = this
     const isEmpty = completion.toolCalls.length === 0 && content === '' && this.progress.response === ''
     const failure = isEmpty ? failureOfEmpty(completion, this.#reasoning !== undefined) : undefined
     if (failure) throw failure
-    this.billUsage(completion)
-    const { usage } = this
     // A run without tools has a single step, whose figures are in the line 'finished'.
     if (tools.length > 0) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
     const toolCalls = withUniqueIds(withKnownNames(completion.toolCalls, tools))

@@ -10,6 +10,8 @@ export class Progress {
   usage: Usage = NO_USAGE
   /** Whether the run has produced any output, including text that a retry has rewound. */
   hasOutput = false
+  /** Whether a model has answered, be it with nothing: then its tokens are charged though the run fails. */
+  hasAnswer = false
   readonly bill = new Bill()
 
   /** @param log contains the text of the run; it is not stored a second time here. */

@@ -21,15 +21,15 @@ export class Stop {
  * @param trace its events.
  */
 export function resultOf (progress: Progress, failure: unknown, trace: Trace): Result {
-  const { response, finishReason, usage, model, bill, hasOutput } = progress
+  const { response, finishReason, usage, model, bill, hasOutput, hasAnswer } = progress
   const error = failure instanceof Stop ? failure.error ?? null : failure === undefined ? null : toServiceError(failure)
   return {
     status: error ? 'failed' : failure instanceof Stop ? 'cancelled' : 'succeeded',
     response,
     finishReason,
     usage,
-    // Nobody pays for a fault of ours, nor for a failure that came before any output.
-    credits: error && (error.code === errors.internal.code || !hasOutput) ? 0 : bill.credits,
+    // Nobody pays for a fault of ours, nor for a failure that came before any output, unless a model has worked for it.
+    credits: error && (error.code === errors.internal.code || !(hasOutput || hasAnswer)) ? 0 : bill.credits,
     model,
     error: error && failureOf(error),
     trace

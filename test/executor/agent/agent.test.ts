@@ -529,7 +529,8 @@ t.test('an answer without text that the model has worked for is a failure, and a
   const empty = await setUp(t, nothing('stop'))
   t.match(await empty.run(), { code: 'gateway_empty_answer', isRetryable: true })
   t.equal(empty.double.calls.length, 2)
-  t.match(empty.progress, { hasOutput: false, usage: { totalTokens: 0 } })
+  t.match(empty.progress, { hasOutput: false, hasAnswer: true, finishReason: 'stop', usage: { totalTokens: 2 * USAGE.total_tokens, estimated: false } }, 'both were worked for')
+  t.match([empty.progress.bill.credits, empty.events.map(({ type }) => type)], [0, ['started', 'retry']], 'without the price of a run')
 
   const second = await setUp(t, nothing('stop'), say('Hello'))
   t.equal(await second.run(), undefined)

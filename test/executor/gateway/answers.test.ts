@@ -91,6 +91,25 @@ t.test('what has to go back with the results of tool calls', async t => {
     })
   })
 
+  t.test('is complete though frames are the same, byte by byte', async t => {
+    const same = say({ reasoning: 'Hm', reasoning_details: [{ type: 'reasoning.text', index: 0, text: 'Hm' }] })
+    t.same(await extraOf(same.repeat(20) + call), { reasoning: 'Hm'.repeat(20), reasoning_details: [{ type: 'reasoning.text', index: 0, text: 'Hm'.repeat(20) }] })
+  })
+
+  t.test('keeps apart what has no index, unless it is one text', async t => {
+    const block = (fields: object) => say({ thinking_blocks: [{ type: 'thinking', ...fields }] })
+    const data = say({ reasoning_details: [{ type: 'reasoning.encrypted', data: 'x' }] })
+    t.same(await extraOf(block({ thinking: 'a' }) + block({ thinking: 'b' }) + block({ thinking: '', signature: 's' }) + block({ thinking: 'c' }) + data + data + call), {
+      thinking_blocks: [{ type: 'thinking', thinking: 'ab', signature: 's' }, { type: 'thinking', thinking: 'c' }],
+      reasoning_details: [{ type: 'reasoning.encrypted', data: 'x' }, { type: 'reasoning.encrypted', data: 'x' }]
+    })
+  })
+
+  t.test('counts once where every frame repeats it', async t => {
+    const same = say({ extra_content: { google: { thought_signature: 'x'.repeat(10_000) } } })
+    t.match(await extraOf(same.repeat(200) + call), { extra_content: { google: {} } })
+  })
+
   t.test('is no thought that stands among the parts of the content', async t => {
     t.equal(await extraOf(say({ content: [{ type: 'thinking', thinking: 'Hm' }] }) + call), undefined)
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { DeltaTemplate } from '../../../src/executor/gateway/delta-template.js'
+import { DeltaTemplate, templateFieldOf } from '../../../src/executor/gateway/delta-template.js'
 
 type Shape = (text: string, number: number) => string
 
@@ -13,6 +13,7 @@ const SHAPES: Record<string, Shape> = {
   openrouter: text => JSON.stringify({ id: 'gen-1', provider: 'Google', model: 'google/gemini-2.5-flash', object: 'chat.completion.chunk', created: 1, choices: [{ index: 0, delta: { role: 'assistant', content: text }, finish_reason: null, native_finish_reason: null, logprobs: null }] }),
   'ollama, with spaces': text => `{"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "llama3", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ${JSON.stringify(text)}}, "finish_reason": null}]}`,
   'a number that counts': (text, number) => JSON.stringify({ n: number, choices: [{ delta: { content: text } }] }),
+  'an empty finish reason, and fields of nothing': text => JSON.stringify({ choices: [{ index: 0, delta: { role: 'assistant', content: text, reasoning: null, tool_calls: [] }, finish_reason: '' }] }),
   'the text twice': text => JSON.stringify({ copy: text, choices: [{ delta: { content: text } }] }),
   'another content after it': text => `{"choices":[{"delta":{"content":${JSON.stringify(text)},"content":"no"}}]}`,
   'escaped to ASCII': text => JSON.stringify({ choices: [{ delta: { content: text } }] }).replace(/[\u0080-\uffff]/g, letter => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
@@ -121,4 +122,17 @@ t.test('a text that equals the value of another field is not mistaken for it', a
   t.strictSame(extract(template, wire(shape('b', 'a'))).texts, [])
   template.learn(shape('a', 'Hello'), 'content', 'Hello')
   t.strictSame(extract(template, wire(shape('a', 'a'))).texts, ['a'])
+})
+
+t.test('only a frame with one text and nothing else becomes the template', async t => {
+  const field = (delta: unknown, more: object = {}, frame: object = {}) => templateFieldOf({ delta, finish_reason: null, ...more }, frame)
+  t.equal(field({ content: 'Hi' }), 'content')
+  t.equal(field({ role: 'assistant', content: '', reasoning: 'Hm' }), 'reasoning')
+  t.equal(field({ content: 'Hi', refusal: null, tool_calls: [], annotations: [] }, { finish_reason: '' }), 'content')
+  for (const more of [{ reasoning: 'Hm' }, { refusal: 'No' }, { reasoning_details: [{}] }, { extra_content: {} }, { thought_signature: 'x' }, { tool_calls: [{}] }, { images: [{}] }]) {
+    t.equal(field({ content: 'Hi', ...more }), undefined, JSON.stringify(more))
+  }
+  t.equal(field({ content: 'Hi' }, { finish_reason: 'stop' }), undefined)
+  t.equal(field({ content: 'Hi' }, {}, { usage: {} }), undefined)
+  for (const delta of [undefined, null, {}, 'Hi', 7, [], { content: 7 }, { content: [{ type: 'text', text: 'Hi' }] }, { other: 'Hi' }]) t.equal(field(delta), undefined, JSON.stringify(delta))
 })

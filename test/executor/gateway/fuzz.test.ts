@@ -29,6 +29,12 @@ function parse (pieces: Buffer[], breaks: boolean): Outcome {
   return outcome
 }
 
+/** A response that is a whole document. */
+function sendDocument (json: string): Outcome {
+  const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(json)}\r\n\r\n`
+  return parse([Buffer.from(head + json)], false)
+}
+
 /** A response with this body, in chunks of these sizes, cut by the network at these positions. */
 function send (stream: string, sizes: number[], positions: number[], breaks = false): Outcome {
   const body = Buffer.from(stream)
@@ -184,14 +190,16 @@ t.test('pieces of calls of any form end in calls of the protocol, or in a Servic
   }), { numRuns: 1000 }))
 })
 
-t.test('frames of any JSON end in a completion or in an error of the gateway', async t => {
+t.test('frames and documents of any JSON end in a completion or in an error of the gateway', async t => {
   const anything = fc.oneof(fc.jsonValue(), fc.constantFrom('Hi', '', 'stop', null, 0, [], {}, [{ type: 'text', text: 'Hi' }]))
   const message = fc.oneof(anything, fc.record({ content: anything, refusal: anything, reasoning: anything, reasoning_details: anything, tool_calls: anything, function_call: anything, images: anything }, { requiredKeys: [] }))
   const choice = fc.oneof(anything, fc.record({ delta: message, message, finish_reason: anything, error: anything, usage: anything }, { requiredKeys: [] }))
   const frame = fc.oneof(anything, fc.record({ choices: fc.oneof(anything, fc.array(choice, { maxLength: 2 })), usage: anything, model: anything, error: anything, object: anything, type: anything, x_groq: anything }, { requiredKeys: [] }))
   t.doesNotThrow(() => fc.assert(fc.property(fc.array(frame), sizes, positions, (frames, sizes, positions) => {
-    const outcome = send(frames.map(frame => `data: ${JSON.stringify(frame)}\n\n`).join(''), sizes, positions)
-    if (outcome.error === undefined) assert.ok('finishReason' in outcome)
-    else assert.match(outcome.error, /^gateway_/)
+    const streamed = send(frames.map(frame => `data: ${JSON.stringify(frame)}\n\n`).join(''), sizes, positions)
+    for (const { error, ...outcome } of [streamed, ...frames.map(frame => sendDocument(JSON.stringify(frame)))]) {
+      if (error === undefined) assert.ok('finishReason' in outcome)
+      else assert.match(error, /^gateway_/)
+    }
   }), { numRuns: 1000 }))
 })

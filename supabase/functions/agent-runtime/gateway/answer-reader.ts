@@ -1,5 +1,4 @@
 import { type AnswerEnd, type FrameOutput, FrameReader } from '../../_shared/gateway/frame-reader.ts'
-import { failureOfEmpty } from '../../_shared/gateway/empty-answer.ts'
 import { toStorable, withoutHalfPair } from '../../_shared/text.ts'
 
 /** Receives the model's output, all of one network read at once. */
@@ -14,8 +13,6 @@ export class AnswerReader implements FrameOutput {
   readonly #frames: FrameReader
   #text = ''
   #reasoning = ''
-  #hasText = false
-  #hasReasoning = false
 
   constructor (model: string, private readonly sink: ModelSink) {
     this.#frames = new FrameReader(model, this)
@@ -25,13 +22,8 @@ export class AnswerReader implements FrameOutput {
   /** Whether the stream has said that nothing follows, though some gateways leave it open. */
   get isDone (): boolean { return this.#frames.isDone }
 
-  /** The end of an answer that has ended. @throws {ServiceError} `gateway_…`, if it is empty. */
-  get end (): AnswerEnd {
-    const { end } = this.#frames
-    const failure = this.#hasText ? undefined : failureOfEmpty(end, this.#hasReasoning)
-    if (failure) throw failure
-    return end
-  }
+  /** The end of an answer that has ended. */
+  get end (): AnswerEnd { return this.#frames.end }
 
   /** Takes the frames of one network read. */
   take (frames: string[]): void {
@@ -53,8 +45,6 @@ export class AnswerReader implements FrameOutput {
     if (reasoning && this.#text) this.flush()
     this.#reasoning += reasoning
     this.#text += content
-    this.#hasText ||= content !== ''
-    this.#hasReasoning ||= reasoning !== ''
   }
 
   /** Emits what has been gathered. Half of a surrogate pair waits for its other half unless this is the last flush. */

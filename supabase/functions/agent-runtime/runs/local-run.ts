@@ -3,6 +3,7 @@ import type { FinishRun } from '../../_shared/database/functions.ts'
 import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/errors.ts'
 import { pauseBefore } from '../../_shared/gateway/backoff.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
+import { failureOfEmpty } from '../../_shared/gateway/empty-answer.ts'
 import type { AnswerEnd } from '../../_shared/gateway/frame-reader.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { fitAgent } from '../../_shared/bounds/fit-agent.ts'
@@ -132,10 +133,12 @@ export class LocalRun {
       }
       this.#wasAsked = true
       this.#completion = await complete(this.assignment.gateway, this.#request(), sink, this.#abort.signal)
+      const failure = this.#response === '' ? failureOfEmpty(this.#completion, this.#hasOutput) : undefined
+      if (failure) throw failure
     } catch (error) {
       // A try that failed before any output costs nothing.
       if (!this.#abort.signal.aborted) this.#wasAsked = false
-      const pause = this.#hasOutput || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1, MAX_TRIES)
+      const pause = this.#hasOutput || this.#completion || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1, MAX_TRIES)
       if (pause === undefined) throw error
       this.#emit({ type: 'retry', code: (error as ServiceError).code, delayMs: pause })
       await wait(pause, this.#abort.signal)
@@ -202,8 +205,8 @@ export class LocalRun {
     const text = this.events.map(event => 'content' in event ? event.content : '').join('')
     const isUsed = this.#completion || this.#hasOutput || (failure === 'cancelled' && this.#wasAsked)
     const usage = isUsed ? measureUsage(this.#completion?.usage, request.messages, text, request) : NO_USAGE
-    // Nobody pays for our own faults, nor for a failure that came before any output.
-    const isFree = !isUsed || (error && (error.code === errors.internal.code || !this.#hasOutput))
+    // Nobody pays for our own faults, nor for a failure that came before any output, unless a model has worked for it.
+    const isFree = !isUsed || (error && (error.code === errors.internal.code || !(this.#hasOutput || this.#completion)))
     const result: FinishRun = {
       p_run_id: this.runId,
       p_attempt: this.assignment.run.attempt,
