@@ -49,6 +49,12 @@ export const ANSWERS: Record<string, GatewayAnswer> = {
   'the word null as finish reason is no end': { stream: word('Hello', { finish_reason: 'null' }), error: 'gateway_unavailable', text: 'Hello' },
   'a finish reason that nobody knows is an end, however the connection ends': { stream: HELLO + end('bored'), breaks: true, text: 'Hello', finishReason: 'bored' },
   'a finish reason that nobody knows is no end if text follows it': { stream: word('Hel', { finish_reason: 'going_on' }) + word('lo'), error: 'gateway_unavailable', text: 'Hello' },
+  'a finish reason that nobody knows is no end if it comes with every delta': {
+    stream: word('Hel', { finish_reason: 'going_on' }) + word('lo', { finish_reason: 'going_on' }), breaks: true, text: 'Hello', error: 'gateway_unavailable'
+  },
+  'a finish reason that nobody knows is none if it comes with every delta': {
+    stream: word('Hel', { finish_reason: 'going_on' }) + word('lo', { finish_reason: 'going_on' }) + DONE, text: 'Hello', finishReason: null
+  },
   'a finish reason that nobody knows is replaced by one that is known': { stream: word('Hel', { finish_reason: 'going_on' }) + word('lo') + STOP, text: 'Hello', finishReason: 'stop' },
   '[DONE] ends an answer with blanks': { stream: HELLO + 'data:  [DONE] \n\n', text: 'Hello', finishReason: null },
   '[DONE] ends an answer in small letters': { stream: HELLO + 'data:[done]\n\n', text: 'Hello', finishReason: null },

@@ -70,12 +70,14 @@ function readPlainly (stream: string, breaks: boolean): Outcome {
   const outcome: Outcome = { text: '', reasoning: '' }
   let end: 'none' | 'unknown' | 'known' = 'none'
   let finishReason: string | null = null
+  let isUnknownTakenBack = false
   const usage: Record<string, number> = {}
   const fail = (error: string): Outcome => ({ text: outcome.text, reasoning: outcome.reasoning, error })
   for (const line of lines) {
     if (!line.startsWith('data:')) continue
     const data = line.slice(5).trim()
     if (data.toLowerCase() === '[done]') {
+      if (end === 'none') finishReason = null
       end = 'known'
       break
     }
@@ -90,14 +92,19 @@ function readPlainly (stream: string, breaks: boolean): Outcome {
     const choice = frame.choices?.[0]
     if ((frame.error || choice?.finish_reason === 'error') && end !== 'known') return fail('gateway_unavailable')
     const { content = '', reasoning = '' } = choice?.delta ?? {}
-    if ((content || reasoning) && end === 'unknown') end = 'none'
-    outcome.text += content ?? ''
-    outcome.reasoning += reasoning ?? ''
+    if ((content || reasoning) && end === 'unknown') {
+      end = 'none'
+      isUnknownTakenBack = true
+    }
+    outcome.text += content
+    outcome.reasoning += reasoning
     const reason = choice?.finish_reason
-    if (reason && reason !== 'error' && !(end === 'known' && finishReason !== null)) {
+    if (reason === 'bored' && end !== 'known' && !isUnknownTakenBack) {
+      end = 'unknown'
       finishReason = reason
-      if (reason === 'bored') end = end === 'known' ? 'known' : 'unknown'
-      else end = 'known'
+    } else if (reason && reason !== 'bored' && reason !== 'error' && end !== 'known') {
+      end = 'known'
+      finishReason = reason
     }
     for (const [name, count] of Object.entries(frame.usage ?? {})) usage[name] = Math.max(usage[name] ?? 0, count as number)
   }

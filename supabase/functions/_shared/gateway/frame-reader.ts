@@ -1,13 +1,14 @@
 import { errors } from '../errors.ts'
 import { addReport, type ReportedUsage } from '../usage.ts'
 import { contentOf, endingOf, failureOf, hasImage, hasOutput, isRefusal, modelOf, reasoningOf, usageOf } from './frames.ts'
-import { readErrorBody } from './refusals.ts'
 
 const BRACE = 123
 /** The data that ends a stream; not all gateways write it alike. */
 const DONE = /^\s*\[\s*done\s*\]\s*$/i
 /** The data of a frame, or of a list of frames. All else, such as a comment in the wrong place, is none. */
 const FRAME = /^\s*[{[]/
+/** UTF-16 units of a gateway's sentence. */
+const MAX_SAID = 300
 
 /** Receives what frames add to the answer. */
 export interface FrameOutput {
@@ -32,11 +33,14 @@ export interface AnswerEnd {
  */
 export class FrameReader {
   #model: string
+  /** One of the protocol's. */
   #finishReason: string | null = null
+  /** The last one that is none of these. */
+  #unknownReason = ''
   #usage: ReportedUsage | undefined
   #isEnded = false
   #isDone = false
-  /** The length of the output at the last finish reason whose meaning is unknown: output that follows takes it back. */
+  /** The length of the output at that. Output that follows takes it back; NaN if that has happened, for then it comes with every delta. */
   #lengthAtUnknown = -1
   /** The length of the output that came in messages instead of deltas. */
   #lengthOfMessages = 0
@@ -48,14 +52,14 @@ export class FrameReader {
   }
 
   /** Whether the answer is whole, however its connection ends. */
-  get hasEnded (): boolean { return this.#isEnded || this.#lengthAtUnknown === this.output.outputLength }
+  get hasEnded (): boolean { return this.#isEnded || this.#isAtUnknown }
 
   /** Whether the stream has said that nothing follows. */
   get isDone (): boolean { return this.#isDone }
 
   /** The end, once the answer has ended. */
   get end (): AnswerEnd {
-    const reason = this.#finishReason
+    const reason = this.#finishReason ?? (this.#isAtUnknown ? this.#unknownReason : null)
     // A model's refusal ends by `stop`, and is no answer.
     const finishReason = this.#isRefusal && (reason === null || reason === 'stop') ? 'content_filter' : reason
     return { model: this.#model, finishReason, ...(this.#usage && { usage: this.#usage }) }
@@ -88,7 +92,9 @@ export class FrameReader {
     const document = Array.isArray(parsed) ? parsed[0] : parsed
     if (typeof document === 'object' && document !== null) this.#take(document)
     this.#isEnded = Boolean(document?.choices?.[0])
-    if (!this.#isEnded) throw errors.gatewayUnavailable().with({ reason: `the AI gateway answered without a completion: ${readErrorBody(json).text}` })
+    if (this.#isEnded) return
+    const said = typeof document?.message === 'string' ? `: ${document.message.slice(0, MAX_SAID)}` : ''
+    throw errors.gatewayUnavailable().with({ reason: `the AI gateway answered without a completion${said}` })
   }
 
   #parse (data: string): any {
@@ -116,10 +122,17 @@ export class FrameReader {
     if (message) this.#takeMessage(message)
     if (message && message === choice.message) this.#lengthOfMessages = this.output.outputLength
     const ending = endingOf(choice)
-    if (!ending || ending.kind === 'failure' || (this.#isEnded && this.#finishReason !== null)) return
-    if (ending.kind === 'unknown') this.#lengthAtUnknown = this.output.outputLength
-    else this.#isEnded = true
-    this.#finishReason = ending.reason
+    if (ending?.kind === 'unknown') return this.#noteUnknown(ending.reason)
+    if (ending?.kind !== 'known') return
+    this.#isEnded = true
+    this.#finishReason ??= ending.reason
+  }
+
+  get #isAtUnknown (): boolean { return this.#lengthAtUnknown === this.output.outputLength }
+
+  #noteUnknown (reason: string): void {
+    this.#lengthAtUnknown = this.#lengthAtUnknown === -1 || this.#isAtUnknown ? this.output.outputLength : NaN
+    this.#unknownReason = reason
   }
 
   /** A gateway may give messages instead of deltas, or after them the whole message once more. */
