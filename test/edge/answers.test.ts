@@ -1,15 +1,48 @@
+import assert from 'node:assert/strict'
+import { pathToFileURL } from 'node:url'
+import fc from 'fast-check'
 import t from 'tap'
 import { delta, frame, openStream } from '../support/doubles/gateway.js'
-import { findDeno, SIMPLE_AGENT, startWorld } from '../support/edge.js'
+import { findDeno, FUNCTION, SIMPLE_AGENT, startWorld } from '../support/edge.js'
 import { DEMO_USER } from '../support/helper.js'
 import { ANSWERS } from '../support/gateway-answers.js'
+
+/** It has no tools, so a call is no answer. */
+const answers = Object.entries(ANSWERS).filter(([, { calls }]) => !calls)
+
+t.test('the ways of gateways come to the same however the network cuts their bytes', async t => {
+  const load = (file: string) => import(pathToFileURL(FUNCTION + file).href)
+  const { AnswerReader } = await load('gateway/answer-reader.ts')
+  const { readData } = await load('streams/sse-data.ts')
+  async function * arrive (stream: string, positions: number[], breaks = false) {
+    const bytes = Buffer.from(stream)
+    const cuts = [0, ...positions.map(position => position % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]
+    for (const [index, cut] of cuts.slice(1).entries()) yield new Uint8Array(bytes.subarray(cuts[index], cut))
+    if (breaks) throw new TypeError('error reading a body from connection')
+  }
+  for (const [name, { stream, breaks, text = '', reasoning = '', finishReason, error }] of answers) {
+    await fc.assert(fc.asyncProperty(fc.array(fc.nat(), { maxLength: 30 }), async positions => {
+      const said = { text: '', reasoning: '' }
+      const reader = new AnswerReader('m', { text: (more: string) => { said.text += more }, reasoning: (more: string) => { said.reasoning += more } })
+      let thrown: any
+      try {
+        for await (const data of readData(arrive(stream, positions, breaks))) reader.take(data)
+      } catch (error) {
+        thrown = error
+      }
+      reader.flush({ last: true })
+      assert.deepEqual(said, { text, reasoning }, name)
+      if (error) assert.ok(thrown?.code === error || !reader.hasEnded, name)
+      else assert.deepEqual([thrown?.code, reader.hasEnded, reader.end.finishReason], [undefined, true, finishReason], name)
+    }), { numRuns: 20 })
+    t.pass(name)
+  }
+})
 
 t.test('the edge function knows the ways of gateways', async t => {
   const deno = await findDeno(t)
   if (!deno) return
   const { project, edge, gateway } = await startWorld(t, deno)
-  // It has no tools, so a call is no answer.
-  const answers = Object.entries(ANSWERS).filter(([, { calls }]) => !calls)
   for (const [name, { stream, breaks, text = '', finishReason, usage, error }] of answers) {
     t.test(name, async t => {
       gateway.reply = response => {
