@@ -19,7 +19,7 @@ export function withKnownNames (calls: readonly ToolCall[], tools: ReadonlyArray
 function knownName (name: string, tools: ReadonlyArray<{ readonly name: string }>): string | undefined {
   if (tools.some(tool => tool.name === name)) return undefined
   const meant = bare(name)
-  const fitting = tools.filter(tool => bare(tool.name) === meant)
+  const fitting = meant === '' ? [] : tools.filter(tool => bare(tool.name) === meant)
   return fitting.length === 1 ? fitting[0]!.name : undefined
 }
 

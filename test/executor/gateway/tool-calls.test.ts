@@ -119,6 +119,7 @@ t.test('a name that a provider has changed is that of the one tool that fits', a
   t.equal(named('functions.look', 'see'), 'functions.look', 'none fits')
   t.equal(named('functions_look', 'functions_look', 'look'), 'functions_look', 'a tool has the name itself')
   t.equal(named('functions.look', 'functions_look'), 'functions_look')
+  for (const none of ['', ' ', 'functions.', '<|channel|>json']) t.equal(named(none, 'tools_', 'look'), none, 'nothing fits nothing')
 })
 
 t.test('what a model writes into a call is bounded as it arrives', async t => {
