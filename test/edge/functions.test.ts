@@ -124,6 +124,26 @@ t.test('functions of an agent that is not heavy run in the edge function', async
     t.notMatch(gateway.calls.at(-1)!.body.messages[0].content, /hook/, 'what could never go out is no success')
   })
 
+  t.test('one whose type is misspelt fails in a sentence, at the service or, where there is none, here, and the others go on', async t => {
+    await setFunctions(project, [
+      { name: 'typo', type: 'data-transform', keywords: ['order'] },
+      { name: 'right', type: 'data_transform', keywords: ['order'], config: { transform_type: 'format', template: 'it was {{data}}' } }
+    ])
+    const alone = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url })
+    const logged = alone.nextLog('function of an unknown type')
+    service.gateway.reply = say('From ', 'the service')
+    for (const [where, text] of [[edge, 'From the service'], [alone, 'Hello world']] as const) {
+      const told = await where.execute(user('my order'))
+      t.equal(told.text, text)
+      t.match(told.events.filter(event => event.type === 'tool_result'), [
+        { name: 'typo', error: 'The function\'s type "data-transform" is none of api_call, conditional, data_transform, webhook, python, mcp.' },
+        { name: 'right', result: 'it was my order' }
+      ])
+    }
+    t.match(gateway.calls.at(-1)!.body.messages[0].content, /it was my order/)
+    t.match(JSON.parse(await logged), { functionName: 'typo', functionType: 'data-transform', agentId: SIMPLE_AGENT })
+  })
+
   t.test('an agent with functions of other kinds goes to the service, and its stream is read by both kinds of readers', async t => {
     service.gateway.reply = say('From ', 'the service')
     for (const row of [

@@ -45,6 +45,23 @@ function callTool (name: string, args: string): Reply {
   }
 }
 
+t.test('a function whose type is misspelt has a failed result, triggered or called, and a line in the log', async t => {
+  const { service } = await startWithFunctions(t, () => [
+    { name: 'typo', type: 'data-transform', keywords: ['hi'], config: {} },
+    { name: 'tool', type: 'apicall', config: { parameters: PARAMETERS } }
+  ])
+  service.gateway.reply = inTurn(callTool('tool', '{"city": "Bern"}'), say('It is not there'))
+  const told = await service.execute({ messages: [{ role: 'user', content: 'Hi' }] })
+  const sentence = (type: string) => `The function's type "${type}" is none of api_call, conditional, data_transform, webhook, python, mcp.`
+  t.match(told.events.filter(({ type }) => type === 'tool_result'), [{ name: 'typo', error: sentence('data-transform') }, { name: 'tool', error: sentence('apicall') }])
+  t.match(service.gateway.calls[1]!.body.messages.at(-1), { role: 'tool', content: new RegExp(`${sentence('apicall')}`) })
+  t.equal(told.text, 'Let me see. It is not there')
+  await service.execute({ messages: [{ role: 'user', content: 'Hi' }] })
+  const lines = service.logs.map(line => JSON.parse(line)).filter(({ message }) => message === '[AGENT-EXECUTOR] function of an unknown type')
+  t.match(lines, [{ functionName: 'typo', functionType: 'data-transform', agentId: DEMO_AGENT }, { functionName: 'tool', functionType: 'apicall' }])
+  t.equal(lines.length, 2, 'once, however often it runs')
+})
+
 t.test('a function with parameters is a tool of the model, over HTTP and at the end of a run', async t => {
   const { service, outside } = await startWithFunctions(t, url => [weather(url)])
   service.gateway.reply = inTurn(callTool('get_weather', '{"city": "Bern"}'), say('It is sunny'))

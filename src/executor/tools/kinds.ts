@@ -1,4 +1,5 @@
-import type { AgentFunction, FunctionType } from '#shared/agent.ts'
+import type { AgentFunction } from '#shared/agent.ts'
+import { type FunctionType, isFunctionType } from '#shared/functions/function-types.ts'
 import type { FunctionKind } from './function-kind.js'
 import { apiCall } from './functions/api-call.js'
 import { conditional } from './functions/conditional.js'
@@ -19,7 +20,7 @@ export const KINDS: Readonly<Record<FunctionType, FunctionKind>> = {
 
 /** The kind of a function; undefined if the service does not know its type. */
 export function kindOf ({ type }: Pick<AgentFunction, 'type'>): FunctionKind | undefined {
-  return Object.hasOwn(KINDS, type) ? KINDS[type as FunctionType] : undefined
+  return isFunctionType(type) ? KINDS[type] : undefined
 }
 
 /** Whether a message triggers functions of this type only after the answer. */

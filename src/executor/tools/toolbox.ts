@@ -1,5 +1,6 @@
 import type { Agent, AgentFunction } from '#shared/agent.ts'
 import { configOf, hasParameters } from '#shared/functions/function-config.ts'
+import { reportUnknownTypes } from '#shared/functions/function-types.ts'
 import { toRunEvent } from '#shared/functions/triggered.ts'
 import type { FunctionResult, RunEvent } from '#shared/schemas.ts'
 import { inTurn } from '#shared/bounds/turns.ts'
@@ -60,6 +61,7 @@ export async function openToolbox (deps: FunctionDeps, agent: Agent, context: To
   const log: Log = (message, fields) => context.log(message, fields)
   // A configuration that is not an object counts as empty.
   const functions = agent.functions.map(fn => ({ ...fn, config: configOf(fn) }))
+  reportUnknownTypes(functions, tool.agentId, log)
   const names = new ToolNames()
   const triggerContext = { ...tool, outbound: deps.outbound, log }
   const ofParameters = functionTools(functions, { ...deps, names, log })

@@ -1,11 +1,8 @@
-/** The types of functions that the service runs; it ignores functions of any other type. */
-export type FunctionType = 'api_call' | 'conditional' | 'data_transform' | 'webhook' | 'python' | 'mcp'
-
 /** A function of an agent: a row of `agent_functions`. */
 export interface AgentFunction {
   name: string
   description?: string | null
-  /** A `FunctionType`; rows may hold any other text. */
+  /** A `FunctionType`; rows may hold any other text, and such a function fails. */
   type: string
   triggerKeywords: string[]
   config: Record<string, unknown>

@@ -22,7 +22,12 @@ begin
     'needsService', exists (
       select from public.agent_functions f
         where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)
-          and (f.function_type not in ('conditional', 'data_transform', 'webhook') or coalesce(f.config ->> 'parameters', '') <> '')));
+          and (f.function_type not in ('conditional', 'data_transform', 'webhook') or coalesce(f.config ->> 'parameters', '') <> '')),
+    -- Whether some of them are more than of unknown types: these may be misspelt, or newer than the edge function.
+    'requiresService', exists (
+      select from public.agent_functions f
+        where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)
+          and (f.function_type in ('api_call', 'python', 'mcp') or coalesce(f.config ->> 'parameters', '') <> '')));
 end $$;
 
 revoke execute on function public.get_agent(uuid, uuid, uuid) from public, anon, authenticated;

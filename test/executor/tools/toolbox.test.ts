@@ -36,13 +36,20 @@ t.test('a configuration that is no object is one without anything in it', async 
   await toolbox.afterAnswer('go', 'x')
 })
 
-t.test('a type that the service does not know does nothing', async t => {
+t.test('a function whose type is misspelt fails in a sentence, and is logged once, however often it runs', async t => {
   const parameters = { type: 'object' }
-  const functions = ['unheard_of', 'toString', '__proto__', 'constructor'].flatMap(type => [fn(type, {}), fn(type, { parameters })])
-  const { toolbox, logged } = await open(t, functions)
-  t.same(toolbox.tools, [])
-  t.same(await toolbox.runTriggered('go'), { results: [], answer: undefined, emitted: [] })
-  t.same(logged, [])
+  const types = ['api-call', 'toString', '__proto__', 'x'.repeat(5_000)]
+  const functions = types.flatMap(type => [fn(type, {}), fn(type, { parameters })])
+  const sentence = (type: string) => `The function's type ${JSON.stringify(type.slice(0, 60))} is none of api_call, conditional, data_transform, webhook, python, mcp.`
+  for (const isFirst of [true, false]) {
+    const { toolbox, logged } = await open(t, functions)
+    t.equal(toolbox.tools.length, types.length)
+    const { results, emitted } = await toolbox.runTriggered('go')
+    t.same(results, types.map(type => ({ functionName: type, functionType: type, success: false, error: sentence(type) })))
+    t.match(emitted.filter(({ type }) => type === 'tool_result'), types.map(type => ({ error: sentence(type) })))
+    t.match(logged, isFirst ? types.map(type => ({ message: 'function of an unknown type', functionType: type.slice(0, 60), reason: sentence(type) })) : [])
+    t.ok(JSON.stringify(logged).length < 2_000, 'whatever their length')
+  }
 })
 
 t.test('functions with parameters are offered first, then those in Python, then the tools of servers', async t => {

@@ -114,6 +114,8 @@ export interface FoundAgent extends Omit<Agent, 'functions' | 'entrypoint' | 'ma
   hasFunctions: boolean
   /** Whether it has functions that do not run in the edge function. */
   needsService: boolean
+  /** Whether that is more than functions of unknown types. Databases before 0.3.0 do not say. */
+  requiresService?: boolean
   /** The address of its own backend that an admin has approved. */
   railwayUrl: string | null
   /** Whether its owner asks for another address. */

@@ -1,7 +1,8 @@
 import type { AgentFunction } from '../agent.ts'
 import type { FunctionResult, RunEvent } from '../schemas.ts'
 import { inTurn } from '../bounds/turns.ts'
-import { wordsIn } from './function-config.ts'
+import { hasParameters, wordsIn } from './function-config.ts'
+import { isFunctionType, unknownType } from './function-types.ts'
 import { shorten } from './result-text.ts'
 import type { TemplateValues } from './template.ts'
 import { ToolError } from './tool-error.ts'
@@ -71,7 +72,8 @@ export interface TriggerOutcome<Webhook> {
 interface Work<Context, Webhook> { input: TriggerInput, outcome: TriggerOutcome<Webhook>, context: Context }
 
 /**
- * Runs the functions that a user's text triggers, one after the other. A function that fails has a failed result.
+ * Runs the functions that a user's text triggers, one after the other. A function that fails has a failed result, and so
+ * has one of an unknown type.
  * @param triggerOf how a function reacts to a message; nothing if it does not.
  * @throws the signal's reason once it is aborted; nothing else.
  */
@@ -79,7 +81,7 @@ export async function runTriggeredBy<Context extends TriggeredRun, Webhook> (
   functions: readonly AgentFunction[], text: string, context: Context, triggerOf: (fn: AgentFunction) => Trigger<Context, Webhook> | null | undefined
 ): Promise<TriggerOutcome<Webhook>> {
   const outcome: TriggerOutcome<Webhook> = { results: [], webhooks: [] }
-  const reactions = functions.flatMap((fn, index) => reactionOf(fn, triggerOf(fn), index))
+  const reactions = functions.flatMap((fn, index) => reactionOf(fn, isFunctionType(fn.type) ? triggerOf(fn) : triggerOfUnknown(fn), index))
   const found = await findWords(searchedPartOf(text), new Set(reactions.flatMap(({ words, ownWords }) => [...words, ...ownWords])))
   const input = { text, found, values: { user_input: text, data: text, content: text, agent_id: context.agentId } }
   const work = { input, outcome, context }
@@ -89,6 +91,18 @@ export async function runTriggeredBy<Context extends TriggeredRun, Webhook> (
     else await run(fn, trigger, index, work)
   }
   return outcome
+}
+
+/** How a function of an unknown type reacts to its keywords. */
+const FAILS_BY_TYPE: RunsBeforeModel<unknown> = {
+  stage: 'before_model',
+  replacesAnswer: false,
+  run: fn => { throw unknownType(fn) }
+}
+
+/** A function with parameters waits for the model to call it, of whatever type it is. */
+function triggerOfUnknown (fn: AgentFunction): RunsBeforeModel<unknown> | null {
+  return hasParameters(fn) ? null : FAILS_BY_TYPE
 }
 
 /** How a function reacts to the message: if one of `words` occurs in it, and then by `ownWords`. */

@@ -2,6 +2,7 @@ import type { AgentFunction } from '../../_shared/agent.ts'
 import { answerConditionally } from '../../_shared/functions/conditional.ts'
 import { transformMessage } from '../../_shared/functions/data-transform.ts'
 import { configOf, hasParameters } from '../../_shared/functions/function-config.ts'
+import { isFunctionType, reportUnknownTypes } from '../../_shared/functions/function-types.ts'
 import { runTriggeredBy, toRunEvent, type Trigger, type TriggeredRun } from '../../_shared/functions/triggered.ts'
 import { isForEveryMessage, makeWebhookCall, type WebhookCall, webhookId } from '../../_shared/functions/webhook.ts'
 import type { FunctionResult, RunEvent } from '../../_shared/schemas.ts'
@@ -11,7 +12,7 @@ import { parsePublicUrl } from './public-host.ts'
 /** The run whose message triggers functions. */
 interface Triggering extends TriggeredRun { readonly runId: string }
 
-/** The functions that run in place. All others are the service's. */
+/** The functions that run in place. All others are the service's, but those of unknown types, which fail anywhere. */
 const TRIGGERS: Readonly<Record<string, Trigger<Triggering, WebhookCall>>> = {
   conditional: answerConditionally,
   data_transform: transformMessage,
@@ -36,7 +37,7 @@ export interface FunctionsOutcome {
 
 /** Whether this function runs all of an agent's functions. */
 export function runsInPlace (functions: readonly AgentFunction[]): boolean {
-  return functions.every(fn => Object.hasOwn(TRIGGERS, fn.type) && !hasParameters(fn))
+  return functions.every(fn => (Object.hasOwn(TRIGGERS, fn.type) || !isFunctionType(fn.type)) && !hasParameters(fn))
 }
 
 /**
@@ -55,6 +56,7 @@ export async function runFunctions (
     emit: event => { emitted.push(toRunEvent(event)) },
     log: (message, fields) => log('error', message, { ...fields, runId, agentId })
   }
+  reportUnknownTypes(functions, agentId, context.log)
   const { results, answer, webhooks } = await runTriggeredBy(functions, text.toLowerCase(), context, fn => TRIGGERS[fn.type])
   const scheduled = webhooks.map(({ functionName }) => ({ functionName, functionType: 'webhook', success: true, data: { scheduled: true } }))
   return { results: [...results, ...scheduled], answer, webhooks, emitted }

@@ -27,14 +27,18 @@ export async function execute (context: RequestContext): Promise<Response> {
   fields.agentId = body.agentId
   const agent = await database.call('get_agent', { p_user_id: caller.userId, p_agent_id: body.agentId, p_api_key_id: caller.apiKeyId })
   const withDeltas = { ...context, authorization, deltas: !isHeavy(agent) }
-  return isForService(agent)
+  return isForService(context, agent)
     ? executeRemotely(withDeltas, caller, agent, body, key)
     : executeHere(withDeltas, caller, agent, body, key)
 }
 
-/** Heavy agents go to the service, and those of whose functions some do not run in place. */
-function isForService (agent: FoundAgent): boolean {
-  return isHeavy(agent) || agent.needsService
+/**
+ * Heavy agents go to the service, and those of whose functions some do not run in place. Functions of unknown types may be
+ * newer than this function; where there is no service they fail here, in a sentence.
+ */
+function isForService (context: RequestContext, agent: FoundAgent): boolean {
+  const { needsService, requiresService = needsService } = agent
+  return isHeavy(agent) || requiresService || (needsService && backendOf(context, agent) !== undefined && context.config.backendSecret !== undefined)
 }
 
 /** The Idempotency-Key. @throws {ServiceError} bad_request, if it is empty, too long or not printable ASCII. */

@@ -22,7 +22,7 @@ t.test('a function with parameters is a tool', async t => {
     fn('api_call', { parameters: PARAMETERS }, { name: 'Get weather!', description: ' What the weather is. ' }),
     fn('api_call', { parameters: JSON.stringify({ properties: {} }) }, { name: 'get_weather', description: null }),
     fn('api_call', { parameters: PARAMETERS }, { name: 'Get weather' }),
-    fn('data_transform', {}), fn('data_transform', { parameters: '' }), fn('mcp', { parameters: PARAMETERS }), fn('python', { parameters: PARAMETERS }), fn('toString', { parameters: PARAMETERS })
+    fn('data_transform', {}), fn('data_transform', { parameters: '' }), fn('mcp', { parameters: PARAMETERS }), fn('python', { parameters: PARAMETERS })
   ]
   const { tools } = open(t, functions)
   t.match(tools, [
@@ -31,6 +31,15 @@ t.test('a function with parameters is a tool', async t => {
     { name: 'Get_weather_2', description: 'Get weather' }
   ])
   t.equal(tools.length, 3)
+})
+
+t.test('one whose type is misspelt is a tool of which each call fails in a sentence', async t => {
+  for (const type of ['api-call', 'toString', '', 'x'.repeat(200)]) {
+    const { tools, context } = open(t, [fn(type, { parameters: PARAMETERS }, { name: 'weather' })])
+    t.match(tools, [{ name: 'weather', parameters: PARAMETERS }])
+    t.equal(await failureOf(() => tools[0]!.call({}, context)),
+      `The function's type ${JSON.stringify(type.slice(0, 60))} is none of api_call, conditional, data_transform, webhook, python, mcp.`)
+  }
 })
 
 t.test('one whose parameters are no schema of an object is left out and logged', async t => {

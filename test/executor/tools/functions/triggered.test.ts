@@ -44,7 +44,7 @@ t.test('property: keywords are found wherever they stand', async () => {
 t.test('tools for the model, and types that are run elsewhere, are not triggered', async t => {
   const functions = [
     fn('data_transform', { transform_type: 'format', template: 'x', parameters: { type: 'object' } }),
-    fn('mcp', { url: 'http://x' }), fn('python', { entrypoint: 'a:b' }), fn('unheard_of', {})
+    fn('mcp', { url: 'http://x' }), fn('python', { entrypoint: 'a:b' }), fn('unheard_of', { parameters: { type: 'object' } })
   ]
   const context = createContext(t)
   t.same(await runTriggered(functions, 'go', context), { results: [], webhooks: [] })
