@@ -30,13 +30,6 @@ const MAX_CLAIM = 50
 /** How many schedules are read at a time; the database returns fewer if they are large. */
 const MAX_READ = 50
 /**
- * How long one round may compute times, and of that for one user: some expressions take a tenth of a second. The rest waits for
- * the next round, which comes soon where there is more.
- */
-const PLAN_MS = 1_000
-const PLAN_USER_MS = 100
-
-/**
  * Plans and fires schedules. The database decides: any number of processes may fire the same schedule at the same time,
  * and only one of them creates the firing.
  */
@@ -50,23 +43,13 @@ export class Scheduler {
   /** Computes the next times of new and edited schedules. A failure of one does not stop the others; the first is thrown at the end. */
   async plan (ids: string[]): Promise<void> {
     const { nextTime } = await loadTimes()
-    let left = PLAN_MS
-    const spent = new Map<string | null, number>()
     await this.#inParts(ids, async ({ schedules }) => {
       const failures: unknown[] = []
       for (const schedule of schedules) {
-        const ofUser = spent.get(schedule.userId) ?? 0
-        if (left <= 0 || this.#closing.signal.aborted) break
-        if (ofUser >= PLAN_USER_MS) continue
-        const begunAt = performance.now()
-        await this.#plan(schedule, nextTime, () => {
-          const ms = performance.now() - begunAt
-          left -= ms
-          spent.set(schedule.userId, ofUser + ms)
-        }).catch(error => { failures.push(error) })
+        if (this.#closing.signal.aborted) break
+        await this.#plan(schedule, nextTime).catch(error => { failures.push(error) })
       }
       throwFirst(failures)
-      return left > 0
     })
   }
 
@@ -90,7 +73,6 @@ export class Scheduler {
       const longest = Math.max(0, ...waits.map(({ wait }) => wait))
       if (longest > 0) await delay(longest, undefined, { signal: this.#closing.signal }).catch(() => {})
       await this.#inTurn(waits, ({ schedule }) => this.#fire(schedule, new Date(Date.parse(now) + longest)))
-      return true
     })
   }
 
@@ -107,17 +89,12 @@ export class Scheduler {
     await Promise.allSettled(this.#beginning)
   }
 
-  /** @param onComputed is called after what holds up this thread. */
-  async #plan (schedule: Schedule, nextTime: NextTime, onComputed: () => void): Promise<void> {
+  async #plan (schedule: Schedule, nextTime: NextTime): Promise<void> {
     const { id, cron, timezone, unplannedSince: since } = schedule
     if (!since) return
     const next = await this.#attempt(schedule, since, () => {
-      try {
-        checkSchedule(schedule)
-        return nextTime(schedule, new Date(since))
-      } finally {
-        onComputed()
-      }
+      checkSchedule(schedule)
+      return nextTime(schedule, new Date(since))
     })
     if (next) await this.options.database.call('plan_schedule', { p_schedule_id: id, p_cron: cron, p_timezone: timezone, p_next: next.toISOString() })
   }
@@ -195,16 +172,15 @@ export class Scheduler {
     throwFirst(failures)
   }
 
-  /** Reads schedules in parts, and handles each part until one of them says that it was enough. */
-  async #inParts (ids: string[], handle: (part: { now: string, schedules: Schedule[] }) => Promise<boolean>): Promise<void> {
+  /** Reads schedules in parts, and handles each part. A failure does not stop the others; the first one is thrown at the end. */
+  async #inParts (ids: string[], handle: (part: { now: string, schedules: Schedule[] }) => Promise<void>): Promise<void> {
     const failures: unknown[] = []
     for (let first = 0; first < ids.length && !this.#closing.signal.aborted; first += MAX_READ) {
       let left = ids.slice(first, first + MAX_READ)
-      while (left.length > 0) {
+      while (left.length > 0 && !this.#closing.signal.aborted) {
         const part = await this.options.database.call('get_schedules', { p_ids: left })
         left = part.left
-        const goesOn = await handle(part).catch(error => { failures.push(error); return true })
-        if (!goesOn || this.#closing.signal.aborted) return throwFirst(failures)
+        await handle(part).catch(error => { failures.push(error) })
       }
     }
     throwFirst(failures)

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type JobSchedulerJson, Queue, Worker } from 'bullmq'
+import { type JobSchedulerJson, Queue, type RepeatOptions, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { PREFIX } from '../redis/keys.js'
 import type { OnDue, Timed, Timer } from './timer.js'
-import { patternOf } from './times.js'
+import { nextTime, patternOf } from './times.js'
 import { zoneOf } from './timing.js'
 
 const QUEUE = 'schedules'
@@ -25,7 +25,7 @@ interface Due { scheduleId: string }
  * @param connection a connection that waits for Redis. The caller closes both.
  */
 export async function openBullTimer (commands: Redis, connection: Redis, onDue: OnDue): Promise<Timer> {
-  const shared = { prefix: PREFIX, skipVersionCheck: true }
+  const shared = { prefix: PREFIX, skipVersionCheck: true, settings: { repeatStrategy } }
   const queue = new Queue<Due>(QUEUE, { ...shared, connection: commands })
   const worker = new Worker<Due>(QUEUE, ({ data }) => onDue([data.scheduleId]), {
     ...shared, connection, concurrency: CONCURRENCY, runRetryDelay: RETRY_MS
@@ -69,6 +69,11 @@ function repeatOf (schedule: Timed): { pattern: string, tz: string } | undefined
   } catch {
     return undefined
   }
+}
+
+/** When BullMQ wakes a process for a schedule: its own way knows no times that clocks skip. */
+export function repeatStrategy (after: number, { pattern = '', tz }: RepeatOptions): number {
+  return nextTime({ id: '', cron: pattern, timezone: tz ?? null }, new Date(after)).getTime()
 }
 
 function isAsItShouldBe (scheduler: JobSchedulerJson<Due> | undefined, { pattern, tz }: { pattern: string, tz: string }): boolean {

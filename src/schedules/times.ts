@@ -1,25 +1,17 @@
-import { CronDate, type CronExpression, CronExpressionParser } from 'cron-parser'
 import type { Timing } from '../database/functions/schedules.js'
-import { runBounded } from '../lib/bounded.js'
-import { MAX_CRON, ScheduleFault, shown, zoneOf } from './timing.js'
+import { Clock } from './clock.js'
+import { type Cron, readCron } from './cron.js'
+import { ScheduleFault, shown, zoneOf } from './timing.js'
 
-/** How long an expression may compute: the library searches decades for one that never matches. */
-const COMPUTE_MS = 1_000
-/** How far before a moment to start: clocks go back by an hour at most. */
-const AMBIGUOUS_MS = 3 * 60 * 60_000
+const MINUTE = 60_000
 
 /**
- * The first time after a moment. A time that does not exist because clocks go forward moves forward with them; of a time
- * that exists twice the first one counts, unless the expression means every hour.
+ * The first time after a moment. A time that clocks skip is when they have skipped it, unless the expression is due every
+ * hour; of a time that they repeat the first one counts, unless minutes or hours are written with `*`.
  * @throws {ScheduleFault}
  */
 export function nextTime (timing: Timing, after: Date): Date {
-  return compute(timing, () => {
-    const times = parse(timing, startBefore(timing, after))
-    let time = times.next()
-    while (time.getTime() <= after.getTime()) time = times.next()
-    return time.toDate()
-  })
+  return new Date(timesOf(timing)(after.getTime()))
 }
 
 /**
@@ -27,62 +19,67 @@ export function nextTime (timing: Timing, after: Date): Date {
  * @throws {ScheduleFault}
  */
 export function catchUp (timing: Timing, due: Date, now: Date): { latest: Date, next: Date } {
-  const latest = compute(timing, () => latestTime(timing, now))
-  return { latest: latest > due && latest <= now ? latest : due, next: nextTime(timing, now) }
+  const next = timesOf(timing)
+  return { latest: new Date(latestTime(next, due.getTime(), now.getTime())), next: new Date(next(now.getTime())) }
 }
 
 /** The expression for BullMQ, with the values that `H` stands for in this schedule. @throws {ScheduleFault} */
 export function patternOf (timing: Timing): string {
-  return parse(timing, new Date()).stringify(true)
+  return readCron(timing).pattern
 }
 
-function latestTime (timing: Timing, now: Date): Date {
-  const start = startBefore(timing, now)
-  let latest: Date | undefined
-  if (start < now) {
-    const times = parse(timing, start)
-    for (let time = times.next().toDate(); time <= now; time = times.next().toDate()) latest = time
+/** The first time after a moment, both in milliseconds since 1970. */
+type Next = (after: number) => number
+
+/** @throws {ScheduleFault} and so may the returned function. */
+function timesOf (timing: Timing): Next {
+  const cron = readCron(timing)
+  const clock = new Clock(zoneOf(timing))
+  return after => {
+    const time = firstAfter(after, cron, clock)
+    if (time === undefined) throw new ScheduleFault(`The cron expression ${shown(timing.cron ?? '')} never comes to a time.`)
+    return time
   }
-  // `prev` looks strictly before its moment.
-  return latest ?? parse(timing, new Date(start.getTime() + 1)).prev().toDate()
 }
 
-/** The library takes both passes of an hour that exists twice for the first, unless it starts before them. */
-function startBefore (timing: Timing, moment: Date): Date {
-  const zone = zoneOf(timing)
-  const before = new Date(moment.getTime() - AMBIGUOUS_MS)
-  const isPlain = new CronDate(before, zone).getUTCOffset() === new CronDate(moment, zone).getUTCOffset()
-  return isPlain ? moment : before
+function firstAfter (after: number, cron: Cron, clock: Clock): number | undefined {
+  const repeated = clock.repeatedAround(after)
+  let first: number | undefined
+  // Where clocks are put back, times that come later on a calendar may come before others.
+  for (let wall = cron.firstFrom(clock.wallAt(after) + 1 - repeated); wall !== undefined; wall = cron.firstFrom(wall + 1)) {
+    if (first !== undefined && wall > clock.wallAt(first) + repeated) break
+    for (const moment of momentsOf(wall, cron, clock)) {
+      if (moment > after && (first === undefined || moment < first)) first = moment
+    }
+  }
+  return first
 }
 
-/** Parses five fields or an alias; a sixth field, for seconds, may have one value, so that no schedule is due twice a minute. */
-function parse (timing: Timing, currentDate: Date): CronExpression {
-  const cron = timing.cron?.trim() ?? ''
-  const tz = zoneOf(timing)
-  if (cron.length > MAX_CRON) throw new ScheduleFault(`The cron expression is longer than ${MAX_CRON} characters.`)
-  const fields = cron.split(/\s+/).length
-  if (!cron.startsWith('@') && (fields < 5 || fields > 6)) {
-    throw new ScheduleFault(`The cron expression ${shown(cron)} must have five fields: minute, hour, day of month, month, day of week.`)
-  }
-  let expression
-  try {
-    // `H` has the same value each time for one schedule.
-    expression = CronExpressionParser.parse(cron, { currentDate, tz, hashSeed: timing.id })
-  } catch (error) {
-    throw new ScheduleFault(`The cron expression ${shown(cron)} is not valid: ${(error as Error).message}.`)
-  }
-  if (expression.fields.second.values.length > 1) {
-    throw new ScheduleFault(`The cron expression ${shown(cron)} is due more often than once a minute.`)
-  }
-  return expression
+/** When a schedule is due for one time of its expression. */
+function momentsOf (wall: number, cron: Cron, clock: Clock): number[] {
+  const moments = clock.momentsOf(wall)
+  if ('at' in moments) return cron.followsClock ? moments.at : moments.at.slice(0, 1)
+  return cron.isHourly ? [] : [moments.skippedUntil]
 }
 
-function compute<T> (timing: Timing, job: () => T): T {
-  // Parsed first, since its errors say more than a timeout.
-  parse(timing, new Date())
-  try {
-    return runBounded(job, COMPUTE_MS)
-  } catch {
-    throw new ScheduleFault(`The cron expression ${shown(timing.cron ?? '')} never comes to a time.`)
+/** Looks back from `now` in steps that grow, then halves what is left. */
+function latestTime (next: Next, due: number, now: number): number {
+  let latest = due
+  let end = now
+  for (let step = MINUTE; now - step > due; step *= 2) {
+    latest = next(now - step)
+    if (latest <= now) break
+    latest = due
+    end = now - step
   }
+  while (end > latest) {
+    const following = next(latest)
+    if (following > now) break
+    latest = following
+    const middle = Math.floor((latest + end) / 2)
+    const later = next(middle)
+    if (later <= now) latest = later
+    else end = middle
+  }
+  return latest
 }
