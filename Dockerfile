@@ -9,9 +9,12 @@ RUN npm run build && npm prune --omit=dev
 
 FROM node:24-bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*
-# The packages that your own agents in Python need, apart from the system's.
-COPY python/requirements.txt /tmp/requirements.txt
-RUN python3 -m venv /opt/python && /opt/python/bin/pip install --no-cache-dir -r /tmp/requirements.txt
+# The packages that your own agents in Python need, apart from the system's: of python/requirements.txt, and of one at the
+# root, if there is one. A pattern that matches nothing needs another file beside it.
+COPY python/requirements.txt /tmp/agents/
+COPY package.json requirements.tx[t] /tmp/root/
+RUN python3 -m venv /opt/python && for list in /tmp/agents /tmp/root; do \
+    if [ -f $list/requirements.txt ]; then /opt/python/bin/pip install --no-cache-dir -r $list/requirements.txt || exit 1; fi; done
 # What is listened on inside of a container is reached by its published ports alone; the embedded mode would take its loopback.
 ENV NODE_ENV=production HOST=:: PYTHON_BIN=/opt/python/bin/python
 WORKDIR /app

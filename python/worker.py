@@ -11,7 +11,7 @@ from jeesi_worker import guard, group
 
 
 def main():
-    memory_mb, max_processes = map(int, sys.argv[1:])
+    memory_mb, max_processes, reloads = map(int, sys.argv[1:])
     guard.prepare()
     worker = os.fork()
     if worker:
@@ -20,7 +20,7 @@ def main():
     # Imported after the fork, so that the guard stays small.
     from jeesi_worker import limits, serve
     limits.apply(memory_mb)
-    serve.serve(memory_mb)
+    serve.serve(memory_mb, bool(reloads))
 
 
 if __name__ == '__main__':

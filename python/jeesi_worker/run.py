@@ -2,10 +2,10 @@
 
 import asyncio
 import inspect
-import json
 
 from . import Cancelled
 from .entrypoint import call, load
+from .values import to_text
 
 
 class Run:
@@ -44,8 +44,7 @@ class Run:
     def _send(self, value):
         if value is None:
             return
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
-        self._channel.send_text(self.number, text)
+        self._channel.send_text(self.number, to_text(value))
 
     def _send_each(self, generator):
         try:

@@ -5,23 +5,26 @@ import json
 import os
 import queue
 import threading
-import traceback
 
 from . import Cancelled, group
 from .channel import Channel
 from .context import Context
 from .entrypoint import EntrypointError
+from .failure import describe, failure
 from .interrupt import Interrupt
+from .modules import Modules
 from .run import Run
+from .surroundings import Surroundings
+from .values import ResultError
 
 IN = 3
 HEARTBEAT_SECONDS = 1.0
 # The time that a cancelled agent has to end by itself before it is interrupted.
 CANCEL_SECONDS = 1.0
-MAX_MESSAGE, MAX_TRACEBACK = 2000, 8000
 
 
-def serve(memory_mb):
+def serve(memory_mb, reloads):
+    surroundings, modules = Surroundings(), Modules(reloads)
     interrupt = Interrupt()
     channel = Channel(interrupt)
     runs = queue.SimpleQueue()
@@ -30,11 +33,13 @@ def serve(memory_mb):
     threading.Thread(target=send_heartbeats, args=(channel,), daemon=True).start()
     while True:
         run = runs.get()
+        modules.refresh()
         outcome = perform(run, interrupt, memory_mb)
+        modules.remember()
         if os.getpid() != worker:
             # A child that the agent forked has come to the end of the agent's code. It does not answer for the worker.
             os._exit(1)
-        if has_leftovers():
+        if not is_restored(surroundings) or has_leftovers():
             outcome['retire'] = True
         channel.send(id=run.number, **outcome)
 
@@ -74,10 +79,10 @@ def perform(run, interrupt, memory_mb):
         return {'type': 'done'}
     except (Cancelled, asyncio.CancelledError) as error:
         if run.context.cancelled:
-            return {'type': 'error', 'kind': 'cancelled', 'message': 'The run was cancelled.'}
+            return {'type': 'error', 'message': 'The run was cancelled.'}
         return failure(error, type(error).__name__)
-    except EntrypointError as error:
-        return failure(error, str(error), kind='entrypoint')
+    except (EntrypointError, ResultError) as error:
+        return failure(error, str(error))
     except MemoryError as error:
         # The process may be in an inconsistent state.
         return {**failure(error, f'MemoryError: it needs more than PYTHON_MEMORY_MB ({memory_mb}) allows.'), 'retire': True}
@@ -85,19 +90,13 @@ def perform(run, interrupt, memory_mb):
         return failure(error, describe(error))
 
 
-def describe(error):
+def is_restored(surroundings):
+    """Gives the next run what this one found. A worker in which that fails is replaced."""
     try:
-        text = str(error)
-    except Exception:
-        text = ''
-    return f'{type(error).__name__}: {text}' if text else type(error).__name__
-
-
-def failure(error, message, kind='exception'):
-    return {
-        'type': 'error', 'kind': kind, 'message': message[:MAX_MESSAGE],
-        'traceback': ''.join(traceback.format_exception(type(error), error, error.__traceback__))[-MAX_TRACEBACK:]
-    }
+        surroundings.restore()
+        return True
+    except OSError:
+        return False
 
 
 def has_leftovers():

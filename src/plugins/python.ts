@@ -16,7 +16,7 @@ declare module 'fastify' {
 /** Agents and functions in Python; on a machine without Python the service runs everything else. */
 async function python (app: FastifyInstance): Promise<void> {
   const { isChosen, ...options } = app.config.python
-  const pool = new PythonPool({ ...options, log: app.log as Logger })
+  const pool = new PythonPool({ ...options, reloads: !app.config.production, log: app.log as Logger })
 
   app.decorate('python', pool)
   app.decorate('pythonState', async () => {

@@ -26,12 +26,13 @@ export interface PythonContext extends Pick<AgentContext, 'tool' | 'rates' | 'em
 export async function runPythonAgent (input: AgentInput, progress: Progress, context: PythonContext): Promise<void> {
   const { agent: { entrypoint } } = input
   // The pool alternates between users.
-  const { userId, signal } = context.tool
+  const { runId, userId, signal } = context.tool
   if (!entrypoint) throw errors.pythonFailed('The agent is written in Python and has no entrypoint.')
   for (let tries = 1; ; tries++) {
     const output = new Output(progress, context)
     try {
       await context.python.run(userId, {
+        runId,
         entrypoint,
         input: toInput(input),
         signal,

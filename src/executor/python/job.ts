@@ -1,5 +1,7 @@
 /** A job of a Python worker: one call of an entrypoint. */
 export interface PythonJob {
+  /** The run that it is a part of, for the log. */
+  runId?: string
   /** `package.module:function`. */
   entrypoint: string
   input: unknown
@@ -50,7 +52,11 @@ export class RunningJob {
     signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
-  get entrypoint (): string { return this.job.entrypoint }
+  /** What the log says of it. */
+  get fields (): { runId?: string, entrypoint: string } {
+    const { runId, entrypoint } = this.job
+    return { ...(runId === undefined ? {} : { runId }), entrypoint }
+  }
 
   /** Ends the job for its caller: nothing is emitted after it. Only the first call counts. */
   settle (error?: unknown): void {

@@ -7,12 +7,16 @@ export type WorkerMessage =
   | { type: 'progress', id: number, fraction?: number, message?: string }
   | { type: 'log', id: number, text: string }
   | { type: 'done', id: number, retire: boolean }
-  | { type: 'error', id: number, retire: boolean, message: string, traceback: string }
+  | { type: 'error', id: number, retire: boolean, message: string, fault: Fault, traceback: string }
+
+/** Which exception ended a job, and where it was raised. It quotes nothing that the job was given. */
+export interface Fault { exception?: string, file?: string, line?: number, function?: string }
 
 /** Bytes. Workers send text in pieces of 64 Ki characters, each of at most 12 bytes, so their lines are shorter. */
 export const MAX_LINE = 1024 * 1024
 /** In UTF-16 units. */
 const MAX_PROGRESS_TEXT = 200
+const MAX_NAME = 200
 
 /** Splits a stream into lines. Works on bytes, because a chunk may end within a character. */
 export class LineSplitter {
@@ -52,9 +56,19 @@ export function parseMessage (line: string): WorkerMessage | undefined {
     case 'progress': return { type: 'progress', id, ...readProgress(message) }
     case 'done': return { type: 'done', id, retire: message.retire === true }
     case 'error': return {
-      type: 'error', id, retire: message.retire === true, message: toStorable(`${message.message}`), traceback: `${message.traceback}`
+      type: 'error', id, retire: message.retire === true, message: toStorable(`${message.message}`), fault: readFault(message), traceback: `${message.traceback}`
     }
     default: return undefined
+  }
+}
+
+function readFault ({ exception, place }: Record<string, unknown>): Fault {
+  const { file, line, function: name } = (place ?? {}) as Record<string, unknown>
+  return {
+    ...(typeof exception === 'string' ? { exception: toStorable(exception.slice(0, MAX_NAME)) } : {}),
+    ...(typeof file === 'string' ? { file: toStorable(file.slice(-MAX_NAME)) } : {}),
+    ...(typeof line === 'number' ? { line } : {}),
+    ...(typeof name === 'string' ? { function: toStorable(name.slice(0, MAX_NAME)) } : {})
   }
 }
 

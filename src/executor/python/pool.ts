@@ -14,7 +14,9 @@ export interface PythonPoolOptions extends WorkerBounds {
   workers: number
   /** Milliseconds that a worker may be silent. Only tests change it. */
   silenceMs?: number
-  log: Pick<Logger, 'debug'>
+  /** Whether modules of agents are loaded anew when their files have changed; by default they are not. */
+  reloads?: boolean
+  log: Pick<Logger, 'debug' | 'warn'>
 }
 
 /** A call into a C library that holds the interpreter's lock for longer counts as hanging. */
@@ -107,8 +109,8 @@ export class PythonPool {
   }
 
   #createWorker (path: string): PythonWorker {
-    const { memoryMb, maxProcesses, silenceMs = SILENCE_MS, log } = this.options
-    const worker = new PythonWorker({ path, env: this.#env, memoryMb, maxProcesses, silenceMs, log })
+    const { memoryMb, maxProcesses, silenceMs = SILENCE_MS, reloads = false, log } = this.options
+    const worker = new PythonWorker({ path, env: this.#env, memoryMb, maxProcesses, silenceMs, reloads, log })
     this.#workers.add(worker)
     worker.exited.then(() => {
       this.#workers.delete(worker)

@@ -33,7 +33,9 @@ export interface WorkerOptions extends WorkerBounds {
   env: Record<string, string>
   /** How long the worker may send nothing before it counts as hanging. It sends a heartbeat every second. */
   silenceMs: number
-  log: Pick<Logger, 'debug'>
+  /** Whether modules of agents are loaded anew when their files have changed. */
+  reloads: boolean
+  log: Pick<Logger, 'debug' | 'warn'>
 }
 
 /** One Python process and the process group that it guards. Runs one job at a time. */
@@ -52,8 +54,8 @@ export class PythonWorker {
   #killTimer?: NodeJS.Timeout
 
   constructor (private readonly options: WorkerOptions) {
-    const { path, env, memoryMb, maxProcesses } = options
-    this.#child = spawn(path, ['-s', `${PYTHON_FOLDER}worker.py`, `${memoryMb}`, `${maxProcesses}`], {
+    const { path, env, memoryMb, maxProcesses, reloads } = options
+    this.#child = spawn(path, ['-s', `${PYTHON_FOLDER}worker.py`, `${memoryMb}`, `${maxProcesses}`, reloads ? '1' : '0'], {
       // A session of its own: signals to the service's process group do not reach the worker.
       detached: true,
       env: { ...env, PYTHONPATH: PYTHON_FOLDER },
@@ -133,13 +135,20 @@ export class PythonWorker {
       case 'progress': return job.emitProgress(message)
       case 'log': return this.options.log.debug({ text: message.text }, '[PYTHON] log')
       case 'error':
-        this.options.log.debug({ entrypoint: job.entrypoint, traceback: message.traceback }, '[PYTHON] failed')
+        this.#logFailure(message, job)
         job.settle(new PythonError(message.message))
         return this.#endJob(job, message.retire)
       case 'done':
         job.settle()
         return this.#endJob(job, message.retire)
     }
+  }
+
+  /** The message and the traceback may quote what the run was given. A job that was cancelled has no fault. */
+  #logFailure ({ message, fault, traceback }: Extract<WorkerMessage, { type: 'error' }>, { fields }: RunningJob): void {
+    if (fault.exception === undefined) return
+    this.options.log.warn({ ...fields, ...fault }, '[PYTHON] failed')
+    this.options.log.debug({ ...fields, text: message, traceback }, '[PYTHON] traceback')
   }
 
   /** @param retire whether the job left threads or processes behind, so that the worker must be replaced. */

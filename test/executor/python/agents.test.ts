@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
@@ -216,6 +217,20 @@ t.test('without Python', async t => {
 t.test('python/requirements.txt asks for nothing by itself', async t => {
   const lines = readFileSync(new URL('../../../python/requirements.txt', import.meta.url), 'utf8').split('\n')
   t.ok(lines.every(line => line === '' || line.startsWith('#')))
+})
+
+t.test('the image installs the packages of both requirements.txt, that of the root only where it is', async t => {
+  const dockerfile = readFileSync(new URL('../../../Dockerfile', import.meta.url), 'utf8')
+  t.match(dockerfile, /^COPY package\.json requirements\.tx\[t\] \/tmp\/root\/$/m)
+  const [loop] = /for list in [^]*?; done/.exec(dockerfile)!
+  const folder = await createFolder(t)
+  const script = loop.replaceAll('/tmp/', `${folder}/`).replaceAll('/opt/python/bin/pip', 'echo')
+  for (const name of ['agents', 'root']) mkdirSync(join(folder, name))
+  const installed = () => execFileSync('sh', ['-c', script], { encoding: 'utf8' }).trim().split('\n').map(line => line.replace(`install --no-cache-dir -r ${folder}/`, ''))
+  writeFileSync(join(folder, 'agents', 'requirements.txt'), '')
+  t.same(installed(), ['agents/requirements.txt'])
+  writeFileSync(join(folder, 'root', 'requirements.txt'), '')
+  t.same(installed(), ['agents/requirements.txt', 'root/requirements.txt'])
 })
 
 /** Waits until a run has said so much; returns all it has said. */

@@ -83,7 +83,7 @@ t.test('workers for Python', async t => {
     t.match(await failure('raises'), { message: 'ValueError: no such thing: \ufffd', workerDied: false })
     t.match(await failure('exits'), { message: 'SystemExit: 3' })
     t.match(await failure('raises_unprintable'), { message: 'Bad' })
-    t.match(await failure('not_json'), { message: 'TypeError: Object of type set is not JSON serializable' })
+    t.match(await failure('not_json'), { message: 'It returned a value of the type object, which has no JSON.' })
     t.ok(logs.some(line => line.includes('Traceback') && line.includes('no such thing')))
   })
 

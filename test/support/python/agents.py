@@ -102,7 +102,15 @@ def raises_unprintable(input):
 
 
 def not_json(input):
-    return {1, 2}
+    return object()
+
+
+def quotes(input):
+    return look_up(input['prompt'])
+
+
+def look_up(word):
+    return {}[word]
 
 
 def prints(input, context):

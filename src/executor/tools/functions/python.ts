@@ -35,11 +35,12 @@ export function pythonTool (fn: AgentFunction, pool: Pick<PythonPool, 'run'>): T
     name: fn.name.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, 64) || 'python',
     description: fn.description ?? `Calls ${fn.name}.`,
     parameters: readParameters(parameters) ?? NO_PARAMETERS,
-    async call (args, { userId, signal }) {
+    async call (args, { runId, userId, signal }) {
       if (typeof entrypoint !== 'string') throw new ToolError('The function has no entrypoint.')
       let output = ''
       try {
         await pool.run(userId, {
+          runId,
           entrypoint,
           input: args,
           signal,
