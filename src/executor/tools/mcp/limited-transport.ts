@@ -1,21 +1,24 @@
-import type { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
-import type { JSONRPCMessage, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, StreamableHTTPClientTransport, Transport, TransportSendOptions } from '@modelcontextprotocol/client'
+import { cleanResult, type Result } from './clean-result.js'
 
 /** Milliseconds between two pings that are answered: each answer is a request of ours. */
 const PING_INTERVAL = 1000
-/** How many items of a result are looked at: tools of a page, or parts of what a tool returns. */
-const MAX_ITEMS = 200
+/** From this version on a server sends no requests, and so no pings. */
+const FIRST_WITHOUT_REQUESTS = '2026-07-28'
 
 /**
- * A transport that lets through what was asked for. A server's own requests and notifications are dropped, since the SDK
- * would answer each request by a POST; but a ping a second is answered, by which servers see that a session lives.
+ * A transport that lets through what was asked for, and of that what is used. A server's own requests and notifications are
+ * dropped, since the SDK would answer each request by a POST; but a ping a second is answered, by which servers see that a
+ * session lives.
  */
 export class LimitedTransport implements Transport {
+  /** A request is cancelled by closing its response, where the protocol's version has it so. */
+  readonly hasPerRequestStream = true
   onmessage?: Transport['onmessage']
   onclose?: () => void
   onerror?: (error: Error) => void
   #pingedAt = -Infinity
+  #hasPings = true
 
   constructor (private readonly inner: StreamableHTTPClientTransport) {
     inner.onmessage = (message: JSONRPCMessage) => this.receive(message)
@@ -30,7 +33,7 @@ export class LimitedTransport implements Transport {
     if ('method' in message) {
       if ('id' in message && message.method === 'ping') this.#answerPing(message.id)
     } else {
-      this.onmessage?.('result' in message ? limitItems(message) : message)
+      this.onmessage?.('result' in message ? { ...message, result: cleanResult(message.result as Result) } as JSONRPCMessage : message)
     }
   }
 
@@ -47,6 +50,7 @@ export class LimitedTransport implements Transport {
   }
 
   setProtocolVersion (version: string): void {
+    this.#hasPings = version < FIRST_WITHOUT_REQUESTS
     this.inner.setProtocolVersion(version)
   }
 
@@ -56,16 +60,8 @@ export class LimitedTransport implements Transport {
 
   #answerPing (id: string | number): void {
     const now = performance.now()
-    if (now - this.#pingedAt < PING_INTERVAL) return
+    if (!this.#hasPings || now - this.#pingedAt < PING_INTERVAL) return
     this.#pingedAt = now
     this.inner.send({ jsonrpc: '2.0', id, result: {} }).catch(() => {})
   }
-}
-
-/** The SDK validates each item, which takes many times as long as to parse it. */
-function limitItems (response: JSONRPCResultResponse): JSONRPCResultResponse {
-  const { result } = response
-  const lists = ['tools', 'content'].filter(name => Array.isArray(result[name]) && result[name].length > MAX_ITEMS)
-  if (lists.length === 0) return response
-  return { ...response, result: { ...result, ...Object.fromEntries(lists.map(name => [name, (result[name] as unknown[]).slice(0, MAX_ITEMS)])) } }
 }

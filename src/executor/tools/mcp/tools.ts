@@ -6,7 +6,8 @@ import type { Outbound } from '../outbound/outbound.js'
 import { firstHop } from '../outbound/redirect.js'
 import { shorten } from '#shared/functions/result-text.ts'
 import { type Tool, ToolError } from '../tool.js'
-import { connectMcp, type McpSession, type McpTool } from './session.js'
+import type { McpTool } from './clean-result.js'
+import { connectMcp, type McpSession } from './session.js'
 
 /** Milliseconds to connect to a server and list its tools. */
 const LIST_TIMEOUT = 5000
@@ -51,7 +52,8 @@ async function openServer (fn: AgentFunction, options: McpOptions): Promise<Open
   try {
     const { url, headers } = firstHop({ url: textIn(fn.config, 'url'), headers: readHeaders(fn.config.headers_json) })
     host = url.host
-    const { session, tools } = await connectMcp({ url, headers, outbound, owner, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
+    const { session, tools, bad } = await connectMcp({ url, headers, outbound, owner, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
+    if (bad > 0) log('MCP tools left out', { host, count: bad, reason: 'they have no name, or a schema that is not one of an object' })
     try {
       return { fn, session, tools: selectTools(tools, fn) }
     } catch (error) {
@@ -72,11 +74,12 @@ function selectTools (tools: McpTool[], { config }: AgentFunction): McpTool[] {
     (allowed.length === 0 || allowed.includes(name.toLowerCase())) && JSON.stringify(schema).length <= MAX_SCHEMA)
 }
 
-function makeTool ({ name, description, schema }: McpTool, { fn, session }: OpenServer, { names }: McpOptions): Tool {
+function makeTool (tool: McpTool, { fn, session }: OpenServer, { names }: McpOptions): Tool {
+  const { name, description, schema } = tool
   return {
     name: names.take(name, fn.name),
     description: shorten(description ?? name, MAX_DESCRIPTION),
     parameters: schema,
-    call: (args, { signal }) => session.call(name, args, signal)
+    call: (args, { signal }) => session.call(tool, args, signal)
   }
 }

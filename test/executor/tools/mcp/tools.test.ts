@@ -1,95 +1,11 @@
-import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { Server as McpServer } from '@modelcontextprotocol/sdk/server/index.js'
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
-import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema, type Tool as McpTool } from '@modelcontextprotocol/sdk/types.js'
+import type { CallToolResult } from '@modelcontextprotocol/server'
 import t, { type Test } from 'tap'
-import type { AgentFunction } from '#shared/agent.ts'
-import type { OpenedTools } from '../../../../src/executor/tools/function-kind.js'
-import { type McpOptions, openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
+import { openMcpTools } from '../../../../src/executor/tools/mcp/tools.js'
 import { MAX_RESULT_CHARACTERS } from '#shared/functions/result-text.ts'
 import { ToolNames } from '../../../../src/executor/tools/tool-names.js'
-import { createContext, failureOf, fn, openOutbound, respond, startServer } from '../../../support/tools.js'
-
-type Call = (name: string, args: Record<string, unknown>, signal: AbortSignal) => CallToolResult | Promise<CallToolResult>
-
-interface Double {
-  url: string
-  asked: Array<{ method: string, headers: IncomingMessage['headers'] }>
-  /** Sessions that were opened and not ended. */
-  sessions: Set<string>
-  /** Resolves when a session is ended. */
-  ended: Promise<void>
-}
-
-interface DoubleOptions {
-  pages?: McpTool[][]
-  call?: Call
-  json?: boolean
-  /** Answers a request itself; false: it is for the protocol. */
-  before? (request: IncomingMessage, response: ServerResponse, number: number): boolean
-}
-
-const text = (...texts: string[]): CallToolResult => ({ content: texts.map(text => ({ type: 'text', text })) })
-
-const tool = (name: string, more: Partial<McpTool> = {}): McpTool => ({ name, description: `Does ${name}.`, inputSchema: { type: 'object', properties: { a: { type: 'string' } } }, ...more })
-
-/** A real MCP server over streamable HTTP. */
-async function startMcp (t: Test, { pages = [[tool('echo')]], call = (_name, args) => text(JSON.stringify(args)), json = false, before }: DoubleOptions = {}): Promise<Double> {
-  let end = () => {}
-  const double: Double = { url: '', asked: [], sessions: new Set(), ended: new Promise(resolve => { end = resolve }) }
-  const transports = new Map<string, StreamableHTTPServerTransport>()
-  const openTransport = async () => {
-    const server = new McpServer({ name: 'double', version: '1.0' }, { capabilities: { tools: {} } })
-    server.setRequestHandler(ListToolsRequestSchema, ({ params }) => {
-      const page = Number(params?.cursor ?? 0)
-      return { tools: pages[page] ?? [], ...(page + 1 < pages.length ? { nextCursor: String(page + 1) } : {}) }
-    })
-    server.setRequestHandler(CallToolRequestSchema, ({ params }, { signal }) => call(params.name, params.arguments ?? {}, signal))
-    const transport = new StreamableHTTPServerTransport({
-      sessionIdGenerator: randomUUID,
-      enableJsonResponse: json,
-      onsessioninitialized: id => { transports.set(id, transport); double.sessions.add(id) },
-      onsessionclosed: id => { double.sessions.delete(id); end() }
-    })
-    await server.connect(transport)
-    return transport
-  }
-  const http = createServer(async (request, response) => {
-    double.asked.push({ method: request.method!, headers: request.headers })
-    if (before?.(request, response, double.asked.length)) return
-    const known = transports.get(request.headers['mcp-session-id'] as string)
-    await (known ?? await openTransport()).handleRequest(request, response)
-  })
-  http.listen(0, '127.0.0.1')
-  await once(http, 'listening')
-  t.teardown(() => {
-    http.closeAllConnections()
-    http.close()
-  })
-  double.url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`
-  return double
-}
-
-interface Opened extends OpenedTools {
-  logged: Array<Record<string, unknown>>
-  call (name: string, args?: Record<string, unknown>, signal?: AbortSignal): Promise<string>
-}
-
-async function open (t: Test, functions: AgentFunction[], options: Partial<McpOptions> = {}): Promise<Opened> {
-  const context = createContext(t)
-  const opened = await openMcpTools(functions, { owner: context, outbound: context.outbound, names: new ToolNames(), signal: context.signal, log: context.log, ...options })
-  t.teardown(() => opened.close())
-  return {
-    ...opened,
-    logged: context.logged,
-    call: (name, args = {}, signal = context.signal) => opened.tools.find(tool => tool.name === name)!.call(args, { ...context, signal })
-  }
-}
-
-const mcp = (url: string, config: Record<string, unknown> = {}, name = 'server') => fn('mcp', { url, ...config }, { name, triggerKeywords: [] })
+import { startMcp, text, tool } from '../../../support/doubles/mcp.js'
+import { mcp, open } from './open.js'
+import { failureOf, fn, openOutbound, respond, startServer } from '../../../support/tools.js'
 
 for (const json of [false, true]) {
   t.test(`the tools of a server are listed and called, ${json ? 'with plain JSON' : 'over an event stream'}`, async t => {
@@ -184,7 +100,7 @@ t.test('a server that cannot be used costs its tools and a line in the log', asy
   t.match(of(html), /does not speak MCP/)
   t.match(of(locked), /asks for other credentials \(status 401\)/)
   t.match(of(missing), /answered with status 404/)
-  t.match(of(refusing), /does not speak MCP/)
+  t.match(of(refusing), /refuses what it was asked \(MCP error -32600\)/)
   t.match(of(redirecting), /status 302/)
   t.match(of(endless), /more than the 4194304 bytes/)
   t.match(reasons['10.0.0.1'], /not at a public address/)
@@ -226,7 +142,8 @@ t.test('an answer may be fetched in another request, but not for ever', async t 
   const server = await startMcp(t, {
     before (request, response) {
       const isFetch = request.method === 'GET'
-      if (!isFetch && calls++ < 3) return false
+      // What begins the session, and lists the tools.
+      if (!isFetch && calls++ < 4) return false
       if (isFetch) fetches++
       const chunks: Buffer[] = []
       request.on('data', chunk => chunks.push(chunk)).on('end', () => {
@@ -268,7 +185,7 @@ t.test('a run that is cancelled while servers are asked has no tools, and leaves
   const listed = new Promise<void>(resolve => { list = resolve })
   const good = await startMcp(t, {
     before (_request, response, number) {
-      if (number === 3) response.once('finish', list)
+      if (number === 4) response.once('finish', list)
       return false
     }
   })
@@ -310,7 +227,8 @@ function startFlooding (t: Test, message: (n: number) => object, count: number) 
     }
     const event = (data: object) => `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...data })}\n\n`
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    response.end(Array.from({ length: count }, (_, n) => event(message(n))).join('') + event({ id, result: results[asked] }))
+    const answer = results[asked] ? { result: results[asked] } : { error: { code: -32601, message: 'Method not found' } }
+    response.end(Array.from({ length: count }, (_, n) => event(message(n))).join('') + event({ id, ...answer }))
   })
 }
 

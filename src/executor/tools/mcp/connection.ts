@@ -1,0 +1,74 @@
+import type { Client } from '@modelcontextprotocol/client'
+import { createMcpFetch } from './fetch.js'
+import { mayBeNewer, mayBeOlder } from './failures.js'
+import { LimitedTransport } from './limited-transport.js'
+import { OlderServers } from './older-servers.js'
+import type { McpServer } from './server.js'
+
+/** The part of the time to list tools that a server has to say which versions it knows: after it the handshake must fit. */
+const PROBE_SHARE = 0.4
+
+const CLIENT = { name: 'jeesi-railway-backend', version: '1.0' }
+const olderServers = new OlderServers()
+
+/** Of one session where the protocol has sessions, or of none. */
+export interface Connection { client: Client, transport: LimitedTransport }
+
+/**
+ * Connects to a server in the newest version that both know. One that answers the question for versions by an error or not
+ * at all is asked for the older handshake; so it is at once for an hour, if that has succeeded.
+ * @throws what the SDK throws; the signal's reason once it is aborted.
+ */
+export async function openConnection (server: McpServer, signal: AbortSignal): Promise<Connection> {
+  const { url } = server
+  const isOlder = olderServers.has(url)
+  let connection: Connection
+  try {
+    connection = await open(server, isOlder, signal)
+  } catch (error) {
+    olderServers.delete(url)
+    if (signal.aborted || !(isOlder ? mayBeNewer : mayBeOlder)(error)) throw error
+    connection = await open(server, !isOlder, signal)
+  }
+  if (connection.client.getProtocolEra() === 'legacy') olderServers.add(url)
+  return connection
+}
+
+/** Ends a session at the server, which may ignore it. Never rejects. */
+export async function closeConnection ({ client, transport }: Connection): Promise<void> {
+  await transport.terminateSession().catch(() => {})
+  await client.close().catch(() => {})
+  // The client does not know it before it is connected.
+  await transport.close().catch(() => {})
+}
+
+async function open (server: McpServer, isOlder: boolean, signal: AbortSignal): Promise<Connection> {
+  // Loaded on demand: it takes as long as the rest of the service, and most agents have no MCP server.
+  const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client')
+  const { listTimeout: timeout, url } = server
+  const client = new Client(CLIENT, {
+    capabilities: {},
+    versionNegotiation: isOlder ? { mode: 'legacy' } : { mode: 'auto', probe: { timeoutMs: timeout * PROBE_SHARE } },
+    inputRequired: { autoFulfill: false }
+  })
+  const fetch = createMcpFetch(server, response => transport.receive(response))
+  const transport = new LimitedTransport(new StreamableHTTPClientTransport(url, { fetch }))
+  try {
+    // The SDK has no limit for the notification that follows the server's first answer.
+    await beforeAbort(client.connect(transport, { signal, timeout }), signal)
+    return { client, transport }
+  } catch (error) {
+    closeConnection({ client, transport })
+    throw error
+  }
+}
+
+/** Rejects with the signal's reason once it is aborted. */
+export function beforeAbort<T> (promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    if (signal.aborted) abort()
+  })
+}
