@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { ToolError } from '../tool.js'
+import { toWebStream } from '../outbound/web-stream.js'
 import { limitResponse } from './response-limits.js'
 import type { McpServer } from './server.js'
 
@@ -55,8 +56,9 @@ export function createMcpFetch ({ headers: own, outbound, owner, listTimeout, ca
 function withLimits (response: Response, host: string, onBroken: (error: ToolError) => void): Response {
   const { body, status, headers } = response
   if (!body) return response
-  const limited = Readable.from(limitResponse(body, host), { objectMode: false }).once('error', error => { if (error instanceof ToolError) onBroken(error) })
-  return new Response(Readable.toWeb(limited) as unknown as ConstructorParameters<typeof Response>[0], { status, headers })
+  const isEvents = headers.get('content-type')?.trim().toLowerCase().startsWith('text/event-stream') ?? false
+  const limited = Readable.from(limitResponse(body, host, isEvents), { objectMode: false }).once('error', error => { if (error instanceof ToolError) onBroken(error) })
+  return new Response(toWebStream(limited), { status, headers })
 }
 
 /** The id of a JSON-RPC request; undefined for a notification, and for an answer of ours. */

@@ -1,4 +1,6 @@
 import type { AgentFunction } from '#shared/agent.ts'
+import { jsonSizeWithin } from '#shared/bounds/json-size.ts'
+import { inTurn } from '#shared/bounds/turns.ts'
 import { listIn, textIn } from '#shared/functions/function-config.ts'
 import type { OpenContext, OpenedTools } from '../function-kind.js'
 import { readHeaders } from '../outbound/headers.js'
@@ -55,9 +57,8 @@ async function openServer (fn: AgentFunction, options: McpOptions): Promise<Open
     const { session, tools, bad } = await connectMcp({ url, headers, outbound, owner, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
     if (bad > 0) log('MCP tools left out', { host, count: bad, reason: 'they have no name, or a schema that is not one of an object' })
     try {
-      return { fn, session, tools: selectTools(tools, fn) }
+      return { fn, session, tools: await selectTools(tools, fn) }
     } catch (error) {
-      // A schema may be nested too deep to be serialized.
       await session.close()
       throw error
     }
@@ -67,11 +68,15 @@ async function openServer (fn: AgentFunction, options: McpOptions): Promise<Open
   }
 }
 
-/** The tools that the function allows, or all if it lists none, without those whose schema is too large. */
-function selectTools (tools: McpTool[], { config }: AgentFunction): McpTool[] {
+/** The tools that the function allows, or all if it lists none, without those whose schema is too large or too deep. */
+async function selectTools (tools: McpTool[], { config }: AgentFunction): Promise<McpTool[]> {
   const allowed = listIn(config.allowed_tools)
-  return tools.filter(({ name, schema }) =>
-    (allowed.length === 0 || allowed.includes(name.toLowerCase())) && JSON.stringify(schema).length <= MAX_SCHEMA)
+  const selected: McpTool[] = []
+  for (const tool of tools) {
+    const isWanted = allowed.length === 0 || allowed.includes(tool.name.toLowerCase())
+    if (isWanted && await inTurn(() => jsonSizeWithin(tool.schema, MAX_SCHEMA)) !== undefined) selected.push(tool)
+  }
+  return selected
 }
 
 function makeTool (tool: McpTool, { fn, session }: OpenServer, { names }: McpOptions): Tool {

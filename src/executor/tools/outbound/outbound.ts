@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
 import { Deadline } from '../../../lib/deadline.js'
 import { ToolError } from '../tool.js'
@@ -7,6 +7,7 @@ import { explainFailure } from './failure.js'
 import { firstHop, type Hop, isRedirect, nextHop } from './redirect.js'
 import { Permits, type RequestOwner } from './permits.js'
 import { readBody } from './response-body.js'
+import { toWebStream } from './web-stream.js'
 
 const TOTAL_TIMEOUT = 30_000
 const MAX_BYTES = 1024 * 1024
@@ -100,8 +101,7 @@ export class Outbound {
     body.once('error', error => { if (error instanceof ToolError) onBroken?.(error) })
     // A Response with such a status refuses a body.
     const isEmpty = status === 204 || status === 205 || status === 304
-    // The two type declarations of web streams differ in members that nothing here uses.
-    const content = isEmpty ? null : Readable.toWeb(body) as unknown as ConstructorParameters<typeof Response>[0]
+    const content = isEmpty ? null : toWebStream(body)
     if (isEmpty) body.resume()
     try {
       return new Response(content, { status, headers })
