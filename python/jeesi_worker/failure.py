@@ -22,8 +22,9 @@ def failure(error, message):
 
 
 def describe(error):
+    """One line for the caller: the first of the exception's message. The traceback has all of it."""
     try:
-        text = str(error)
+        text = str(error).strip().partition('\n')[0]
     except Exception:
         text = ''
     return f'{type(error).__name__}: {text}' if text else type(error).__name__

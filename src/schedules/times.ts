@@ -64,6 +64,7 @@ function momentsOf (wall: number, cron: Cron, clock: Clock): number[] {
 
 /** Looks back from `now` in steps that grow, then halves what is left. */
 function latestTime (next: Next, due: number, now: number): number {
+  if (next(due) > now) return due
   let latest = due
   let end = now
   for (let step = MINUTE; now - step > due; step *= 2) {
