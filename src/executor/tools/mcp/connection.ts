@@ -1,6 +1,6 @@
 import type { Client } from '@modelcontextprotocol/client'
 import { createMcpFetch } from './fetch.js'
-import { mayBeNewer, mayBeOlder } from './failures.js'
+import { isTimeout, mayBeNewer, mayBeOlder } from './failures.js'
 import { LimitedTransport } from './limited-transport.js'
 import { OlderServers } from './older-servers.js'
 import type { McpServer } from './server.js'
@@ -21,17 +21,29 @@ export interface Connection { client: Client, transport: LimitedTransport }
  */
 export async function openConnection (server: McpServer, signal: AbortSignal): Promise<Connection> {
   const { url } = server
-  const isOlder = olderServers.has(url)
-  let connection: Connection
-  try {
-    connection = await open(server, isOlder, signal)
-  } catch (error) {
-    olderServers.delete(url)
-    if (signal.aborted || !(isOlder ? mayBeNewer : mayBeOlder)(error)) throw error
-    connection = await open(server, !isOlder, signal)
-  }
+  const connection = olderServers.has(url)
+    ? await open(server, 'older', signal).catch(error => {
+      olderServers.delete(url)
+      if (signal.aborted || !mayBeNewer(error)) throw error
+      return openUnknown(server, signal)
+    })
+    : await openUnknown(server, signal)
   if (connection.client.getProtocolEra() === 'legacy') olderServers.add(url)
   return connection
+}
+
+/** A newer server may have been silent since it had just been woken: it is asked again if it refuses the older handshake. */
+async function openUnknown (server: McpServer, signal: AbortSignal): Promise<Connection> {
+  const timeout = server.listTimeout * PROBE_SHARE
+  try {
+    return await open(server, { timeout }, signal)
+  } catch (error) {
+    if (signal.aborted || !mayBeOlder(error)) throw error
+    return await open(server, 'older', signal).catch(refusal => {
+      if (signal.aborted || !isTimeout(error) || !mayBeNewer(refusal)) throw refusal
+      return open(server, { timeout: server.listTimeout }, signal)
+    })
+  }
 }
 
 /** Ends a session at the server, which may ignore it. Never rejects. */
@@ -42,13 +54,14 @@ export async function closeConnection ({ client, transport }: Connection): Promi
   await transport.close().catch(() => {})
 }
 
-async function open (server: McpServer, isOlder: boolean, signal: AbortSignal): Promise<Connection> {
+/** @param probe how many milliseconds the question for versions may take; `older`: it is not asked. */
+async function open (server: McpServer, probe: 'older' | { timeout: number }, signal: AbortSignal): Promise<Connection> {
   // Loaded on demand: it takes as long as the rest of the service, and most agents have no MCP server.
   const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client')
   const { listTimeout: timeout, url } = server
   const client = new Client(CLIENT, {
     capabilities: {},
-    versionNegotiation: isOlder ? { mode: 'legacy' } : { mode: 'auto', probe: { timeoutMs: timeout * PROBE_SHARE } },
+    versionNegotiation: probe === 'older' ? { mode: 'legacy' } : { mode: 'auto', probe: { timeoutMs: probe.timeout } },
     inputRequired: { autoFulfill: false }
   })
   const fetch = createMcpFetch(server, response => transport.receive(response))

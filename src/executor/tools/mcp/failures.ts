@@ -28,19 +28,22 @@ export function isSessionLost (error: unknown): boolean {
   return status === 404 || (status === 400 && /\bsession\b/i.test(rpcErrorOf(error)?.message ?? ''))
 }
 
+export function isTimeout (error: unknown): boolean {
+  return (error as SdkError).code === 'REQUEST_TIMEOUT'
+}
+
 /** Whether the server has failed at the question for its versions, and may know the older handshake. */
 export function mayBeOlder (error: unknown): boolean {
-  const { code } = error as SdkError
   const { status } = dataOf(error)
   if (toolErrorIn(error) || status === 401 || status === 403) return false
-  return code === 'ERA_NEGOTIATION_FAILED' || code === 'REQUEST_TIMEOUT'
+  return (error as SdkError).code === 'ERA_NEGOTIATION_FAILED' || isTimeout(error)
 }
 
 /** Whether the server has answered the older handshake by a refusal, and may know the newer protocol alone. */
 export function mayBeNewer (error: unknown): boolean {
   const { status } = dataOf(error)
   if (toolErrorIn(error) || status === 401 || status === 403) return false
-  return status === undefined ? (error as SdkError).code !== 'REQUEST_TIMEOUT' : status < 500
+  return status === undefined ? !isTimeout(error) : status < 500
 }
 
 /** Why a server cannot be used. What it has said itself is left out: it may quote a header. */
@@ -50,7 +53,7 @@ export function describeFailure (error: unknown, host: string): ToolError {
   const { name, code, message } = error as SdkError
   const { status, resultType } = dataOf(error)
   if (code === INTERRUPTED) return new ToolError(message)
-  if (code === 'REQUEST_TIMEOUT') return new ToolError(`${host} did not answer in time.`)
+  if (isTimeout(error)) return new ToolError(`${host} did not answer in time.`)
   if (status === 401 || status === 403 || name === 'InsufficientScopeError') return new ToolError(`${host} asks for other credentials (status ${status ?? 403}).`)
   // The SDK has no code for an older server's.
   if (code === UNSUPPORTED_VERSION || /protocol version is not supported/.test(message)) return new ToolError(`${host} speaks only versions of MCP that are not known here.`)

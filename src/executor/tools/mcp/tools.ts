@@ -57,7 +57,10 @@ async function openServer (fn: AgentFunction, options: McpOptions): Promise<Open
     const { session, tools, bad } = await connectMcp({ url, headers, outbound, owner, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
     if (bad > 0) log('MCP tools left out', { host, count: bad, reason: 'they have no name, or a schema that is not one of an object' })
     try {
-      return { fn, session, tools: await selectTools(tools, fn) }
+      const wanted = selectTools(tools, fn)
+      const fitting = await thoseThatFit(wanted)
+      if (fitting.length < wanted.length) log('MCP tools left out', { host, count: wanted.length - fitting.length, reason: 'their schemas are too large' })
+      return { fn, session, tools: fitting }
     } catch (error) {
       await session.close()
       throw error
@@ -68,15 +71,19 @@ async function openServer (fn: AgentFunction, options: McpOptions): Promise<Open
   }
 }
 
-/** The tools that the function allows, or all if it lists none, without those whose schema is too large or too deep. */
-async function selectTools (tools: McpTool[], { config }: AgentFunction): Promise<McpTool[]> {
+/** The tools that the function allows, or all if it lists none. */
+function selectTools (tools: McpTool[], { config }: AgentFunction): McpTool[] {
   const allowed = listIn(config.allowed_tools)
-  const selected: McpTool[] = []
+  return tools.filter(({ name }) => allowed.length === 0 || allowed.includes(name.toLowerCase()))
+}
+
+/** Those whose schema is neither too large nor nested too deep. */
+async function thoseThatFit (tools: McpTool[]): Promise<McpTool[]> {
+  const fitting: McpTool[] = []
   for (const tool of tools) {
-    const isWanted = allowed.length === 0 || allowed.includes(tool.name.toLowerCase())
-    if (isWanted && await inTurn(() => jsonSizeWithin(tool.schema, MAX_SCHEMA)) !== undefined) selected.push(tool)
+    if (await inTurn(() => jsonSizeWithin(tool.schema, MAX_SCHEMA)) !== undefined) fitting.push(tool)
   }
-  return selected
+  return fitting
 }
 
 function makeTool (tool: McpTool, { fn, session }: OpenServer, { names }: McpOptions): Tool {

@@ -64,6 +64,15 @@ t.test('one bad tool costs itself alone, and what is odd about others nothing', 
   }
 })
 
+t.test('a tool whose schema is too large or too deep costs itself alone too', async t => {
+  const deep = JSON.parse(`${'{"properties":'.repeat(200)}{}${'}'.repeat(200)}`)
+  const tools = [{ name: 'deep', inputSchema: deep }, { name: 'large', inputSchema: { type: 'object', description: 'x'.repeat(32_001) } }, tool('good')]
+  const server = await startMcp(t, { answer: ({ method, id }, response) => method === 'tools/list' && sendJson(response, 200, { jsonrpc: '2.0', id, result: { tools } }) })
+  const { tools: offered, logged } = await open(t, [mcp(server.url)])
+  t.same(offered.map(({ name }) => name), ['good'])
+  t.match(logged, [{ message: 'MCP tools left out', count: 2, reason: 'their schemas are too large' }])
+})
+
 t.test('content that is not known leaves the text beside it, and is said by its type', async t => {
   const results: Record<string, object> = {
     unknown: { content: [{ type: 'text', text: 'before' }, { type: 'hologram', data: 'x' }, { type: 'text', text: 'after' }] },
@@ -98,6 +107,30 @@ t.test('an error of the protocol is told as its sentence, whatever status it com
       t.equal(await failureOf(call('echo')), 'days must be below 7', `${era}, ${status}`)
     }
   }
+})
+
+t.test('a redirect within the server is followed, and none elsewhere', async t => {
+  const server = await startMcp(t, {
+    era: 'both',
+    before (request, response) {
+      if (request.url === '/mcp/') return false
+      request.resume()
+      response.writeHead(308, { location: '/mcp/' }).end()
+      return true
+    }
+  })
+  const { call } = await open(t, [mcp(server.url, { headers_json: { Authorization: 'secret-word' } })])
+  t.equal(await call('echo', { a: 'b' }), '{"a":"b"}')
+  t.equal(server.asked.at(-1)!.headers.authorization, 'secret-word')
+
+  const elsewhere = await startServer(t, respond(200))
+  for (const status of [301, 302, 303, 307, 308]) {
+    const redirecting = await startServer(t, response => { response.writeHead(status, { location: elsewhere.url }).end() })
+    const { tools, logged } = await open(t, [mcp(redirecting.url)])
+    t.same(tools, [])
+    t.match(logged, [{ reason: `127.0.0.1 answered with status ${status}.` }])
+  }
+  t.equal(elsewhere.requests.length, 0)
 })
 
 t.test('a call that fails otherwise says how, and quotes nothing', async t => {

@@ -54,6 +54,20 @@ for (const [how, answer] of [
   })
 }
 
+t.test('a newer server that is silent at first, since it had to be woken, is asked again', async t => {
+  let isAwake = false
+  const server = await startMcp(t, {
+    era: 'newer',
+    answer ({ method }) {
+      const isSilent = method === 'server/discover' && !isAwake
+      if (isSilent) isAwake = true
+      return isSilent
+    }
+  })
+  t.same((await open(t, [mcp(server.url)], { listTimeout: 2_000 })).tools.map(({ name }) => name), ['echo'])
+  t.same(rpcOf(server), ['server/discover', 'initialize', 'server/discover', 'tools/list'])
+})
+
 t.test('an older server that has become a newer one is reached again', async t => {
   let isOlder = true
   const newer = await startMcp(t, {
