@@ -9,10 +9,13 @@ export const MAX_CRON = 200
 export function zoneOf ({ timezone }: Pick<Timing, 'timezone'>): string {
   const zone = timezone?.trim() || 'UTC'
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone
+    const { timeZone } = new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions()
+    // Newer versions of Node take offsets such as +02:00, which know no summer time.
+    if (!/^[+-]/.test(timeZone)) return timeZone
   } catch {
-    throw new ScheduleFault(`${shown(zone)} is no time zone: it takes a name such as Europe/Berlin.`)
+    // It is no name.
   }
+  throw new ScheduleFault(`${shown(zone)} is no time zone: it takes a name such as Europe/Berlin.`)
 }
 
 /** Quotes what a user wrote, for a message to them. */
