@@ -7,8 +7,8 @@ import { failureOf } from '../../../support/tools.js'
 
 const rpcOf = ({ asked }: { asked: Array<{ rpc?: string }> }) => asked.map(({ rpc }) => rpc)
 
-for (const json of [false, true]) {
-  t.test(`a server of 2026-07-28 is reached without handshake and session, ${json ? 'with plain JSON' : 'over an event stream'}`, async t => {
+t.test('a server of 2026-07-28 is reached without handshake and session, over event streams and with plain JSON', async t => {
+  for (const json of [false, true]) {
     const server = await startMcp(t, { era: 'newer', json, pages: [[tool('weather')], [tool('second')]] })
     const { tools, call, logged, close } = await open(t, [mcp(server.url, { headers_json: { Authorization: 'Bearer t' } })])
     t.same(tools.map(({ name }) => name), ['weather', 'second'])
@@ -18,8 +18,8 @@ for (const json of [false, true]) {
     t.match(server.asked.at(-1)!.headers, { authorization: 'Bearer t', 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'weather' })
     t.notOk(server.asked.some(({ headers }) => 'mcp-session-id' in headers))
     t.same(logged, [])
-  })
-}
+  }
+})
 
 t.test('a server that knows both is spoken to in the newer protocol, and one that knows the older alone in that', async t => {
   const both = await startMcp(t, { era: 'both' })
@@ -32,15 +32,15 @@ t.test('a server that knows both is spoken to in the newer protocol, and one tha
   t.same(rpcOf(older), ['server/discover', 'initialize', 'notifications/initialized', 'tools/list', 'tools/call'])
 })
 
-for (const [how, answer] of [
-  ['by 503', (response: ServerResponse) => response.writeHead(503).end('down')],
-  ['by a page', (response: ServerResponse) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>hello</p>')],
-  ['not at all', () => {}]
-] as const) {
-  t.test(`an older server that answers the question for versions ${how} is reached all the same, and not asked again`, async t => {
+t.test('an older server that answers the question for versions by 503, by a page or not at all is reached all the same, and not asked again', async t => {
+  for (const reply of [
+    (response: ServerResponse) => response.writeHead(503).end('down'),
+    (response: ServerResponse) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>hello</p>'),
+    () => {}
+  ]) {
     const server = await startMcp(t, {
       answer ({ method }, response) {
-        if (method === 'server/discover') answer(response)
+        if (method === 'server/discover') reply(response)
         return method === 'server/discover'
       }
     })
@@ -51,8 +51,8 @@ for (const [how, answer] of [
       t.same(rpcOf(server).slice(0, 2), first)
       await close()
     }
-  })
-}
+  }
+})
 
 t.test('a newer server that is silent at first, since it had to be woken, is asked again', async t => {
   let isAwake = false
