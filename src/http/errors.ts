@@ -17,6 +17,7 @@ declare module 'fastify' {
 /** Answers a request with an error: the one place where an error becomes an HTTP response. */
 export function renderError (error: ServiceError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error.retryAfter !== undefined) reply.header('retry-after', Math.ceil(error.retryAfter))
+  if (error.allow) reply.header('allow', error.allow.join(', '))
   // The rest of what is too large is not read.
   if (error.code === errors.bodyTooLarge.code) reply.header('connection', 'close')
   return reply.code(error.statusCode).type('application/json').send(toBody(error, request.id))

@@ -51,7 +51,12 @@ async function limits (app: FastifyInstance): Promise<void> {
   app.decorate('incomingBytes', new IncomingBytes(MESSAGES_AT_ONCE * bodyLimit, MESSAGES_OF_CALLER_AT_ONCE * bodyLimit))
 
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', createBodyParser(app, { limit: bodyLimit, countCost: app.countCost }))
+  // It says itself what it does not take: Fastify would let only named types through, and one that is empty is none.
+  app.addContentTypeParser('*', createBodyParser(app, { limit: bodyLimit, countCost: app.countCost }))
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    if (request.headers['content-type']?.trim() === '') delete request.headers['content-type']
+    done(null, payload)
+  })
 }
 
 export default fp(limits, { name: 'limits', dependencies: ['redis'] })

@@ -1,7 +1,8 @@
 import fastifyCors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { errors } from '#shared/errors.ts'
+import { errors, methodNotAllowed } from '#shared/errors.ts'
+import { RouteMethods } from '../http/route-methods.js'
 
 /** Security headers of answers, and the origins that may call from a browser (CORS). */
 async function security (app: FastifyInstance): Promise<void> {
@@ -20,8 +21,14 @@ async function security (app: FastifyInstance): Promise<void> {
     maxAge: 86_400,
     strictPreflight: false
   })
+  const routes = new RouteMethods()
+  app.addHook('onRoute', ({ url, method }) => routes.add(url, [method].flat()))
   // The body of a request for nothing is neither read nor parsed.
-  app.addHook('onRequest', (request, _reply, done) => done(request.is404 ? errors.notFound() : undefined))
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.is404) return done()
+    const allow = routes.at(request.raw.url ?? '')
+    done(allow.length > 0 ? methodNotAllowed(allow) : errors.notFound())
+  })
 }
 
 export default fp(security, { name: 'security' })

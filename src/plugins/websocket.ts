@@ -1,3 +1,6 @@
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -5,7 +8,8 @@ import { errors, reasonOf, toServiceError } from '#shared/errors.ts'
 import { findEndedCallers } from '../auth/ended-callers.js'
 import { answerConnection } from '../http/errors.js'
 import { OpenConnections } from '../http/open-connections.js'
-import { SOCKET_PATH, SUBPROTOCOL } from '../http/websocket/protocol.js'
+import { declineUpgrade, isWebSocket } from '../http/upgrades.js'
+import { endSoon, SOCKET_PATH, SUBPROTOCOL } from '../http/websocket/protocol.js'
 import { Sessions } from '../http/websocket/sessions.js'
 
 declare module 'fastify' {
@@ -28,8 +32,15 @@ async function websocket (app: FastifyInstance): Promise<void> {
   app.decorate('sessions', sessions)
   app.decorate('unknownSockets', new OpenConnections(MAX_UNKNOWN))
 
+  // The server's own offers of an upgrade, of which only those of WebSockets are passed on.
+  const handshakes = new EventEmitter()
+  app.server.on('upgrade', (request: IncomingMessage, socket: Socket, rest: Buffer) => {
+    if (isWebSocket(request)) handshakes.emit('upgrade', request, socket, rest)
+    else declineUpgrade(app.server, request, socket, rest)
+  })
   await app.register(fastifyWebsocket, {
     options: {
+      server: handshakes as Server,
       maxPayload: app.config.bodyLimit,
       perMessageDeflate: false,
       // Between two messages the event loop turns.
@@ -39,7 +50,8 @@ async function websocket (app: FastifyInstance): Promise<void> {
     },
     errorHandler (error, socket, request) {
       request.log.info({ err: error }, 'a WebSocket broke')
-      socket.terminate()
+      // The client is to read why: a connection that is cut with unread bytes in it loses what was said last.
+      endSoon(socket)
     },
     // The sockets end in their turn, see SHUTDOWN.
     preClose: done => done()

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { readAccessOf } from '#shared/http/caller.ts'
+import { isEventSource } from '#shared/http/sse.ts'
 import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
 import { errorAnswers, KnownEventsText, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 
@@ -38,7 +39,7 @@ const runs: FastifyPluginAsyncTypebox = async app => {
       params: RunParams,
       querystring: EventsQuery,
       headers: EventsHeaders,
-      response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, ...errorAnswers }
+      response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, 204: Type.Null(), ...errorAnswers }
     }
   }, async (request, reply) => {
     const { id: runId } = request.params
@@ -47,6 +48,8 @@ const runs: FastifyPluginAsyncTypebox = async app => {
     // Clients of this route are written for this service: they know all events unless they say otherwise.
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events, ALL_EVENTS)
     await app.runs.resume(readAccessOf(request.caller!), runId, after)
+    const asksForEver = isEventSource({ lastEventId: request.headers['last-event-id'], accept: request.headers.accept })
+    if (asksForEver && app.runs.hasAll(runId, after)) return reply.code(204).header('x-run-id', runId).send(null)
     return reply.streamRun(runId, { after, known })
   })
 

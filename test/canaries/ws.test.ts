@@ -22,7 +22,15 @@ t.test('ws reads the size limit of a connection anew for every frame', async t =
   const larger = once(peer, 'message')
   client.send('x'.repeat(200))
   await larger
-  client.send('x'.repeat(201))
-  const [code] = await once(client, 'close')
-  t.equal(code, 1009)
+  const code = await new Promise(resolve => {
+    peer._receiver.prependListener('error', (error: { code?: string }) => {
+      resolve(error.code)
+      peer.close(1009, 'because')
+    })
+    client.send('x'.repeat(201))
+  })
+  t.equal(code, 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'and the error of its parser can be heard before its own listener closes')
+  const [status, reason] = await once(client, 'close')
+  t.equal(status, 1009)
+  t.equal(String(reason), 'because')
 })

@@ -161,7 +161,44 @@ t.test('who calls the edge function', async t => {
     const bare = edge.url.replace('/functions/v1', '')
     t.equal((await fetch(bare, { method: 'POST', headers: await bearer(), body: '{}' })).status, 400)
     for (const path of ['/runs', '/runs/1', `/runs/${UNKNOWN}/else`, '/x']) t.match(await edge.request('GET', path), { status: 404, body: { code: 'not_found' } })
-    t.match(await edge.request('GET', ''), { status: 404 })
+  })
+
+  t.test('a method that an address does not take is 405, with the one that it takes', async t => {
+    const unchanged = await watch(t)
+    const taken: Record<string, string> = { '': 'POST', '/': 'POST', '/visitors': 'POST', [`/runs/${UNKNOWN}`]: 'GET', [`/runs/${UNKNOWN}/events`]: 'GET', [`/runs/${UNKNOWN}/cancel`]: 'POST' }
+    for (const [path, allow] of Object.entries(taken)) {
+      for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].filter(method => method !== allow)) {
+        const { status, headers, body } = await edge.request(method, path, { headers: {} })
+        t.equal(status, 405, `${method} ${path}`)
+        t.equal(headers.get('allow'), allow)
+        if (method !== 'HEAD') t.match(body, { code: 'method_not_allowed', error: `This address takes ${allow} only.`, statusCode: 405, requestId: String })
+      }
+      t.ok((await fetch(edge.url + path, { method: 'OPTIONS' })).ok)
+    }
+    await unchanged()
+  })
+
+  t.test('a body is JSON whatever it is called', async t => {
+    const body = JSON.stringify({ agentId: SIMPLE_AGENT, messages: MESSAGES, stream: false })
+    for (const type of [undefined, '', 'text/plain;charset=UTF-8', 'application/x-www-form-urlencoded']) {
+      const headers = { ...await bearer(), ...(type === undefined ? {} : { 'content-type': type }) }
+      const response = await fetch(edge.url, { method: 'POST', headers, body: new TextEncoder().encode(body) })
+      t.equal(response.status, 200, String(type))
+      t.match(await response.json(), { response: 'Hello world' })
+      t.equal((await fetch(edge.url, { method: 'POST', headers: { 'content-type': type ?? '' }, body })).status, 401, 'of a caller who is known')
+      t.match(await (await fetch(edge.url, { method: 'POST', headers, body: 'Hello' })).json(), { code: 'invalid_json', error: 'The body is not valid JSON.' })
+    }
+  })
+
+  t.test('an empty x-api-key beside a good token is no key', async t => {
+    const body = { agentId: SIMPLE_AGENT, messages: MESSAGES, stream: false }
+    for (const key of ['', ' ', '\t']) {
+      t.match(await ask(body, { ...await bearer(), 'x-api-key': key }), { status: 200 }, JSON.stringify(key))
+      t.match(await ask(body, { 'x-api-key': key }), { status: 401 })
+    }
+    const { body: { runId } } = await ask(body, await bearer())
+    t.match(await edge.request('GET', `/runs/${runId}`, { headers: { ...await bearer(), 'x-api-key': '' } }), { status: 200 })
+    t.match(await edge.request('POST', '', { body: { ...HEAVY, messages: MESSAGES, stream: false }, headers: { ...await bearer(), 'x-api-key': '' } }), { status: 200 }, 'at the service behind it neither')
   })
 
   t.test('what the function lacks stands in its log by its name, and costs nothing', async t => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { answerWith, passTo, startBackendDouble } from '../support/doubles/backend.js'
 import { delta, ending, hang, openStream, say } from '../support/doubles/gateway.js'
 import { findDeno, HEAVY, readUntil, startBackend, startEdge, startProject } from '../support/edge.js'
-import { bearer, DEMO_AGENT, DEMO_KEY, OTHER_USER, parseStream, readStream, textOf } from '../support/helper.js'
+import { bearer, DEMO_AGENT, DEMO_KEY, OTHER_USER, parseStream, PLAIN, readStream, textOf } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
 
@@ -34,6 +34,26 @@ t.test('a run is asked for, followed and cancelled through the edge function', a
     const stream = await readUntil(response, 'half')
     return { ...stream, runId: response.headers.get('x-run-id')!, finish: (rest: string) => finish(rest) }
   }
+
+  t.test('an EventSource that has all of a finished run is told by 204 to ask no more, wherever the run was', async t => {
+    for (const [at, body] of [[edge, HEAVY], [alone, {}]] as const) {
+      const response = await at.open(body)
+      const runId = response.headers.get('x-run-id')!
+      const last = String((await readStream(response)).events.at(-1)!.seq)
+      const ask = async (headers: Record<string, string>, query = '') =>
+        fetch(`${at.url}/runs/${runId}/events${query}`, { headers: { ...await bearer(), ...headers } })
+      for (const known of [{}, PLAIN] as Array<Record<string, string>>) {
+        for (const asked of [ask({ ...known, 'last-event-id': last }), ask({ ...known, accept: 'text/event-stream' }, `?after=${last}`)]) {
+          const answer = await asked
+          t.equal(answer.status, 204)
+          t.equal(await answer.text(), '')
+          t.equal(answer.headers.get('access-control-allow-origin'), '*')
+        }
+        t.match(await events(runId, '', { ...known, 'last-event-id': '1' }, at), { status: 200, raw: /\[DONE\]\n\n$/ })
+        t.match(await events(runId, `?after=${last}`, known, at), { status: 200, raw: 'data: [DONE]\n\n' })
+      }
+    }
+  })
 
   t.test('at the backend, with the caller\'s own credentials and never the secret', async t => {
     const { runId, leave, finish } = await begin()

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { delta, ending, hang, openStream, say } from '../support/doubles/gateway.js'
-import { bearer, createDataDir, DEMO_AGENT, endOf, openEvents, OTHER_USER, readStream, startService, typesOf } from '../support/helper.js'
+import { delta, ending, hang, openStream, refuse, say } from '../support/doubles/gateway.js'
+import { bearer, createDataDir, DEMO_AGENT, endOf, openEvents, OTHER_USER, PLAIN, readStream, startService, typesOf } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
 
@@ -31,6 +31,63 @@ t.test('a run\'s events can be picked up anywhere', async t => {
       t.same((await events(runId, '', { 'last-event-id': String(seq) })).events, rest.events, 'the header says the same')
     }
     t.same((await events(runId, '?after=0', { 'last-event-id': '2' })).events, whole.events.slice(2), 'the header wins')
+  })
+
+  t.test('an EventSource that has all of a finished run is told by 204 to ask no more', async t => {
+    const endings: Array<[string, () => Promise<string>]> = [
+      ['succeeded', async () => {
+        gateway.reply = say('Hello')
+        return (await execute()).headers.get('x-run-id')!
+      }],
+      ['failed', async () => {
+        gateway.reply = refuse(402)
+        return (await execute()).headers.get('x-run-id')!
+      }],
+      ['cancelled', async () => {
+        gateway.reply = hang('half')
+        const arriving = gateway.nextCall()
+        const { body: { runId } } = await request('POST', '/api/agent/execute', { body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true } })
+        await arriving
+        await request('POST', `/api/runs/${runId}/cancel`)
+        return runId
+      }]
+    ]
+    for (const [status, end] of endings) {
+      const runId = await end()
+      t.match(await endOf(service, runId), { status })
+      for (const known of [{}, PLAIN, { 'x-stream-events': 'reconnect' }]) {
+        const whole = await events(runId, '', known)
+        const last = whole.events.at(-1)!.seq
+        for (const asked of [openEvents(url, runId, '', { ...known, 'last-event-id': String(last) }), openEvents(url, runId, `?after=${last}`, { ...known, accept: 'text/event-stream' })]) {
+          const answer = await asked
+          t.equal(answer.status, 204, status)
+          t.equal(await answer.text(), '')
+          t.equal(answer.headers.get('x-run-id'), runId)
+        }
+        t.match(await events(runId, '', { ...known, 'last-event-id': String(last - 1) }), { status: 200, raw: /\[DONE\]\n\n$/ })
+        t.match(await events(runId, '', { ...known, accept: 'text/event-stream' }), { status: 200, raw: whole.raw }, 'and one that has nothing is told all')
+        t.match(await events(runId, `?after=${last}`, known), { status: 200, raw: 'data: [DONE]\n\n' }, 'who does not ask by itself is told that it is over')
+      }
+      t.match(await openEvents(url, runId, '', { 'last-event-id': '1000' }), { status: 400 })
+      t.match(await openEvents(url, runId, '', { 'last-event-id': '3', ...await bearer(OTHER_USER) }), { status: 404 }, 'of whose run it is')
+    }
+  })
+
+  t.test('an EventSource of a run that goes on waits for what comes', async t => {
+    let finish = () => {}
+    gateway.reply = response => {
+      openStream(response).write(delta('Hel'))
+      finish = () => response.end(delta('lo') + ending())
+    }
+    const { body: { runId } } = await request('POST', '/api/agent/execute', {
+      body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true }
+    })
+    const reader = (await openEvents(url, runId)).body!.getReader()
+    for (let seen = ''; !seen.includes('Hel');) seen += Buffer.from((await reader.read()).value!)
+    const rest = await openEvents(url, runId, '', { 'last-event-id': '2' })
+    t.equal(rest.status, 200)
+    finish()
+    t.match((await readStream(rest)).events, [{ type: 'chunk', content: 'lo' }, { type: 'done' }])
   })
 
   t.test('while the run is going a reader gets the backlog and then what comes', async t => {

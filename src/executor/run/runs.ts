@@ -98,6 +98,12 @@ export class Runs {
     return run
   }
 
+  /** Whether a run has ended, and event `after` is its last: there is nothing more to be told. For runs that can be followed. */
+  hasAll (runId: string, after: number): boolean {
+    const { events } = this.options
+    return events.hasEnded(runId) && after >= events.last(runId)!
+  }
+
   /** Ends a run, and resolves to it once it has ended; a run that has ended already stays as it is. Throws `run_not_found`. */
   async cancel (access: RunAccess, runId: string): Promise<Run> {
     const { database, executor, queue, isDraining } = this.options

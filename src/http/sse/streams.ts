@@ -45,6 +45,11 @@ export class SseStreams {
     if (this.#isClosing) reply.header('connection', 'close')
     raw.writeHead(200, reply.headers(format.headers).header('x-run-id', runId).getHeaders() as OutgoingHttpHeaders)
     raw.flushHeaders()
+    if (reply.request.method === 'HEAD') {
+      socket?.uncork()
+      raw.end()
+      return reply
+    }
     dropHeads(reply)
     const stream = new SseStream(this.log, raw, { format, runId, after, known, until: Date.now() + this.maxMs })
     this.#streams.add(stream)

@@ -10,11 +10,20 @@ const MAX_PENDING_BYTES = 256 * 1024
 /** Of a client that is not known, one. */
 const MAX_PENDING_AT_DOOR = 1
 const AUTH = '"auth"'
+/** How `ws` calls a message that is larger than it may be. */
+const TOO_BIG = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
+
+interface Receiver {
+  _maxPayload: number
+  prependListener (event: 'error', listener: (error: Error & { code?: string }) => void): void
+}
 
 interface InboxEvents {
   message (data: Buffer, isBinary: boolean): Promise<void>
   /** The client sends more at a time than may be held. */
   overflow (error: unknown): void
+  /** A message is larger than it may be, and is not read. `ws` says goodbye without a word of why, unless this does. */
+  tooBig (maxBytes: number, isKnown: boolean): void
 }
 
 /** A client's messages: one is handled after the other, few are kept in memory, and large ones come in once the client is known. */
@@ -31,6 +40,11 @@ export class Inbox {
   constructor (private readonly socket: WebSocket, private readonly maxBytes: number, private readonly on: InboxEvents) {
     setMaxBytes(socket, DOOR_BYTES)
     socket.on('message', (data, isBinary) => this.#take(data as Buffer, isBinary))
+    // Before the listener of `ws`, which closes the connection.
+    receiverOf(socket).prependListener('error', error => {
+      if (error.code === TOO_BIG) on.tooBig(receiverOf(socket)._maxPayload, this.#isOpen)
+      else this.stop()
+    })
   }
 
   /**
@@ -97,6 +111,10 @@ export class Inbox {
 
 /** `ws` has one limit for all connections of a server; each connection's own is read anew for every frame. */
 function setMaxBytes (socket: WebSocket, bytes: number): void {
-  const { _receiver: receiver } = socket as WebSocket & { _receiver: { _maxPayload: number } }
-  receiver._maxPayload = bytes
+  receiverOf(socket)._maxPayload = bytes
+}
+
+/** The parser of a connection's frames. */
+function receiverOf (socket: WebSocket): Receiver {
+  return (socket as WebSocket & { _receiver: Receiver })._receiver
 }

@@ -7,7 +7,6 @@ import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contrac
 import { BODY_COST, type MemoryBudget, UNCOUNTED_BODY } from '../../lib/memory/memory-budget.js'
 import type { Hold } from '../../lib/memory/memory-share.js'
 import { WindowCounter } from '../../lib/window-counter.js'
-import { GOODBYE_MS } from '../../shutdown.js'
 import { takeMemory, WAITING_MESSAGES } from '../arriving-memory.js'
 import { callerKey } from '../client-address.js'
 import type { IncomingBytes } from '../incoming-bytes.js'
@@ -16,7 +15,7 @@ import { HEAVY_COST, ownTurn } from '../turns.js'
 import { type FollowDeps, FollowedRuns } from './followed-runs.js'
 import { Inbox } from './inbox.js'
 import { type ClientMessage, costOf, describe, read, shortText } from './messages.js'
-import { CLOSE, type Session } from './protocol.js'
+import { CLOSE, endSoon, type Session } from './protocol.js'
 import { HIGH_WATER } from './reader.js'
 
 /** How long a new connection has to authenticate, and one whose token has expired to do so again. */
@@ -81,7 +80,8 @@ export class SocketSession implements Session {
       overflow: error => {
         this.#refuse(error)
         this.close(CLOSE.tryAgainLater, 'too much is arriving at once')
-      }
+      },
+      tooBig: (bytes, isKnown) => this.close(CLOSE.tooBig, `a message has ${bytes} bytes at the most${isKnown ? '' : ' before a token'}`)
     })
     connection.on('data', piece => this.#inbox.count(piece.length))
     socket.on('pong', () => { this.#missedPongs = 0 })
@@ -119,9 +119,7 @@ export class SocketSession implements Session {
     this.#runs.cutOff()
     this.#inbox.stop()
     this.socket.close(code, reason)
-    // A peer that does not answer the goodbye would hold the connection for half a minute.
-    const ending = setTimeout(() => this.socket.terminate(), GOODBYE_MS).unref()
-    this.socket.once('close', () => clearTimeout(ending))
+    endSoon(this.socket)
   }
 
   /** Takes the memory that the message needs until it is handled. One for which there is none is refused unread. */

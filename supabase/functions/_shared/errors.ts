@@ -6,6 +6,8 @@ export class ServiceError extends Error {
   retryAfter?: number
   /** The run that failed. */
   runId?: string
+  /** The methods that an address takes instead. */
+  allow?: readonly string[]
   /** The problems of a request, each with its path. */
   details?: Detail[]
   /** What operators and admins read of it: which account at which gateway, what a provider said. Users never do. */
@@ -20,7 +22,7 @@ export class ServiceError extends Error {
   }
 
   /** Sets the fields that only some errors have. */
-  with (fields: Pick<ServiceError, 'retryAfter' | 'runId' | 'details' | 'reason' | 'cause'>): this {
+  with (fields: Pick<ServiceError, 'retryAfter' | 'runId' | 'allow' | 'details' | 'reason' | 'cause'>): this {
     return Object.assign(this, fields)
   }
 
@@ -51,6 +53,7 @@ export const errors = {
   originNotAllowed: define('forbidden', 403, () => 'This API key is not for pages of this origin.'),
   visitorRequired: define('forbidden', 403, () => 'Only publishable API keys have visitors.'),
   notFound: define('not_found', 404, () => 'There is nothing at this address.'),
+  methodNotAllowed: define('method_not_allowed', 405, (methods: string) => `This address takes ${methods} only.`),
   requestTimeout: define('request_timeout', 408, () => 'The request did not arrive in time.'),
   runCancelled: define('run_cancelled', 409, () => 'The run was cancelled.'),
   bodyTooLarge: define('body_too_large', 413, (bytes: number) => `The body is larger than ${bytes} bytes.`),
@@ -89,6 +92,11 @@ export const errors = {
 /** An error of the table is a function of the values in its sentence, with its code and status as properties. */
 function define<Arguments extends unknown[]> (code: string, status: number, sentence: (...args: Arguments) => string) {
   return Object.assign((...args: Arguments) => new ServiceError(code, status, sentence(...args)), { code, status })
+}
+
+/** The error for a method that an address does not take. @param allow those that it takes. */
+export function methodNotAllowed (allow: readonly string[]): ServiceError {
+  return errors.methodNotAllowed(allow.join(' or ')).with({ allow })
 }
 
 /** A stored error as it was thrown. A code that is not in the table has status 500. */

@@ -1,3 +1,4 @@
+import { firstSeq } from './event-number.ts'
 import { finalEvent, isFinal } from './final-event.ts'
 import type { Run, RunEvent } from './schemas.ts'
 
@@ -67,6 +68,11 @@ export function beginning (runId: string, agentId: string, attempt: number): Run
 export function eventsOf ({ run, trace }: EndedRun): RunEvent[] {
   const events = trace ? expand(trace, run.response) : beginning(run.runId, run.agentId, run.attempt)
   return [...events, finalEvent(run)]
+}
+
+/** The number of a finished run's last event. */
+export function lastSeqOf (ended: EndedRun): number {
+  return firstSeq(ended.run.attempt) + eventsOf(ended).length - 1
 }
 
 function expand (trace: Trace, response: string): RunEvent[] {

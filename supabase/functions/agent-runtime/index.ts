@@ -1,4 +1,4 @@
-import { errors } from '../_shared/errors.ts'
+import { errors, methodNotAllowed } from '../_shared/errors.ts'
 import { ALL_EVENTS, EVENTS_HEADER, PLAIN, readKnownEvents } from '../_shared/reader/known-events.ts'
 import { UUID_PATTERN } from '../_shared/uuid.ts'
 import type { RunAction } from './backend/ask.ts'
@@ -31,13 +31,14 @@ async function route (context: Omit<RequestContext, 'known'>): Promise<Response>
   const { pathname, searchParams } = new URL(url)
   const address = pathname.replace(/\/{2,}/g, '/')
   const [path, runId, action = 'read'] = PATH.exec(address) ?? []
+  const isVisitors = VISITORS.test(address)
+  if (!path && !isVisitors) throw errors.notFound()
+  const taken = runId && action !== 'cancel' ? 'GET' : 'POST'
+  if (method !== taken) throw methodNotAllowed([taken])
+  if (isVisitors) return answerVisitor({ ...context, known: PLAIN })
   const events = headers.get(EVENTS_HEADER) ?? searchParams.get('events')
-  if (path && !runId && method === 'POST') return execute({ ...context, known: readKnownEvents(events, PLAIN) })
-  if (runId && method === (action === 'cancel' ? 'POST' : 'GET')) {
-    return resume({ ...context, known: readKnownEvents(events, ALL_EVENTS) }, runId, action as RunAction)
-  }
-  if (method === 'POST' && VISITORS.test(address)) return answerVisitor({ ...context, known: PLAIN })
-  throw errors.notFound()
+  if (runId) return resume({ ...context, known: readKnownEvents(events, ALL_EVENTS) }, runId, action as RunAction)
+  return execute({ ...context, known: readKnownEvents(events, PLAIN) })
 }
 
 // On Supabase the platform chooses the port.

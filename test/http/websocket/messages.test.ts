@@ -1,7 +1,9 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import t from 'tap'
 import { delta, hang, openStream } from '../../support/doubles/gateway.js'
-import { DEMO_AGENT, DEMO_USER, endOf, startService } from '../../support/helper.js'
+import { DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, startService } from '../../support/helper.js'
+import { openRaw } from '../../support/raw-http.js'
 import { connect, execution, lastPeer, login } from '../../support/socket-client.js'
 
 t.test('the messages of a WebSocket', async t => {
@@ -74,7 +76,7 @@ t.test('the messages of a WebSocket', async t => {
     client.send(padded(16_000))
     t.match(await client.next('pong'), { type: 'pong' })
     client.send(padded(17_000))
-    t.match(await client.closed, { code: 1009 })
+    t.match(await client.closed, { code: 1009, reason: 'a message has 16384 bytes at the most before a token' })
   })
 
   t.test('many that are refused close the connection, which a few do not', async t => {
@@ -103,8 +105,34 @@ t.test('a message over the size limit closes its connection with 1009, and no ot
     client.send(frame(1_900))
     t.match(await client.next('pong'), { type: 'pong' }, 'one within the limit is read')
     client.send(frame(size))
-    t.match(await client.closed, { code: 1009 }, `one of ${size} bytes is not`)
+    t.match(await client.closed, { code: 1009, reason: 'a message has 2000 bytes at the most' }, `one of ${size} bytes is not`)
     t.match(await bystander.roundTrip(), { type: 'pong' })
+  }
+})
+
+t.test('a client that goes on to send what is too large reads why it is closed, and is not cut', async t => {
+  const service = await startService(t, { BODY_LIMIT: '2000' })
+  const socket = await openRaw(t, service.url)
+  const said: Buffer[] = []
+  socket.on('data', piece => said.push(piece))
+  const broke = new Promise<Error | undefined>(resolve => socket.on('error', resolve).on('end', () => resolve(undefined)))
+  socket.write(`GET /ws?token=${DEMO_KEY} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`)
+  while (!Buffer.concat(said).includes('"connected"')) await once(socket, 'data')
+  // A text of 20 MB, masked by zeros: the end of it is on its way when the service refuses its beginning.
+  const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+  head.writeBigUInt64BE(20_000_000n, 2)
+  socket.write(Buffer.concat([head, Buffer.alloc(20_000_000, 'x')]))
+  t.equal(await broke, undefined)
+  t.ok(Buffer.concat(said).includes('\x03\xf1a message has 2000 bytes at the most', 0, 'latin1'), 'the code 1009 and a reason')
+})
+
+t.test('a client whose frames are none reads that too, and is told nothing else', async t => {
+  const service = await startService(t)
+  for (const [frame, code] of [[[0xf1, 0x80, 0, 0, 0, 0], 1002], [[0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28], 1007]] as const) {
+    const client = await login(t, service)
+    const { _socket: socket } = client.ws as unknown as { _socket: Socket }
+    socket.write(Buffer.from(frame))
+    t.match(await client.closed, { code })
   }
 })
 

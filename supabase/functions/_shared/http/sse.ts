@@ -11,6 +11,14 @@ export const SSE_HEADERS = {
 /** Milliseconds between two pings. Readers are promised a byte every 15 seconds; two pings fit in. */
 export const PING_MS = 7_000
 
+/**
+ * Whether a reader asks again by itself whenever its stream has ended, as an EventSource of browsers does, until it is
+ * answered with 204. It names the last event that it has, or else, if its URL does, no type but that of streams.
+ */
+export function isEventSource ({ lastEventId, accept }: { lastEventId?: unknown, accept?: string | null }): boolean {
+  return (lastEventId ?? undefined) !== undefined || accept?.trim().toLowerCase() === 'text/event-stream'
+}
+
 /** A comment. It keeps proxies from closing a stream that is quiet for long. */
 export const SSE_PING = ': ping\n\n'
 

@@ -43,12 +43,13 @@ export async function answer (request: Request, handler: (fields: LogFields) => 
 
 function render (error: unknown, fields: LogFields): Response {
   const failure = toServiceError(error)
-  const { message, code, statusCode, retryAfter, runId = fields.runId, details } = failure
+  const { message, code, statusCode, retryAfter, runId = fields.runId, allow, details } = failure
   // Only failures of this function and of what it calls are for the operator; 4xx are for the caller.
   if (statusCode >= 500) log('error', message, { code, cause: reasonOf(failure), runId })
   const seconds = retryAfter === undefined ? undefined : Math.ceil(retryAfter)
   return json(statusCode, { error: message, code, statusCode, requestId: crypto.randomUUID(), runId, retryAfter: seconds, details }, {
     ...(seconds === undefined ? {} : { 'retry-after': String(seconds) }),
+    ...(allow === undefined ? {} : { allow: allow.join(', ') }),
     ...(runId === undefined ? {} : { 'x-run-id': runId })
   })
 }

@@ -1,9 +1,11 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
 import { accessArguments, type Caller, readAccessOf, type RunAccess } from '../../_shared/http/caller.ts'
+import { isEventSource } from '../../_shared/http/sse.ts'
 import type { Run } from '../../_shared/schemas.ts'
+import { lastSeqOf } from '../../_shared/trace.ts'
 import { askBackend, restOf, type RunAction } from '../backend/ask.ts'
-import { addressOf, backendOf, findRun, isHeavy, type RequestContext, requireEnded } from '../context.ts'
+import { addressOf, backendOf, findEnded, findRun, isHeavy, type RequestContext, requireEnded } from '../context.ts'
 import { findCaller } from '../http/caller.ts'
 import { json } from '../http/responses.ts'
 import type { Frames } from '../streams/frame.ts'
@@ -24,6 +26,7 @@ export async function resume (context: RequestContext, runId: string, action: Ru
   fields.runId = runId
   const run = await findRun(context, action === 'cancel' ? caller : readAccessOf(caller), runId)
   fields.agentId = run.agentId
+  if (action === 'events' && await hasAll(context, run)) return new Response(null, { status: 204, headers: { 'x-run-id': runId } })
   // Only this isolate knows the events of its own runs.
   const agent = running.has(runId) ? undefined : await findAgent(context, run)
   const backend = running.has(runId) ? undefined : backendOf(context, agent)
@@ -31,6 +34,15 @@ export async function resume (context: RequestContext, runId: string, action: Ru
   const response = backend && await ask(withDeltas, backend, run, action)
   fields.where = response ? 'backend' : 'edge'
   return response || answerHere(withDeltas, caller, run, action)
+}
+
+/** Whether a run has ended, and a reader that would ask for ever has its last event. */
+async function hasAll (context: RequestContext, { runId, finishedAt }: Run): Promise<boolean> {
+  const { headers } = context.request
+  const after = readAfter(context.request)
+  if (!finishedAt || after === 0 || !isEventSource({ lastEventId: headers.get('last-event-id'), accept: headers.get('accept') })) return false
+  const ended = await findEnded(context, runId)
+  return ended !== undefined && after >= lastSeqOf(ended)
 }
 
 /** The agent of a run; undefined if the user may no longer see it. */
