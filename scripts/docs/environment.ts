@@ -26,7 +26,12 @@ export function renderEnvironmentReference (): string {
     '# Environment variables',
     'Made from `src/config/environment.ts` by `npm run docs`.',
     'The service reads its variables from the environment, and from a `.env` file in its working directory those that the environment lacks. ' +
-    'A blank variable counts as not set. If anything is wrong, the process prints every problem, one line each, and ends.',
+    'A blank variable counts as not set. If anything is wrong, the process prints every problem, one line each with what to write, and ends.',
+    'A number is digits alone, without a unit or separators: `30`, not `30s`; `10485760`, not `10mb`. A boolean is `true`, `yes`, `on` or `1`, or `false`, `no`, `off` or `0`, in any case. ' +
+    'In the URLs of databases and of Redis, characters such as `@ / # ? %` of a password are written as `%40 %2F %23 %3F %25`.',
+    'What works and is probably meant otherwise is a line of the log at `warn` that begins with `config:`: a name that is nearly one of these, a `NODE_ENV` that is nearly `production` or is not set on Railway, ' +
+    'patterns in `CORS_ORIGINS`, a `RATE_LIMIT_WINDOW` in seconds, and times that do not fit Railway\'s. ' +
+    'The edge function cannot refuse to start: it logs its problems, one line each, and takes the default.',
     ...sections
   ].join('\n\n') + '\n'
 }

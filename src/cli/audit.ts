@@ -1,5 +1,6 @@
 import type { DatabaseConfig } from '../config/backing-services.js'
 import { loadConfig } from '../config/config.js'
+import { problemOfDatabaseUrl } from '../config/connection-urls.js'
 import type { Audit } from '../contract/schemas.js'
 import { openDatabase } from '../database/open.js'
 import type { Database } from '../database/port.js'
@@ -32,6 +33,8 @@ await runCommand({
 
 function byUrl (url: string): DatabaseConfig {
   if (!/^postgres(ql)?:\/\//.test(url)) throw new Error('--url takes postgres://user:password@host:5432/database')
+  const problem = problemOfDatabaseUrl('--url', url)
+  if (problem) throw new Error(problem)
   return { kind: 'postgres', url, maxConnections: 1 }
 }
 

@@ -1,4 +1,5 @@
 import { isProduction, loadDatabaseUrl } from '../config/config.js'
+import { problemOfDatabaseUrl } from '../config/connection-urls.js'
 import { isHostedBySupabase } from '../database/connection-url.js'
 import { layMigrations } from '../database/migrations/lay.js'
 import { printMigrations } from '../database/migrations/script.js'
@@ -33,6 +34,8 @@ async function apply (given: string | undefined, seed: boolean, isSure: boolean)
   if (!url) throw new Error(`which database? npm run migrate -- --url ${FORM}, or set SUPABASE_DB_URL`)
   if (!/^postgres(ql)?:\/\//.test(url)) throw new Error(`${name} takes ${FORM}`)
   if (!URL.canParse(url)) throw new Error(`${name} is no URL: in a password, characters such as @ / # ? % are written as %40 %2F %23 %3F %25, or put it in PGPASSWORD`)
+  const problem = problemOfDatabaseUrl(name, url)
+  if (problem) throw new Error(problem)
   if (seed && !isSure && (isProduction() || isHostedBySupabase(url))) throw new Error(DEMO)
   const applied = await migratePostgres(url, { seed, ca, onNotice: message => { process.stderr.write(`notice: ${message}\n`) } })
   process.stdout.write(applied.length > 0 ? `applied ${applied.join(', ')}\n` : 'nothing to apply: the database is up to date\n')

@@ -1,6 +1,9 @@
+import { problemOfHttpUrl } from '#shared/environment/urls.ts'
 import { DEFAULT_GATEWAY_URL } from '#shared/gateway/defaults.ts'
 import type { Environment } from './environment.js'
-import { checkHeaderValue, checkRedisUrl, checkUrl, readCertificate, withoutSlash } from './values.js'
+import { problemOfConnectionUrl, problemOfDatabaseUrl } from './connection-urls.js'
+import { problemOfJwtSecret, problemOfProjectUrl, problemOfServiceKey } from './supabase.js'
+import { checkHeaderValue, checkRedisUrl, readCertificate, withoutSlash } from './values.js'
 
 /** The database of users, agents, runs and credits. */
 export type DatabaseConfig =
@@ -31,9 +34,13 @@ export interface PythonConfig {
 }
 
 export function chooseDatabase (env: Environment, production: boolean, problems: string[]): DatabaseConfig {
-  const { SUPABASE_DB_URL: dbUrl, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: serviceRoleKey } = env
-  checkUrl('SUPABASE_DB_URL', dbUrl, ['postgres:', 'postgresql:'], problems)
-  checkUrl('SUPABASE_URL', url, ['http:', 'https:'], problems)
+  const { SUPABASE_DB_URL: dbUrl, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: serviceRoleKey, SUPABASE_JWT_SECRET: jwtSecret } = env
+  problems.push(...[
+    dbUrl && problemOfDatabaseUrl('SUPABASE_DB_URL', dbUrl),
+    url && problemOfProjectUrl(url),
+    url && !dbUrl && serviceRoleKey && problemOfServiceKey(serviceRoleKey, url, jwtSecret),
+    jwtSecret && problemOfJwtSecret(jwtSecret, serviceRoleKey)
+  ].flatMap(problem => problem || []))
   const ca = readCertificate('SUPABASE_DB_CA', env.SUPABASE_DB_CA, problems)
   if (dbUrl) return { kind: 'postgres', url: dbUrl, maxConnections: env.SUPABASE_DB_POOL_MAX, ca }
   if (url) {
@@ -51,14 +58,14 @@ export function chooseRedis (env: Environment, problems: string[]): RedisConfig 
   const { REDIS_URL: url } = env
   const ca = readCertificate('REDIS_CA', env.REDIS_CA, problems)
   if (!url) return undefined
-  const before = problems.length
-  checkUrl('REDIS_URL', url, ['redis:', 'rediss:'], problems)
-  if (problems.length === before) problems.push(...checkRedisUrl(new URL(url)))
+  const problem = problemOfConnectionUrl('REDIS_URL', url, ['redis', 'rediss'])
+  problems.push(...problem ? [problem] : checkRedisUrl(new URL(url)))
   return { url, ca }
 }
 
 export function chooseGateway (env: Environment, database: DatabaseConfig, problems: string[]): GatewayConfig {
-  checkUrl('AI_GATEWAY_URL', env.AI_GATEWAY_URL, ['http:', 'https:'], problems)
+  const problem = env.AI_GATEWAY_URL && problemOfHttpUrl('AI_GATEWAY_URL', env.AI_GATEWAY_URL)
+  if (problem) problems.push(problem)
   checkHeaderValue('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
   if (env.AI_GATEWAY_URL || env.LOVABLE_API_KEY) {
     return { kind: 'remote', url: withoutSlash(env.AI_GATEWAY_URL ?? DEFAULT_GATEWAY_URL), key: env.LOVABLE_API_KEY }

@@ -8,7 +8,9 @@ import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
 import { Environment } from './environment.js'
+import { readTexts } from './texts.js'
 import { checkIssuedKey, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
+import { findWarnings } from './warnings.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
 const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, meta: false, validateSchema: false, code: { optimize: false } })
@@ -64,6 +66,8 @@ export interface Config {
   readonly firstOutputSeconds: number
   /** Milliseconds for which a busy process may hold back a model's text, to send it with the text that follows. */
   readonly streamFlushMs: number
+  /** What the operator probably meant otherwise, one sentence each. */
+  readonly warnings: readonly string[]
 }
 
 /** Everything that is wrong with an environment, one readable sentence a problem. */
@@ -100,14 +104,9 @@ export function loadDatabaseUrl (): { url?: string, ca?: string } {
 
 /** Reads a Config from a plain object. A blank variable counts as not set. @throws {ConfigError} naming every problem at once. */
 export function parseConfig (variables: NodeJS.ProcessEnv): Config {
-  const set = Object.fromEntries(Object.entries(variables)
-    .map(([name, value]) => [name, value?.trim()])
-    .filter(([name, value]) => value && name! in Environment.properties)
-    // Ajv would coerce it to a number, and does not check that it is finite.
-    .map(([name, value]) => [name, value === 'Infinity' ? 'an infinite number' : value]))
   const problems: string[] = []
-  const env = readVariables(set, problems)
-  const config = env && compose(env, problems, variables.PATH)
+  const env = readVariables(readTexts(variables, problems), problems)
+  const config = env && compose(env, problems, variables)
   if (!config || problems.length > 0) throw new ConfigError(problems)
   for (const part of Object.values(config)) Object.freeze(part)
   return Object.freeze(config)
@@ -139,9 +138,8 @@ function describe (errors: ErrorObject[]): string[] {
     .filter(error => error.keyword !== 'const')
     .map(({ instancePath, keyword, message }) => {
       const name = instancePath.slice(1)
-      return keyword === 'anyOf'
-        ? `${name} must be one of ${literalsOf(name)}`
-        : `${name} ${message}`
+      if (keyword === 'anyOf') return `${name} must be one of ${literalsOf(name)}`
+      return `${name} ${message}${message === 'must be boolean' ? ': write true or false' : ''}`
     })
   return [...new Set(lines)]
 }
@@ -168,7 +166,7 @@ function checkSecrets (env: Environment, problems: string[]): void {
   checkIssuedKey('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
 }
 
-function compose (env: Environment, problems: string[], searchPath?: string): Config {
+function compose (env: Environment, problems: string[], variables: NodeJS.ProcessEnv = {}): Config {
   const production = env.NODE_ENV === PRODUCTION
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
@@ -192,7 +190,7 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     model: env.AI_MODEL ?? DEFAULT_MODEL,
     modelIsChosen: env.AI_MODEL !== undefined,
     fallbackModels: readList(env.AI_FALLBACK_MODELS),
-    python: choosePython(env, searchPath),
+    python: choosePython(env, variables.PATH),
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
     jwtSecret: env.SUPABASE_JWT_SECRET,
     backendSecret: env.RAILWAY_BACKEND_SECRET,
@@ -215,6 +213,7 @@ function compose (env: Environment, problems: string[], searchPath?: string): Co
     sseMaxSeconds: env.SSE_MAX_SECONDS,
     maxRunSeconds: env.MAX_RUN_SECONDS,
     firstOutputSeconds: env.FIRST_OUTPUT_SECONDS,
-    streamFlushMs: env.STREAM_FLUSH_MS
+    streamFlushMs: env.STREAM_FLUSH_MS,
+    warnings: findWarnings(env, variables)
   }
 }

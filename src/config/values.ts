@@ -7,15 +7,9 @@ import { readList } from '#shared/http/private-hosts.ts'
 // The functions that take `problems` add theirs to it.
 
 /** The problems of a Redis URL. */
-export function checkRedisUrl ({ hostname, pathname, username, password }: URL): string[] {
+export function checkRedisUrl ({ hostname, pathname }: URL): string[] {
   if (!hostname) return ['REDIS_URL must name a host: redis://<host>:<port>']
-  if (!/^(\/\d*)?$/.test(pathname)) return ['REDIS_URL must end with nothing or the number of a database, such as /1']
-  try {
-    decodeURIComponent(username + password)
-    return []
-  } catch {
-    return ['REDIS_URL has a literal % in its user or password: write it as %25']
-  }
+  return /^(\/\d*)?$/.test(pathname) ? [] : ['REDIS_URL must end with nothing or the number of a database, such as /1']
 }
 
 /** Reads origins separated by commas, or `*`, and removes slashes at their ends. */
@@ -23,10 +17,17 @@ export function readOrigins (list: string | undefined, problems: string[]): stri
   const origins = readList(list).map(withoutSlash)
   for (const origin of origins) {
     if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
-      problems.push(`CORS_ORIGINS must be a comma-separated list of origins such as https://app.example.com, or *; "${origin}" is neither`)
+      const meant = originMeantBy(origin)
+      problems.push(`CORS_ORIGINS must be a comma-separated list of origins such as https://app.example.com, or *; "${origin}" is neither${meant ? `: write ${meant}` : ''}`)
     }
   }
   return origins
+}
+
+/** An origin has a scheme, and neither a path nor the scheme's own port. */
+function originMeantBy (text: string): string | undefined {
+  const url = [text, `https://${text}`].find(url => /^https?:\/\/[^*@]+$/i.test(url) && URL.canParse(url))
+  return url && new URL(url).origin
 }
 
 /** Checks a secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
@@ -69,13 +70,6 @@ function isRepetition (text: string): boolean {
     if (text.slice(length) === text.slice(0, -length)) return true
   }
   return false
-}
-
-/** Checks that a value, if there is one, is a URL of one of these protocols, such as `https:`. */
-export function checkUrl (name: string, value: string | undefined, protocols: string[], problems: string[]): void {
-  if (value && !(URL.canParse(value) && protocols.includes(new URL(value).protocol))) {
-    problems.push(`${name} must be a URL that begins with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
-  }
 }
 
 /** Checks that a value, if there is one, is valid in a header; a key with a line break is not. */

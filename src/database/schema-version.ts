@@ -20,6 +20,17 @@ const MIGRATE = 'run npm run migrate -- --url <postgres url>, or execute what np
 /** Messages of refusals whose SQLSTATE does not show it; the last two are messages of poolers. */
 const REFUSALS = /^SASL|does not support SSL|no such (database|user)|password authentication failed/
 
+/** What an operator does about a refusal, by its code and message. */
+const ADVICE: ReadonlyArray<[RegExp, string]> = [
+  [/no encryption$|SSL off/, '; add sslmode=require to SUPABASE_DB_URL'],
+  [/^HTTP 40[13]|^PGRST30/, '; set SUPABASE_SERVICE_ROLE_KEY to the service role key, or a secret key (sb_secret_…), of the project at SUPABASE_URL'],
+  [/^42501 /, '; SUPABASE_SERVICE_ROLE_KEY must be the service role key and not the anon key, or the user in SUPABASE_DB_URL one that has the role service_role'],
+  [/^HTTP /, '; SUPABASE_URL must be the project\'s URL, such as https://<project>.supabase.co'],
+  [/certificate/, '; see SUPABASE_DB_CA'],
+  [/^28|SASL|password/, '; write the right user and password into SUPABASE_DB_URL'],
+  [/^3D|no such database/, '; write a database that exists into SUPABASE_DB_URL']
+]
+
 /** Checks whether a database answers, has a schema that fits this release, and accepts writes. Never rejects. */
 export async function checkSchema (database: Database): Promise<DatabaseState> {
   try {
@@ -54,11 +65,7 @@ function stateOfError (error: Error): DatabaseState {
 }
 
 function advise (code: string, message: string): string {
-  if (/no encryption$|SSL off/.test(message)) return '; add sslmode=require to SUPABASE_DB_URL'
-  if (/^HTTP 40[13]|^PGRST30/.test(code)) return '; see SUPABASE_SERVICE_ROLE_KEY'
-  if (/^HTTP /.test(code)) return '; see SUPABASE_URL'
-  if (/certificate/.test(message)) return '; see SUPABASE_DB_CA'
-  return ''
+  return ADVICE.find(([of]) => of.test(`${code} ${message}`))?.[1] ?? ''
 }
 
 function oneLine (text: string): string {

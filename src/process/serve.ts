@@ -6,6 +6,7 @@ import { UnfitDatabaseError } from '../database/port.js'
 import { UnfitRedisError } from '../redis/fitness.js'
 import { CLOSE_MS } from '../shutdown.js'
 import { tuneCollector } from './collector.js'
+import { logConsole } from './console.js'
 import { listen } from './listen.js'
 import { createLogger } from './logger.js'
 
@@ -30,6 +31,8 @@ export async function serve (build: typeof buildApp, check: (config: Config) => 
 
 async function run (build: typeof buildApp, config: Config): Promise<void> {
   const log = createLogger(config.logLevel)
+  logConsole(log)
+  for (const warning of config.warnings) log.warn(`config: ${warning}`)
   const app = await build(config, log)
   closeWithGrace({ delay: config.drainSeconds * 1000 + CLOSE_MS, logger: false }, async ({ signal, err }) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')

@@ -24,6 +24,8 @@ t.test('npm run migrate says in one line what is wrong, and ends with 1', async 
     [['--url', 'postgres://postgres:x@db.project.supabase.co.invalid/postgres'], /^no connection to db\.project\.supabase\.co\.invalid:5432: getaddrinfo \w+ \S+$/],
     [['--url', 'http://example.invalid/x'], /^--url takes postgres:\/\/user:password@host:5432\/database$/],
     [[], /^SUPABASE_DB_URL takes postgres:.+$/, { SUPABASE_DB_URL: 'https://project.supabase.co' }],
+    [['--url', 'postgres://u:1#d@host/x'], /^--url has a literal # in its user or password: write it as %23$/],
+    [[], /^SUPABASE_DB_URL has a literal \/ in its user or password: write it as %2F$/, { SUPABASE_DB_URL: 'postgres://u:1/d@host/x' }],
     [['--url', 'postgres://u:a/b@c#d@host/x'], /^--url is no URL: in a password, .+ or put it in PGPASSWORD$/],
     [['--url', 'postgres://u@127.0.0.1:1/x?sslmode=perhaps'], /^the database URL has an unknown sslmode: .+$/],
     [[], /^SUPABASE_DB_CA names a file that cannot be read \(ENOENT\)$/, { SUPABASE_DB_URL: 'postgres://u@127.0.0.1:1/x', SUPABASE_DB_CA: '/nothing' }],

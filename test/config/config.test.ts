@@ -51,6 +51,7 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     fallbackModels: [],
     keepMessages: false,
     runRetentionDays: 30,
+    warnings: [],
     python: { command: 'python3', isChosen: false, memoryMb: 512, maxProcesses: 64, workers: 2, searchPath: undefined }
   }
   t.strictSame(parseConfig({}), expected)
@@ -139,6 +140,7 @@ t.test('every variable is read, without the blanks around it', async t => {
     fallbackModels: ['a/model', 'b/model'],
     keepMessages: true,
     runRetentionDays: 7,
+    warnings: ['RATE_LIMIT_WINDOW is 5 milliseconds: if seconds are meant, write 5000'],
     python: { command: '/venv/bin/python', isChosen: true, memoryMb: 1024, maxProcesses: 16, workers: 3, searchPath: '/bin' }
   })
   t.strictSame(parseConfig({ CORS_ORIGINS: '*' }).corsOrigins, ['*'])

@@ -52,9 +52,9 @@ t.test('the first contact with a database by SUPABASE_DB_URL', async t => {
       await setVersion(cluster, other, version)
       await refuses(t, { SUPABASE_DB_URL: other }, line, what)
     }
-    await refuses(t, { SUPABASE_DB_URL: withUser('nobody') }, /^the database refuses this service: role "nobody" does not exist$/, 'no role')
-    await refuses(t, { SUPABASE_DB_URL: withUser('by_password') }, /^the database refuses this service: SASL: /, 'no password')
-    await refuses(t, { SUPABASE_DB_URL: cluster.url('nothing') }, /^the database refuses this service: database "nothing" does not exist$/, 'no database')
+    await refuses(t, { SUPABASE_DB_URL: withUser('nobody') }, /^the database refuses this service: role "nobody" does not exist; write the right user and password into SUPABASE_DB_URL$/, 'no role')
+    await refuses(t, { SUPABASE_DB_URL: withUser('by_password') }, /^the database refuses this service: SASL: .+; write the right user and password into SUPABASE_DB_URL$/, 'no password')
+    await refuses(t, { SUPABASE_DB_URL: cluster.url('nothing') }, /^the database refuses this service: database "nothing" does not exist; write a database that exists into SUPABASE_DB_URL$/, 'no database')
   })
 
   t.test('begins by the right password, and with a newer schema that still serves', async t => {
@@ -73,7 +73,7 @@ t.test('the first contact with a database by SUPABASE_DB_URL', async t => {
   t.test('is one line on standard error, and exit code 1', async t => {
     const cases: Array<[string, string, RegExp]> = [
       ['no migrations', await cluster.createDatabase({ migrated: false }), /^the database lacks the migrations .+ npm run migrate -- --url .+\n$/],
-      ['a wrong password', withUser('by_password', 'the-wrong-one'), /^the database refuses this service: password authentication failed for user "by_password"\n$/],
+      ['a wrong password', withUser('by_password', 'the-wrong-one'), /^the database refuses this service: password authentication failed for user "by_password"; write the right user and password into SUPABASE_DB_URL\n$/],
       ['a URL that makes no sense', `${url}?sslmode=perhaps`, /^the database URL has an unknown sslmode: .+\n$/]
     ]
     await Promise.all(cases.map(async ([what, url, line]) => {
@@ -147,8 +147,8 @@ t.test('the first contact with a database by SUPABASE_URL', async t => {
     await refuses(t, await failing('42883', 'function does not exist'), LACKING, 'no migrations')
     for (const [what, version, line] of VERSIONS) await refuses(t, await answering(version), line, what)
     const wrong = { ...await answering({}), SUPABASE_SERVICE_ROLE_KEY: 'a-wrong-key' }
-    await refuses(t, wrong, /^the database refuses this service: Invalid API key; see SUPABASE_SERVICE_ROLE_KEY$/, 'a wrong key')
-    await refuses(t, await failing('42501', 'permission denied for function schema_version'), /permission denied for function schema_version$/, 'an anon key')
+    await refuses(t, wrong, /^the database refuses this service: Invalid API key; set SUPABASE_SERVICE_ROLE_KEY to the service role key, or a secret key \(sb_secret_…\), of the project at SUPABASE_URL$/, 'a wrong key')
+    await refuses(t, await failing('42501', 'permission denied for function schema_version'), /permission denied for function schema_version; SUPABASE_SERVICE_ROLE_KEY must be the service role key and not the anon key, or .+$/, 'an anon key')
   })
 
   t.test('goes on with a newer schema that still serves, and waits for one that is away or can only be read', async t => {

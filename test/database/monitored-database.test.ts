@@ -54,14 +54,14 @@ t.test('at the start, what only an operator can mend is thrown', async t => {
     ['a page', '<html>', /lacks the migrations/],
     ['an older schema', { version: SCHEMA_VERSION - 1 }, /\(version 4\) is older .+ \(version 5\): run npm run migrate -- --url/],
     ['a newer one that does not serve', { version: 9, oldest: 6, writable: true }, /\(version 9\) is newer .+ \(version 5\): deploy the newer release/],
-    ['a password', translateError({ code: '28P01', message: 'password authentication failed for user "x"' }), /refuses this service: password authentication failed for user "x"$/],
-    ['no password', translateError({ message: 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string' }), /refuses this service: SASL/],
+    ['a password', translateError({ code: '28P01', message: 'password authentication failed for user "x"' }), /refuses this service: password authentication failed for user "x"; write the right user and password into SUPABASE_DB_URL$/],
+    ['no password', translateError({ message: 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string' }), /refuses this service: SASL.+; write the right user and password into SUPABASE_DB_URL$/],
     ['a database', translateError({ code: '3D000', message: 'database "x" does not exist' }), /database "x" does not exist/],
-    ['a key', translateError({ code: 'HTTP 401', message: 'Invalid API key' }), /Invalid API key; see SUPABASE_SERVICE_ROLE_KEY/],
+    ['a key', translateError({ code: 'HTTP 401', message: 'Invalid API key' }), /Invalid API key; set SUPABASE_SERVICE_ROLE_KEY to the service role key, or a secret key \(sb_secret_…\), of the project at SUPABASE_URL$/],
     ['a key of another role', translateError({ code: '42501', message: 'permission denied for function schema_version' }), /permission denied/],
     ['no encryption', translateError({ code: '28000', message: 'no pg_hba.conf entry for host "x", no encryption' }), /; add sslmode=require/],
     ['a certificate', translateError({ code: 'SELF_SIGNED_CERT_IN_CHAIN', message: 'self-signed certificate in certificate chain' }), /; see SUPABASE_DB_CA/],
-    ['an address that is none of Supabase', translateError({ code: 'HTTP 404', message: 'not\nfound' }), /refuses this service: not found; see SUPABASE_URL$/]
+    ['an address that is none of Supabase', translateError({ code: 'HTTP 404', message: 'not\nfound' }), /refuses this service: not found; SUPABASE_URL must be the project's URL, such as https:\/\/<project>\.supabase\.co$/]
   ]
   for (const [what, answer, line] of cases) {
     const { monitored, log } = monitor(t, answer)

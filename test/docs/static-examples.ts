@@ -66,11 +66,11 @@ export function checkSocketExchange (t: Test, { text }: Fence): void {
   }
 }
 
-/** Variables of the service, or of Railway, with values that it takes; `…` and `<…>` stand for some text. */
+/** Variables of the service, or of Railway, with values that it takes; `…` and `<…>` stand for some text, each for its own. */
 export function checkEnvironment (t: Test, { text }: Fence): void {
   const variables = Object.fromEntries(text.split('\n').filter(Boolean).map(line => {
     const [, name, value] = /^([A-Z_]+)=(.*)$/.exec(line) ?? []
-    return [name, value!.replaceAll('…', SECRET).replace(/<[^>]*>/g, 'x')]
+    return [name, value!.replaceAll('…', `${SECRET}${name}`).replace(/<[^>]*>/g, 'x')]
   }))
   const example = readProjectFile('.env.example')
   for (const name of Object.keys(variables)) t.ok(RAILWAY_VARIABLES.includes(name) || new RegExp(`^${name}=`, 'm').test(example), `there is a ${name}`)

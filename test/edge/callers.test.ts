@@ -215,6 +215,24 @@ t.test('who calls the edge function', async t => {
     await unchanged()
   })
 
+  t.test('a variable that is wrong stands in its log by its name, with what to write, and those that can be done without do', async t => {
+    const there = await startEdge(t, deno, project, {
+      RAILWAY_BACKEND_URL: 'service.up.railway.app', EDGE_MAX_SECONDS: '2m', FIRST_OUTPUT_SECONDS: '-1', MAX_RUN_SECONDS: '1h', ALLOW_PRIVATE_TOOL_HOSTS: 'http://tools', AI_GATEWAY_URL: gateway.url
+    })
+    const lines = there.logs.flatMap(line => line.startsWith('{') ? JSON.parse(line) : [])
+    t.same(lines.map(({ message }) => message), [
+      'RAILWAY_BACKEND_URL must be a URL that begins with http:// or https://: write https://service.up.railway.app',
+      'ALLOW_PRIVATE_TOOL_HOSTS must be a comma-separated list of host names, addresses or CIDRs, each with or without :port; "http://tools" is none',
+      'EDGE_MAX_SECONDS must be a plain number of seconds, without a unit: write 120 instead of 2m; until then it is 140',
+      'MAX_RUN_SECONDS must be a plain number of seconds, without a unit: write 3600 instead of 1h; until then it is 86400',
+      'FIRST_OUTPUT_SECONDS must be at least 0; until then it is 10'
+    ].map(problem => `[AGENT-RUNTIME] ${problem}`))
+    for (const { level } of lines) t.equal(level, 'error')
+    t.match(await there.request('POST', '', { body: { agentId: SIMPLE_AGENT, messages: MESSAGES, stream: false } }), { status: 200 })
+    t.match(await there.request('POST', '', { body: { ...HEAVY, messages: MESSAGES } }), { status: 503, body: { code: 'not_configured' } })
+    t.ok(there.logs.some(line => line.includes('"cause":"RAILWAY_BACKEND_URL must be a URL that begins with')))
+  })
+
   t.test('a project that is away is told as such, and nobody is taken for a stranger', async t => {
     const away = await startEdge(t, deno, { ...project, url: 'http://127.0.0.1:1' }, { AI_GATEWAY_URL: gateway.url })
     const body = { agentId: SIMPLE_AGENT, messages: MESSAGES }

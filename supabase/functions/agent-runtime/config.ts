@@ -1,3 +1,5 @@
+import { problemOfNumber } from '../_shared/environment/numbers.ts'
+import { problemOfHttpUrl } from '../_shared/environment/urls.ts'
 import { errors } from '../_shared/errors.ts'
 import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '../_shared/gateway/defaults.ts'
 import type { PrivateHost } from '../_shared/http/addresses.ts'
@@ -30,37 +32,61 @@ export interface Config {
   readonly maxRunMs: number
   /** How long the head of a plain reader's stream waits for the first output, in milliseconds. */
   readonly firstOutputMs: number
+  /** What is wrong with variables, a sentence each; those that have a default have it. */
+  readonly problems: readonly string[]
 }
 
 export function readConfig (env: (name: string) => string | undefined): Config {
-  const gatewayKey = env('LOVABLE_API_KEY') || undefined
-  const maxSeconds = Number(env('EDGE_MAX_SECONDS'))
-  const maxRunSeconds = Number(env('MAX_RUN_SECONDS'))
-  const firstOutputSeconds = Number(env('FIRST_OUTPUT_SECONDS') || DEFAULT_FIRST_OUTPUT_SECONDS)
+  const problems: string[] = []
+  const read = (name: string) => env(name)?.trim() || undefined
+  const gatewayKey = read('LOVABLE_API_KEY')
   return {
-    supabaseUrl: toHttpUrl(env('SUPABASE_URL')),
-    serviceRoleKey: env('SUPABASE_SERVICE_ROLE_KEY') || undefined,
-    gatewayUrl: toHttpUrl(env('AI_GATEWAY_URL')) ?? (gatewayKey && DEFAULT_GATEWAY_URL),
+    supabaseUrl: readUrl('SUPABASE_URL'),
+    serviceRoleKey: read('SUPABASE_SERVICE_ROLE_KEY'),
+    gatewayUrl: readUrl('AI_GATEWAY_URL') ?? (gatewayKey && DEFAULT_GATEWAY_URL),
     gatewayKey,
-    model: env('AI_MODEL') || DEFAULT_MODEL,
-    backendUrl: toHttpUrl(env('RAILWAY_BACKEND_URL')),
-    backendSecret: env('RAILWAY_BACKEND_SECRET') || undefined,
-    webhookSecret: env('WEBHOOK_SECRET') || undefined,
-    privateToolHosts: readPrivateHosts(env('ALLOW_PRIVATE_TOOL_HOSTS'), []),
-    maxMs: (maxSeconds > 0 ? maxSeconds : DEFAULT_MAX_SECONDS) * 1000,
-    maxRunMs: (maxRunSeconds > 0 ? maxRunSeconds : DEFAULT_MAX_RUN_SECONDS) * 1000,
-    firstOutputMs: (firstOutputSeconds >= 0 ? firstOutputSeconds : DEFAULT_FIRST_OUTPUT_SECONDS) * 1000
+    model: read('AI_MODEL') ?? DEFAULT_MODEL,
+    backendUrl: readUrl('RAILWAY_BACKEND_URL'),
+    backendSecret: read('RAILWAY_BACKEND_SECRET'),
+    webhookSecret: read('WEBHOOK_SECRET'),
+    privateToolHosts: readPrivateHosts(read('ALLOW_PRIVATE_TOOL_HOSTS'), problems),
+    maxMs: readMs('EDGE_MAX_SECONDS', DEFAULT_MAX_SECONDS),
+    maxRunMs: readMs('MAX_RUN_SECONDS', DEFAULT_MAX_RUN_SECONDS),
+    firstOutputMs: readMs('FIRST_OUTPUT_SECONDS', DEFAULT_FIRST_OUTPUT_SECONDS, { mayBeZero: true }),
+    problems
+  }
+
+  function readUrl (name: string): string | undefined {
+    const text = read(name)
+    const problem = text && problemOfHttpUrl(name, text)
+    if (problem) problems.push(problem)
+    return toHttpUrl(text)
+  }
+
+  function readMs (name: string, fallback: number, { mayBeZero = false } = {}): number {
+    const text = read(name) ?? String(fallback)
+    const seconds = Number(text)
+    const isInRange = seconds > 0 || (mayBeZero && seconds === 0)
+    const problem = problemOfNumber(name, text, 'number') ?? (isInRange ? undefined : `${name} must be ${mayBeZero ? 'at least' : 'more than'} 0`)
+    if (problem === undefined) return seconds * 1000
+    problems.push(`${problem}; until then it is ${fallback}`)
+    return fallback * 1000
   }
 }
 
 /** A value of the configuration that a request needs. @throws {ServiceError} not_configured, with the name of the variable. */
-export function required<T> (value: T | undefined, variable: string): T {
-  if (value === undefined) throw errors.notConfigured().with({ reason: `${variable} is not set` })
+export function required<T> (value: T | undefined, variable: string, { problems }: Pick<Config, 'problems'>): T {
+  if (value === undefined) throw errors.notConfigured().with({ reason: reasonOfMissing(variable, problems) })
   return value
+}
+
+/** Why there is no value of a variable that a request needs. */
+export function reasonOfMissing (variable: string, problems: readonly string[]): string {
+  return problems.find(problem => problem.startsWith(`${variable} `)) ?? `${variable} is not set`
 }
 
 /** The text as an http(s) URL without a slash at its end; undefined if it is not such a URL. */
 export function toHttpUrl (text: string | null | undefined): string | undefined {
   const url = text?.trim().replace(/\/+$/, '')
-  return url && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol) ? url : undefined
+  return url && /^https?:\/\//i.test(url) && URL.canParse(url) ? url : undefined
 }

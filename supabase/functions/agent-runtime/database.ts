@@ -21,10 +21,10 @@ const PERSIST_MS = 10_000
 const PAUSE_MS = 250
 
 /** Creates the isolate's supabase-js client when it is first needed, with the service role's key. */
-export function connect ({ supabaseUrl, serviceRoleKey }: Config): () => SupabaseClient {
+export function connect (config: Config): () => SupabaseClient {
   let client: SupabaseClient | undefined
   return () => {
-    client ??= createClient(required(supabaseUrl, 'SUPABASE_URL'), required(serviceRoleKey, 'SUPABASE_SERVICE_ROLE_KEY'), {
+    client ??= createClient(required(config.supabaseUrl, 'SUPABASE_URL', config), required(config.serviceRoleKey, 'SUPABASE_SERVICE_ROLE_KEY', config), {
       auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false }
     })
     return client

@@ -6,12 +6,14 @@ import { readConfig } from './config.ts'
 import type { Isolate, RequestContext } from './context.ts'
 import { connect, createDatabase } from './database.ts'
 import { answerVisitor } from './http/caller.ts'
+import { log } from './http/log.ts'
 import { answer, answerPreflight } from './http/responses.ts'
 import { execute } from './runs/execute.ts'
 import { Leases } from './runs/leases.ts'
 import { resume } from './runs/resume.ts'
 
 const config = readConfig(name => Deno.env.get(name))
+for (const problem of config.problems) log('error', problem, {})
 const supabase = connect(config)
 const database = createDatabase(supabase)
 const isolate: Isolate = { config, supabase, database, leases: new Leases(database), running: new Map(), notedWishes: new Set() }

@@ -4,7 +4,7 @@ import type { Caller } from '../../_shared/http/caller.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
 import { restOf } from '../backend/ask.ts'
 import { forward } from '../backend/forward.ts'
-import { required } from '../config.ts'
+import { reasonOfMissing, required } from '../config.ts'
 import { addressOf, backendOf, findEnded, findRun, isHeavy, noteWish, type RequestContext } from '../context.ts'
 import { readBody } from '../http/body.ts'
 import { findCaller } from '../http/caller.ts'
@@ -55,7 +55,7 @@ async function executeRemotely (context: RequestContext, caller: Caller, agent: 
   noteWish(context, agent)
   if (!backend || !secret) {
     const failure = isHeavy(agent) ? errors.heavyNotConfigured() : errors.functionsUnavailable()
-    throw failure.with({ reason: `${backend ? 'RAILWAY_BACKEND_SECRET' : 'RAILWAY_BACKEND_URL'} is not set` })
+    throw failure.with({ reason: reasonOfMissing(backend ? 'RAILWAY_BACKEND_SECRET' : 'RAILWAY_BACKEND_URL', context.config.problems) })
   }
   const { run, joined } = await begin(context, caller, body, key, { p_owner: null, p_waiting: true, p_python: true })
   const ended = joined && run.finishedAt && await findEnded(context, run.runId)
@@ -66,7 +66,7 @@ async function executeRemotely (context: RequestContext, caller: Caller, agent: 
 async function executeHere (context: RequestContext, caller: Caller, found: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
   context.fields.where = 'edge'
   const { config, database, leases, running, deadline } = context
-  const gateway = { url: required(config.gatewayUrl, 'LOVABLE_API_KEY'), key: config.gatewayKey }
+  const gateway = { url: required(config.gatewayUrl, 'LOVABLE_API_KEY', config), key: config.gatewayKey }
   const begun = await begin(context, caller, body, key, { p_owner: leases.owner })
   const { run } = begun
   const backend = backendOf(context, found)
