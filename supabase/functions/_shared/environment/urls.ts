@@ -8,9 +8,9 @@ export function problemOfHttpUrl (variable: string, text: string): string | unde
   return isHost(text) ? `${must}: write ${schemeFor(text)}://${text}` : must
 }
 
-/** Whether a text is a host with or without a port and a path: nothing that could hold a secret. */
+/** Whether a text is a host with or without a port: its last label is short, so that it is no token, and may be repeated. */
 function isHost (text: string): boolean {
-  return /^(localhost|[a-z\d-]+(\.[a-z\d-]+)+)(:\d{1,5})?(\/[\w./-]*)?$/i.test(text)
+  return /^(localhost|([a-z\d-]{1,63}\.)+[a-z]{2,10}|(\d{1,3}\.){3}\d{1,3})(:\d{1,5})?\/?$/i.test(text)
 }
 
 function schemeFor (host: string): 'http' | 'https' {
