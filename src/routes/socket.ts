@@ -32,7 +32,8 @@ const socket: FastifyPluginAsyncTypebox = async app => {
       const session = new SocketSession(app, socket, request, readKnownEvents(request.query.events), leaveUnknown)
       app.sessions.add(session)
       socket.on('close', () => app.sessions.delete(session))
-      session.begin(request.query.token ?? tokenOfProtocols(request))
+      // An empty one beside another is none.
+      session.begin(request.query.token || (tokenOfProtocols(request) ?? request.query.token))
     }
   })
 }

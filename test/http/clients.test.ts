@@ -200,7 +200,7 @@ t.test('what needs no body takes a content type all the same', async t => {
 t.test('an empty x-api-key beside a good token is no key', async t => {
   const service = await startService(t)
   const { authorization } = await bearer()
-  for (const key of ['x-api-key:', 'x-api-key:  \t', 'X-API-Key: ']) {
+  for (const key of ['x-api-key:', 'x-api-key:  \t', 'X-API-Key: ', 'x-api-key:\r\nx-api-key: ']) {
     t.match(await ask(t, service, 'GET /api/credits', [key, `Authorization: ${authorization}`]), { status: 200 }, JSON.stringify(key))
     t.match(await ask(t, service, `POST ${EXECUTE}`, [key, `Authorization: ${authorization}`, 'Content-Type: application/json'], BODY), { status: 200 })
     t.match(await ask(t, service, 'GET /api/credits', [key]), { status: 401 })

@@ -56,6 +56,8 @@ t.test('a WebSocket client says who it is', async t => {
   t.test('and is refused for an empty token', async t => {
     const client = await connect(t, service, { token: '' })
     t.match(await client.closed, { code: 1008, reason: /\w+ \w+/ })
+    const beside = await connect(t, service, { token: '', protocols: ['jeesi', `bearer.${DEMO_KEY}`] })
+    t.match(await beside.next('connected'), { userId: DEMO_USER }, 'unless a good one is beside it')
   })
 
   t.test('within ten seconds, or is closed', async t => {

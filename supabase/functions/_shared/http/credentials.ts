@@ -16,7 +16,7 @@ export interface KeyCredentials {
 
 /**
  * The credentials of a request. If it has both, as the widget's have, the API key counts, with the token of its visitor if
- * the other is one; an empty header counts as none.
+ * the other is one; an empty header counts as none, also if it comes twice, and is joined by a comma.
  * @param apiKey the x-api-key header, if there is one. Whatever it begins with, the hash decides whose key it is.
  * @param authorization the authorization header, if there is one.
  * @throws {ServiceError} unauthorized, if neither holds credentials.
@@ -24,7 +24,7 @@ export interface KeyCredentials {
 export function readCredentials (apiKey: string | string[] | null | undefined, authorization: string | null | undefined): Credentials {
   const token = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
   const bearer = token === undefined ? undefined : credentialsOf(token)
-  if (typeof apiKey === 'string' && apiKey !== '') {
+  if (typeof apiKey === 'string' && /[^\s,]/.test(apiKey)) {
     return { kind: 'api_key', text: apiKey, visitorToken: bearer?.kind === 'visitor_token' ? token : undefined }
   }
   if (!bearer) throw errors.unauthorized('Send an access token as Authorization: Bearer, or an API key as x-api-key.')
