@@ -35,11 +35,13 @@ export interface PythonConfig {
 
 export function chooseDatabase (env: Environment, production: boolean, problems: string[]): DatabaseConfig {
   const { SUPABASE_DB_URL: dbUrl, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: serviceRoleKey, SUPABASE_JWT_SECRET: jwtSecret } = env
+  // By a Postgres connection no key is used.
+  const usedKey = dbUrl ? undefined : serviceRoleKey
   problems.push(...[
     dbUrl && problemOfDatabaseUrl('SUPABASE_DB_URL', dbUrl),
     url && problemOfProjectUrl(url),
-    url && !dbUrl && serviceRoleKey && problemOfServiceKey(serviceRoleKey, url, jwtSecret),
-    jwtSecret && problemOfJwtSecret(jwtSecret, serviceRoleKey)
+    url && usedKey && problemOfServiceKey(usedKey, url, jwtSecret),
+    jwtSecret && problemOfJwtSecret(jwtSecret, usedKey)
   ].flatMap(problem => problem || []))
   const ca = readCertificate('SUPABASE_DB_CA', env.SUPABASE_DB_CA, problems)
   if (dbUrl) return { kind: 'postgres', url: dbUrl, maxConnections: env.SUPABASE_DB_POOL_MAX, ca }

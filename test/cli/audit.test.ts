@@ -42,7 +42,7 @@ t.test('npm run audit on the embedded database', async t => {
 
 t.test('npm run audit by a URL', async t => {
   t.test('says in one line what is wrong, and ends with 1', async t => {
-    for (const args of [['--url', 'postgres://nobody:secret@127.0.0.1:1/nothing'], ['--url', 'http://example.invalid/x'], ['--url'], ['--uri', 'x'], ['x']]) {
+    for (const args of [['--url', 'postgres://nobody:secret@127.0.0.1:1/nothing'], ['--url', 'http://example.invalid/x'], ['--url', 'postgres://u:1#secret@host/x'], ['--url'], ['--uri', 'x'], ['x']]) {
       const { code, stdout, stderr } = await run(t, 'audit.js', args)
       t.match({ code, stdout, stderr }, { code: 1, stdout: '', stderr: /^\S.+\n$/ }, args.join(' '))
       t.notMatch(stderr, /secret/)

@@ -81,6 +81,7 @@ t.test('a JWT secret that has not signed the legacy service role key is refused'
   t.same(of(JWT_SECRET), [])
   t.same(of(`${JWT_SECRET}x`), [`SUPABASE_JWT_SECRET does not verify SUPABASE_SERVICE_ROLE_KEY, which it has to have signed: ${advice}`])
   t.same(of('another', 'sb_secret_abc'), [], 'a secret key shows nothing of it')
+  t.same(problemsOf({ ...POSTGRES, SUPABASE_SERVICE_ROLE_KEY: sign({}, 'of another project') }), [], 'nor a key that is not used')
   for (const key of [sign({ role: 'anon' }), 'sb_secret_abc', 'sb_publishable_abc']) t.same(of(key, 'sb_secret_xyz'), [`SUPABASE_JWT_SECRET is a key: ${advice}`])
 })
 
