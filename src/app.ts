@@ -34,6 +34,7 @@ import agentRoutes from './routes/agent.js'
 import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
+import openaiRoutes from './routes/openai.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
 
@@ -55,6 +56,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(creditRoutes)
   await app.register(keyRoutes)
   await app.register(adminRoutes)
+  await app.register(openaiRoutes)
   await app.register(socketRoutes)
   return app
 }

@@ -5,6 +5,7 @@ import type { Writable } from 'node:stream'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { invalid } from '#shared/http/validation.ts'
+import { shouldRetry, statusOf, toChatError } from '../contract/openai-chat.js'
 import type { Hardening } from './hardening.js'
 
 declare module 'fastify' {
@@ -14,13 +15,21 @@ declare module 'fastify' {
   }
 }
 
+/** How the errors of addresses that begin so are said, where clients expect another form. */
+const ERROR_FORMATS: Array<[prefix: string, say: (error: ServiceError) => { status: number, headers: Record<string, string>, body: object }]> = [
+  ['/v1/', error => ({ status: statusOf(error), headers: { 'x-should-retry': String(shouldRetry(error)) }, body: toChatError(error) })]
+]
+
 /** Answers a request with an error: the one place where an error becomes an HTTP response. */
 export function renderError (error: ServiceError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const address = request.routeOptions.url ?? request.url
+  const say = ERROR_FORMATS.find(([prefix]) => address.startsWith(prefix))?.[1]
+  const { status, headers, body } = say?.(error) ?? { status: error.statusCode, headers: {}, body: toBody(error, request.id) }
   if (error.retryAfter !== undefined) reply.header('retry-after', Math.ceil(error.retryAfter))
   if (error.allow) reply.header('allow', error.allow.join(', '))
   // The rest of what is too large is not read.
   if (error.code === errors.bodyTooLarge.code) reply.header('connection', 'close')
-  return reply.code(error.statusCode).type('application/json').send(toBody(error, request.id))
+  return reply.code(status).headers(headers).type('application/json').send(body)
 }
 
 /** Translates whatever a handler threw into an error of this service: Fastify's own errors get its codes and sentences. */

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import type { EventLog } from '../executor/events/event-log.js'
 import { MemoryEventLog } from '../executor/events/memory-event-log.js'
+import type { StreamedRun } from '../http/sse/format.js'
 import { type StreamOptions, SseStreams } from '../http/sse/streams.js'
 
 declare module 'fastify' {
@@ -10,7 +11,7 @@ declare module 'fastify' {
   }
   interface FastifyReply {
     /** Answers with a run's events as SSE, until the run ends, the client leaves, or the server closes. */
-    streamRun (runId: string, options?: StreamOptions): FastifyReply
+    streamRun (run: StreamedRun, options?: StreamOptions): FastifyReply
     /** Waits for a run's first output, FIRST_OUTPUT_SECONDS at the most. Throws the error of a run that fails before it. */
     waitForOutput (runId: string): Promise<void>
   }
@@ -26,8 +27,8 @@ async function events (app: FastifyInstance): Promise<void> {
   const { sseMaxSeconds, firstOutputSeconds } = app.config
   const streams = new SseStreams(log, sseMaxSeconds * 1000, firstOutputSeconds * 1000)
   app.decorate('events', log)
-  app.decorateReply('streamRun', function (this: FastifyReply, runId: string, options?: StreamOptions) {
-    return streams.open(this, runId, options)
+  app.decorateReply('streamRun', function (this: FastifyReply, run: StreamedRun, options?: StreamOptions) {
+    return streams.open(this, run, options)
   })
   app.decorateReply('waitForOutput', function (this: FastifyReply, runId: string) {
     return streams.waitForOutput(this, runId)

@@ -4,6 +4,10 @@ import fp from 'fastify-plugin'
 import { errors, methodNotAllowed } from '#shared/errors.ts'
 import { RouteMethods } from '../http/route-methods.js'
 
+/** What the packages of OpenAI say of themselves with each request. */
+const STAINLESS = ['arch', 'async', 'custom-poll-interval', 'helper-method', 'lang', 'os', 'package-version', 'poll-helper', 'retry-count', 'runtime', 'runtime-version', 'timeout']
+  .map(name => `x-stainless-${name}`)
+
 /** Security headers of answers, and the origins that may call from a browser (CORS). */
 async function security (app: FastifyInstance): Promise<void> {
   const { config: { corsOrigins }, hardening } = app
@@ -16,8 +20,8 @@ async function security (app: FastifyInstance): Promise<void> {
     // Tokens travel in headers and never in cookies, so `*` lets no site use a visitor's session.
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
     methods: ['GET', 'POST', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events'],
-    exposedHeaders: ['x-run-id', 'retry-after'],
+    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events', ...STAINLESS],
+    exposedHeaders: ['x-run-id', 'retry-after', 'x-request-id', 'x-should-retry'],
     maxAge: 86_400,
     strictPreflight: false
   })

@@ -71,21 +71,25 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     return watch(request, reply, run, known, stream)
   })
 
-  async function watch (request: FastifyRequest, reply: FastifyReply, { runId, agentId }: Run, known: KnownEvents, stream = true) {
-    request.logFields = { runId, agentId }
-    reply.header('x-run-id', runId)
+  async function watch (request: FastifyRequest, reply: FastifyReply, run: Run, known: KnownEvents, stream = true) {
+    const { runId } = run
+    noteRun(request, reply, run)
     if (!stream) return answerOf(await app.runs.finalEvent(runId))
     // A plain reader takes every 2xx for an answer; others can resume from their head on, and read errors in the stream.
     if (known.size === 0) await reply.waitForOutput(runId)
-    return reply.streamRun(runId, { known })
+    return reply.streamRun(run, { known })
   }
 }
 
 /** Answers with the run at once; the client asks for its progress at `/api/runs/:id`. */
 function inBackground (request: FastifyRequest, reply: FastifyReply, run: Run) {
-  const { runId, agentId } = run
+  noteRun(request, reply, run)
+  return reply.code(202).header('location', `/api/runs/${run.runId}`).send(run as never)
+}
+
+function noteRun (request: FastifyRequest, reply: FastifyReply, { runId, agentId }: Run): void {
   request.logFields = { runId, agentId }
-  return reply.code(202).headers({ 'x-run-id': runId, location: `/api/runs/${runId}` }).send(run as never)
+  reply.header('x-run-id', runId)
 }
 
 export default agent

@@ -47,10 +47,10 @@ const runs: FastifyPluginAsyncTypebox = async app => {
     request.logFields = { runId, after }
     // Clients of this route are written for this service: they know all events unless they say otherwise.
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events, ALL_EVENTS)
-    await app.runs.resume(readAccessOf(request.caller!), runId, after)
+    const run = await app.runs.resume(readAccessOf(request.caller!), runId, after)
     const asksForEver = isEventSource({ lastEventId: request.headers['last-event-id'], accept: request.headers.accept })
     if (asksForEver && app.runs.hasAll(runId, after)) return reply.code(204).header('x-run-id', runId).send(null)
-    return reply.streamRun(runId, { after, known })
+    return reply.streamRun(run, { after, known })
   })
 
   app.post('/api/runs/:id/cancel', {

@@ -672,6 +672,38 @@ create or replace trigger guard_agent_executor before insert or update on public
 
 revoke execute on function public.guard_agent_executor() from public, anon, authenticated;
 
+-- schemas/agents/list_models.sql
+
+-- Returns the agents that a caller may choose from, as models of OpenAI's API: {models: [{id, name, createdAt}]}, newest first, at
+-- most p_limit. A user has their own agents; a key those that it is for, or the published ones of its owner.
+--   p_agent_id  returns this one alone, whosever it is, if the caller may run it; otherwise none
+create or replace function public.list_models(p_user_id uuid, p_api_key_id uuid, p_limit integer, p_agent_id uuid default null) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_agent_ids uuid[];
+begin
+  if p_api_key_id is not null then
+    select agent_ids into v_agent_ids from public.api_keys where id = p_api_key_id and user_id = p_user_id and is_active;
+    if not found then
+      raise sqlstate 'PT401' using hint = 'unauthorized', message = 'The API key is unknown or no longer active.';
+    end if;
+  end if;
+  return jsonb_build_object('models', coalesce((
+    select jsonb_agg(jsonb_build_object('id', id, 'name', left(name, 200), 'createdAt', public.iso_time(created_at)) order by created_at desc, id)
+      from (
+        select id, name, coalesce(created_at, 'epoch') as created_at from public.agents
+          where (is_published or (user_id = p_user_id and p_api_key_id is null))
+            and (coalesce(cardinality(v_agent_ids), 0) = 0 or id = any (v_agent_ids))
+            and case
+              when p_agent_id is not null then id = p_agent_id
+              when cardinality(v_agent_ids) > 0 then true
+              else user_id = p_user_id end
+          order by created_at desc, id limit p_limit) agents), '[]'));
+end $$;
+
+revoke execute on function public.list_models(uuid, uuid, integer, uuid) from public, anon, authenticated;
+grant execute on function public.list_models(uuid, uuid, integer, uuid) to service_role;
+
 -- schemas/agents/refuse_beyond.sql
 
 -- Refuses a value that is larger than authors may write.
@@ -1929,6 +1961,21 @@ begin
 exception when insufficient_privilege then
   raise notice 'This role may not create triggers on auth.users: delete what users leave with erase_user by another role';
 end $$;
+
+-- schemas/runs/find_equal_run.sql
+
+-- Returns the latest run that a caller, as in begin_run, has begun in the last hour with a request of this hash; null if there
+-- is none.
+create or replace function public.find_equal_run(p_user_id uuid, p_api_key_id uuid, p_visitor text, p_request_hash text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select public.run_json(r) from public.agent_runs r
+    where r.user_id = p_user_id and r.created_at > now() - interval '1 hour' and r.request_hash = p_request_hash
+      and r.api_key_id is not distinct from p_api_key_id and r.visitor is not distinct from p_visitor
+    order by r.created_at desc, r.id desc limit 1
+$$;
+
+revoke execute on function public.find_equal_run(uuid, uuid, text, text) from public, anon, authenticated;
+grant execute on function public.find_equal_run(uuid, uuid, text, text) to service_role;
 
 -- schemas/runs/finish_run.sql
 

@@ -88,6 +88,11 @@ export function createSamples (db: Database): Samples {
   const samples = {
     authenticate_api_key: async () => of({ p_key_hash: createHash('sha256').update(DEMO_KEY).digest('hex') }, { p_api_key_id: (await addKey()).id }),
     find_ended_callers: () => of({ p_callers: [{ userId: randomUUID(), apiKeyId: randomUUID(), sessionId: randomUUID() }] }),
+    list_models: async () => of({ p_user_id: DEMO_USER, p_api_key_id: null, p_limit: 10 }, { p_agent_id: DEMO_AGENT }),
+    find_equal_run: async () => {
+      await beginFully()
+      return of({ p_user_id: DEMO_USER, p_api_key_id: null, p_visitor: null, p_request_hash: 'hash' })
+    },
     get_agent: async () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }, { p_api_key_id: (await addKey()).id }),
     begin_run: async () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },

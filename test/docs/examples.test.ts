@@ -24,6 +24,8 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/edge-function.md: supabase secrets set LOVABLE_API_KEY=… RAILWAY_BACKEND_URL=https://<service>.up.railway.app RAILWAY_BACKEND_SECRET=…': 'needs a Supabase project',
   'docs/how-to/edge-function.md: id: 2': 'a frame of the edge function, with what the service\'s have not; test/edge/functions.test.ts reads such frames',
   'docs/how-to/edge-function.md: curl "$URL/api/admin/railway-urls" -H "authorization: Bearer $TOKEN"': 'needs a request that waits; test/routes/admin.test.ts settles one',
+  'docs/how-to/use-openai-packages.md: import OpenAI from \'openai\'': 'needs the package; test/faces/openai.test.ts runs it',
+  'docs/how-to/use-openai-packages.md: from openai import OpenAI': 'needs Python\'s package, which test/faces/openai-requests.test.ts stands in for',
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }
 

@@ -8,6 +8,11 @@ export interface RunFunctions {
     args: { p_user_id: string, p_limit: number, p_status?: RunStatus | null, p_agent_id?: string | null, p_after?: string | null }
     result: RunPage
   }
+  /** The latest run of the last hour that the same caller has begun with a request of this hash; null if there is none. */
+  find_equal_run: {
+    args: { p_user_id: string, p_api_key_id: string | null, p_visitor: string | null, p_request_hash: string }
+    result: Run | null
+  }
   /** A queued run has got its slot. Raises `stale_attempt`. */
   start_run: { args: { p_run_id: string, p_attempt: number }, result: Run }
   /** What an attempt is made with. Raises `stale_attempt`. */

@@ -71,13 +71,19 @@ export class RunBegin {
     return repeatLost(() => database.call('begin_run', begin), isDraining)
   }
 
+  /** What makes another request the same: OpenAI's clients repeat one without a key of its own. */
+  get hash (): string {
+    const { agentId, messages, functionResults, responseFormat, agent } = this.request
+    // Of the messages as they came: a repeated request has the hash that earlier releases stored.
+    return hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat }))
+  }
+
   #arguments (): Omit<BeginRun, keyof FirstOwner> {
-    const { userId, apiKeyId, visitor, agentId, messages, functionResults, responseFormat, agent, idempotencyKey } = this.request
+    const { userId, apiKeyId, visitor, agentId, functionResults, responseFormat, agent, idempotencyKey } = this.request
     return {
       p_user_id: userId,
       p_agent_id: agentId,
-      // Of the messages as they came: a repeated request has the hash that earlier releases stored.
-      p_request_hash: hash('sha256', requestText({ agentId, messages, functionResults, agent, responseFormat })),
+      p_request_hash: this.hash,
       p_input: { messages: this.messages, functionResults, responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,

@@ -68,6 +68,20 @@ export class Runs {
     }
   }
 
+  /**
+   * The latest run of the last hour that the same caller has begun with an equal request; undefined if there is none. A client
+   * that repeats a request means that run.
+   */
+  async findEqual (request: RunRequest): Promise<Run | undefined> {
+    const { userId, apiKeyId = null, visitor = null } = request
+    const run = await this.options.database.call('find_equal_run', {
+      p_user_id: userId, p_api_key_id: apiKeyId, p_visitor: visitor, p_request_hash: new RunBegin(request, this.options).hash
+    })
+    if (!run) return undefined
+    await this.#restoreEnded(run)
+    return run
+  }
+
   /** A run as it stands, with the text so far. Throws `run_not_found`. */
   async get (access: RunAccess, runId: string): Promise<Run> {
     return this.#withProgress(await this.#fetch(access, runId))

@@ -1,10 +1,26 @@
 import type { RunEvent } from '#shared/schemas.ts'
 import type { Encoder } from '../../executor/events/event-log.js'
 
+/** The run that is streamed, as far as a format needs it. */
+export interface StreamedRun {
+  readonly runId: string
+  readonly agentId: string
+  /** ISO 8601. */
+  readonly createdAt: string
+}
+
 /** How a run's events are written to a client. */
 export interface StreamFormat {
+  /**
+   * Whether a reader that does not know `rewind` may be told another text after a mark. Where a client takes all text for one
+   * answer, the stream ends with an error instead.
+   */
+  readonly hasMarks: boolean
   readonly headers: Readonly<Record<string, string>>
-  /** Encodes an event as a chunk of HTTP's chunked transfer coding, once for all readers of the format. */
+  /**
+   * Encodes an event as a chunk of HTTP's chunked transfer coding, once for all readers of the format; as nothing, if the
+   * format cannot say it.
+   */
   readonly encode: Encoder
   /** Encodes an event without the transfer coding, for a client of HTTP/1.0. */
   encodePlain (seq: number, event: RunEvent, runId: string): string

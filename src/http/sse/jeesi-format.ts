@@ -4,6 +4,7 @@ import type { StreamFormat } from './format.js'
 
 /** The service's own events as SSE. */
 export const jeesiFormat: StreamFormat = {
+  hasMarks: true,
   headers: SSE_HEADERS,
   encode: encodeSseChunk,
   encodePlain: encodeSse,

@@ -30,9 +30,9 @@ export class SseStream implements Reader {
   readonly #resume = () => this.#follower?.resume()
 
   constructor (private readonly log: EventLog, private readonly raw: ServerResponse, private readonly options: SseStreamOptions) {
-    const { runId, after, known } = options
+    const { runId, after, known, format } = options
     this.#told = after
-    this.#view = viewFor(this, log, runId, after, known)
+    this.#view = viewFor(this, log, { runId, after, known, hasMarks: format.hasMarks })
     if (raw.chunkedEncoding && raw.socket instanceof Socket) this.#socket = raw.socket
   }
 

@@ -4,6 +4,7 @@ import { PING_MS } from '#shared/http/sse.ts'
 import { ALL_EVENTS, type KnownEvents } from '#shared/reader/known-events.ts'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { GOODBYE_MS } from '../../shutdown.js'
+import type { StreamedRun } from './format.js'
 import { STREAM_FORMATS, type StreamFormatName } from './formats.js'
 import { HeadWait } from './head-wait.js'
 import { SseStream } from './stream.js'
@@ -33,8 +34,9 @@ export class SseStreams {
   }
 
   /** Answers with a run's events, until the run ends, the client leaves, or the server closes. */
-  open (reply: FastifyReply, runId: string, { after = 0, format: formatName = 'jeesi', known = ALL_EVENTS }: StreamOptions = {}): FastifyReply {
-    const format = STREAM_FORMATS[formatName]
+  open (reply: FastifyReply, run: StreamedRun, { after = 0, format: formatName = 'jeesi', known = ALL_EVENTS }: StreamOptions = {}): FastifyReply {
+    const { runId } = run
+    const format = STREAM_FORMATS[formatName](run)
     const { raw } = reply
     reply.hijack()
     // The client may have left while the run began.

@@ -96,7 +96,7 @@ export class FollowedRuns {
         reader.end()
       }
     })
-    const view = viewFor(reader, events, runId, after, known)
+    const view = viewFor(reader, events, { runId, after, known })
     followFrom(after)
   }
 }

@@ -13,7 +13,13 @@ export class EventView {
   /** What the reader has, from the first rewind on that it does not know; until then it is the run's text. */
   #text?: PlainText
 
-  constructor (private readonly known: KnownEvents) {}
+  #hasFailed = false
+
+  /** @param hasMarks whether another text may stand after a mark; otherwise the reader is told that its text is no longer the run's. */
+  constructor (private readonly known: KnownEvents, private readonly runId = '', private readonly hasMarks = true) {}
+
+  /** Whether the reader was told an error that is not the run's own: it is told no more. */
+  get hasFailed (): boolean { return this.#hasFailed }
 
   /** Whether events of this type are told as they are for now. */
   passes (type: string): boolean {
@@ -34,6 +40,7 @@ export class EventView {
     if (event.type === 'chunk') return this.#tell(entry, event.content, this.#text!.append(seq, event.content))
     if (event.type !== 'done') return []
     const missing = this.#text!.finish(event.response)
+    if (this.#isRefused()) return this.#fail(seq)
     return missing ? [{ seq: seq - 1, event: { type: 'chunk', content: missing } }, entry] : [entry]
   }
 
@@ -65,7 +72,17 @@ export class EventView {
   }
 
   #tell (entry: NumberedEvent, content: string, missing: string): NumberedEvent[] {
+    if (this.#isRefused()) return this.#fail(entry.seq)
     if (missing === content) return [entry]
     return missing ? [{ seq: entry.seq, event: { type: 'chunk', content: missing } }] : []
+  }
+
+  #isRefused (): boolean {
+    return !this.hasMarks && this.#text!.hasMark
+  }
+
+  #fail (seq: number): NumberedEvent[] {
+    this.#hasFailed = true
+    return [{ seq, event: errorEvent(this.runId, errors.answerChanged()) }]
   }
 }

@@ -17,6 +17,11 @@ export class PlainText {
   /** Whether it is known what the reader has beyond the run's text. */
   #isKnown = true
 
+  #hasMark = false
+
+  /** Whether a mark was returned. */
+  get hasMark (): boolean { return this.#hasMark }
+
   /** Takes a chunk of the run's text. Returns what the reader has to append. */
   append (seq: number, content: string): string {
     const from = this.#length
@@ -32,7 +37,7 @@ export class PlainText {
     this.#shown = this.#shown.slice(0, from) + content
     if (this.#isKnown && content.startsWith(ahead)) return content.slice(ahead.length)
     this.#isKnown = true
-    return MARK + this.#shown
+    return this.#marked(this.#shown)
   }
 
   /** Takes back the run's text after event `to`. The reader keeps it. */
@@ -44,7 +49,12 @@ export class PlainText {
   /** The run has succeeded with this response. Returns what the reader has to append. */
   finish (response: string): string {
     const isRight = this.#isKnown && response.startsWith(this.#shown)
-    return isRight ? response.slice(this.#shown.length) : MARK + response
+    return isRight ? response.slice(this.#shown.length) : this.#marked(response)
+  }
+
+  #marked (text: string): string {
+    this.#hasMark = true
+    return MARK + text
   }
 
   /** The reader may have other text than the run's, such as that of an earlier attempt: what comes next stands after a mark. */

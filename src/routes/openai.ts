@@ -1,0 +1,96 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { errors } from '#shared/errors.ts'
+import { answerOf } from '#shared/final-event.ts'
+import { IdempotencyKey, type Run } from '#shared/schemas.ts'
+import { UUID } from '#shared/uuid.ts'
+import { toChatCompletion } from '../contract/openai-chat.js'
+import { ChatBody, ChatCompletion, OpenAIError, OpenAIModel, OpenAIModels } from '../contract/openai-schemas.js'
+import { consumeBody } from '../http/body-memory.js'
+
+const MAX_MODELS = 1_000
+const errorAnswers = { '4xx': OpenAIError, '5xx': OpenAIError }
+
+/** The packages of OpenAI count how often they have sent a request before. */
+const ChatHeaders = Type.Object({
+  'idempotency-key': Type.Optional(IdempotencyKey),
+  'x-stainless-retry-count': Type.Optional(Type.Integer({ minimum: 0 }))
+})
+
+/** Chat completions and models, as OpenAI's API has them: agents are the models. */
+const openai: FastifyPluginAsyncTypebox = async app => {
+  app.addHook('onRequest', async (request, reply) => { reply.header('x-request-id', request.id) })
+
+  app.post('/v1/chat/completions', {
+    config: { execution: true },
+    onRequest: [app.requireUser, app.countConnection],
+    schema: {
+      headers: ChatHeaders,
+      body: ChatBody,
+      response: {
+        200: { content: { 'application/json': { schema: ChatCompletion }, 'text/event-stream': { schema: Type.String() } } },
+        ...errorAnswers
+      }
+    }
+  }, async (request, reply) => {
+    const { model, messages, stream, stream_options: options, response_format: responseFormat } = request.body
+    if (!UUID.test(model)) throw errors.modelNotFound(model)
+    const { userId, apiKeyId, visitor } = request.caller!
+    const asked = {
+      userId, apiKeyId, visitor, agentId: model, messages, responseFormat: responseFormat ?? undefined, idempotencyKey: request.headers['idempotency-key']
+    }
+    const isRepeated = (request.headers['x-stainless-retry-count'] ?? 0) > 0
+    const run = await consumeBody(request, async () => (isRepeated ? await app.runs.findEqual(asked) : undefined) ?? app.runs.begin(asked))
+    const { runId, agentId } = run
+    request.logFields = { runId, agentId }
+    reply.header('x-run-id', runId)
+    if (!stream) return complete(run)
+    await reply.waitForOutput(runId)
+    return reply.streamRun(run, { format: options?.include_usage ? 'chatWithUsage' : 'chat', known: KNOWN })
+  })
+
+  app.get('/v1/models', {
+    onRequest: app.requireUser,
+    schema: { response: { 200: OpenAIModels, ...errorAnswers } }
+  }, async request => ({ object: 'list' as const, data: await listModels(request) }))
+
+  app.get('/v1/models/:id', {
+    onRequest: app.requireUser,
+    schema: { params: Type.Object({ id: Type.String() }), response: { 200: OpenAIModel, ...errorAnswers } }
+  }, async request => {
+    const { id } = request.params
+    const [model] = UUID.test(id) ? await listModels(request, id) : []
+    if (!model) throw errors.modelNotFound(id)
+    return model
+  })
+
+  async function listModels ({ caller }: FastifyRequest, agentId?: string) {
+    const { models } = await app.database.call('list_models', {
+      p_user_id: caller!.userId, p_api_key_id: caller!.apiKeyId, p_limit: MAX_MODELS, ...(agentId ? { p_agent_id: agentId } : {})
+    })
+    return models.map(({ id, name, createdAt }) => ({
+      id, object: 'model' as const, created: Math.floor(Date.parse(createdAt) / 1000), owned_by: 'jeesi', name
+    }))
+  }
+
+  async function complete (run: Run) {
+    const answer = answerOf(await app.runs.finalEvent(run.runId))
+    return toChatCompletion(run, answer, reasoningIn(app, run.runId))
+  }
+}
+
+/** Clients are told reasoning, and of the other kinds of progress nothing. */
+const KNOWN = new Set(['progress'] as const)
+
+/** What the model thought, as far as this process has it. */
+function reasoningIn ({ events }: FastifyInstance, runId: string): string {
+  const told: Array<{ seq: number, content: string }> = []
+  for (const { seq, event } of events.entries(runId)) {
+    if (event.type === 'reasoning') told.push({ seq, content: event.content })
+    if (event.type === 'rewind') while (told.length > 0 && told.at(-1)!.seq > event.to) told.pop()
+  }
+  return told.map(({ content }) => content).join('')
+}
+
+export default openai
