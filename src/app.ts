@@ -37,6 +37,7 @@ import keyRoutes from './routes/keys.js'
 import openaiRoutes from './routes/openai.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
+import ticketRoutes from './routes/tickets.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -56,6 +57,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(creditRoutes)
   await app.register(keyRoutes)
   await app.register(adminRoutes)
+  await app.register(ticketRoutes)
   await app.register(openaiRoutes)
   await app.register(socketRoutes)
   return app

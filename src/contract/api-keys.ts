@@ -28,6 +28,10 @@ export const ApiKey = Type.Object({
 })
 export type ApiKey = Static<typeof ApiKey>
 
+/** What stands in an address once, in the place of a token. `expiresAt` is ISO 8601. */
+export const Ticket = Type.Object({ ticket: Type.String(), expiresAt: Type.String() })
+export type Ticket = Static<typeof Ticket>
+
 /** The answer that has the key itself, once. */
 export const CreatedApiKey = Type.Composite([ApiKey, Type.Object({ key: Type.String() })])
 export type CreatedApiKey = Static<typeof CreatedApiKey>

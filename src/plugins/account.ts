@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { errors } from '#shared/errors.ts'
+import type { Caller } from '#shared/http/caller.ts'
 import { ApiKeys } from '../auth/api-keys.js'
+import { type Opening, Tickets } from '../auth/tickets.js'
 import type { Credits } from '../contract/schemas.js'
 
 declare module 'fastify' {
@@ -10,15 +13,26 @@ declare module 'fastify' {
       of (userId: string): Promise<Credits>
     }
     apiKeys: ApiKeys
+    tickets: Tickets
+    /** Finds who a ticket speaks for; one that is refused counts against its address. Throws `unauthorized`, `rate_limited`. */
+    useTicket (ticket: string, opening: Opening, request: FastifyRequest): Promise<Caller>
   }
 }
 
-/** What users have: a balance and API keys. */
+/** What users have: a balance, API keys and tickets. */
 async function account (app: FastifyInstance): Promise<void> {
   app.decorate('credits', {
     of: userId => app.database.call('get_credits', { p_user_id: userId })
   })
   app.decorate('apiKeys', new ApiKeys(app.database))
+  const tickets = new Tickets(app.database)
+  app.decorate('tickets', tickets)
+  app.decorate('useTicket', async (ticket, opening, request) => {
+    const caller = await tickets.use(ticket, opening)
+    if (caller) return caller
+    await app.countFailedAttempt(request)
+    throw errors.unauthorized('The ticket was used before, has expired, or is for something else.')
+  })
 }
 
-export default fp(account, { name: 'account', dependencies: ['database'] })
+export default fp(account, { name: 'account', dependencies: ['database', 'limits'] })

@@ -1,8 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
 import { readAccessOf } from '#shared/http/caller.ts'
 import { isEventSource } from '#shared/http/sse.ts'
 import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
+import { UUID } from '#shared/uuid.ts'
 import { errorAnswers, KnownEventsText, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 
 const RunParams = Type.Object({ id: Uuid })
@@ -14,8 +16,11 @@ const RunQuery = Type.Object({
   cursor: Type.Optional(Uuid)
 })
 
+/** What is no id is no run's. */
+const NO_RUN = '00000000-0000-4000-8000-000000000000'
+
 /** The last event that a reader has; a browser that reconnects sends it as a header. */
-const EventsQuery = Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }), events: KnownEventsText })
+const EventsQuery = Type.Object({ ticket: Type.Optional(Type.String()), after: Type.Integer({ minimum: 0, default: 0 }), events: KnownEventsText })
 const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })), 'x-stream-events': KnownEventsText })
 
 const RunList = Type.Object({ runs: Type.Array(ListedRun), nextCursor: Type.Union([Type.String(), Type.Null()]) })
@@ -33,7 +38,7 @@ const runs: FastifyPluginAsyncTypebox = async app => {
   }, async request => app.runs.get(readAccessOf(request.caller!), request.params.id))
 
   app.get('/api/runs/:id/events', {
-    onRequest: [app.requireUser, app.countConnection],
+    onRequest: [requireTicketOrUser, app.countConnection],
     config: { execution: true },
     schema: {
       params: RunParams,
@@ -62,6 +67,14 @@ const runs: FastifyPluginAsyncTypebox = async app => {
     request.logFields = { runId }
     return app.runs.cancel(request.caller!, runId)
   })
+
+  /** Who opens an EventSource can send no header, but an address with a ticket. */
+  async function requireTicketOrUser (request: FastifyRequest): Promise<void> {
+    const { query, params, headers } = request as FastifyRequest<{ Querystring: { ticket?: unknown }, Params: { id: string } }>
+    if (query.ticket === undefined) return app.requireUser(request)
+    const isAgain = headers['last-event-id'] !== undefined
+    request.caller = await app.useTicket(String(query.ticket), { runId: UUID.test(params.id) ? params.id : NO_RUN, isAgain }, request)
+  }
 }
 
 export default runs

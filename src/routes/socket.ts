@@ -8,7 +8,7 @@ import { addressKey } from '../http/client-address.js'
 import { SOCKET_PATH } from '../http/websocket/protocol.js'
 import { SocketSession } from '../http/websocket/session.js'
 
-const SocketQuery = Type.Object({ token: Type.Optional(Type.String()), events: KnownEventsText })
+const SocketQuery = Type.Object({ token: Type.Optional(Type.String()), ticket: Type.Optional(Type.String()), events: KnownEventsText })
 
 /** Seconds after which an address with too many unknown WebSockets tries again: the oldest of them are closed by then. */
 const RETRY_SECONDS = 10
@@ -32,8 +32,11 @@ const socket: FastifyPluginAsyncTypebox = async app => {
       const session = new SocketSession(app, socket, request, readKnownEvents(request.query.events), leaveUnknown)
       app.sessions.add(session)
       socket.on('close', () => app.sessions.delete(session))
+      const { ticket, token: given } = request.query
       // An empty one beside another is none.
-      session.begin(request.query.token || (tokenOfProtocols(request) ?? request.query.token))
+      const token = given || (tokenOfProtocols(request) ?? given)
+      if (ticket !== undefined) session.begin(() => app.useTicket(ticket, {}, request))
+      else session.begin(token === undefined ? undefined : () => app.authenticate(token, request))
     }
   })
 }

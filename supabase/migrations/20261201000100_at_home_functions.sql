@@ -161,6 +161,27 @@ end $$;
 revoke execute on function public.create_api_key(uuid, text, text, text, jsonb) from public, anon, authenticated;
 grant execute on function public.create_api_key(uuid, text, text, text, jsonb) to service_role;
 
+-- schemas/access/create_ticket.sql
+
+-- Stores a ticket of a caller, by the SHA-256 of it in hex, that may be used within p_seconds; with p_run_id, on this run alone.
+-- Returns {expiresAt}. A user has 1,000 unused ones at the most.
+create or replace function public.create_ticket(p_hash text, p_caller jsonb, p_seconds numeric, p_run_id uuid default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_user_id constant uuid := p_caller ->> 'userId';
+  v_expires_at constant timestamptz := now() + make_interval(secs => p_seconds);
+begin
+  delete from public.access_tickets where user_id = v_user_id and used_at is null and expires_at < now();
+  if (select count(*) from public.access_tickets where user_id = v_user_id and used_at is null) >= 1000 then
+    raise sqlstate 'PT429' using hint = 'too_many_tickets', message = 'Too many tickets wait to be used: try again in a minute.';
+  end if;
+  insert into public.access_tickets (hash, user_id, caller, run_id, expires_at) values (p_hash, v_user_id, p_caller, p_run_id, v_expires_at);
+  return jsonb_build_object('expiresAt', public.iso_time(v_expires_at));
+end $$;
+
+revoke execute on function public.create_ticket(text, jsonb, numeric, uuid) from public, anon, authenticated;
+grant execute on function public.create_ticket(text, jsonb, numeric, uuid) to service_role;
+
 -- schemas/access/credits_left_of_key.sql
 
 -- Returns how many credits an API key may still use, by what the runs cost or hold that it has begun in the last 24 hours;
@@ -285,6 +306,35 @@ end $$;
 
 revoke execute on function public.revoke_api_key(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.revoke_api_key(uuid, uuid) to service_role;
+
+-- schemas/access/use_ticket.sql
+
+-- Uses a ticket, and returns its caller; null if it may not be used. It is used once, and again only by a reader that reconnects to
+-- the run that it was first used on, while its caller has not ended. A ticket for a run opens nothing else.
+--   p_run_id    the run that is to be read; null for a WebSocket
+--   p_is_again  whether the reader says which event it has, as browsers do that reconnect
+create or replace function public.use_ticket(p_hash text, p_run_id uuid, p_is_again boolean) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_ticket public.access_tickets;
+begin
+  select * into v_ticket from public.access_tickets where hash = p_hash for update;
+  if not found or public.find_ended_callers(jsonb_build_array(jsonb_strip_nulls(v_ticket.caller))) <> '[]' then
+    return null;
+  end if;
+  if v_ticket.used_at is null then
+    if v_ticket.expires_at < now() or (v_ticket.run_id is not null and v_ticket.run_id is distinct from p_run_id) then
+      return null;
+    end if;
+  elsif not p_is_again or p_run_id is null or v_ticket.run_id is distinct from p_run_id then
+    return null;
+  end if;
+  update public.access_tickets set used_at = now(), run_id = p_run_id where hash = p_hash;
+  return v_ticket.caller;
+end $$;
+
+revoke execute on function public.use_ticket(text, uuid, boolean) from public, anon, authenticated;
+grant execute on function public.use_ticket(text, uuid, boolean) to service_role;
 
 -- schemas/administration/admin_get_ledger.sql
 
@@ -1873,7 +1923,7 @@ grant execute on function public.cancel_run(uuid, uuid, uuid, text) to service_r
 -- schemas/runs/erase_old_runs.sql
 
 -- Erases the texts of runs that ended more than p_days ago, and of firings, at most p_limit of each a call, together with
--- expired cached responses, workers that have been gone for a day, and refusals of schedules as old. The runs themselves and
+-- expired cached responses, tickets that nobody has used for a week, workers that have been gone for a day, and refusals of schedules as old. The runs themselves and
 -- the ledger stay.
 -- Returns {erased}: the number of runs, or that of firings if it is larger.
 create or replace function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
@@ -1896,6 +1946,7 @@ begin
   v_firings := public.erase_old_firings(v_before, p_limit);
   delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();
+  delete from public.access_tickets where expires_at < now() - interval '1 day' and coalesce(used_at < now() - interval '7 days', true);
   delete from public.schedule_refusals where since < now() - interval '1 day';
   return jsonb_build_object('erased', greatest(coalesce(cardinality(v_ids), 0), v_firings));
 end $$;
@@ -1946,6 +1997,7 @@ begin
       or schedule_id in (select id from public.agent_schedules where user_id = old.id);
   delete from public.agent_schedules where user_id = old.id;
   delete from public.schedule_refusals where user_id = old.id;
+  delete from public.access_tickets where user_id = old.id;
   delete from public.credit_balances where user_id = old.id;
   delete from public.credit_usage where user_id = old.id;
   delete from public.credit_changes where user_id = old.id;

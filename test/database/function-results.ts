@@ -60,6 +60,8 @@ const Firing = Type.Object({ id: Text, scheduleId: Text, userId: Text, agentId: 
 export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } } = {
   authenticate_api_key: FoundApiKey,
   find_ended_callers: Type.Array(Type.Integer()),
+  create_ticket: Type.Object({ expiresAt: Text }),
+  use_ticket: Type.Object({ kind: Type.Union([Type.Literal('user'), Type.Literal('api_key'), Type.Literal('visitor')]), userId: Text, apiKeyId: Nullable(Text), visitor: Nullable(Text), mayRead: Type.Boolean() }),
   list_models: Type.Object({ models: Type.Array(Type.Object({ id: Text, name: Text, createdAt: Text }), { minItems: 1 }) }),
   find_equal_run: Run,
   get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), needsService: Type.Boolean(), requiresService: Type.Boolean(), railwayUrl: Nullable(Text), railwayUrlWaits: Type.Boolean() }),

@@ -38,6 +38,8 @@ const END = {
   p_attempt: 1, p_status: 'succeeded' as const, p_response: 'Hi', p_finish_reason: 'stop', p_usage: USAGE, p_credits: 1, p_model: 'a/model', p_error: null
 }
 
+const CALLER = { kind: 'user' as const, userId: DEMO_USER, apiKeyId: null, visitor: null, mayRead: true }
+
 export function createSamples (db: Database): Samples {
   const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })
   const begin = async (more: Partial<ArgumentsOf<'begin_run'>> = {}) => {
@@ -88,6 +90,12 @@ export function createSamples (db: Database): Samples {
   const samples = {
     authenticate_api_key: async () => of({ p_key_hash: createHash('sha256').update(DEMO_KEY).digest('hex') }, { p_api_key_id: (await addKey()).id }),
     find_ended_callers: () => of({ p_callers: [{ userId: randomUUID(), apiKeyId: randomUUID(), sessionId: randomUUID() }] }),
+    create_ticket: () => of({ p_hash: randomUUID(), p_caller: CALLER, p_seconds: 60 }, { p_run_id: randomUUID() }),
+    use_ticket: async () => {
+      const hash = randomUUID()
+      await db.call('create_ticket', { p_hash: hash, p_caller: CALLER, p_seconds: 60 })
+      return of({ p_hash: hash, p_run_id: randomUUID(), p_is_again: false })
+    },
     list_models: async () => of({ p_user_id: DEMO_USER, p_api_key_id: null, p_limit: 10 }, { p_agent_id: DEMO_AGENT }),
     find_equal_run: async () => {
       await beginFully()

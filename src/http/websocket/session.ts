@@ -43,6 +43,9 @@ export interface SessionDeps extends FollowDeps {
   readonly openConnections: OpenConnections
 }
 
+/** Finds who a client is. Throws `unauthorized`, `forbidden`, `rate_limited`. */
+type FindCaller = () => Promise<Caller>
+
 /**
  * One connection: its caller, and the runs it follows. Until the caller is known it takes `auth` and `ping`, and the first bad
  * message closes it.
@@ -90,11 +93,11 @@ export class SocketSession implements Session {
 
   get caller (): Caller | undefined { return this.#caller }
 
-  /** @param token of the URL or the subprotocol; without one the first message has to have it. */
-  begin (token: string | undefined): void {
-    if (token === undefined) return
+  /** @param find finds the caller by what the URL or the subprotocol has; without it the first message has to have a token. */
+  begin (find: FindCaller | undefined): void {
+    if (find === undefined) return
     this.#inbox.expectToken()
-    this.#inbox.enqueue(() => this.#authenticate(token))
+    this.#inbox.enqueue(() => this.#authenticate(find))
   }
 
   tick (now: number): void {
@@ -155,7 +158,10 @@ export class SocketSession implements Session {
   }
 
   async #handle (message: ClientMessage): Promise<void> {
-    if (message.type === 'auth') return this.#authenticate((message as unknown as { token: string }).token)
+    if (message.type === 'auth') {
+      const { token } = message as unknown as { token: string }
+      return this.#authenticate(() => this.deps.authenticate(token, this.request))
+    }
     if (message.type === 'ping') return this.#send({ type: 'pong', timestamp: new Date().toISOString() })
     if (!this.#caller || this.#caller.expiresAt <= Date.now()) {
       throw errors.unauthorized('Authenticate first: {"type":"auth","token":"…"}.')
@@ -165,9 +171,9 @@ export class SocketSession implements Session {
     return this.#execute(this.#caller, message as ExecuteMessage)
   }
 
-  async #authenticate (token: string): Promise<void> {
+  async #authenticate (find: FindCaller): Promise<void> {
     try {
-      const caller = await this.deps.authenticate(token, this.request)
+      const caller = await find()
       if (this.#caller && !isSameCaller(this.#caller, caller)) {
         throw errors.unauthorized('The token is another user\'s, key\'s or visitor\'s than this connection.')
       }

@@ -52,3 +52,19 @@ alter table public.visitor_secret enable row level security;
 revoke all on public.visitor_secret from public, anon, authenticated;
 grant select, insert, update, delete on public.visitor_secret to service_role;
 insert into public.visitor_secret default values;
+
+-- Tickets of pages, by the SHA-256 of each in hex. A caller has the fields of the service's own, without when its token ends.
+-- `run_id` is the run that the ticket is for, or was first used on.
+create table public.access_tickets (
+  hash text primary key,
+  user_id uuid not null,
+  caller jsonb not null,
+  run_id uuid,
+  expires_at timestamptz not null,
+  used_at timestamptz
+);
+create index access_tickets_by_expiry on public.access_tickets (expires_at);
+create index access_tickets_of_user on public.access_tickets (user_id);
+alter table public.access_tickets enable row level security;
+revoke all on public.access_tickets from public, anon, authenticated;
+grant select, insert, update, delete on public.access_tickets to service_role;

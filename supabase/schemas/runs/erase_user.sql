@@ -20,6 +20,7 @@ begin
       or schedule_id in (select id from public.agent_schedules where user_id = old.id);
   delete from public.agent_schedules where user_id = old.id;
   delete from public.schedule_refusals where user_id = old.id;
+  delete from public.access_tickets where user_id = old.id;
   delete from public.credit_balances where user_id = old.id;
   delete from public.credit_usage where user_id = old.id;
   delete from public.credit_changes where user_id = old.id;
