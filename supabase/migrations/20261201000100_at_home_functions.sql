@@ -2450,6 +2450,33 @@ end $$;
 revoke execute on function public.claim_firings(numeric, integer) from public, anon, authenticated;
 grant execute on function public.claim_firings(numeric, integer) to service_role;
 
+-- schemas/schedules/clear_next_run.sql
+
+-- Takes the time of a schedule away whose times were edited, or that was switched on after it had passed, so that the service
+-- computes another: what was due while it was off is not made up for. The platform's own runner would never find a schedule
+-- without a time, so where that alone is at work the time stays: it has rows of its own, which have no scheduled_for, and no
+-- service has looked at the schedules within a quarter of an hour, as it does every ten minutes at the least.
+-- By its name it comes before guard_schedule, which notes since when the schedule waits.
+create or replace function public.clear_next_run() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select from public.schedule_looks where looked_at > now() - interval '15 minutes')
+    or not exists (select from public.scheduled_runs where scheduled_for is null and status::text in ('running', 'completed'))
+  then
+    new.next_run_at := null;
+  end if;
+  return new;
+end $$;
+
+create or replace trigger clear_next_run before update on public.agent_schedules for each row
+  when (new.next_run_at is not distinct from old.next_run_at
+    and ((new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
+      or (new.is_enabled and old.is_enabled is not true and new.next_run_at <= now())))
+  execute function public.clear_next_run();
+
+revoke execute on function public.clear_next_run() from public, anon, authenticated;
+grant execute on function public.clear_next_run() to service_role;
+
 -- schemas/schedules/end_firing.sql
 
 -- Writes the end of a firing where its user sees it: in its own row, and in its schedule.
@@ -2489,9 +2516,10 @@ grant execute on function public.end_firing(uuid, text, text, text, jsonb, integ
 
 -- schemas/schedules/erase_old_firings.sql
 
--- Erases what agents answered in firings that ended before a time, whoever fired them, and what went wrong in them. When they
--- were, how they ended and what they cost stays. A result that is still to be sent is left. A row that the platform's own
--- rules keep as it is costs the others nothing; so many of them as may be erased at once end the call.
+-- Erases what agents answered in firings by the service that ended before a time, and what went wrong in them. When they were,
+-- how they ended and what they cost stays. What the platform's own runner has fired is the platform's, whose page shows it. A
+-- result that is still to be sent is left. A row that the platform's own rules keep as it is costs the others nothing; so many
+-- of them as may be erased at once end the call.
 -- Returns how many firings were erased, at most p_limit.
 create or replace function public.erase_old_firings(p_before timestamptz, p_limit integer) returns integer
 language plpgsql security definer set search_path = '' as $$
@@ -2503,7 +2531,7 @@ declare
 begin
   for v_id in
     select id from public.scheduled_runs
-      where completed_at < p_before and delivery_status is distinct from 'pending'
+      where completed_at < p_before and scheduled_for is not null and delivery_status is distinct from 'pending'
         and (generated_content is not null or result is not null or error_message is not null or error is not null)
       order by completed_at for update skip locked
   loop
@@ -2618,14 +2646,16 @@ declare
   v_schedule record;
   v_id uuid;
 begin
-  select user_id, agent_id into v_schedule from public.agent_schedules
+  select user_id, agent_id, timed_at into v_schedule from public.agent_schedules
     where id = p_schedule_id and is_enabled and date_trunc('milliseconds', next_run_at) = p_due
     for no key update;
-  -- The platform's runner inserts its row before it asks the model, and moves next_run_at after that. It lives for less than
-  -- ten minutes.
+  -- The platform's runner inserts its row before it asks the model, completes it, and moves next_run_at after that: a row that was
+  -- begun since that time was written is this firing. It lives for less than ten minutes.
   if not found or exists (
     select from public.scheduled_runs
-      where schedule_id = p_schedule_id and scheduled_for is null and completed_at is null and status::text = 'running'
+      where schedule_id = p_schedule_id and scheduled_for is null
+        and ((status::text = 'running' and completed_at is null)
+          or (status::text = 'completed' and started_at > coalesce(v_schedule.timed_at, '-infinity')))
         and started_at >= p_due and started_at > now() - interval '10 minutes')
   then
     return null;
@@ -2698,10 +2728,11 @@ grant execute on function public.get_schedules(jsonb) to service_role;
 
 -- schemas/schedules/guard_schedule.sql
 
--- Refuses schedules on another user's account, and keeps `unplanned_since` and `refusals`, which are the service's alone.
+-- Refuses schedules on another user's account, and keeps `unplanned_since`, `refusals` and `timed_at`, which are the
+-- service's alone.
 --
 -- Whoever writes next_run_at (the page, the platform's runner, the service) has said when the schedule is due next.
--- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was.
+-- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was (clear_next_run).
 -- `unplanned_since` is the moment of the edit, so that no firing between the edit and the planning is lost.
 create or replace function public.guard_schedule() returns trigger
 language plpgsql set search_path = '' as $$
@@ -2721,6 +2752,7 @@ begin
   if tg_op = 'INSERT' then
     new.unplanned_since := case when new.next_run_at is null then now() end;
     new.refusals := 0;
+    new.timed_at := now();
     return new;
   end if;
   -- A page that saves the whole row sends it back as it has read it.
@@ -2730,9 +2762,8 @@ begin
   end if;
   if new.next_run_at is distinct from old.next_run_at and new.next_run_at is not null then
     new.unplanned_since := null;
-  elsif (new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
-    -- What was due while the schedule was off is not made up for.
-    or (new.is_enabled and old.is_enabled is not true and (new.next_run_at is null or new.next_run_at <= now()))
+  elsif (new.next_run_at is null and ((new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
+      or (new.is_enabled and old.is_enabled is not true)))
     -- A faulty schedule, or one that rests, was edited.
     or (old.next_run_at is null and old.unplanned_since > now()
       and (new.user_id, new.agent_id, new.prompt_template, new.output_action, new.output_config)
@@ -2743,6 +2774,7 @@ begin
     new.next_run_at := null;
     new.unplanned_since := now();
   end if;
+  new.timed_at := case when new.next_run_at is distinct from old.next_run_at then now() else old.timed_at end;
   return new;
 end $$;
 
@@ -2813,8 +2845,12 @@ grant execute on function public.link_scheduled_run() to service_role;
 --   turn         the how manieth of its user's it is: what is due is served in turn
 --   isScheduled  whether any schedule is on and has a next time or is going to have one
 --   leftAt       when the first firing that was left behind is to begin, or the first result is to be sent; null: there is none
+-- Who calls it fires schedules, and that is noted: see clear_next_run.
 create or replace function public.list_schedules(p_within_seconds numeric, p_limit integer) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql security definer set search_path = '' set lock_timeout = '5s' as $$
+  insert into public.schedule_looks (looked_at)
+    select now() where not exists (select from public.schedule_looks where looked_at > now() - interval '1 minute')
+    on conflict (id) do update set looked_at = excluded.looked_at;
   select jsonb_build_object(
     'now', public.iso_time(now()),
     'timed', (

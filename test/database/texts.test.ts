@@ -142,16 +142,26 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     t.match((await sql.query('select status, completed_at is not null as ended from public.scheduled_runs')).rows, [{ status: 'completed', ended: true }])
   })
 
+  /** A firing so many days ago. @param by `service`, or the platform's runner, whose page shows what it has fired for as long as there is a row. */
+  const insertFiring = async (by: 'service' | 'runner', text: string, days: number) => (await sql.query(`
+    insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, generated_content, completed_at, scheduled_for)
+      select id, agent_id, user_id, 'completed', $1, now() - make_interval(days => $2), case when $3 then now() - make_interval(days => $2) end
+        from public.agent_schedules limit 1 returning id`, [text, days, by === 'service'])).rows[0].id as string
+
   t.test('a firing that the platform keeps as it is keeps no other from being erased', async t => {
-    const { rows: [{ id }] } = await sql.query(`insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, generated_content, completed_at)
-      select id, agent_id, user_id, 'completed', 'kept', now() - interval '40 days' from public.agent_schedules limit 1 returning id`)
-    await sql.query(`insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, generated_content, completed_at)
-      select id, agent_id, user_id, 'completed', 'old', now() - interval '39 days' from public.agent_schedules limit 1`)
+    const id = await insertFiring('service', 'kept', 40)
+    await insertFiring('service', 'old', 39)
     await sql.query(`alter table public.scheduled_runs add constraint kept check (id <> '${id}' or generated_content is not null)`)
     t.same(await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 }), { erased: 1 })
     t.same((await sql.query("select id, generated_content from public.scheduled_runs where generated_content in ('kept', 'old')")).rows, [{ id, generated_content: 'kept' }])
     await sql.query('alter table public.scheduled_runs drop constraint kept')
     await sql.query('delete from public.scheduled_runs where id = $1', [id])
+  })
+
+  t.test('what the platform\'s own runner has fired stays: its page shows it, however old', async t => {
+    const id = await insertFiring('runner', 'The platform\'s', 400)
+    t.same(await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 }), { erased: 0 })
+    t.same((await sql.query('select generated_content from public.scheduled_runs where id = $1', [id])).rows, [{ generated_content: 'The platform\'s' }])
   })
 
   t.test('after the deletion of the user nothing is left', async t => {

@@ -218,7 +218,10 @@ t.test('a schedule that is at fault is told of once, and rests until it is edite
     [{ prompt_template: ' ' }, /no prompt/]
   ]
   const ids = []
+  // A row that is as large as that was written before there was a limit.
+  await place.sql('alter table public.agent_schedules disable trigger bound_schedule')
   for (const [fields] of faults) ids.push(await addSchedule(place, fields))
+  await place.sql('alter table public.agent_schedules enable trigger bound_schedule')
   const good = await addSchedule(place)
   const areLeft = async () => (await place.sql('select from public.agent_schedules where next_run_at is null and unplanned_since < \'infinity\'')).length > 0
   while (await areLeft()) await service.app.schedules.look()

@@ -13,14 +13,16 @@ declare
   v_schedule record;
   v_id uuid;
 begin
-  select user_id, agent_id into v_schedule from public.agent_schedules
+  select user_id, agent_id, timed_at into v_schedule from public.agent_schedules
     where id = p_schedule_id and is_enabled and date_trunc('milliseconds', next_run_at) = p_due
     for no key update;
-  -- The platform's runner inserts its row before it asks the model, and moves next_run_at after that. It lives for less than
-  -- ten minutes.
+  -- The platform's runner inserts its row before it asks the model, completes it, and moves next_run_at after that: a row that was
+  -- begun since that time was written is this firing. It lives for less than ten minutes.
   if not found or exists (
     select from public.scheduled_runs
-      where schedule_id = p_schedule_id and scheduled_for is null and completed_at is null and status::text = 'running'
+      where schedule_id = p_schedule_id and scheduled_for is null
+        and ((status::text = 'running' and completed_at is null)
+          or (status::text = 'completed' and started_at > coalesce(v_schedule.timed_at, '-infinity')))
         and started_at >= p_due and started_at > now() - interval '10 minutes')
   then
     return null;

@@ -1,7 +1,8 @@
--- Refuses schedules on another user's account, and keeps `unplanned_since` and `refusals`, which are the service's alone.
+-- Refuses schedules on another user's account, and keeps `unplanned_since`, `refusals` and `timed_at`, which are the
+-- service's alone.
 --
 -- Whoever writes next_run_at (the page, the platform's runner, the service) has said when the schedule is due next.
--- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was.
+-- The service computes it for a schedule that has none, and after an edit of its times that leaves it as it was (clear_next_run).
 -- `unplanned_since` is the moment of the edit, so that no firing between the edit and the planning is lost.
 create function public.guard_schedule() returns trigger
 language plpgsql set search_path = '' as $$
@@ -21,6 +22,7 @@ begin
   if tg_op = 'INSERT' then
     new.unplanned_since := case when new.next_run_at is null then now() end;
     new.refusals := 0;
+    new.timed_at := now();
     return new;
   end if;
   -- A page that saves the whole row sends it back as it has read it.
@@ -30,9 +32,8 @@ begin
   end if;
   if new.next_run_at is distinct from old.next_run_at and new.next_run_at is not null then
     new.unplanned_since := null;
-  elsif (new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
-    -- What was due while the schedule was off is not made up for.
-    or (new.is_enabled and old.is_enabled is not true and (new.next_run_at is null or new.next_run_at <= now()))
+  elsif (new.next_run_at is null and ((new.cron_expression, new.timezone) is distinct from (old.cron_expression, old.timezone)
+      or (new.is_enabled and old.is_enabled is not true)))
     -- A faulty schedule, or one that rests, was edited.
     or (old.next_run_at is null and old.unplanned_since > now()
       and (new.user_id, new.agent_id, new.prompt_template, new.output_action, new.output_config)
@@ -43,6 +44,7 @@ begin
     new.next_run_at := null;
     new.unplanned_since := now();
   end if;
+  new.timed_at := case when new.next_run_at is distinct from old.next_run_at then now() else old.timed_at end;
   return new;
 end $$;
 

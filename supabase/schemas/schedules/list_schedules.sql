@@ -4,8 +4,12 @@
 --   turn         the how manieth of its user's it is: what is due is served in turn
 --   isScheduled  whether any schedule is on and has a next time or is going to have one
 --   leftAt       when the first firing that was left behind is to begin, or the first result is to be sent; null: there is none
+-- Who calls it fires schedules, and that is noted: see clear_next_run.
 create function public.list_schedules(p_within_seconds numeric, p_limit integer) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql security definer set search_path = '' set lock_timeout = '5s' as $$
+  insert into public.schedule_looks (looked_at)
+    select now() where not exists (select from public.schedule_looks where looked_at > now() - interval '1 minute')
+    on conflict (id) do update set looked_at = excluded.looked_at;
   select jsonb_build_object(
     'now', public.iso_time(now()),
     'timed', (

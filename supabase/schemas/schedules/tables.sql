@@ -3,7 +3,9 @@
 alter table public.agent_schedules
   add column unplanned_since timestamptz default now(),
   -- How many firings in a row were refused, as for want of credits.
-  add column refusals integer not null default 0;
+  add column refusals integer not null default 0,
+  -- When next_run_at was last written.
+  add column timed_at timestamptz;
 create index agent_schedules_due on public.agent_schedules (next_run_at)
   where is_enabled and next_run_at is not null;
 create index agent_schedules_unplanned on public.agent_schedules (unplanned_since)
@@ -41,3 +43,12 @@ create table public.schedule_refusals (
 alter table public.schedule_refusals enable row level security;
 revoke all on public.schedule_refusals from public, anon, authenticated;
 grant select, insert, update, delete on public.schedule_refusals to service_role;
+
+-- When a service that fires schedules has last looked at them: one row, written once a minute at the most.
+create table public.schedule_looks (
+  id boolean primary key default true check (id),
+  looked_at timestamptz not null
+);
+alter table public.schedule_looks enable row level security;
+revoke all on public.schedule_looks from public, anon, authenticated;
+grant select, insert, update, delete on public.schedule_looks to service_role;

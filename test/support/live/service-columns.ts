@@ -1,7 +1,7 @@
 /** What the service adds to the columns of the platform's tables. */
 export const SERVICE_COLUMNS: Record<string, string[]> = {
   agents: ['executor', 'entrypoint', 'max_steps', 'cache_seconds', 'railway_url_requested', 'railway_url_requested_at'],
-  agent_schedules: ['unplanned_since', 'refusals'],
+  agent_schedules: ['unplanned_since', 'refusals', 'timed_at'],
   scheduled_runs: ['result', 'error', 'scheduled_for', 'run_id', 'request', 'lease_until', 'delivery_status', 'delivery_at', 'delivery_tries'],
   credit_balances: ['credits_reserved', 'credits_entered'],
   credit_usage: ['run_id'],
