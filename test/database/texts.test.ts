@@ -158,6 +158,13 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     await sql.query('delete from public.scheduled_runs where id = $1', [id])
   })
 
+  t.test('the fault of a schedule, which is no firing for any time, goes too', async t => {
+    const { rows: [{ id }] } = await sql.query(`insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, error, error_message, completed_at)
+      select id, agent_id, user_id, 'failed', 'a fault', 'a fault', now() - interval '40 days' from public.agent_schedules limit 1 returning id`)
+    t.same(await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 }), { erased: 1 })
+    t.same((await sql.query('select error, error_message from public.scheduled_runs where id = $1', [id])).rows, [{ error: null, error_message: null }])
+  })
+
   t.test('what the platform\'s own runner has fired stays: its page shows it, however old', async t => {
     const id = await insertFiring('runner', 'The platform\'s', 400)
     t.same(await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 }), { erased: 0 })

@@ -1,7 +1,7 @@
--- Erases what agents answered in firings by the service that ended before a time, and what went wrong in them. When they were,
--- how they ended and what they cost stays. What the platform's own runner has fired is the platform's, whose page shows it. A
--- result that is still to be sent is left. A row that the platform's own rules keep as it is costs the others nothing; so many
--- of them as may be erased at once end the call.
+-- Erases what agents answered in firings by the service that ended before a time, and what went wrong in them and in schedules.
+-- When they were, how they ended and what they cost stays. What the platform's own runner has fired is the platform's, whose page
+-- shows it. A result that is still to be sent is left. A row that the platform's own rules keep as it is costs the others
+-- nothing; so many of them as may be erased at once end the call.
 -- Returns how many firings were erased, at most p_limit.
 create function public.erase_old_firings(p_before timestamptz, p_limit integer) returns integer
 language plpgsql security definer set search_path = '' as $$
@@ -13,7 +13,7 @@ declare
 begin
   for v_id in
     select id from public.scheduled_runs
-      where completed_at < p_before and scheduled_for is not null and delivery_status is distinct from 'pending'
+      where completed_at < p_before and (scheduled_for is not null or error is not null) and delivery_status is distinct from 'pending'
         and (generated_content is not null or result is not null or error_message is not null or error is not null)
       order by completed_at for update skip locked
   loop
