@@ -74,8 +74,8 @@ export async function buildWorker (config: Config, logger: FastifyBaseLogger): P
 async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOptions): Promise<void> {
   await app.register(shutdown)
   await app.register(activity)
-  await app.register(errorHandler)
   await app.register(requestContext)
+  await app.register(errorHandler)
   await app.register(connections)
   await app.register(memory)
   await app.register(security)

@@ -1,6 +1,6 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { Database } from '../database/port.js'
 
 export interface AdminRunFilter {
@@ -48,6 +48,11 @@ export class Administration {
       p_after: cursor ?? null
     }))
     return { runs, nextCursor: next }
+  }
+
+  /** A run with its steps, and why it failed. Throws `run_not_found`. */
+  run (adminId: string, runId: string): Promise<InspectedRun> {
+    return this.#noted(adminId, { action: 'run', details: { runId } }, () => this.database.call('admin_get_run', { p_admin_id: adminId, p_run_id: runId }))
   }
 
   /** A user's balance, and a page of its ledger, newest first. Throws `user_not_found`, `bad_request`. */

@@ -1,4 +1,5 @@
 import { problemOfHttpUrl } from '#shared/environment/urls.ts'
+import { readBaseUrl } from '#shared/gateway/base-url.ts'
 import { DEFAULT_GATEWAY_URL } from '#shared/gateway/defaults.ts'
 import type { Environment } from './environment.js'
 import { problemOfConnectionUrl, problemOfDatabaseUrl } from './connection-urls.js'
@@ -16,7 +17,7 @@ export interface RedisConfig { readonly url: string, readonly ca?: string }
 
 /** The OpenAI-compatible gateway; `demo` is the built-in model of the embedded mode. */
 export type GatewayConfig =
-  | { readonly kind: 'remote', readonly url: string, readonly key?: string }
+  | { readonly kind: 'remote', readonly url: string, readonly key?: string, /** `/chat/completions` was taken off the URL. */ readonly isCut?: boolean }
   | { readonly kind: 'demo' }
 
 /** The interpreter of agents and functions that are written in Python. */
@@ -37,6 +38,7 @@ export function chooseDatabase (env: Environment, production: boolean, problems:
   const { SUPABASE_DB_URL: dbUrl, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: serviceRoleKey, SUPABASE_JWT_SECRET: jwtSecret } = env
   // By a Postgres connection no key is used.
   const usedKey = dbUrl ? undefined : serviceRoleKey
+  checkHeaderValue('SUPABASE_SERVICE_ROLE_KEY', usedKey, problems)
   problems.push(...[
     dbUrl && problemOfDatabaseUrl('SUPABASE_DB_URL', dbUrl),
     url && problemOfProjectUrl(url),
@@ -70,7 +72,10 @@ export function chooseGateway (env: Environment, database: DatabaseConfig, probl
   if (problem) problems.push(problem)
   checkHeaderValue('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
   if (env.AI_GATEWAY_URL || env.LOVABLE_API_KEY) {
-    return { kind: 'remote', url: withoutSlash(env.AI_GATEWAY_URL ?? DEFAULT_GATEWAY_URL), key: env.LOVABLE_API_KEY }
+    const base = readBaseUrl(env.AI_GATEWAY_URL ?? DEFAULT_GATEWAY_URL)
+    if ('url' in base) return { kind: 'remote', url: base.url, key: env.LOVABLE_API_KEY, ...(base.isCut && { isCut: true }) }
+    problems.push(`AI_GATEWAY_URL ${base.problem}`)
+    return { kind: 'demo' }
   }
   if (database.kind !== 'embedded') {
     problems.push('LOVABLE_API_KEY is missing: set it, or AI_GATEWAY_URL to a gateway that needs no key')

@@ -9,7 +9,7 @@ import {
 } from './backing-services.js'
 import { Environment } from './environment.js'
 import { readTexts } from './texts.js'
-import { checkIssuedKey, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
+import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 import { findWarnings } from './warnings.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
@@ -170,6 +170,8 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
   const production = env.NODE_ENV === PRODUCTION
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
+  checkOneLine('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, problems)
+  checkOneLine('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, problems)
   if (production) checkSecrets(env, problems)
   if (database.kind !== 'embedded') {
     if (!env.SUPABASE_JWT_SECRET && !env.SUPABASE_URL) {

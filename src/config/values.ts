@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isSecret } from '#shared/functions/webhook.ts'
+import { isHeaderValue } from '#shared/http/header-value.ts'
 import { readList } from '#shared/http/private-hosts.ts'
 
 // A problem is a sentence that names its variable, and never contains a secret.
@@ -74,7 +75,12 @@ function isRepetition (text: string): boolean {
 
 /** Checks that a value, if there is one, is valid in a header; a key with a line break is not. */
 export function checkHeaderValue (name: string, value: string | undefined, problems: string[]): void {
-  if (value && /[^ -~]/.test(value)) problems.push(`${name} must be one line of ASCII: it is sent in a header`)
+  if (value && !isHeaderValue(value)) problems.push(`${name} must be one line of ASCII: it is sent in a header`)
+}
+
+/** Checks that a value, if there is one, has no line break within: it was pasted with one. */
+export function checkOneLine (name: string, value: string | undefined, problems: string[]): void {
+  if (value && /[\r\n]/.test(value)) problems.push(`${name} must be one line`)
 }
 
 /** Reads a certificate in PEM from the value itself, whose line breaks may be written as \\n, or from the file that it names. */

@@ -1,9 +1,45 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Enum, ListedRun, Nullable, Uuid } from '#shared/schemas.ts'
+import { Enum, ListedRun, Nullable, Run, Usage, Uuid } from '#shared/schemas.ts'
 
 /** A run in a list as admins see it: with whose it is, and why it failed in the words of what failed. */
 export const AdminRun = Type.Composite([ListedRun, Type.Object({ userId: Uuid, reason: Nullable(Type.String()) })])
 export type AdminRun = Static<typeof AdminRun>
+
+/** A finished step of a run: which model or tool ran, when, and what it used. */
+export const RunStep = Type.Object({
+  step: Type.Integer(),
+  attempt: Type.Integer(),
+  kind: Enum('model', 'tool'),
+  name: Nullable(Type.String()),
+  finishReason: Nullable(Type.String()),
+  usage: Nullable(Usage),
+  startedAt: Nullable(Type.String()),
+  finishedAt: Type.String()
+})
+export type RunStep = Static<typeof RunStep>
+
+/** A failure of the gateway, as admins see it. */
+export const GatewayFailure = Type.Object({
+  attempt: Type.Integer(),
+  at: Type.String(),
+  code: Type.String(),
+  status: Type.Optional(Type.Integer()),
+  reason: Type.Optional(Type.String()),
+  cause: Type.Optional(Type.String()),
+  model: Type.String()
+})
+export type GatewayFailure = Static<typeof GatewayFailure>
+
+/** A run as admins inspect it. */
+export const InspectedRun = Type.Composite([Run, Type.Object({
+  userId: Uuid,
+  model: Nullable(Type.String()),
+  crashes: Type.Integer(),
+  reason: Nullable(Type.String()),
+  failures: Type.Array(GatewayFailure),
+  steps: Type.Array(RunStep)
+})])
+export type InspectedRun = Static<typeof InspectedRun>
 
 export const Credits = Type.Object({
   creditsRemaining: Type.Integer(),

@@ -3,7 +3,7 @@ import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { errors, ServiceError } from '#shared/errors.ts'
+import { errors, loggedSentence, ServiceError } from '#shared/errors.ts'
 import { invalid } from '#shared/http/validation.ts'
 import { shouldRetry, statusOf, toChatError } from '../contract/openai-chat.js'
 import type { Hardening } from './hardening.js'
@@ -45,6 +45,19 @@ export function translateHttpError (error: FastifyError, bodyLimit: number): Ser
   if (statusCode === 404) return errors.notFound()
   if (statusCode >= 400 && statusCode < 500) return errors.badRequest(message)
   return errors.internal()
+}
+
+/** An error as the line of a request has it. */
+export interface Refusal { code: string, statusCode: number, reason?: string }
+
+/**
+ * What is logged of an error. The framework's own sentences, which quote addresses and headers, are left out.
+ * @param error as it was thrown.
+ */
+export function refusalOf (failure: ServiceError, error: FastifyError | ServiceError = failure): Refusal {
+  const { code, statusCode } = failure
+  const isOwn = error instanceof ServiceError || error.validation !== undefined || code !== errors.badRequest.code
+  return { code, statusCode, reason: isOwn ? loggedSentence(failure) : undefined }
 }
 
 /** Answers what Fastify refuses before any hook has run: a URL that cannot be decoded. */

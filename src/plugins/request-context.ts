@@ -1,6 +1,8 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Caller } from '#shared/http/caller.ts'
+import { clientAddress } from '../http/client-address.js'
+import type { Refusal } from '../http/errors.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -12,6 +14,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** On whose behalf the request is made; null until a hook has authenticated it. */
     caller: Caller | null
+    /** The error with which it was answered, if it was. */
+    refusal: Refusal | null
     /** What the request's log line has beside the common fields, such as the run it began. */
     logFields: Record<string, unknown> | null
   }
@@ -21,6 +25,7 @@ declare module 'fastify' {
 async function requestContext (app: FastifyInstance): Promise<void> {
   app.decorateRequest('caller', null)
   app.decorateRequest('logFields', null)
+  app.decorateRequest('refusal', null)
   app.addHook('onResponse', async (request, reply) => {
     const { config, url: route } = request.routeOptions
     if (config.quiet && reply.statusCode < 500) return
@@ -28,9 +33,17 @@ async function requestContext (app: FastifyInstance): Promise<void> {
     const prefix = config.execution ? '[AGENT-EXECUTE] ' : ''
     const { statusCode } = reply
     request.log.info(
-      { method: request.method, route, statusCode, ms, userId: request.caller?.userId, ...request.logFields },
+      { method: request.method, route, statusCode, ms, userId: request.caller?.userId, ...request.logFields, ...refusalFields(request) },
       `${prefix}${request.method} ${route ?? '(no route)'} ${statusCode} in ${ms} ms`)
   })
+}
+
+/** Why a request was refused and, if that is for its caller to mend, where it came from. */
+function refusalFields (request: FastifyRequest): object {
+  const { refusal } = request
+  if (!refusal) return {}
+  const { code, statusCode, reason } = refusal
+  return statusCode === 400 || statusCode === 401 ? { code, reason, address: clientAddress(request) } : { code }
 }
 
 export default fp(requestContext, { name: 'request-context' })

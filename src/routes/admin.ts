@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, IdempotencyHeaders, Nullable, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, AgentBackend, Credits, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import { AdminRun, AdminStats, AgentBackend, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
@@ -37,6 +37,11 @@ const admin: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireSession,
     schema: { querystring: RunQuery, response: { 200: RunList, ...errorAnswers } }
   }, async request => app.admin.runs(request.caller!.userId, request.query))
+
+  app.get('/api/admin/runs/:id', {
+    onRequest: app.requireSession,
+    schema: { params: IdParams, response: { 200: InspectedRun, ...errorAnswers } }
+  }, async request => app.admin.run(request.caller!.userId, request.params.id))
 
   app.get('/api/admin/users/:id/ledger', {
     onRequest: app.requireSession,

@@ -379,6 +379,38 @@ end $$;
 revoke execute on function public.admin_get_ledger(uuid, uuid, integer, uuid) from public, anon, authenticated;
 grant execute on function public.admin_get_ledger(uuid, uuid, integer, uuid) to service_role;
 
+-- schemas/administration/admin_get_run.sql
+
+-- Returns a run on behalf of an admin: as run_json does, with its user, its model, how many processes died over it, its finished
+-- steps, and why it failed: `reason` of its end, and `failures` of the gateway, try by try, which its user does not read.
+create or replace function public.admin_get_run(p_admin_id uuid, p_run_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run public.agent_runs;
+  v_failed public.agent_run_failures;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id;
+  perform public.note_admin_action(p_admin_id, 'run', v_run.user_id, jsonb_build_object('runId', p_run_id));
+  if v_run.id is null then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  select * into v_failed from public.agent_run_failures where run_id = p_run_id;
+  return public.run_json(v_run) || jsonb_build_object(
+    'userId', v_run.user_id,
+    'model', v_run.model,
+    'crashes', v_run.crashes,
+    'reason', v_failed.reason,
+    'failures', coalesce(v_failed.failures, '[]'),
+    'steps', coalesce((
+      select jsonb_agg(jsonb_build_object('step', s.step, 'attempt', s.attempt, 'kind', s.kind, 'name', s.name,
+          'finishReason', s.finish_reason, 'usage', s.usage, 'startedAt', public.iso_time(s.started_at),
+          'finishedAt', public.iso_time(s.finished_at)) order by s.step)
+        from public.agent_run_steps s where s.run_id = p_run_id), '[]'));
+end $$;
+
+revoke execute on function public.admin_get_run(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.admin_get_run(uuid, uuid) to service_role;
+
 -- schemas/administration/admin_list_railway_urls.sql
 
 -- Returns {requests, total} on behalf of an admin: agents whose owners ask for another railway_url, those that have waited
@@ -1819,7 +1851,7 @@ begin
   if v_is_kept then
     v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
     select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
-      from public.response_cache where key = v_cache_key and expires_at > now();
+      from public.response_cache where key = v_cache_key and expires_at > now() and finish_reason = 'stop';
   end if;
 
   if p_agent is null and v_cached is null then
@@ -2132,8 +2164,8 @@ begin
   if p_trace is not null then
     insert into public.agent_run_traces (run_id, trace) values (p_run_id, p_trace);
   end if;
-  -- A response that was cut off is not cached.
-  if v_run.cache_key is not null and p_status = 'succeeded' and p_response <> '' and p_finish_reason is distinct from 'length' then
+  -- Only a whole answer is kept for others: one that was cut off, filtered, or ended without saying how is not.
+  if v_run.cache_key is not null and p_status = 'succeeded' and p_response <> '' and p_finish_reason = 'stop' then
     insert into public.response_cache (key, agent_id, response, finish_reason, model, expires_at)
       select v_run.cache_key, id, p_response, p_finish_reason, p_model, now() + make_interval(secs => v_run.cache_seconds)
         from public.agents where id = v_run.agent_id
@@ -2264,14 +2296,34 @@ create or replace function public.note_failure(p_run_id uuid, p_error jsonb) ret
 language plpgsql security definer set search_path = '' as $$
 begin
   if p_error ->> 'reason' is not null then
-    insert into public.agent_run_failures (run_id, reason) values (p_run_id, left(p_error ->> 'reason', 300))
-      on conflict (run_id) do nothing;
+    insert into public.agent_run_failures as f (run_id, reason) values (p_run_id, left(p_error ->> 'reason', 300))
+      on conflict (run_id) do update set reason = coalesce(f.reason, excluded.reason);
   end if;
   return p_error - 'reason';
 end $$;
 
 revoke execute on function public.note_failure(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.note_failure(uuid, jsonb) to service_role;
+
+-- schemas/runs/note_failures.sql
+
+-- Keeps why the gateway has failed while a run was under way, which admins alone read; of all attempts the last 50. A call by an
+-- attempt that no longer owns the run, or after its end, keeps nothing.
+--   p_failures  [{attempt, at, code, status, reason, cause, model}]
+create or replace function public.note_failures(p_run_id uuid, p_attempt integer, p_failures jsonb) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+begin
+  insert into public.agent_run_failures as f (run_id, failures)
+    select id, p_failures from public.agent_runs where id = p_run_id and attempt = p_attempt and finished_at is null
+    on conflict (run_id) do update set failures = (
+      select jsonb_agg(failure order by n) from (
+        select failure, n from jsonb_array_elements(f.failures || excluded.failures) with ordinality as all_of_them (failure, n)
+          order by n desc limit 50) as last_of_them);
+  return '{"noted": true}';
+end $$;
+
+revoke execute on function public.note_failures(uuid, integer, jsonb) from public, anon, authenticated;
+grant execute on function public.note_failures(uuid, integer, jsonb) to service_role;
 
 -- schemas/runs/page_of_runs.sql
 

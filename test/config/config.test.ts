@@ -168,6 +168,9 @@ t.test('the database\'s CA certificate is given as text, with or without its lin
 
 t.test('the gateway is the one at AI_GATEWAY_URL, else Lovable\'s by its key, else the demo model', async t => {
   t.strictSame(parseConfig({ AI_GATEWAY_URL: 'https://ai.example.com/v1' }).gateway, { kind: 'remote', url: 'https://ai.example.com/v1', key: undefined })
+  for (const url of ['https://ai.example.com/v1/chat/completions', 'https://ai.example.com/v1/chat/completions/', 'https://ai.example.com/v1//Chat/Completions']) {
+    t.strictSame(parseConfig({ AI_GATEWAY_URL: url }).gateway, { kind: 'remote', url: 'https://ai.example.com/v1', key: undefined, isCut: true }, 'the path of completions is taken off')
+  }
   t.strictSame(parseConfig({ LOVABLE_API_KEY: 'k' }).gateway, { kind: 'remote', url: DEFAULT_GATEWAY_URL, key: 'k' })
   t.strictSame(parseConfig({ AI_MODEL: 'm' }).gateway, { kind: 'demo' })
 })
@@ -228,6 +231,11 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ ...SUPABASE, LOVABLE_API_KEY: '' }, 'LOVABLE_API_KEY', /missing: .*AI_GATEWAY_URL/],
     [{ ...SUPABASE, LOVABLE_API_KEY: 'key\r\nx-other: 1' }, 'LOVABLE_API_KEY', /one line of ASCII/],
     [{ ...SUPABASE, LOVABLE_API_KEY: 'k\u0435y' }, 'LOVABLE_API_KEY', /one line of ASCII/],
+    [{ ...SUPABASE, SUPABASE_SERVICE_ROLE_KEY: 'eyJhbGci\n  OiJIUzI1NiJ9' }, 'SUPABASE_SERVICE_ROLE_KEY', /one line of ASCII/],
+    [{ ...SUPABASE, RAILWAY_BACKEND_SECRET: 'half\nhalf' }, 'RAILWAY_BACKEND_SECRET', /one line/],
+    [{ ...SUPABASE, SUPABASE_JWT_SECRET: 'half\r\nhalf' }, 'SUPABASE_JWT_SECRET', /one line/],
+    [{ AI_GATEWAY_URL: 'https://ai.example.com/v1?key=x' }, 'AI_GATEWAY_URL', /no \? and no #/],
+    [{ ...SUPABASE, LOVABLE_API_KEY: '', AI_GATEWAY_URL: 'https://ai.example.com/#/v1' }, 'AI_GATEWAY_URL', /no \? and no #/],
     [{ ...POSTGRES, SUPABASE_JWT_SECRET: '' }, 'SUPABASE_JWT_SECRET', /missing: .*SUPABASE_URL/],
     [{ ...SUPABASE, NODE_ENV: 'production' }, 'RAILWAY_BACKEND_SECRET', /missing: .*edge function/],
     [{ NODE_ENV: 'production' }, 'SUPABASE_URL', /missing: .*SUPABASE_DB_URL.*EMBEDDED=true/],

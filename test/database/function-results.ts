@@ -1,7 +1,7 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
 import { ApiKey } from '../../src/contract/api-keys.js'
-import { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../../src/contract/schemas.js'
+import { AdminRun, AdminStats, AgentBackend, Audit, Credits, GatewayFailure, InspectedRun, LedgerEntry, RailwayUrlRequest, RunStep } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
 
 const Text = Type.String()
@@ -71,6 +71,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   cancel_run: Run,
   drop_run: Run,
   finish_run: Run,
+  note_failures: Type.Object({ noted: Type.Literal(true) }),
   get_ended_runs: Type.Array(Type.Object({ run: Run, trace: Nullable(Type.Array(Type.Union([Type.Integer(), RunEvent]))) }), { minItems: 1 }),
   heartbeat_worker: Type.Object({ lapsed: Type.Boolean(), owned: Type.Integer(), cancel: Type.Array(Text, { minItems: 1 }) }),
   get_owned_runs: Type.Record(Text, Type.Integer(), { minProperties: 1 }),
@@ -91,6 +92,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   adjust_ledger: Type.Object({ adjusted: Type.Integer() }),
   admin_stats: AdminStats,
   admin_list_runs: RunPage(AdminRun),
+  admin_get_run: Type.Composite([InspectedRun, Type.Object({ failures: Type.Array(GatewayFailure, { minItems: 1 }), steps: Type.Array(RunStep, { minItems: 1 }) })]),
   admin_get_ledger: Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry, { minItems: 1 }), next: Nullable(Text) }),
   admin_grant_credits: Credits,
   admin_list_railway_urls: Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() }),

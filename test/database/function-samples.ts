@@ -24,6 +24,7 @@ const LEASE = { p_owner: OWNER, p_lease_seconds: 60 }
 const ADMIN = { p_admin_id: DEMO_USER }
 const DUE = '2026-01-01T00:00:00.000Z'
 const ERROR = { code: 'a_code', message: 'A sentence.' }
+const FAILURE = { attempt: 1, at: DUE, code: 'gateway_unavailable', status: 503, reason: 'no', cause: 'ECONNREFUSED', model: 'a/model' }
 const USAGE = { promptTokens: 1, completionTokens: 1, totalTokens: 2, estimated: false }
 const LIMITS = { publishable: true, scopes: [], agentIds: [DEMO_AGENT], origins: ['https://example.com'], requestsPerDay: 9, creditsPerDay: 9 }
 const RECORD = {
@@ -121,6 +122,7 @@ export function createSamples (db: Database): Samples {
     cancel_run: () => runOfKey(),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
     finish_run: async () => of({ ...await begin(), ...END }, { p_trace: [2], p_keep_messages: true }),
+    note_failures: async () => of({ ...await begin(), p_attempt: 1, p_failures: [FAILURE] }),
     get_ended_runs: async () => of({ p_run_ids: [await finish(await begin())] }),
     async heartbeat_worker () {
       await db.call('cancel_run', { p_user_id: DEMO_USER, ...await begin() })
@@ -173,6 +175,12 @@ export function createSamples (db: Database): Samples {
     adjust_ledger: () => of({ p_reason: 'A reason' }),
     admin_stats: () => of({ p_user_id: DEMO_USER }),
     admin_list_runs: async () => of({ ...ADMIN, p_limit: 1 }, { p_user_id: DEMO_USER, ...await pageOfRuns() }),
+    async admin_get_run () {
+      const run = await beginFully()
+      await db.call('record_step', { ...run, ...STEP.required })
+      await db.call('note_failures', { ...run, p_attempt: 1, p_failures: [FAILURE] })
+      return of({ ...ADMIN, ...run })
+    },
     admin_get_ledger: async () => of({ ...ADMIN, p_user_id: DEMO_USER, p_limit: 1 }, { p_after: await newestEntry() }),
     admin_grant_credits: () => of({ ...ADMIN, p_user_id: DEMO_USER, p_credits: 1, p_reason: 'A reason' }, { p_idempotency_key: randomUUID() }),
     admin_list_railway_urls: async () => {

@@ -172,10 +172,15 @@ export async function testSteps (t: Test, db: Database): Promise<void> {
     t.equal(changed.cached, null, 'a changed agent is asked anew')
     await finish(changed.run.runId, { p_status: 'failed', p_error: { code: 'x', message: 'y' } })
     t.equal((await begin(user, agent)).cached, null, 'what failed is not kept')
-    await finish((await begin(user, agent)).run.runId, { p_finish_reason: 'length' })
-    t.equal((await begin(user, agent)).cached, null, 'nor what was cut off')
+    for (const reason of ['length', 'content_filter', 'tool_calls', 'error', '', null]) {
+      await finish((await begin(user, agent)).run.runId, { p_finish_reason: reason })
+      t.equal((await begin(user, agent)).cached, null, `nor what did not end by stop: ${reason}`)
+    }
     t.equal((await begin(user, agent, { p_models: ['another/model'] })).cached, null)
     await sql(`update public.agents set system_prompt = null where id = '${agent}' returning id`)
+    await sql("update public.response_cache set finish_reason = 'length' where true returning key")
+    t.equal((await begin(user, agent)).cached, null, 'nor is what an earlier release has kept')
+    await sql("update public.response_cache set finish_reason = 'stop' where true returning key")
     await sql('update public.response_cache set expires_at = now() where true returning key')
     t.equal((await begin(user, agent)).cached, null, 'nor longer than it should be')
     for (const without of [{ ...columns, cache_seconds: '0' }, { ...columns, cache_seconds: 'null' }, { ...columns, temperature: '0.1' }, { ...columns, temperature: 'null' }]) {

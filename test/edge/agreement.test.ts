@@ -15,7 +15,7 @@ const load = (file: string) => import(pathToFileURL(FUNCTION + file).href)
 
 const text = fc.string({ unit: 'binary' })
 const messages = fc.array(fc.record({
-  role: fc.constantFrom<Message['role']>('user', 'assistant', 'system'),
+  role: fc.constantFrom<Message['role']>('user', 'assistant', 'system', 'developer'),
   content: fc.oneof(text, fc.array(fc.oneof(
     fc.record({ type: fc.constant('text' as const), text }),
     fc.record({ type: fc.constant('image_url' as const), image_url: fc.record({ url: text }) })

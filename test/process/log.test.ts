@@ -6,6 +6,7 @@ import { WebSocket } from 'ws'
 import { signAccessToken } from '../../src/auth/access-token.js'
 import { delta, inTurn, openStream, refuse, type Reply, say, USAGE } from '../support/doubles/gateway.js'
 import { BACKEND_SECRET, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, JWT_SECRET, type Service, startService } from '../support/helper.js'
+import { login } from '../support/socket-client.js'
 
 /** In the message, the answer, and nowhere in a log. */
 const ASKED = 'the-question-that-no-log-may-hold'
@@ -63,9 +64,11 @@ t.test('the lines of an execution', async t => {
     const line = await lineWith(service, '[AGENT-EXECUTE]', from)
     t.match(line, { level: 'info', method: 'POST', route: '/api/agent/execute', statusCode: 200, ms: Number, runId, agentId: DEMO_AGENT, userId: DEMO_USER })
     await request('POST', '/api/agent/execute', { body: { agentId: 'no-uuid' } })
-    t.match(await lineWith(service, '[AGENT-EXECUTE] POST /api/agent/execute 400'), { statusCode: 400, userId: DEMO_USER })
+    t.match(await lineWith(service, '[AGENT-EXECUTE] POST /api/agent/execute 400'), {
+      statusCode: 400, userId: DEMO_USER, code: 'bad_request', reason: /^messages is required\.$|^agentId must match/, address: '127.0.0.1'
+    })
     await request('POST', '/api/agent/execute-validated', { body: {}, headers: { 'x-railway-secret': 'wrong' } })
-    t.match(await lineWith(service, '[AGENT-EXECUTE] POST /api/agent/execute-validated 401'), { statusCode: 401 })
+    t.match(await lineWith(service, '[AGENT-EXECUTE] POST /api/agent/execute-validated 401'), { statusCode: 401, code: 'unauthorized', reason: String, address: '127.0.0.1' })
   })
 
   t.test('tell a run\'s life, by [AGENT-EXECUTOR]', async t => {
@@ -87,6 +90,35 @@ t.test('the lines of an execution', async t => {
     const { from, runId } = await begin()
     t.match(linesWith(service, '[AGENT-EXECUTOR] retried', from), [{ runId, agentId: DEMO_AGENT, userId: DEMO_USER, code: 'gateway_unavailable', tries: 1, delayMs: Number }])
     t.equal(linesWith(service, '[AGENT-EXECUTOR] finished', from).length, 1)
+  })
+
+  t.test('tell why the gateway failed, each time, with its status, its sentence, the code of the cause, the model and the run', async t => {
+    const failures: Array<[Reply, object]> = [
+      [refuse(400, 'temperature is out of range'), { level: 'warn', code: 'gateway_rejected', status: 400, reason: 'the AI gateway answered 400: temperature is out of range' }],
+      [refuse(402, 'Top up'), { level: 'error', code: 'gateway_payment_required', status: 402, reason: 'the AI gateway answered 402: Top up' }],
+      [refuse(400, `${'x'.repeat(400)}`), { level: 'warn', reason: /^.{300}$/ }],
+      [refuse(400, `I do not like ${ASKED}`), { level: 'warn', reason: 'the AI gateway answered 400: I do not like …' }]
+    ]
+    for (const [reply, line] of failures) {
+      gateway.reply = reply
+      const { from, runId } = await begin()
+      t.match(linesWith(service, '[AGENT-EXECUTOR] the gateway failed', from), [{ ...line, runId, agentId: DEMO_AGENT, userId: DEMO_USER, model: 'google/gemini-2.5-flash', attempt: 1 }])
+    }
+    const away = await startService(t, {}, 'http://127.0.0.1:1/v1')
+    const told = await away.execute(BODY)
+    t.match(linesWith(away, '[AGENT-EXECUTOR] the gateway failed'), Array.from({ length: 4 }, () => (
+      { level: 'warn', code: 'gateway_unavailable', cause: 'ECONNREFUSED', reason: /ECONNREFUSED/, runId: told.headers.get('x-run-id') })), 'of each try')
+    t.match(linesOf(away).find(({ message }) => message.startsWith('the AI gateway')), { level: 'warn', message: 'the AI gateway cannot be reached: ECONNREFUSED', cause: 'ECONNREFUSED' }, 'and of the start')
+  })
+
+  t.test('tell of a refused message on the WebSocket what an answer of HTTP tells', async t => {
+    const client = await login(t, service)
+    const from = logs.length
+    client.send({ type: 'agent_execute', agentId: DEMO_AGENT, messages: [{ role: 'tool', content: ASKED }] })
+    await client.next('error')
+    t.match(await lineWith(service, '[AGENT-EXECUTE] WebSocket agent_execute refused', from), { code: 'bad_request', reason: 'messages.0.tool_call_id is required.', address: '127.0.0.1', userId: DEMO_USER })
+    await closed(new WebSocket(`${service.url.replace('http', 'ws')}/ws?token=${GUESS}`))
+    t.match(await lineWith(service, 'WebSocket message refused', from), { code: 'unauthorized', reason: String, address: '127.0.0.1' })
   })
 
   t.test('tell which model a run failed with', async t => {

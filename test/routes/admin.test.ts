@@ -2,10 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t from 'tap'
-import { say } from '../support/doubles/gateway.js'
-import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, PYTHON_AGENT, startService } from '../support/helper.js'
+import { inTurn, refuse, say } from '../support/doubles/gateway.js'
+import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, PYTHON_AGENT, type Service, startService } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
+
+async function newestRun ({ request }: Service): Promise<string> {
+  return (await request('GET', '/api/admin/runs?limit=1')).body.runs[0].runId
+}
 
 t.test('administration', async t => {
   const service = await startService(t)
@@ -15,6 +19,7 @@ t.test('administration', async t => {
   const routes: Array<[string, string, object?]> = [
     ['GET', '/api/admin/stats'],
     ['GET', '/api/admin/runs'],
+    ['GET', `/api/admin/runs/${await newestRun(service)}`],
     ['GET', `/api/admin/users/${OTHER_USER}/ledger`],
     ['POST', `/api/admin/users/${OTHER_USER}/credits`, { credits: 1, reason: 'Because' }],
     ['GET', '/api/admin/railway-urls'],
@@ -60,6 +65,40 @@ t.test('administration', async t => {
     t.match((await request('GET', '/api/admin/runs?status=succeeded&limit=1')).body.runs, [{ reason: null }])
   })
 
+  t.test('inspects a run: whose it is, its steps, and each failure of the gateway with the gateway\'s own reason', async t => {
+    const { gateway } = service
+    const from = gateway.calls.length
+    const replies = inTurn(refuse(503, 'acme-llm is overloaded'), refuse(429, 'slow down', { 'retry-after-ms': '1' }), say('Hello'))
+    gateway.reply = (response, call, number) => replies(response, call, number - from)
+    const told = await service.execute({}, await bearer(OTHER_USER))
+    const runId = told.headers.get('x-run-id')
+    const { status, body } = await request('GET', `/api/admin/runs/${runId}`)
+    t.equal(status, 200)
+    t.match(body, {
+      runId,
+      userId: OTHER_USER,
+      status: 'succeeded',
+      response: 'Hello',
+      model: 'test/model',
+      crashes: 0,
+      reason: null,
+      failures: [
+        { attempt: 1, at: /Z$/, code: 'gateway_unavailable', status: 503, reason: 'the AI gateway answered 503: acme-llm is overloaded', model: 'google/gemini-2.5-flash' },
+        { code: 'gateway_rate_limited', status: 429 }
+      ],
+      steps: [{ step: 1, attempt: 1, kind: 'model', name: 'test/model', finishReason: 'stop', usage: { totalTokens: 15 }, startedAt: /Z$/, finishedAt: /Z$/ }]
+    })
+    t.notMatch(JSON.stringify([told.raw, (await request('GET', `/api/runs/${runId}`, { headers: await bearer(OTHER_USER) })).body]), /acme/, 'its user reads none of it')
+
+    gateway.reply = response => { response.socket!.destroy() }
+    const failed = await request('POST', '/api/agent/execute', { body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false } })
+    gateway.reply = say('Hello world')
+    const { body: broken } = await request('GET', `/api/admin/runs/${failed.body.runId}`)
+    t.match(broken, { status: 'failed', error: { code: 'gateway_unavailable' }, reason: String, failures: { length: 4 } }, 'of all tries')
+    t.match(await request('GET', `/api/admin/runs/${UNKNOWN}`), { status: 404, body: { code: 'run_not_found' } })
+    t.match(await request('GET', '/api/admin/runs/x'), { status: 400, body: { code: 'bad_request' } })
+  })
+
   t.test('grants credits with a reason, once a key, and the ledger says by whom', async t => {
     const grant = (body: unknown, headers = {}, user = OTHER_USER) =>
       request('POST', `/api/admin/users/${user}/credits`, { body, headers })
@@ -87,7 +126,7 @@ t.test('administration', async t => {
     t.match(rest.entries.at(-1), { creditsUsed: -3, operationType: 'opening', agentId: null, runId: null }, 'what a balance began with is in it')
     t.match(await request('GET', `/api/admin/users/${UNKNOWN}/ledger`), { status: 404, body: { code: 'user_not_found' } })
     t.match(await request('GET', '/api/admin/users/x/ledger'), { status: 400, body: { code: 'bad_request' } })
-    t.match((await request('GET', '/api/admin/stats')).body, { total_credits_used: 2 }, 'what was given is no use')
+    t.match((await request('GET', '/api/admin/stats')).body, { total_credits_used: 3 }, 'what was given is no use')
   })
 
   t.test('lists the backends that owners ask for, and approves or refuses what was looked at', async t => {
@@ -114,7 +153,7 @@ t.test('administration', async t => {
 
   t.test('/ready?deep=1 says whether it all adds up, and what does not, without calling the service unready', async t => {
     const deep = () => request('GET', '/ready?deep=1')
-    t.match(await deep(), { status: 200, body: { status: 'ready', audit: { problems: [], total: 0, checked: { balances: 2, runs: 3 } } } })
+    t.match(await deep(), { status: 200, body: { status: 'ready', audit: { problems: [], total: 0, checked: { balances: 2, runs: 5 } } } })
     t.notOk('audit' in (await request('GET', '/ready')).body)
     for (const query of ['deep=x', 'deep=2', 'deep=']) t.equal((await request('GET', `/ready?${query}`)).status, 400, query)
 

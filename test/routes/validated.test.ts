@@ -136,7 +136,8 @@ t.test('executing an agent for the edge function', async t => {
       [{ userId: 'me' }, 'userId'],
       [{ agentId: 7 }, 'agentId'],
       [{ messages: [] }, 'messages'],
-      [{ messages: [{ role: 'tool', content: 'Hi' }] }, 'messages.0.role'],
+      [{ messages: [{ role: 'root', content: 'Hi' }] }, 'messages.0.role'],
+      [{ messages: [{ role: 'tool', content: 'Hi' }] }, 'messages.0.tool_call_id'],
       [{ functionResults: [{ functionName: 'weather' }] }, 'functionResults.0.functionType']
     ]
     for (const [fields, path] of wrong) {

@@ -29,3 +29,22 @@ t.test('an error body without a field for the parameter names none', async t => 
     t.equal(readErrorBody(body).param, undefined, body)
   }
 })
+
+t.test('a gateway that knows no role of developers is sent system messages, for that run alone', async t => {
+  const body: ChatRequest = { model: 'm', messages: [{ role: 'developer', content: 'A' }, { role: 'user', content: 'B' }], stream: true, max_tokens: 5 }
+  const refusals: Array<[string, string?]> = [
+    ["Input tag 'developer' found using 'role' does not match any of the expected tags: 'system', 'user'"],
+    ["Unsupported value: 'messages[0].role' does not support 'developer' with this model.", 'messages[0].role'],
+    ['Invalid value', 'messages.0.role']
+  ]
+  for (const [text, param] of refusals) {
+    const dialects = new Dialects()
+    const name = dialects.learn(body, new Refusal(400, { text, param }))
+    t.equal(name, 'developer', text)
+    const spoken = dialects.speak(body, [name!])
+    t.strictSame(spoken.messages, [{ role: 'system', content: 'A' }, { role: 'user', content: 'B' }])
+    t.equal(dialects.learn(spoken, new Refusal(400, { text, param })), undefined, 'once')
+    t.strictSame(dialects.speak(body).messages, body.messages)
+  }
+  t.equal(new Dialects().learn({ ...body, messages: [{ role: 'user', content: 'B' }] }, new Refusal(400, { text: 'no such role' })), undefined)
+})

@@ -3,10 +3,11 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Bill, priceOf } from '#shared/price.ts'
 import { buildMessages } from '#shared/prompt.ts'
-import type { FunctionResult, Message } from '#shared/schemas.ts'
+import type { ModelMessage } from '#shared/messages.ts'
+import type { FunctionResult } from '#shared/schemas.ts'
 import { addUsage, measureUsage, NO_USAGE } from '#shared/usage.ts'
 
-const CONVERSATION: Message[] = [
+const CONVERSATION: ModelMessage[] = [
   { role: 'user', content: 'Hi' },
   { role: 'system', content: 'A caller\'s own' },
   { role: 'assistant', content: 'Hello' },
@@ -76,7 +77,7 @@ t.test('the prompt', async t => {
   })
 
   t.test('has of a message only what is known', async t => {
-    const known: Message = { role: 'user', content: [{ type: 'text', text: 'See?' }, { type: 'image_url', image_url: { url: 'data:,', detail: 'low' } }], name: 'Ann' }
+    const known: ModelMessage = { role: 'user', content: [{ type: 'text', text: 'See?' }, { type: 'image_url', image_url: { url: 'data:,', detail: 'low' } }], name: 'Ann' }
     const [text, image] = known.content as any[]
     const more = { ...known, temperature: 0, content: [{ ...text, cache: 1 }, { ...image, cache: 1, image_url: { ...image.image_url, temperature: 0 } }] }
     t.strictSame(buildMessages({}, [more, { role: 'user', content: 'Hi', name: null }]).slice(1), [known, { role: 'user', content: 'Hi' }])
@@ -98,7 +99,7 @@ t.test('usage', async t => {
   })
 
   t.test('is estimated from the texts where the report is missing or makes no sense, and says so', async t => {
-    const messages: Message[] = [{ role: 'system', content: 'x'.repeat(41) }, { role: 'user', content: [{ type: 'text', text: '12345678' }] }]
+    const messages: ModelMessage[] = [{ role: 'system', content: 'x'.repeat(41) }, { role: 'user', content: [{ type: 'text', text: '12345678' }] }]
     for (const reported of [
       undefined, {}, { prompt_tokens: 10 }, { completion_tokens: 5 }, { prompt_tokens: -1, completion_tokens: 5 },
       { prompt_tokens: 10, completion_tokens: 0.5 }, { prompt_tokens: '10' as any, completion_tokens: 5 }
@@ -116,7 +117,7 @@ t.test('usage', async t => {
     t.ok(completionTokens >= 1000 && completionTokens < 5_000, `${completionTokens}`)
     t.equal(totalTokens, promptTokens + completionTokens)
     t.equal(estimated, true)
-    const honest: Array<[object, Message[], string, object]> = [
+    const honest: Array<[object, ModelMessage[], string, object]> = [
       [{ prompt_tokens: 3000, completion_tokens: 5, prompt_tokens_details: { cached_tokens: 2900 } }, [{ role: 'user', content: '漢'.repeat(1000) }], 'Hello', {}],
       [{ prompt_tokens: 10, completion_tokens: 900 }, [{ role: 'user', content: 'Hi' }], '', { maxTokens: 1000 }],
       [{ prompt_tokens: 10, completion_tokens: 5, total_tokens: 950 }, [{ role: 'user', content: 'Hi' }], '', { maxTokens: 1000 }],

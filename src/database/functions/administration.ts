@@ -1,5 +1,5 @@
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, LedgerEntry, RailwayUrlRequest } from '../../contract/schemas.js'
+import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../../contract/schemas.js'
 import type { RunPage } from './runs.js'
 
 /** The SQL functions for balances, their audit, and administrators. Those named `admin_…` raise `forbidden` for anyone else. */
@@ -24,6 +24,8 @@ export interface AdministrationFunctions {
     }
     result: RunPage<AdminRun>
   }
+  /** A run with its steps and why it failed. Raises `run_not_found`. */
+  admin_get_run: { args: { p_admin_id: string, p_run_id: string }, result: InspectedRun }
   /** A user's balance, and a page of its ledger, newest first. Raises `user_not_found`, `bad_request`. */
   admin_get_ledger: {
     args: { p_admin_id: string, p_user_id: string, p_limit: number, p_after?: string | null }

@@ -13,8 +13,12 @@ export interface StepSummary extends Omit<StepEntry, 'startedAt'> { startedAt: D
 /** What is reserved for a run, and whether it is enough for its next step. */
 export interface Reservation { reserved: number, isEnough: boolean }
 
+export type LogLevel = 'info' | 'warn' | 'error'
+
 /** What an agent needs from the run that executes it; `Attempt` implements it. */
 export interface AgentContext {
+  /** The number of the attempt. */
+  readonly number: number
   readonly gateway: Pick<Gateway, 'complete'>
   /** The model for agents that name none. */
   readonly defaultModel: string
@@ -37,8 +41,8 @@ export interface AgentContext {
   wait (ms: number): Promise<unknown>
   /** Emits an event to the run's readers. Returns its number. */
   emit (event: RunEvent): number
-  /** Logs a line for operators. */
-  log (message: string, fields: Record<string, unknown>): void
+  /** Logs a line for operators; by default at `info`. */
+  log (message: string, fields: Record<string, unknown>, level?: LogLevel): void
 }
 
 /** What an agent is run with. */

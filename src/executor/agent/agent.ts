@@ -5,7 +5,7 @@ import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '#shared/gateway/default
 import type { ModelMessage } from '#shared/messages.ts'
 import { Bill, rateOf } from '#shared/price.ts'
 import { buildMessages, lastUserText } from '#shared/prompt.ts'
-import type { FunctionResult, Message } from '#shared/schemas.ts'
+import type { FunctionResult } from '#shared/schemas.ts'
 import { estimatePrompt, NO_USAGE } from '#shared/usage.ts'
 import type { ModelRequest } from '../gateway/gateway.js'
 import { MAX_CALLS, toSendable } from '../gateway/tool-calls.js'
@@ -90,7 +90,7 @@ function creditsWithResults (input: AgentInput, found: FunctionResult[], { rates
   return new Bill().creditsWith(rateOf(rates, model ?? defaultModel), estimatePrompt(promptOf(input, found)) + (maxTokens ?? DEFAULT_MAX_TOKENS))
 }
 
-function promptOf ({ agent, messages, functionResults = [] }: AgentInput, found: FunctionResult[]): Message[] {
+function promptOf ({ agent, messages, functionResults = [] }: AgentInput, found: FunctionResult[]): ModelMessage[] {
   return buildMessages(agent, messages, [...functionResults, ...found])
 }
 
@@ -121,7 +121,8 @@ async function runModelLoop (
     const { content, toolCalls } = result
     if (toolCalls.length === 0 || isLast) return
     // A replayed turn is recorded again: the earlier attempt may have ended before it learned whether the balance suffices.
-    conversation.add({ role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls) })
+    const { askedFor: model, extra } = result
+    conversation.add({ role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls), origin: { model, extra } })
     await recordTurn(steps.take(), result, new Date(startedAt), conversation.creditsFor(result), progress, context)
     const results = await callTools(toolCalls, toolbox.tools, steps, context, record => conversation.creditsFor(result, toMessage(record)))
     conversation.add(...toMessages(results, result))
@@ -157,9 +158,9 @@ class Conversation {
  * @throws {ServiceError} `insufficient_credits` if the balance does not cover it.
  */
 async function recordTurn (number: number, turn: Turn, startedAt: Date, credits: number, progress: Progress, context: AgentContext): Promise<void> {
-  const { content, toolCalls, hasMoreCalls, finishReason, model, askedFor, usage } = turn
+  const { content, toolCalls, hasMoreCalls, extra, finishReason, model, askedFor, usage } = turn
   const { isEnough, reserved } = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
-    { kind: 'model', content, toolCalls, ...(hasMoreCalls && { hasMoreCalls }), finishReason, model, askedFor, usage }, credits)
+    { kind: 'model', content, toolCalls, ...(hasMoreCalls && { hasMoreCalls }), ...(extra && { extra }), finishReason, model, askedFor, usage }, credits)
   context.signal.throwIfAborted()
   if (!isEnough) throw errors.insufficientCredits(credits, reserved)
 }
@@ -181,6 +182,6 @@ function toMessages (results: ToolRecord[], { hasMoreCalls }: Turn): ModelMessag
   return messages
 }
 
-function toMessage ({ id, result, error }: ToolRecord): ModelMessage & { role: 'tool' } {
-  return { role: 'tool', tool_call_id: id, content: result ?? `Error: ${error}` }
+function toMessage ({ id, result, error }: ToolRecord) {
+  return { role: 'tool' as const, tool_call_id: id, content: result ?? `Error: ${error}` }
 }

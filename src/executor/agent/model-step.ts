@@ -1,8 +1,11 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import { pauseBefore } from '#shared/gateway/backoff.ts'
 import { failureOfEmpty } from '#shared/gateway/empty-answer.ts'
+import { gatewayFailure, levelOf } from '#shared/gateway/failure.ts'
+import type { ToolCall } from '#shared/messages.ts'
 import { rateOf } from '#shared/price.ts'
 import type { RunEvent, Usage } from '#shared/schemas.ts'
+import { toStoredValue } from '#shared/text.ts'
 import { measureUsage, NO_USAGE } from '#shared/usage.ts'
 import { GrowingText } from '../../lib/growing-text.js'
 import type { Completion } from '../gateway/completion.js'
@@ -40,6 +43,7 @@ export async function runModelStep (request: ModelRequest, progress: Progress, c
     } catch (error) {
       step.billUsage()
       if (!(error instanceof ServiceError)) throw error
+      if (!context.signal.aborted) noteFailure(error, asked, progress, context)
       const pause = pauseBefore(error, tries, error.code === errors.gatewayEmptyAnswer.code ? MAX_EMPTY_TRIES : MAX_TRIES)
       const nextModel = pause === undefined && mayFallBack(error) ? fallbackModels[fallbacks] : undefined
       if (context.signal.aborted || (pause === undefined && nextModel === undefined)) throw error
@@ -56,6 +60,15 @@ export async function runModelStep (request: ModelRequest, progress: Progress, c
       }
     }
   }
+}
+
+/** One line and one entry of the run for each failure of the gateway, whatever comes of it. */
+function noteFailure (error: ServiceError, { model }: ModelRequest, progress: Progress, context: AgentContext): void {
+  const failure = gatewayFailure(error, context.number, model ?? context.defaultModel)
+  if (!failure) return
+  progress.addFailure(failure)
+  const { at, attempt, ...fields } = failure
+  context.log('the gateway failed', fields, levelOf(failure))
 }
 
 /** Whether another model may succeed: not if the gateway's account is empty or its key is invalid. */
@@ -131,8 +144,10 @@ class StepOutput {
     if (failure) throw failure
     // A run without tools has a single step, whose figures are in the line 'finished'.
     if (tools.length > 0) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
-    const toolCalls = withUniqueIds(withKnownNames(completion.toolCalls, tools))
-    return { ...completion, toolCalls, content, askedFor: model ?? this.context.defaultModel, usage }
+    // As the database returns them, so that a later attempt sends the same.
+    const toolCalls = toStoredValue(withUniqueIds(withKnownNames(completion.toolCalls, tools))) as ToolCall[]
+    const extra = completion.extra && { extra: toStoredValue(completion.extra) as Record<string, unknown> }
+    return { ...completion, ...extra, toolCalls, content, askedFor: model ?? this.context.defaultModel, usage }
   }
 
   /** Tells readers to discard this try's output. */

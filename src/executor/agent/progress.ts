@@ -1,3 +1,4 @@
+import { type GatewayFailure, MAX_FAILURES } from '#shared/gateway/failure.ts'
 import { Bill, type Rate } from '#shared/price.ts'
 import type { Usage } from '#shared/schemas.ts'
 import { addUsage, NO_USAGE } from '#shared/usage.ts'
@@ -13,6 +14,8 @@ export class Progress {
   /** Whether a model has answered, be it with nothing: then its tokens are charged though the run fails. */
   hasAnswer = false
   readonly bill = new Bill()
+  /** Why the gateway has failed, try by try; undefined if it has not. */
+  failures: GatewayFailure[] | undefined
 
   /** @param log contains the text of the run; it is not stored a second time here. */
   constructor (private readonly log: Pick<EventLog, 'textAfter'>, private readonly runId: string) {}
@@ -21,6 +24,12 @@ export class Progress {
 
   /** The text of the events after a number; all of it by default. */
   textAfter (after?: number): string { return this.log.textAfter(this.runId, after) }
+
+  addFailure (failure: GatewayFailure): void {
+    this.failures ??= []
+    this.failures.push(failure)
+    if (this.failures.length > MAX_FAILURES) this.failures.shift()
+  }
 
   /** Adds the usage of one try, and its price. */
   countUsage (usage: Usage, rate: Rate, isOutput: boolean): void {

@@ -30,5 +30,6 @@ export class StepLog {
 export function sizeOf (record: StepRecord): number {
   if (record.kind === 'tool') return (record.result ?? record.error ?? '').length
   if (record.kind === 'functions') return JSON.stringify(record.results).length
-  return record.toolCalls.reduce((size, { function: { arguments: json } }) => size + json.length, record.content.length)
+  const extra = record.extra ? JSON.stringify(record.extra).length : 0
+  return record.toolCalls.reduce((size, { function: { arguments: json } }) => size + json.length, record.content.length + extra)
 }

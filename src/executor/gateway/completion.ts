@@ -1,18 +1,19 @@
 import { errors } from '#shared/errors.ts'
+import { errorOfCutOff, errorOfReading } from '#shared/gateway/answer-form.ts'
 import { type AnswerEnd, type FrameOutput, FrameReader } from '#shared/gateway/frame-reader.ts'
 import { nameOfReasoning, toolCallsOf } from '#shared/gateway/frames.ts'
-import { parseRetryAfter } from '#shared/http/retry-after.ts'
+import { readRetryAfter } from '#shared/http/retry-after.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import { toStorable, withoutHalfPair } from '#shared/text.ts'
 import type { CancelListener, CancelSignal } from '../../lib/cancellation.js'
+import { type AnswerParser, type AnswerReader, UnknownBody } from './answer-body.js'
 import { DeltaTemplate, templateFieldOf, type TextReader } from './delta-template.js'
+import { ErrorBody } from './error-body.js'
 import { ExtraFields } from './extra-fields.js'
-import { errorOfConnection, errorOfReading, errorOfResponse } from './gateway-errors.js'
+import { errorOfConnection, errorOfResponse } from './gateway-errors.js'
 import type { Exchange, ResponseHandler } from './http/exchange.js'
 import type { ResponseHead } from './http/response-head.js'
-import { type DataReader, SseParser } from './sse-parser.js'
 import { ToolCallCollector } from './tool-calls.js'
-import { WholeBody } from './whole-body.js'
 
 /** Receives the output of a model in batches: all that was read in one turn of the event loop. */
 export interface ModelSink {
@@ -45,14 +46,14 @@ const MAX_BUFFERED = 16 * 1024
  * it arrives. Frames that contain only text are extracted by a template (delta-template.ts); all others are parsed.
  * Failures become errors in gateway-errors.ts.
  */
-export class CompletionHandler implements ResponseHandler, DataReader, TextReader, FrameOutput, CancelListener {
+export class CompletionHandler implements ResponseHandler, AnswerReader, TextReader, FrameOutput, CancelListener {
   #exchange?: Pick<Exchange, 'abort' | 'isSent'>
   #status = 0
   #retryAfter?: number
-  #parser?: SseParser
+  #parser?: AnswerParser
   #template = new DeltaTemplate()
-  /** Of a response that is not a stream. */
-  #body: WholeBody | undefined
+  /** Of a response that is no completion. */
+  #body: ErrorBody | undefined
   #text = ''
   #reasoning = ''
   readonly #frames: FrameReader
@@ -95,15 +96,13 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
 
   /** Comments, empty deltas and white space keep a connection open, and not the run. */
   get progress (): number {
-    return this.outputLength + this.#toolCalls.calls.length + (this.#body?.pieces ?? 0) + Number(this.#status > 0) + Number(this.#frames.hasEnded)
+    return this.outputLength + this.#toolCalls.calls.length + ((this.#body ?? this.#parser)?.pieces ?? 0) + Number(this.#status > 0) + Number(this.#frames.hasEnded)
   }
 
   onHead ({ status, headers }: ResponseHead): void {
     this.#status = status
-    this.#retryAfter = parseRetryAfter(headers['retry-after'] ?? '')
-    if (status === 200 && !headers['content-type']?.includes('application/json')) {
-      this.#parser = new SseParser(this)
-    }
+    this.#retryAfter = readRetryAfter(name => headers[name])
+    if (status === 200) this.#parser = new UnknownBody(this, parser => { this.#parser = parser })
   }
 
   onBody (bytes: Buffer, text: string, from: number, to: number): void {
@@ -131,14 +130,13 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     if (this.#isFinished) return
     try {
       if (this.#status !== 200) throw this.#statusError()
-      if (this.#parser) this.#parser.end()
-      else this.#frames.readWhole(`${this.#body ?? ''}`)
+      this.#parser!.end()
     } catch (error) {
       return this.#failReading(error)
     }
     this.#flush(true)
     if (this.#frames.hasEnded) this.#complete()
-    else this.#fail(errors.gatewayUnavailable())
+    else this.#fail(errorOfCutOff())
   }
 
   onError (error: Error): void {
@@ -150,8 +148,8 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
   }
 
   #collect (chunk: Buffer): void {
-    this.#body ??= new WholeBody(this.#status === 200)
-    if (!this.#body.add(chunk)) this.#fail(this.#status === 200 ? errors.gatewayUnavailable() : this.#statusError())
+    this.#body ??= new ErrorBody()
+    if (!this.#body.add(chunk)) this.#fail(this.#statusError())
   }
 
   /** Parses a frame that the template did not extract. */
@@ -162,6 +160,8 @@ export class CompletionHandler implements ResponseHandler, DataReader, TextReade
     const field = templateFieldOf(choice, frame)
     if (field) this.#template.learn(data, field, choice.delta[field])
   }
+
+  onDocument (json: string): void { this.#frames.readWhole(json) }
 
   /** Takes the output of a frame, or of a whole completion. */
   addOutput (content: string, reasoning: string, message: any): void {

@@ -1,12 +1,7 @@
 import { jsonSizeWithin } from '#shared/bounds/json-size.ts'
+import { RETURNED_FIELD } from '#shared/messages.ts'
 import { GrowingText } from '../../lib/growing-text.js'
 
-/**
- * The names under which gateways give what they want back with the results of a turn's tool calls: `reasoning_content`
- * (DeepSeek), `reasoning_details` (OpenRouter), `extra_content` (Google), `thinking_blocks` and `provider_specific_fields`
- * (LiteLLM), signatures of any name. All other fields are a gateway's own, and many gateways refuse what they do not know.
- */
-const RETURNED = /^(reasoning|thinking|thought)|signature|^(extra_content|provider_specific_fields)$/
 /** Their text comes by `appendReasoning`. */
 const REASONING = new Set(['reasoning_content', 'reasoning'])
 /** The members of an entry that grow from piece to piece. */
@@ -40,7 +35,7 @@ export class ExtraFields {
   /** Adds the fields of a delta, or of a whole message. */
   add (message: object): void {
     for (const [name, value] of Object.entries(message)) {
-      if (value !== null && value !== undefined && RETURNED.test(name) && !REASONING.has(name)) this.#add(name, value)
+      if (value !== null && value !== undefined && RETURNED_FIELD.test(name) && !REASONING.has(name)) this.#add(name, value)
     }
   }
 

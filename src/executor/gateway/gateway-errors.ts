@@ -1,5 +1,5 @@
 import { errors, ServiceError } from '#shared/errors.ts'
-import { errorOfStatus, readErrorBody, Refusal } from '#shared/gateway/refusals.ts'
+import { errorOfStatus, readErrorBody } from '#shared/gateway/refusals.ts'
 
 // Here the failures of the gateway become errors with the sentence that the caller reads; the sentences themselves are in
 // #shared/errors.ts. An error within a stream is mapped by `errorOfFrame` in #shared/gateway/frames.ts. A Refusal becomes such
@@ -17,9 +17,4 @@ export function errorOfResponse (status: number, body: string, retryAfter?: numb
 /** Maps the error of a connection that could not be opened, broke, or was silent for too long. */
 export function errorOfConnection (error: Error): ServiceError {
   return (/Timeout/.test(error.name) ? errors.gatewayTimeout() : errors.gatewayUnavailable()).with({ cause: error })
-}
-
-/** Maps what was thrown while a response was read: a parse error is the gateway's failure, a mapped error stays as it is. */
-export function errorOfReading (error: unknown): unknown {
-  return error instanceof Refusal || error instanceof ServiceError ? error : errors.gatewayUnavailable().with({ cause: error })
 }

@@ -1,14 +1,17 @@
-import { Agent } from 'undici'
+import { ServiceError } from '#shared/errors.ts'
 import { type ChatRequest, Dialects } from '#shared/gateway/dialect.ts'
 import { hideQuotes } from '#shared/gateway/quotes.ts'
 import { Refusal } from '#shared/gateway/refusals.ts'
-import type { ModelMessage } from '#shared/messages.ts'
+import { toWireJson } from '#shared/gateway/wire.ts'
+import { type ModelMessage, toSentMessages } from '#shared/messages.ts'
 import type { ResponseFormat } from '#shared/schemas.ts'
 import { type CancelSignal, toAbortSignal } from '../../lib/cancellation.js'
 import { type Completion, CompletionHandler, type ModelSink } from './completion.js'
+import { GatewayHealth, type GatewayNews } from './health.js'
 import { HttpClient } from './http/client.js'
 import { ReadWindow } from './http/read-window.js'
 import { LoopLoad } from './loop-load.js'
+import { ModelsClient } from './models.js'
 
 export interface GatewayOptions {
   /** The base URL, without a trailing slash. */
@@ -24,6 +27,8 @@ export interface GatewayOptions {
   silenceTimeout?: number
   /** How many milliseconds output may be delayed while the process is busy, to be emitted in batches; 0 or undefined: never. */
   flushMs?: number
+  /** Takes what operators are to know of the gateway. */
+  onNews?: (news: GatewayNews) => void
 }
 
 /** A tool as it is described to the model. */
@@ -48,6 +53,7 @@ export interface ModelRequest {
 
 /** In milliseconds, as the other timeouts. */
 const CONNECT_TIMEOUT = 10_000
+const MODELS_TIMEOUT = 10_000
 /** A reasoning model may say nothing for minutes before and between tokens. What a gateway sends meanwhile to keep the connection does not count. */
 const SILENCE_TIMEOUT = 300_000
 /** Less than the shortest common idle timeout of servers, five seconds. */
@@ -60,10 +66,9 @@ const MAX_ANSWER = 256 * 1024 * 1024
  * what the gateway says of the parameter is learned (`Dialects`).
  */
 export class Gateway {
-  /** For streamed completions. */
+  readonly health: GatewayHealth
   readonly #client: HttpClient
-  /** For all other requests. */
-  #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT }, keepAliveMaxTimeout: IDLE_TIMEOUT })
+  readonly #models: ModelsClient
   #dialects = new Dialects()
   /** The parameters that a run's own request was refused. A run changes one request from turn to turn, so they hold for its end. */
   #refused = new WeakMap<ModelRequest, Set<string>>()
@@ -73,6 +78,8 @@ export class Gateway {
 
   /** @throws {TypeError} if the URL is invalid, or the key has a character that cannot be sent in a header. */
   constructor (private readonly options: GatewayOptions) {
+    this.#models = new ModelsClient(options.url, this.#headers())
+    this.health = new GatewayHealth(this.#models, options.url, options.onNews ?? (() => {}))
     this.#client = new HttpClient(`${options.url}/chat/completions`, {
       headers: { ...this.#headers(), 'content-type': 'application/json', accept: 'text/event-stream' },
       connectTimeout: CONNECT_TIMEOUT,
@@ -95,35 +102,26 @@ export class Gateway {
       // An answer may take an hour: a promise with callbacks keeps less memory alive than a suspended async function.
       const handler = new CompletionHandler(body.model, sink, signal, this.options.maxAnswer ?? MAX_ANSWER, completion => {
         this.#hasDefaultModel ||= body.model === this.options.model
+        this.health.noteCompleted()
         resolve(completion)
       }, error => {
         if (error instanceof Refusal) resolve(this.#repeatAdapted(error, body, request, sink, signal))
-        else reject(hideQuotes(error, request.messages, this.options.key))
+        else reject(this.#report(error, request))
       })
-      handler.attach(this.#client.post(JSON.stringify(body), handler))
+      handler.attach(this.#client.post(toWireJson(body), handler))
     })
   }
 
-  /** Whether an HTTP server answers at the gateway's address within 3 seconds, with any status. */
-  async isReachable (): Promise<boolean> {
-    try {
-      const { body } = await this.#get('/models', AbortSignal.timeout(3000))
-      await body.dump()
-      return true
-    } catch {
-      return false
-    }
-  }
-
   async close (): Promise<void> {
+    this.health.close()
     this.#client.close()
-    await this.#agent.destroy()
+    await this.#models.close()
   }
 
   #toBody ({ model, messages, temperature, maxTokens, tools = [], forbidToolCalls: mayNotCall, responseFormat }: ModelRequest): ChatRequest {
     return {
       model: model || this.#discoveredModel || this.options.model,
-      messages,
+      messages: toSentMessages(messages, model || this.options.model),
       stream: true,
       stream_options: { include_usage: true },
       temperature,
@@ -142,14 +140,14 @@ export class Gateway {
     const name = refusal.mayBeDialect ? this.#dialects.learn(refused, refusal) : undefined
     if (name !== undefined) this.#refused.set(request, (this.#refused.get(request) ?? new Set()).add(name))
     else if (!await this.#findModel(request, refused.model, refusal, signal)) {
-      throw hideQuotes(refusal.toServiceError(), request.messages, this.options.key)
+      throw this.#report(refusal.toServiceError(), request)
     }
     return this.complete(request, sink, signal)
   }
 
-  #get (path: string, signal: AbortSignal) {
-    const { origin, pathname, search } = new URL(this.options.url + path)
-    return this.#agent.request({ origin, path: pathname + search, method: 'GET', headers: this.#headers(), signal })
+  #report (error: unknown, { messages }: ModelRequest): unknown {
+    if (error instanceof ServiceError) this.health.noteFailed(error)
+    return hideQuotes(error, messages, this.options.key)
   }
 
   #headers (): Record<string, string> {
@@ -167,9 +165,7 @@ export class Gateway {
     // Another run may have chosen a model meanwhile.
     if (this.#discoveredModel) return true
     try {
-      const { statusCode, body } = await this.#get('/models', AbortSignal.any([toAbortSignal(signal), AbortSignal.timeout(10_000)]))
-      const list = statusCode === 200 ? await body.json() as { data?: Array<{ id?: unknown }> } : (await body.dump(), {})
-      const ids = (Array.isArray(list.data) ? list.data : []).map(model => model?.id)
+      const { ids = [] } = await this.#models.ask(AbortSignal.any([toAbortSignal(signal), AbortSignal.timeout(MODELS_TIMEOUT)]))
       // The gateway has the default model, so it refused something else.
       if (ids.includes(this.options.model)) return false
       this.#discoveredModel ??= ids.find((id): id is string =>

@@ -11,7 +11,7 @@ import { Cancellation, type CancelSignal } from '../../lib/cancellation.js'
 import { INPUT_COST } from '../../lib/memory/memory-budget.js'
 import type { Hold } from '../../lib/memory/memory-share.js'
 import type { SlotTicket } from '../../lib/slots.js'
-import type { AgentContext, Reservation, StepSummary } from '../agent/agent-context.js'
+import type { AgentContext, LogLevel, Reservation, StepSummary } from '../agent/agent-context.js'
 import { runAgent } from '../agent/agent.js'
 import { Progress } from '../agent/progress.js'
 import { type PythonContext, runPythonAgent } from '../agent/python-agent.js'
@@ -104,8 +104,8 @@ export class Attempt implements AgentContext, PythonContext {
     return this.deps.events.append(this.runId, event).seq
   }
 
-  log (message: string, fields: Record<string, unknown> = {}): void {
-    this.deps.log.info(Object.assign(this.#logFields, fields), `[AGENT-EXECUTOR] ${message}`)
+  log (message: string, fields: Record<string, unknown> = {}, level: LogLevel = 'info'): void {
+    this.deps.log[level](Object.assign(this.#logFields, fields), `[AGENT-EXECUTOR] ${message}`)
   }
 
   #logError (message: string, err: unknown): void {

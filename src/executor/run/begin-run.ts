@@ -2,9 +2,11 @@ import { hash, randomUUID } from 'node:crypto'
 import type { Agent } from '#shared/agent.ts'
 import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
 import { repeatLost } from '#shared/database/repeat.ts'
-import { toKnownMessages } from '#shared/messages.ts'
+import { checkMessages } from '#shared/http/check-messages.ts'
+import { type ModelMessage, toKnownMessages } from '#shared/messages.ts'
 import { requestText } from '#shared/request-text.ts'
 import type { FunctionResult, Message, ResponseFormat } from '#shared/schemas.ts'
+import { toStoredValue } from '#shared/text.ts'
 import { estimatePrompt } from '#shared/usage.ts'
 import type { Database } from '../../database/port.js'
 import { INLINE_INPUT } from '../../lib/memory/memory-budget.js'
@@ -43,12 +45,18 @@ export interface BeginOptions {
 /** The begin of one run in the database, which holds if connections break meanwhile: its id is chosen before. */
 export class RunBegin {
   readonly runId: string
-  /** With the properties of the contract alone. */
-  readonly messages: Message[]
+  /** With the properties of the contract alone. All three are as the database returns them, so that attempts do not differ. */
+  readonly messages: ModelMessage[]
+  readonly functionResults: FunctionResult[] | undefined
+  readonly responseFormat: ResponseFormat | undefined
 
+  /** @throws {ServiceError} bad_request, if the messages do not fit each other. */
   constructor (private readonly request: RunRequest, private readonly options: BeginOptions) {
+    checkMessages(request.messages)
     this.runId = request.runId ?? randomUUID()
     this.messages = toKnownMessages(request.messages)
+    this.functionResults = toStoredValue(request.functionResults) as FunctionResult[] | undefined
+    this.responseFormat = toStoredValue(request.responseFormat) as ResponseFormat | undefined
   }
 
   /** @throws {ServiceError} as `Runs.begin`. */
@@ -79,12 +87,12 @@ export class RunBegin {
   }
 
   #arguments (): Omit<BeginRun, keyof FirstOwner> {
-    const { userId, apiKeyId, visitor, agentId, functionResults, responseFormat, agent, idempotencyKey } = this.request
+    const { userId, apiKeyId, visitor, agentId, agent, idempotencyKey } = this.request
     return {
       p_user_id: userId,
       p_agent_id: agentId,
       p_request_hash: this.hash,
-      p_input: { messages: this.messages, functionResults, responseFormat },
+      p_input: { messages: this.messages, functionResults: this.functionResults, responseFormat: this.responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
       p_agent: agent ?? null,
       p_models: this.options.models,

@@ -35,19 +35,23 @@ export function createDatabaseRunStore ({ database, keepMessages, closing }: Dat
         p_told: emitted
       }), closing)
     },
-    finish: (runId, attempt, result) => persist(() => database.call('finish_run', {
-      p_run_id: runId,
-      p_attempt: attempt,
-      p_status: result.status,
-      p_response: result.response,
-      p_finish_reason: result.finishReason,
-      p_usage: result.usage,
-      p_credits: result.credits,
-      p_model: result.model,
-      p_error: result.error,
-      p_trace: result.trace && !keepMessages ? withoutTexts(result.trace) : result.trace,
-      p_keep_messages: keepMessages
-    }), closing)
+    async finish (runId, attempt, result) {
+      // They are in the log too, so that they may be lost here.
+      if (result.failures) await database.call('note_failures', { p_run_id: runId, p_attempt: attempt, p_failures: result.failures }).catch(() => {})
+      return persist(() => database.call('finish_run', {
+        p_run_id: runId,
+        p_attempt: attempt,
+        p_status: result.status,
+        p_response: result.response,
+        p_finish_reason: result.finishReason,
+        p_usage: result.usage,
+        p_credits: result.credits,
+        p_model: result.model,
+        p_error: result.error,
+        p_trace: result.trace && !keepMessages ? withoutTexts(result.trace) : result.trace,
+        p_keep_messages: keepMessages
+      }), closing)
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import type { EmittedEvents, StepRecord, StoredInput } from '#shared/database/runs.ts'
 import type { RunFailure } from '#shared/errors.ts'
+import type { GatewayFailure } from '#shared/gateway/failure.ts'
 import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
 import type { Reservation, StepSummary } from '../agent/agent-context.js'
@@ -13,6 +14,8 @@ export interface Result {
   credits: number
   model: string | null
   error: RunFailure | null
+  /** Why the gateway failed, try by try. */
+  failures?: readonly GatewayFailure[]
   /** Null where it could not be written. */
   trace: Trace | null
 }

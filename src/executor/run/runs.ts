@@ -48,19 +48,19 @@ export class Runs {
   /**
    * Begins a run, or adopts the one that is named, or joins the one that the idempotency key has begun. The run goes on
    * by itself; whoever wants to watch it follows its events.
-   * @throws {ServiceError} agent_not_found, run_not_found, insufficient_credits, key_budget_exhausted, idempotency_key_reused,
+   * @throws {ServiceError} bad_request, agent_not_found, run_not_found, insufficient_credits, key_budget_exhausted, idempotency_key_reused,
    * python_unavailable, queue_full, shutting_down, database_unavailable.
    */
   async begin (request: RunRequest): Promise<Run> {
     if (this.options.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
     const { queue, executor } = this.options
+    const begin = new RunBegin(request, this.options)
     const admission = await queue.admit(request.userId)
     if (!admission) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
-    const begin = new RunBegin(request, this.options)
     executor.expected.add(begin.runId)
     try {
       const begun = await begin.make(admission)
-      await this.#accept(begun, begin, request, admission)
+      await this.#accept(begun, begin, request.userId, admission)
       return begun.run
     } finally {
       executor.expected.delete(begin.runId)
@@ -153,9 +153,8 @@ export class Runs {
     })
   }
 
-  async #accept (begun: Begun, { messages }: RunBegin, request: RunRequest, admission: Admission): Promise<void> {
+  async #accept (begun: Begun, { messages, functionResults, responseFormat }: RunBegin, userId: string, admission: Admission): Promise<void> {
     const { run, agent, rates, cached, joined, inputBytes } = begun
-    const { userId, functionResults, responseFormat } = request
     // Of two calls that adopt the same run, both repeated, the first has launched it.
     if (joined || this.options.executor.progressOf(run.runId)) await this.#restoreEnded(run)
     else admission.accept({ run, userId, agent: agent ?? undefined, messages, functionResults, responseFormat, rates, cached, inputBytes })

@@ -32,6 +32,7 @@ export function resultOf (progress: Progress, failure: unknown, trace: Trace): R
     credits: error && (error.code === errors.internal.code || !(hasOutput || hasAnswer)) ? 0 : bill.credits,
     model,
     error: error && failureOf(error),
+    failures: progress.failures,
     trace
   }
 }

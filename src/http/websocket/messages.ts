@@ -1,8 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { errors } from '#shared/errors.ts'
+import type { FastifyRequest } from 'fastify'
+import { errors, type ServiceError } from '#shared/errors.ts'
 import { compileStrict, invalid } from '#shared/http/validation.ts'
 import { JsonScanner, parseJson } from '#shared/http/json.ts'
 import { SocketMessages } from '../../contract/socket-messages.js'
+import { clientAddress } from '../client-address.js'
+import { refusalOf } from '../errors.js'
 
 /** A client's message before it is validated. */
 export interface ClientMessage { type: string, requestId?: unknown, runId?: unknown }
@@ -56,4 +59,14 @@ function check (message: ClientMessage | null): void {
   const validate = typeof type === 'string' && Object.hasOwn(validators, type) ? validators[type] : undefined
   if (!validate) throw errors.badRequest(`The message's type must be one of ${Object.keys(validators).join(', ')}.`)
   if (!validate(message)) throw invalid(validate.errors!, 'message')
+}
+
+/** The messages that execute agents, or are about their runs. */
+export const RUN_MESSAGES: ReadonlySet<string> = new Set(['agent_execute', 'resume', 'cancel'])
+
+/** Logs that a message was refused, as the line of a request says it. */
+export function logRefused (request: FastifyRequest, failure: ServiceError, type = 'message'): void {
+  const { code, reason } = refusalOf(failure)
+  const what = RUN_MESSAGES.has(type) ? `[AGENT-EXECUTE] WebSocket ${type}` : 'WebSocket message'
+  request.log.info({ code, reason, address: clientAddress(request), userId: request.caller?.userId }, `${what} refused`)
 }

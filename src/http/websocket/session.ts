@@ -14,7 +14,7 @@ import type { OpenConnections, Release } from '../open-connections.js'
 import { HEAVY_COST, ownTurn } from '../turns.js'
 import { type FollowDeps, FollowedRuns } from './followed-runs.js'
 import { Inbox } from './inbox.js'
-import { type ClientMessage, costOf, describe, read, shortText } from './messages.js'
+import { type ClientMessage, costOf, describe, logRefused, read, RUN_MESSAGES, shortText } from './messages.js'
 import { CLOSE, endSoon, type Session } from './protocol.js'
 import { HIGH_WATER } from './reader.js'
 
@@ -28,7 +28,6 @@ const REFUSED_SHARE = 10
 const MIN_REFUSED = 32
 /** Seconds after which a client that has too many connections tries again. */
 const RETRY_SECONDS = 10
-const RUN_MESSAGES = new Set(['agent_execute', 'resume', 'cancel'])
 
 /** What a session uses of the service. */
 export interface SessionDeps extends FollowDeps {
@@ -183,6 +182,7 @@ export class SocketSession implements Session {
     } catch (error) {
       const failure = toServiceError(error)
       if (failure.statusCode !== 401 && failure.statusCode !== 403) return this.#refuse(failure)
+      logRefused(this.request, failure)
       this.close(CLOSE.policy, failure.message)
     }
   }
@@ -216,7 +216,7 @@ export class SocketSession implements Session {
     const isOfRun = message && RUN_MESSAGES.has(message.type) && !details
     const type = isOfRun ? 'agent_execution_error' : 'error'
     const { requestId, runId } = message ?? {}
-    if (isOfRun) this.request.log.info({ code, userId: this.#caller?.userId }, `[AGENT-EXECUTE] WebSocket ${message.type} refused`)
+    if (isOfRun || failure.statusCode === 400 || failure.statusCode === 401) logRefused(this.request, failure, shortText(message?.type))
     this.#send({ type, error: sentence, code, retryAfter, details, requestId: shortText(requestId), runId: shortText(runId) })
     if (!this.#caller && isBad(failure)) this.close(CLOSE.policy, 'before a token only auth and ping are taken')
     else if (this.#refusals.take('', 1) > 0) this.close(CLOSE.policy, 'too many messages were refused')

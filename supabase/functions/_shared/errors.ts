@@ -1,3 +1,4 @@
+import { causeCodeOf } from './gateway/cause-code.ts'
 import { toStorable } from './text.ts'
 
 /** An error that callers may see: a code for programs, a sentence for people, an HTTP status. */
@@ -12,6 +13,8 @@ export class ServiceError extends Error {
   details?: Detail[]
   /** What operators and admins read of it: which account at which gateway, what a provider said. Users never do. */
   reason?: string
+  /** The HTTP status of the gateway's answer, if it failed by one. */
+  gatewayStatus?: number
 
   /** Such an error is expected and has no stack: capturing one costs more than a refusal may. A `cause` keeps its own. */
   constructor (readonly code: string, readonly statusCode: number, sentence: string, options?: ErrorOptions) {
@@ -22,7 +25,7 @@ export class ServiceError extends Error {
   }
 
   /** Sets the fields that only some errors have. */
-  with (fields: Pick<ServiceError, 'retryAfter' | 'runId' | 'allow' | 'details' | 'reason' | 'cause'>): this {
+  with (fields: Pick<ServiceError, 'retryAfter' | 'runId' | 'allow' | 'details' | 'reason' | 'gatewayStatus' | 'cause'>): this {
     return Object.assign(this, fields)
   }
 
@@ -109,8 +112,14 @@ export function restoreError (code: string, sentence: string): ServiceError {
 
 /** What is said of an error to operators and admins, on one line of at most 300 characters; undefined where nothing is known. */
 export function reasonOf ({ reason, cause }: ServiceError): string | undefined {
-  const text = reason ?? (cause instanceof Error ? cause.message || cause.name : undefined)
+  // An error of several attempts to connect has a code and no message.
+  const text = reason ?? (cause instanceof Error ? cause.message || causeCodeOf(cause) || cause.name : undefined)
   return text === undefined ? undefined : toStorable(text.replace(/\s+/g, ' ').trim().slice(0, 300))
+}
+
+/** The sentence of an error as the log has it: without what it quotes of the request, and of at most 300 characters. */
+export function loggedSentence ({ message }: ServiceError): string {
+  return message.replace(/"[^"]*"/g, '"…"').slice(0, 300)
 }
 
 /** An error as it is stored with a run: users read its code and its sentence, admins the reason too. */

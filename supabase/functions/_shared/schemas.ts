@@ -22,11 +22,21 @@ const ContentPart = Type.Union([
 ])
 export type ContentPart = Static<typeof ContentPart>
 
-/** Callers may send more properties; `toKnownMessages` drops them. */
+/** A call of a tool, as a model made it; callers may send more properties. */
+const CalledTool = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 1000 }),
+  type: Type.Optional(Type.Literal('function')),
+  function: Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }), arguments: Type.String({ maxLength: 262_144 }) })
+})
+export type CalledTool = Static<typeof CalledTool>
+
+/** Callers may send more properties; `toKnownMessages` drops them, and `checkMessages` says which of these belong together. */
 export const Message = Type.Object({
-  role: Enum('user', 'assistant', 'system'),
-  content: Type.Union([Type.String(), Type.Array(ContentPart, { minItems: 1 })]),
-  name: Type.Optional(Nullable(Type.String()))
+  role: Enum('user', 'assistant', 'system', 'developer', 'tool'),
+  content: Type.Optional(Type.Union([Type.String(), Type.Array(ContentPart, { minItems: 1 }), Type.Null()])),
+  name: Type.Optional(Nullable(Type.String())),
+  tool_calls: Type.Optional(Nullable(Type.Array(CalledTool, { maxItems: 128 }))),
+  tool_call_id: Type.Optional(Nullable(Type.String({ maxLength: 1000 })))
 })
 export type Message = Static<typeof Message>
 

@@ -81,10 +81,11 @@ function estimateTokens (text: string): number {
 }
 
 function textOf (message: ModelMessage): string {
-  if ('tool_calls' in message) return (message.content ?? '') + JSON.stringify(message.tool_calls)
-  const { content } = message
-  if (typeof content === 'string') return content
-  return content.map(part => part.type === 'text' ? part.text : '').join('')
+  const content = message.content ?? ''
+  const text = typeof content === 'string' ? content : content.map(part => part.type === 'text' ? part.text : '').join('')
+  if (!('tool_calls' in message)) return text
+  const extra = message.origin?.extra
+  return text + JSON.stringify(message.tool_calls) + (extra ? JSON.stringify(extra) : '')
 }
 
 function isCount (value: unknown): value is number {

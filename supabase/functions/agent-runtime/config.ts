@@ -1,8 +1,10 @@
 import { problemOfNumber } from '../_shared/environment/numbers.ts'
 import { problemOfHttpUrl } from '../_shared/environment/urls.ts'
 import { errors } from '../_shared/errors.ts'
+import { readBaseUrl, sayCut } from '../_shared/gateway/base-url.ts'
 import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '../_shared/gateway/defaults.ts'
 import type { PrivateHost } from '../_shared/http/addresses.ts'
+import { isHeaderValue } from '../_shared/http/header-value.ts'
 import { readPrivateHosts } from '../_shared/http/private-hosts.ts'
 
 /** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
@@ -32,22 +34,22 @@ export interface Config {
   readonly maxRunMs: number
   /** How long the head of a plain reader's stream waits for the first output, in milliseconds. */
   readonly firstOutputMs: number
-  /** What is wrong with variables, a sentence each; those that have a default have it. */
+  /** What is wrong with variables that are set, a sentence each; those that cannot be used count as not set. */
   readonly problems: readonly string[]
 }
 
 export function readConfig (env: (name: string) => string | undefined): Config {
   const problems: string[] = []
   const read = (name: string) => env(name)?.trim() || undefined
-  const gatewayKey = read('LOVABLE_API_KEY')
+  const gatewayKey = readHeaderValue('LOVABLE_API_KEY')
   return {
     supabaseUrl: readUrl('SUPABASE_URL'),
-    serviceRoleKey: read('SUPABASE_SERVICE_ROLE_KEY'),
-    gatewayUrl: readUrl('AI_GATEWAY_URL') ?? (gatewayKey && DEFAULT_GATEWAY_URL),
+    serviceRoleKey: readHeaderValue('SUPABASE_SERVICE_ROLE_KEY'),
+    gatewayUrl: read('AI_GATEWAY_URL') ? readGateway() : gatewayKey && DEFAULT_GATEWAY_URL,
     gatewayKey,
     model: read('AI_MODEL') ?? DEFAULT_MODEL,
     backendUrl: readUrl('RAILWAY_BACKEND_URL'),
-    backendSecret: read('RAILWAY_BACKEND_SECRET'),
+    backendSecret: readHeaderValue('RAILWAY_BACKEND_SECRET'),
     webhookSecret: read('WEBHOOK_SECRET'),
     privateToolHosts: readPrivateHosts(read('ALLOW_PRIVATE_TOOL_HOSTS'), problems),
     maxMs: readMs('EDGE_MAX_SECONDS', DEFAULT_MAX_SECONDS),
@@ -61,6 +63,25 @@ export function readConfig (env: (name: string) => string | undefined): Config {
     const problem = text && problemOfHttpUrl(name, text)
     if (problem) problems.push(problem)
     return toHttpUrl(text)
+  }
+
+  function readHeaderValue (name: string): string | undefined {
+    const value = read(name)
+    if (value === undefined || isHeaderValue(value)) return value
+    problems.push(`${name} must be one line of ASCII: it is sent in a header`)
+  }
+
+  /** Without a usable base URL no other gateway is asked instead. */
+  function readGateway (): string | undefined {
+    const url = readUrl('AI_GATEWAY_URL')
+    const base = url === undefined ? undefined : readBaseUrl(url)
+    if (base === undefined) return undefined
+    if ('problem' in base) {
+      problems.push(`AI_GATEWAY_URL ${base.problem}`)
+      return undefined
+    }
+    if (base.isCut) problems.push(sayCut(base.url))
+    return base.url
   }
 
   function readMs (name: string, fallback: number, { mayBeZero = false } = {}): number {

@@ -109,7 +109,7 @@ begin
   if v_is_kept then
     v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
     select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
-      from public.response_cache where key = v_cache_key and expires_at > now();
+      from public.response_cache where key = v_cache_key and expires_at > now() and finish_reason = 'stop';
   end if;
 
   if p_agent is null and v_cached is null then

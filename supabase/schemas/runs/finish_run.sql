@@ -99,8 +99,8 @@ begin
   if p_trace is not null then
     insert into public.agent_run_traces (run_id, trace) values (p_run_id, p_trace);
   end if;
-  -- A response that was cut off is not cached.
-  if v_run.cache_key is not null and p_status = 'succeeded' and p_response <> '' and p_finish_reason is distinct from 'length' then
+  -- Only a whole answer is kept for others: one that was cut off, filtered, or ended without saying how is not.
+  if v_run.cache_key is not null and p_status = 'succeeded' and p_response <> '' and p_finish_reason = 'stop' then
     insert into public.response_cache (key, agent_id, response, finish_reason, model, expires_at)
       select v_run.cache_key, id, p_response, p_finish_reason, p_model, now() + make_interval(secs => v_run.cache_seconds)
         from public.agents where id = v_run.agent_id

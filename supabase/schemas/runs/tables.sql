@@ -83,7 +83,10 @@ grant select, insert, update, delete on public.agent_run_traces to service_role;
 -- Why a run failed, in the words of a gateway, a database or a program: for admins, since users read a sentence for users.
 create table public.agent_run_failures (
   run_id uuid primary key references public.agent_runs (id) on delete cascade,
-  reason text not null
+  -- Of the run's end; null if it did not fail.
+  reason text,
+  -- Of the gateway, try by try: [{attempt, at, code, status, reason, cause, model}].
+  failures jsonb not null default '[]'
 );
 alter table public.agent_run_failures enable row level security;
 revoke all on public.agent_run_failures from public, anon, authenticated;

@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { StepRecord } from '#shared/database/runs.ts'
+import type { StepRecord, StoredStep } from '#shared/database/runs.ts'
 import type { Rates } from '#shared/price.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import { toStoredValue } from '#shared/text.ts'
 import { responseOf } from '#shared/trace.ts'
 import type { AgentInput } from '../../../src/executor/agent/agent-context.js'
 import { runAgent } from '../../../src/executor/agent/agent.js'
@@ -28,8 +29,10 @@ async function setUp (t: Test, ...replies: Reply[]) {
   const progress = new Progress({ textAfter: (_runId, after = 0) => responseOf(entriesAfter(after)) }, 'a-run')
   const pauses: number[] = []
   const records: Array<{ number: number, record: StepRecord, credits: number }> = []
+  const lines: Array<Record<string, unknown>> = []
   const world = {
     records,
+    lines,
     /** The agent's functions. */
     toolbox: EMPTY_TOOLBOX as Toolbox,
     rates: undefined as Rates | undefined,
@@ -49,6 +52,7 @@ async function setUp (t: Test, ...replies: Reply[]) {
     /** Resolves with the error of the run, if any. */
     run: (agent = {}, fallbackModels: string[] = [], more: Partial<AgentInput> = {}): Promise<any> => runAgent({ agent, messages: [{ role: 'user', content: 'Hi' }], ...more }, progress, {
       gateway,
+      number: 1,
       rates: world.rates,
       tool: { runId: 'a-run', agentId: 'an-agent', userId: 'a-user', signal: stop.signal },
       openToolbox: async () => world.toolbox,
@@ -66,7 +70,8 @@ async function setUp (t: Test, ...replies: Reply[]) {
         world.onEvent()
         return seq
       },
-      log (message, fields) {
+      log (message, fields, level = 'info') {
+        lines.push({ level, message, ...fields })
         if (message !== 'retried') return
         pauses.push(fields.delayMs as number)
         world.onRetry()
@@ -609,4 +614,59 @@ t.test('a late error and a broken connection after the end are not asked about a
   t.equal(await world.run(), undefined)
   t.equal(world.double.calls.length, 1)
   t.match(world.progress, { response: 'Hello', finishReason: 'stop' })
+})
+
+/** A turn that calls `twice`, with what its model wants back, and fields that are the gateway's own. */
+const thinking: Reply = response => {
+  const call = { index: 0, id: 'c1', function: { name: 'twice', arguments: '{"n": 2}', thought_signature: 'x', parsed: {} }, extra_content: { google: { thought_signature: 'y' } }, padding: 1 }
+  openStream(response).end(
+    frame({ choices: [{ index: 0, delta: { reasoning_content: 'Twice ' } }] }) + frame({ choices: [{ index: 0, delta: { reasoning_content: 'two.', padding: 'x' } }] }) +
+    frame({ choices: [{ index: 0, delta: { reasoning_details: [{ type: 'reasoning.encrypted', data: 'abc', index: 0 }] } }] }) +
+    frame({ choices: [{ index: 0, delta: { tool_calls: [call] }, finish_reason: 'tool_calls' }] }))
+}
+const SENT_CALL = { id: 'c1', type: 'function', function: { name: 'twice', arguments: '{"n": 2}', thought_signature: 'x' }, extra_content: { google: { thought_signature: 'y' } } }
+const SENT_TURN = { role: 'assistant', content: null, reasoning_content: 'Twice two.', reasoning_details: [{ type: 'reasoning.encrypted', data: 'abc', index: 0 }], tool_calls: [SENT_CALL] }
+
+t.test('what a model wants back with the results of its calls goes back to it, and nothing that is the gateway\'s own', async t => {
+  const world = await setUp(t, thinking, say('4'))
+  world.toolbox = boxOf([twice()])
+  t.equal(await world.run(), undefined)
+  const { messages } = world.double.calls[1]!.body
+  t.strictSame(messages.at(-2), SENT_TURN)
+  t.strictSame(messages.at(-1), { role: 'tool', tool_call_id: 'c1', content: '4' })
+})
+
+t.test('an attempt that goes on after a recorded turn sends what the attempt before would have sent, byte by byte', async t => {
+  const first = await setUp(t, thinking, say('4'))
+  first.toolbox = boxOf([twice()])
+  t.equal(await first.run(), undefined)
+  // As the database keeps it: names in the order of jsonb.
+  const steps = first.records.map(({ number, record }) => toStoredValue({ ...record, step: number })) as StoredStep[]
+  t.match(steps[0], { extra: { reasoning_content: 'Twice two.' } })
+  const second = await setUp(t, say('4'))
+  second.toolbox = boxOf([twice()])
+  t.equal(await second.run({}, [], { steps }), undefined)
+  t.equal(JSON.stringify(second.double.calls[0]!.body), JSON.stringify(first.double.calls[1]!.body))
+})
+
+t.test('another model than the one that wants it is not sent it', async t => {
+  const world = await setUp(t, thinking, refuse(400, 'no'), say('4'))
+  world.toolbox = boxOf([twice()])
+  t.equal(await world.run({}, ['other/model']), undefined)
+  t.same(world.double.calls.map(({ body }) => body.model), ['default/model', 'default/model', 'other/model'])
+  t.strictSame(world.double.calls[1]!.body.messages.at(-2), SENT_TURN)
+  t.strictSame(world.double.calls[2]!.body.messages.at(-2), {
+    role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: { name: 'twice', arguments: '{"n": 2}' } }]
+  })
+})
+
+t.test('each failure of the gateway is a line with its status, reason, cause and model, and an entry of the run', async t => {
+  const world = await setUp(t, refuse(503, 'overloaded', AT_ONCE), hangUp, refuse(401, 'no such key'), say('never'))
+  t.match(await world.run({ model: 'a/model' }), { code: 'gateway_unauthorized' })
+  t.match(world.lines.filter(({ message }) => message === 'the gateway failed'), [
+    { level: 'warn', code: 'gateway_unavailable', status: 503, reason: 'the AI gateway answered 503: overloaded', model: 'a/model' },
+    { level: 'warn', code: 'gateway_unavailable', status: undefined, reason: String, model: 'a/model' },
+    { level: 'error', code: 'gateway_unauthorized', status: 401, reason: 'the AI gateway answered 401: no such key', model: 'a/model' }
+  ])
+  t.match(world.progress.failures, [{ attempt: 1, at: String, status: 503 }, {}, { code: 'gateway_unauthorized' }])
 })

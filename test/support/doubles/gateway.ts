@@ -5,6 +5,8 @@ import type { Test } from 'tap'
 
 /** What the service sent to the gateway. */
 export interface Call {
+  /** With its query. */
+  path: string
   headers: IncomingMessage['headers']
   body: any
   /** Resolves when the service has closed its side, or the answer is through. */
@@ -25,6 +27,8 @@ export interface GatewayDouble {
   reply: Reply
   /** How GET /models is answered: the ids, or undefined for 404. */
   models?: string[]
+  /** Answers GET instead, whatever the path. */
+  onGet?: (response: ServerResponse, path: string) => void
   /** Resolves with the next call that arrives. */
   nextCall (): Promise<Call>
 }
@@ -38,11 +42,12 @@ export async function startGateway (t: Test, reply: Reply = say('Hello', ' world
     nextCall: () => new Promise(resolve => { waiting.push(resolve) })
   }
   const server = createServer(async (request, response) => {
+    if (request.method === 'GET' && gateway.onGet) return gateway.onGet(response, request.url!)
     if (request.method === 'GET') return json(response, gateway.models ? 200 : 404, { data: gateway.models?.map(id => ({ id })) })
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
     const body = JSON.parse(Buffer.concat(chunks).toString())
-    const call = { headers: request.headers, body, closed: once(response, 'close') }
+    const call = { path: request.url!, headers: request.headers, body, closed: once(response, 'close') }
     gateway.calls.push(call)
     for (const resolve of waiting) resolve(call)
     waiting = []

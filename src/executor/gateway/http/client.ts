@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import { Connection, type ConnectionEvents, onRead } from './connection.js'
+import { Delivery } from './delivery.js'
 import { Exchange, type ResponseHandler } from './exchange.js'
 import type { ReadWindow } from './read-window.js'
 
@@ -22,8 +23,8 @@ const READ_BYTES = 64 * 1024
 const TIMEOUT_CHECK_MS = 1_000
 
 /**
- * Sends POST requests over HTTP/1.1 to one URL and passes on their responses while they arrive. Connections and TLS are
- * undici's.
+ * Sends POST requests over HTTP/1.1 to one URL, or where that redirects them on the same host, and passes on their responses
+ * while they arrive. Connections and TLS are undici's.
  *
  * All sockets read into one block of memory, and handlers receive the bytes in place. A token stream consists of many
  * small reads, for which the buffers that streams and parsers allocate would be most of the cost.
@@ -31,8 +32,11 @@ const TIMEOUT_CHECK_MS = 1_000
 export class HttpClient {
   readonly #connect: (target: buildConnector.Options, callback: (error: Error | null) => void) => Socket
   readonly #target: buildConnector.Options
-  /** The request line and the headers up to `content-length`. */
-  readonly #head: string
+  readonly #url: URL
+  /** The headers up to `content-length`. */
+  readonly #headers: string
+  /** For the same host by TLS, if it redirects there. */
+  #secured: HttpClient | undefined
   readonly #connections = new Set<Connection>()
   /** A stack: the connection that was used last is used next, and surplus ones reach their idle timeout. */
   readonly #idle: Connection[] = []
@@ -44,8 +48,9 @@ export class HttpClient {
 
   /** @throws {TypeError} if the URL is invalid, or a header has a character that cannot be sent. */
   constructor (url: string, private readonly options: ClientOptions) {
-    const { protocol, host, hostname, port, pathname, search } = new URL(url)
-    this.#head = `POST ${pathname}${search} HTTP/1.1\r\n${toLines({ host, connection: 'keep-alive', ...options.headers })}`
+    this.#url = new URL(url)
+    const { protocol, host, hostname, port } = this.#url
+    this.#headers = toLines({ host, connection: 'keep-alive', 'accept-encoding': 'identity', ...options.headers })
     this.#target = { protocol, host, port, hostname: hostname.replace(/^\[|\]$/g, '') }
     // undici passes options that it does not know to net.connect and tls.connect.
     const onread = { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback: onRead }
@@ -59,11 +64,24 @@ export class HttpClient {
   }
 
   /**
-   * Sends a request. It is never sent twice: a request that was sent and fails is reported to the handler.
+   * Sends a request. It is never sent twice, unless it is redirected: a request that was sent and fails is reported to the
+   * handler.
    * @param body JSON, or any other text.
    */
   post (body: string, handler: ResponseHandler): Pick<Exchange, 'abort' | 'isSent'> {
-    const exchange = new Exchange(`${this.#head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
+    return new Delivery(this.#url, body, handler, (url, body, handler) => this.#clientFor(url).#send(url, body, handler))
+  }
+
+  /** The same name has another origin only by TLS, see `redirectOf`. */
+  #clientFor (url: URL): HttpClient {
+    // A client that is closed refuses.
+    if (url.origin === this.#url.origin || this.#isClosed) return this
+    this.#secured ??= new HttpClient(url.href, this.options)
+    return this.#secured
+  }
+
+  #send ({ pathname, search }: URL, body: string, handler: ResponseHandler): Exchange {
+    const exchange = new Exchange(`POST ${pathname}${search} HTTP/1.1\r\n${this.#headers}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
     const connection = this.#takeIdle()
     if (connection) connection.send(exchange)
     else this.#sendOnNew(exchange)
@@ -75,6 +93,7 @@ export class HttpClient {
     this.#isClosed = true
     clearInterval(this.#timeoutCheck)
     this.options.window?.close()
+    this.#secured?.close()
     for (const connection of [...this.#connections]) connection.destroy(closedError())
   }
 

@@ -2,7 +2,8 @@ import { allowsReuse, HttpParseError, parseHeaders, parseStatusLine, readIdleMs,
 
 /** Receives a response while it is parsed. */
 export interface ResponseReader {
-  onHead (head: ResponseHead): void
+  /** @returns who receives the body, if another. */
+  onHead (head: ResponseHead): ResponseReader | void
   /**
    * Receives a part of the body, which is never empty.
    * @param bytes the block that the socket read into: valid only during this call.
@@ -42,7 +43,7 @@ export class ResponseParser {
   #isPersistent = false
   #idleMs = Infinity
 
-  constructor (private readonly reader: ResponseReader) {}
+  constructor (private reader: ResponseReader) {}
 
   get isDone (): boolean { return this.#part === 'done' }
   /** Whether the connection may carry another request after this response. */
@@ -132,7 +133,7 @@ export class ResponseParser {
       return
     }
     this.#chooseFraming(status, headers)
-    this.reader.onHead({ status, headers })
+    this.reader = this.reader.onHead({ status, headers }) ?? this.reader
   }
 
   /** Determines how the body's end is found (RFC 9112, 6.3). */

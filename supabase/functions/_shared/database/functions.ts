@@ -1,5 +1,6 @@
 import type { Agent, CachedAnswer } from '../agent.ts'
 import type { RunFailure } from '../errors.ts'
+import type { GatewayFailure } from '../gateway/failure.ts'
 import type { Rates } from '../price.ts'
 import type { Run, Usage } from '../schemas.ts'
 import type { EndedRun, Trace } from '../trace.ts'
@@ -27,6 +28,8 @@ export interface SharedFunctions {
   cancel_run: { args: FindRun, result: Run }
   /** Ends a run as failed if it has no owner. Raises `run_not_found`. */
   drop_run: { args: { p_user_id: string, p_run_id: string, p_error: RunFailure }, result: Run }
+  /** Keeps why the gateway failed, for admins; of a run that is under way by this attempt. */
+  note_failures: { args: { p_run_id: string, p_attempt: number, p_failures: readonly GatewayFailure[] }, result: { noted: true } }
   /** Settles a run, once; repeated, it returns the settled run. Raises `run_not_found`, `stale_attempt`. */
   finish_run: { args: FinishRun, result: Run }
   /** Those of the runs that have ended. */

@@ -70,6 +70,8 @@ export interface ModelRecord {
   toolCalls: ToolCall[]
   /** The model requested more calls than are kept. */
   hasMoreCalls?: true
+  /** What the model wants back with the results of its calls. */
+  extra?: Record<string, unknown>
   finishReason: string | null
   /** The model as the gateway names it, and as the request named it. */
   model: string

@@ -17,13 +17,18 @@ export interface ChatRequest {
 
 type Adaptation = (body: ChatRequest) => ChatRequest
 
+/** The role of messages that is no parameter, and is refused like one. */
+const DEVELOPER = 'developer'
+
 /** Parameters of the common protocol that some models reject, by name. */
 const ADAPTATIONS: Record<string, Adaptation> = {
   // OpenAI's reasoning models
   max_tokens: ({ max_tokens, ...body }) => ({ ...body, max_completion_tokens: max_tokens }),
   temperature: ({ temperature, ...body }) => body,
   // older vLLM and llama.cpp servers
-  stream_options: ({ stream_options, ...body }) => body
+  stream_options: ({ stream_options, ...body }) => body,
+  // all but OpenAI's own; to these a system message says the same
+  [DEVELOPER]: ({ messages, ...body }) => ({ ...body, messages: messages.map(message => isOfDeveloper(message) ? { ...message, role: 'system' } : message) })
 }
 
 const UNSUPPORTED = /unsupported|not support|not permitted|not allowed|not accept|unknown|unrecognized|unexpected|extra|deprecated/i
@@ -59,6 +64,7 @@ export class Dialects {
 
   /** Learns from a refusal (400 or 422). Returns the parameter that the repeated request is to be adapted in; undefined if there is none. */
   learn (body: ChatRequest, refusal: Refusal): string | undefined {
+    if (isOfRole(body, refusal)) return DEVELOPER
     const { param } = refusal
     const name = param === undefined ? namedIn(refusal.text, body) : adaptable(param, body)
     if (name === undefined || !isUnsupported(refusal)) return undefined
@@ -78,6 +84,15 @@ export class Dialects {
     const [oldest] = this.#learned.keys()
     if (this.#learned.size > MAX_MODELS) this.#learned.delete(oldest!)
   }
+}
+
+/** Whether a refusal may mean the role of a developer's message. It teaches nothing of others' requests. */
+function isOfRole ({ messages }: ChatRequest, { text, param = '' }: Refusal): boolean {
+  return messages.some(isOfDeveloper) && (/\b(developer|roles?)\b/i.test(text) || /\brole$/.test(param))
+}
+
+function isOfDeveloper (message: unknown): message is { role: string } {
+  return (message as { role?: unknown } | null)?.role === DEVELOPER
 }
 
 function adaptable (name: string, body: ChatRequest): string | undefined {

@@ -20,7 +20,7 @@ export function hideQuotes<E> (error: E, messages: readonly ModelMessage[], key?
 
 function textsOf (message: ModelMessage): string[] {
   const { content } = message
-  const calls = 'tool_calls' in message ? message.tool_calls.map(call => call.function.arguments) : []
+  const calls = 'tool_calls' in message ? [...message.tool_calls.map(call => call.function.arguments), JSON.stringify(message.origin?.extra ?? '')] : []
   if (typeof content === 'string') return [content, ...calls]
   return [...(content ?? []).map(part => part.type === 'text' ? part.text : part.image_url.url), ...calls]
 }

@@ -1,5 +1,6 @@
 import { errors, type ServiceError } from '../errors.ts'
 import { toStorable } from '../text.ts'
+import { sentenceOf } from '../http/html.ts'
 
 const UNKNOWN_MODEL = /\b(unknown|invalid|no such) model\b|\bmodel\b.{0,100}\b(not found|not exist|unknown|invalid|not available)\b/i
 
@@ -39,7 +40,7 @@ export class Refusal extends Error {
   }
 
   toServiceError (): ServiceError {
-    return errors.gatewayRejected().with({ reason: sayStatus(this.status, this.text) })
+    return errors.gatewayRejected().with({ reason: sayStatus(this.status, this.text), gatewayStatus: this.status })
   }
 }
 
@@ -50,20 +51,20 @@ export class Refusal extends Error {
  */
 export function errorOfStatus (status: number, body: ErrorBody, retryAfter?: number): ServiceError | Refusal {
   const text = toStorable(body.text.slice(0, MAX_TEXT))
-  const reason = sayStatus(status, text)
-  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter, reason })
-  if (status === 402) return errors.gatewayPaymentRequired().with({ reason })
-  if (status === 401 || status === 403) return errors.gatewayUnauthorized().with({ reason })
-  if (status === 408 || status === 504) return errors.gatewayTimeout().with({ reason })
+  const said = { reason: sayStatus(status, text), gatewayStatus: status }
+  if (status === 429) return errors.gatewayRateLimited().with({ retryAfter, ...said })
+  if (status === 402) return errors.gatewayPaymentRequired().with(said)
+  if (status === 401 || status === 403) return errors.gatewayUnauthorized().with(said)
+  if (status === 408 || status === 504) return errors.gatewayTimeout().with(said)
   if (status >= 400 && status < 500) return new Refusal(status, { ...body, text })
-  return errors.gatewayUnavailable().with({ retryAfter, reason })
+  return errors.gatewayUnavailable().with({ retryAfter, ...said })
 }
 
 function sayStatus (status: number, text: string): string {
   return `the AI gateway answered ${status}${text && `: ${text}`}`
 }
 
-/** Reads an error body: the JSON of OpenAI, Ollama, Google or FastAPI, or plain text. */
+/** Reads an error body: the JSON of OpenAI, Ollama, Google or FastAPI, a page of HTML, or plain text. */
 export function readErrorBody (body: string): ErrorBody {
   const json = parse(body)
   // Google's is a list.
@@ -71,7 +72,7 @@ export function readErrorBody (body: string): ErrorBody {
   const error = answer?.error ?? answer
   const sentence = [error, error?.message, answer?.message].find(text => typeof text === 'string')
   const [param, code] = refusedParameter(error, answer)
-  const text = sentence === undefined ? body : [sentence, error?.param].filter(Boolean).join(' ')
+  const text = sentence === undefined ? sentenceOf(body) : [sentence, error?.param].filter(Boolean).join(' ')
   return { text: toStorable(text.slice(0, MAX_SHOWN)), param, code }
 }
 

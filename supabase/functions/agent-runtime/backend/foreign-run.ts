@@ -1,5 +1,6 @@
 import { errors } from '../../_shared/errors.ts'
 import { DEFAULT_MAX_TOKENS } from '../../_shared/gateway/defaults.ts'
+import { toKnownMessages } from '../../_shared/messages.ts'
 import { priceOf } from '../../_shared/price.ts'
 import type { RunError, Usage } from '../../_shared/schemas.ts'
 import { boundUsage, NO_USAGE } from '../../_shared/usage.ts'
@@ -64,7 +65,7 @@ async function adopt ({ database, leases }: RequestContext, { userId, agent, bod
   const release = leases.hold(runId, () => {})
   const [model = '*'] = Object.keys(rates ?? {}).filter(name => name !== '*')
   return async ({ response, hasOutput, usage: reported = NO_USAGE, error }) => {
-    const usage = boundUsage(reported, [...messages, { role: 'system', content: JSON.stringify(agent) }], response, { maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS })
+    const usage = boundUsage(reported, [...toKnownMessages(messages), { role: 'system', content: JSON.stringify(agent) }], response, { maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS })
     await database.persist('finish_run', {
       p_run_id: runId,
       p_attempt: run.attempt,

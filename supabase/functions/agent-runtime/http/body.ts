@@ -1,4 +1,5 @@
 import type { ValidateFunction } from 'ajv'
+import { checkMessages } from '../../_shared/http/check-messages.ts'
 import { errors } from '../../_shared/errors.ts'
 import { compileStrict, invalid } from '../../_shared/http/validation.ts'
 import { JsonScanner, parseJson } from '../../_shared/http/json.ts'
@@ -15,6 +16,7 @@ export async function readBody (request: Request): Promise<ExecuteBody> {
   const body = parseJson(await readText(request), 'body')
   validate ??= compileStrict<ExecuteBody>(ExecuteBody)
   if (!validate(body)) throw invalid(validate.errors!, 'body')
+  checkMessages(body.messages)
   return body
 }
 

@@ -7,10 +7,14 @@ export interface LogFields {
   userId?: string
   /** Which program runs it. */
   where?: 'edge' | 'backend'
+  /** Of the error with which it was answered; the last two if it is for the caller to mend. */
+  code?: string
+  reason?: string
+  address?: string
 }
 
 /** Writes one JSON line, which Supabase shows in the function's logs. It must not contain tokens, keys, secrets or texts of messages. */
-export function log (level: 'info' | 'error', message: string, fields: Record<string, unknown>): void {
+export function log (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>): void {
   console[level](JSON.stringify({ level, message: `[AGENT-RUNTIME] ${message}`, ...fields }))
 }
 

@@ -1,6 +1,9 @@
-import { reasonOf, toServiceError } from '../../_shared/errors.ts'
+import { loggedSentence, reasonOf, type ServiceError, toServiceError } from '../../_shared/errors.ts'
 import { SSE_HEADERS } from '../../_shared/http/sse.ts'
 import { log, type LogFields } from './log.ts'
+
+/** Characters. */
+const MAX_ADDRESS = 64
 
 const CORS = {
   // Tokens are sent in headers and never in cookies, so `*` gives a site no more than its visitor has.
@@ -28,7 +31,7 @@ export function eventStream (body: ReadableStream<Uint8Array<ArrayBuffer>>, runI
 export async function answer (request: Request, handler: (fields: LogFields) => Promise<Response>): Promise<Response> {
   const startedAt = performance.now()
   const fields: LogFields = {}
-  const response = await handler(fields).catch(error => render(error, fields))
+  const response = await handler(fields).catch(error => render(error, fields, request))
   for (const [name, value] of Object.entries(CORS)) response.headers.set(name, value)
   const done = () => {
     const ms = Math.round(performance.now() - startedAt)
@@ -41,8 +44,9 @@ export async function answer (request: Request, handler: (fields: LogFields) => 
   return response
 }
 
-function render (error: unknown, fields: LogFields): Response {
+function render (error: unknown, fields: LogFields, request: Request): Response {
   const failure = toServiceError(error)
+  noteRefusal(failure, fields, request)
   const { message, code, statusCode, retryAfter, runId = fields.runId, allow, details } = failure
   // Only failures of this function and of what it calls are for the operator; 4xx are for the caller.
   if (statusCode >= 500) log('error', message, { code, cause: reasonOf(failure), runId })
@@ -52,6 +56,14 @@ function render (error: unknown, fields: LogFields): Response {
     ...(allow === undefined ? {} : { allow: allow.join(', ') }),
     ...(runId === undefined ? {} : { 'x-run-id': runId })
   })
+}
+
+/** Notes why a request was refused and, if that is for its caller to mend, where it came from, as far as the platform says it. */
+function noteRefusal (failure: ServiceError, fields: LogFields, { headers }: Request): void {
+  fields.code = failure.code
+  if (failure.statusCode !== 400 && failure.statusCode !== 401) return
+  fields.reason = loggedSentence(failure)
+  fields.address = headers.get('x-forwarded-for')?.split(',')[0]?.trim().slice(0, MAX_ADDRESS)
 }
 
 /** The same stream, with a call back when it has ended or its reader has left. */

@@ -1,7 +1,8 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { errors } from '../../_shared/errors.ts'
 import type { Caller } from '../../_shared/http/caller.ts'
-import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
+import type { ExecuteBody, ResponseFormat, Run } from '../../_shared/schemas.ts'
+import { toStoredValue } from '../../_shared/text.ts'
 import { restOf } from '../backend/ask.ts'
 import { forward } from '../backend/forward.ts'
 import { reasonOfMissing, required } from '../config.ts'
@@ -74,13 +75,13 @@ async function executeHere (context: RequestContext, caller: Caller, found: Foun
     const local = running.get(run.runId)
     return local ? follow(context, caller, local, body, backend) : followRemote(context, caller, run, body, backend)
   }
-  const { messages, response_format: responseFormat } = body
   const assignment = {
     run,
     // Nothing was asked to be left out.
     agent: begun.agent!,
-    messages,
-    responseFormat,
+    messages: body.messages,
+    // As the database returns it, so that the service sends the same if it takes the run over.
+    responseFormat: toStoredValue(body.response_format) as ResponseFormat | undefined,
     rates: begun.rates,
     cached: begun.cached,
     gateway,

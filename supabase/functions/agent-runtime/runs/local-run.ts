@@ -4,6 +4,7 @@ import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/e
 import { pauseBefore } from '../../_shared/gateway/backoff.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '../../_shared/gateway/defaults.ts'
 import { failureOfEmpty } from '../../_shared/gateway/empty-answer.ts'
+import { type GatewayFailure, gatewayFailure, levelOf } from '../../_shared/gateway/failure.ts'
 import type { AnswerEnd } from '../../_shared/gateway/frame-reader.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { fitAgent } from '../../_shared/bounds/fit-agent.ts'
@@ -17,6 +18,7 @@ import { runFunctions, runsInPlace } from '../functions/run-functions.ts'
 import { sendWebhooks, type WebhookOptions } from '../functions/send-webhooks.ts'
 import { complete, type Gateway, type ModelRequest } from '../gateway/gateway.ts'
 import { describe, keepAlive, log } from '../http/log.ts'
+import { pause } from '../streams/poll.ts'
 import type { Leases, Stop } from './leases.ts'
 
 /** Everything that a run in this isolate needs. */
@@ -57,6 +59,8 @@ export class LocalRun {
   /** Whether the gateway may have the request. */
   #wasAsked = false
   #functionResults: FunctionResult[] = []
+  /** Why the gateway has failed, try by try. */
+  #failures: GatewayFailure[] = []
 
   private readonly assignment: Assignment
 
@@ -138,12 +142,22 @@ export class LocalRun {
     } catch (error) {
       // A try that failed before any output costs nothing.
       if (!this.#abort.signal.aborted) this.#wasAsked = false
-      const pause = this.#hasOutput || this.#completion || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1, MAX_TRIES)
-      if (pause === undefined) throw error
-      this.#emit({ type: 'retry', code: (error as ServiceError).code, delayMs: pause })
-      await wait(pause, this.#abort.signal)
+      if (!this.#abort.signal.aborted && error instanceof ServiceError) this.#noteFailure(error)
+      const delayMs = this.#hasOutput || this.#completion || this.#abort.signal.aborted ? undefined : pauseBefore(error, tries + 1, MAX_TRIES)
+      if (delayMs === undefined) throw error
+      this.#emit({ type: 'retry', code: (error as ServiceError).code, delayMs })
+      await pause(delayMs, this.#abort.signal)
+      this.#abort.signal.throwIfAborted()
       return this.#askModel(tries + 1)
     }
+  }
+
+  #noteFailure (error: ServiceError): void {
+    const failure = gatewayFailure(error, this.assignment.run.attempt, this.#request().model)
+    if (!failure) return
+    this.#failures.push(failure)
+    const { at, attempt, ...fields } = failure
+    log(levelOf(failure), 'the gateway failed', { ...fields, runId: this.runId })
   }
 
   /** Emits a cached answer. No model is called and no tokens are used. */
@@ -219,6 +233,10 @@ export class LocalRun {
       p_error: error && failureOf(error),
       p_trace: withoutTexts(toTrace(this.events.map((event, index) => ({ seq: index + 1, event }))))
     }
+    // They are in the log too, so that they may be lost here.
+    if (this.#failures.length > 0) {
+      await this.database.call('note_failures', { p_run_id: this.runId, p_attempt: result.p_attempt, p_failures: this.#failures }).catch(() => {})
+    }
     try {
       return await this.database.persist('finish_run', result)
     } catch (refusal) {
@@ -228,14 +246,4 @@ export class LocalRun {
       return this.database.persist('finish_run', { ...result, p_status: 'failed', p_credits: 0, p_error: { code, message } })
     }
   }
-}
-
-function wait (ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer)
-      reject(signal.reason)
-    }, { once: true })
-  })
 }
