@@ -32,6 +32,8 @@ export interface Model {
 /** A model that streams the expected text, one piece every few milliseconds, and sometimes refuses or breaks off. */
 export async function startModel (random: () => number): Promise<Model> {
   const server = createServer(async (request, response) => {
+    // A process that starts asks which models there are.
+    if (request.method === 'GET') return response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":[]}')
     const replica = request.url!.split('/')[1]
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
