@@ -641,7 +641,7 @@ language plpgsql immutable set search_path = '' as $$
 declare
   c_max constant integer := 1000000;
 begin
-  -- The size as it is stored, which is read without the value: 1 MB of JSON has never fewer bytes, however well it compresses.
+  -- What is small needs no text made of it.
   if p_knowledge is null or pg_column_size(p_knowledge) < 8000 or octet_length(p_knowledge::text) <= c_max then
     return p_knowledge;
   end if;
@@ -679,7 +679,7 @@ begin
   end if;
   return jsonb_build_object(
     'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', v_agent.ai_model,
-    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', public.fit_knowledge(v_agent.knowledge_base),
+    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', public.fit_knowledge(to_jsonb(v_agent.knowledge_base)),
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
     'railwayUrlWaits', v_agent.railway_url_requested is not null,
     'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)),
@@ -1821,7 +1821,7 @@ begin
     -- platform may change.
     select jsonb_build_object(
         'name', a.name, 'systemPrompt', left(a.system_prompt, 200001), 'model', a.ai_model, 'temperature', a.temperature,
-        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', public.fit_knowledge(a.knowledge_base),
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', public.fit_knowledge(to_jsonb(a.knowledge_base)),
         'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
         'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
             'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),

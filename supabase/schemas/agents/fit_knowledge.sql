@@ -6,7 +6,7 @@ language plpgsql immutable set search_path = '' as $$
 declare
   c_max constant integer := 1000000;
 begin
-  -- The size as it is stored, which is read without the value: 1 MB of JSON has never fewer bytes, however well it compresses.
+  -- What is small needs no text made of it.
   if p_knowledge is null or pg_column_size(p_knowledge) < 8000 or octet_length(p_knowledge::text) <= c_max then
     return p_knowledge;
   end if;
