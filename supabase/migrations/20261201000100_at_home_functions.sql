@@ -631,35 +631,72 @@ create or replace trigger bound_function before insert or update on public.agent
 
 revoke execute on function public.bound_function() from public, anon, authenticated;
 
+-- schemas/agents/first_entries.sql
+
+-- Returns the first entries of a JSON array, without a look at the others.
+create or replace function public.first_entries(p_array jsonb, p_count integer) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case when p_count = 0 then '[]' else jsonb_path_query_array(p_array, '$[0 to $last]', jsonb_build_object('last', p_count - 1)) end
+$$;
+
+revoke execute on function public.first_entries(jsonb, integer) from public, anon, authenticated;
+grant execute on function public.first_entries(jsonb, integer) to service_role;
+
 -- schemas/agents/fit_knowledge.sql
 
 -- Returns an agent's knowledge without most of what is beyond the limit of its author (1,000,000 bytes as JSON): the entries up to
 -- the first that does not fit, of which a text has its first 1,000,000 characters. Rows from before the limit may have any size,
 -- and each run would read, write and send them whole. supabase/functions/_shared/bounds/fit-agent.ts cuts the rest, and says so.
+--   p_knowledge  in memory, as to_jsonb returns it: of a value in its table each look at an entry would decompress the whole
 create or replace function public.fit_knowledge(p_knowledge jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
-  c_max constant integer := 1000000;
+  v_all jsonb := p_knowledge;
+  -- So many entries fit, and so many do not.
+  v_within integer := 0;
+  v_beyond integer := 1;
+  v_entry jsonb;
 begin
-  -- What is small needs no text made of it.
-  if p_knowledge is null or pg_column_size(p_knowledge) < 8000 or octet_length(p_knowledge::text) <= c_max then
+  if p_knowledge is null or public.fits_knowledge(p_knowledge) then
     return p_knowledge;
   end if;
-  return (
-    with entries as (
-      select value, n, coalesce(sum(octet_length(value::text)) over (order by n rows between unbounded preceding and 1 preceding), 0) as before
-        from jsonb_array_elements(case jsonb_typeof(p_knowledge) when 'array' then p_knowledge else jsonb_build_array(p_knowledge) end)
-          with ordinality as elements (value, n)
-    )
-    select jsonb_agg(case
-        when octet_length(value::text) <= c_max then value
-        when jsonb_typeof(value) = 'string' then to_jsonb(left(value #>> '{}', c_max))
-        else to_jsonb(left(value ->> 'content', c_max)) end order by n)
-      from entries where before <= c_max);
+  if jsonb_typeof(v_all) <> 'array' then
+    v_all := jsonb_build_array(v_all);
+  end if;
+  while v_beyond < jsonb_array_length(v_all) and public.fits_knowledge(public.first_entries(v_all, v_beyond)) loop
+    v_within := v_beyond;
+    v_beyond := v_beyond * 2;
+  end loop;
+  v_beyond := least(v_beyond, jsonb_array_length(v_all));
+  while v_beyond - v_within > 1 loop
+    if public.fits_knowledge(public.first_entries(v_all, (v_within + v_beyond) / 2)) then
+      v_within := (v_within + v_beyond) / 2;
+    else
+      v_beyond := (v_within + v_beyond) / 2;
+    end if;
+  end loop;
+  v_entry := v_all -> v_within;
+  return public.first_entries(v_all, v_within) || jsonb_build_array(
+    left(case jsonb_typeof(v_entry) when 'string' then v_entry #>> '{}' else v_entry ->> 'content' end, 1000000));
 end $$;
 
 revoke execute on function public.fit_knowledge(jsonb) from public, anon, authenticated;
 grant execute on function public.fit_knowledge(jsonb) to service_role;
+
+-- schemas/agents/fits_knowledge.sql
+
+-- Whether a value in memory has 1,000,000 bytes of JSON at the most. The text is made where its size is in doubt alone: no value
+-- is six times as long in memory as its text, and no text six times as long as its value.
+create or replace function public.fits_knowledge(p_value jsonb) returns boolean
+language sql immutable set search_path = '' as $$
+  select case
+    when pg_column_size(p_value) <= 160000 then true
+    when pg_column_size(p_value) > 8000000 then false
+    else octet_length(p_value::text) <= 1000000 end
+$$;
+
+revoke execute on function public.fits_knowledge(jsonb) from public, anon, authenticated;
+grant execute on function public.fits_knowledge(jsonb) to service_role;
 
 -- schemas/agents/get_agent.sql
 

@@ -1,26 +1,37 @@
 -- Returns an agent's knowledge without most of what is beyond the limit of its author (1,000,000 bytes as JSON): the entries up to
 -- the first that does not fit, of which a text has its first 1,000,000 characters. Rows from before the limit may have any size,
 -- and each run would read, write and send them whole. supabase/functions/_shared/bounds/fit-agent.ts cuts the rest, and says so.
+--   p_knowledge  in memory, as to_jsonb returns it: of a value in its table each look at an entry would decompress the whole
 create function public.fit_knowledge(p_knowledge jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
-  c_max constant integer := 1000000;
+  v_all jsonb := p_knowledge;
+  -- So many entries fit, and so many do not.
+  v_within integer := 0;
+  v_beyond integer := 1;
+  v_entry jsonb;
 begin
-  -- What is small needs no text made of it.
-  if p_knowledge is null or pg_column_size(p_knowledge) < 8000 or octet_length(p_knowledge::text) <= c_max then
+  if p_knowledge is null or public.fits_knowledge(p_knowledge) then
     return p_knowledge;
   end if;
-  return (
-    with entries as (
-      select value, n, coalesce(sum(octet_length(value::text)) over (order by n rows between unbounded preceding and 1 preceding), 0) as before
-        from jsonb_array_elements(case jsonb_typeof(p_knowledge) when 'array' then p_knowledge else jsonb_build_array(p_knowledge) end)
-          with ordinality as elements (value, n)
-    )
-    select jsonb_agg(case
-        when octet_length(value::text) <= c_max then value
-        when jsonb_typeof(value) = 'string' then to_jsonb(left(value #>> '{}', c_max))
-        else to_jsonb(left(value ->> 'content', c_max)) end order by n)
-      from entries where before <= c_max);
+  if jsonb_typeof(v_all) <> 'array' then
+    v_all := jsonb_build_array(v_all);
+  end if;
+  while v_beyond < jsonb_array_length(v_all) and public.fits_knowledge(public.first_entries(v_all, v_beyond)) loop
+    v_within := v_beyond;
+    v_beyond := v_beyond * 2;
+  end loop;
+  v_beyond := least(v_beyond, jsonb_array_length(v_all));
+  while v_beyond - v_within > 1 loop
+    if public.fits_knowledge(public.first_entries(v_all, (v_within + v_beyond) / 2)) then
+      v_within := (v_within + v_beyond) / 2;
+    else
+      v_beyond := (v_within + v_beyond) / 2;
+    end if;
+  end loop;
+  v_entry := v_all -> v_within;
+  return public.first_entries(v_all, v_within) || jsonb_build_array(
+    left(case jsonb_typeof(v_entry) when 'string' then v_entry #>> '{}' else v_entry ->> 'content' end, 1000000));
 end $$;
 
 revoke execute on function public.fit_knowledge(jsonb) from public, anon, authenticated;
