@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { JsonScanner } from '#shared/http/json.ts'
-import { HEAVY_COST, ownTurn } from './turns.js'
+import { HEAVY_COST, ownTurn } from '../lib/turns.js'
 
 /** What programs say of a body whose type nobody has told them: `fetch` of a text, and `curl -d`. It is read where it is JSON. */
 const DEFAULT_TYPES = new Set(['', 'text/plain', 'application/x-www-form-urlencoded'])

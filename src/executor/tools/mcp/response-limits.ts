@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { ownTurn } from '../../../lib/turns.js'
 import { ToolError } from '../tool.js'
 import { JsonWork } from './json-work.js'
 
@@ -7,13 +7,13 @@ const MAX_VALUES = 100_000
 const MAX_LINES = 10_000
 /** What one JSON may cost, which is parsed at a stroke; in nanoseconds, with the SDK's look at it. */
 const MAX_WORK = 10_000_000
-/** Bytes that are passed on at a time, and bytes and lines after which the event loop turns. */
+/** Bytes that are passed on at a time, and bytes and lines after which an answer waits for a turn of the event loop that no other has. */
 const PIECE = 8 * 1024
 const TURN_BYTES = 64 * 1024
 const TURN_LINES = 200
 
 /**
- * Passes a response of JSON or of events on, in small pieces with turns of the event loop in between.
+ * Passes a response of JSON or of events on, in small pieces with turns of the event loop in between: however many answers are read, one goes on at a time.
  * @param isEvents whether each event has a JSON of its own.
  * @throws {ToolError} if it has more values or lines than can be parsed in a short time, or a JSON that takes too long.
  */
@@ -30,7 +30,7 @@ export async function * limitResponse (body: AsyncIterable<Uint8Array>, host: st
       bytes += piece.length
       if (bytes < TURN_BYTES && work.lines - lines < TURN_LINES) continue
       ;[bytes, lines] = [0, work.lines]
-      await nextTurn()
+      await ownTurn()
     }
   }
 }

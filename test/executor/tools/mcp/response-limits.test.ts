@@ -54,3 +54,30 @@ t.test('names are told apart by all of them, wherever chunks end', async t => {
   same.count(Buffer.from(text.replace(/[23]"/g, '1"')))
   t.ok(same.most < whole.most)
 })
+
+t.test('however many answers are read at once, one goes on in a turn of the event loop', async t => {
+  const ANSWERS = 20
+  const chunk = Buffer.from('data: {"jsonrpc":"2.0","id":1,"method":"ping"}\n\n'.repeat(2_000))
+  const ofTurn = new Map<number, Set<number>>()
+  let turn = 0
+  let isOver = false
+  const count = () => {
+    turn++
+    if (!isOver) setImmediate(count)
+  }
+  count()
+  await Promise.all(Array.from({ length: ANSWERS }, async (_, answer) => {
+    const begunIn = turn
+    for await (const piece of limitResponse(one(chunk), 'host', true)) {
+      // All begin in one turn; what counts is how they go on.
+      if (piece.length > 0 && turn > begunIn) ofTurn.set(turn, (ofTurn.get(turn) ?? new Set()).add(answer))
+    }
+  }))
+  isOver = true
+  t.ok(ofTurn.size >= ANSWERS, `${ofTurn.size} turns`)
+  t.equal(Math.max(...[...ofTurn.values()].map(({ size }) => size)), 1)
+})
+
+async function * one (chunk: Buffer): AsyncGenerator<Buffer> {
+  yield chunk
+}
