@@ -7,6 +7,7 @@ import { accessArguments, type RunAccess } from '#shared/http/caller.ts'
 import type { FinalEvent, ListedRun, Run, RunStatus } from '#shared/schemas.ts'
 import { responseOf } from '#shared/trace.ts'
 import { countCharacters, firstCharacters } from '../../lib/characters.js'
+import { Slots } from '../../lib/slots.js'
 import type { EventLog } from '../events/event-log.js'
 import { follow } from '../events/follow.js'
 import { restore } from '../events/restore.js'
@@ -36,6 +37,11 @@ export const RETRY_AFTER = 5
 /** How many characters of a response lists have, and how many entries of a stream they are taken from. */
 const LISTED_CHARACTERS = 500
 const FIRST_ENTRIES = 4
+/**
+ * How many runs of one user begin at once here. Beginnings share transactions, and one of an agent of many megabytes takes a
+ * tenth of a second.
+ */
+const BEGINS_OF_USER = 4
 /** How long another process may take to end a cancelled run: its heartbeat and its settlement. */
 const CANCEL_POLL_MS = 250
 const CANCEL_POLLS = 40
@@ -43,6 +49,8 @@ const FIRST_CANCEL_POLL_MS = 20
 
 /** Runs as callers have them: begin one, look at it, follow it, cancel it. */
 export class Runs {
+  readonly #begins = new Slots({ maxConcurrent: Infinity, maxPerUser: BEGINS_OF_USER, maxWaiting: Infinity })
+
   constructor (private readonly options: RunsOptions) {}
 
   /**
@@ -52,6 +60,16 @@ export class Runs {
    * python_unavailable, queue_full, shutting_down, database_unavailable.
    */
   async begin (request: RunRequest): Promise<Run> {
+    const ticket = this.#begins.acquireOrWait(request.userId)
+    await ticket.turn
+    try {
+      return await this.#begin(request)
+    } finally {
+      ticket.release()
+    }
+  }
+
+  async #begin (request: RunRequest): Promise<Run> {
     if (this.options.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
     const { queue, executor } = this.options
     const begin = new RunBegin(request, this.options)
