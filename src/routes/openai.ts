@@ -40,12 +40,13 @@ const openai: FastifyPluginAsyncTypebox = async app => {
     const asked = {
       userId, apiKeyId, visitor, agentId: model, messages, responseFormat: responseFormat ?? undefined, idempotencyKey: request.headers['idempotency-key']
     }
-    const isRepeated = (request.headers['x-stainless-retry-count'] ?? 0) > 0
+    // A client that gives keys says by them which request is which.
+    const isRepeated = asked.idempotencyKey === undefined && (request.headers['x-stainless-retry-count'] ?? 0) > 0
     const run = await consumeBody(request, async () => (isRepeated ? await app.runs.findEqual(asked) : undefined) ?? app.runs.begin(asked))
     const { runId, agentId } = run
     request.logFields = { runId, agentId }
     reply.header('x-run-id', runId)
-    if (!stream) return complete(run)
+    if (!stream) return complete(app, run)
     await reply.waitForOutput(runId)
     return reply.streamRun(run, { format: options?.include_usage ? 'chatWithUsage' : 'chat', known: KNOWN })
   })
@@ -73,15 +74,15 @@ const openai: FastifyPluginAsyncTypebox = async app => {
       id, object: 'model' as const, created: Math.floor(Date.parse(createdAt) / 1000), owned_by: 'jeesi', name
     }))
   }
-
-  async function complete (run: Run) {
-    const answer = answerOf(await app.runs.finalEvent(run.runId))
-    return toChatCompletion(run, answer, reasoningIn(app, run.runId))
-  }
 }
 
 /** Clients are told reasoning, and of the other kinds of progress nothing. */
 const KNOWN = new Set(['progress'] as const)
+
+async function complete (app: FastifyInstance, run: Run) {
+  const answer = answerOf(await app.runs.finalEvent(run.runId))
+  return toChatCompletion(run, answer, reasoningIn(app, run.runId))
+}
 
 /** What the model thought, as far as this process has it. */
 function reasoningIn ({ events }: FastifyInstance, runId: string): string {

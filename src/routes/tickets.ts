@@ -10,6 +10,8 @@ const TicketBody = Type.Object({ runId: Type.Optional(Nullable(Uuid)) })
 const tickets: FastifyPluginAsyncTypebox = async app => {
   app.post('/api/tickets', {
     onRequest: app.requireUser,
+    // All that a body may have is optional.
+    preValidation: async request => { request.body ??= {} },
     schema: { body: TicketBody, response: { 201: Ticket, ...errorAnswers } }
   }, async (request, reply) => {
     const caller = request.caller!

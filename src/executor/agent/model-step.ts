@@ -16,7 +16,7 @@ import type { AgentContext } from './agent-context.js'
 import type { Progress } from './progress.js'
 
 const MAX_TRIES = 4
-/** An answer without text has been paid for as any other. */
+/** How often a model may answer nothing: each such try is billed, so there are fewer. */
 const MAX_EMPTY_TRIES = 2
 
 /** A completed turn of a model. Its tool calls have the names of known tools where these are meant, and ids of their own. */
