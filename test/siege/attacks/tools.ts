@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { type Attack, execute, repeat } from './attack.js'
 
 const CREDITS = 1000
-const PINGS = 20_000
+/** Sent in one piece: as many small packets would slow the machine's network down, which has the database behind it too. */
+const PINGS = Array.from({ length: 20_000 }, (_, n) => `data: {"jsonrpc":"2.0","id":"p${n}","method":"ping"}\n\n`).join('')
 const WEBHOOKS = 100
 
 /** A tool server that asks the service itself: 20,000 pings in each answer, on sixteen functions. */
@@ -46,11 +47,10 @@ function answerWithPings (request: IncomingMessage, response: ServerResponse): v
     const { id, method } = parse(body)
     if (method === undefined || id === undefined) return response.writeHead(202).end()
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    for (let ping = 0; ping < PINGS; ping++) response.write(`data: {"jsonrpc":"2.0","id":"p${ping}","method":"ping"}\n\n`)
     const result = method === 'initialize'
       ? { protocolVersion: '2025-06-18', capabilities: { tools: {} }, serverInfo: { name: 'siege', version: '1' } }
       : { tools: [] }
-    response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`)
+    response.end(`${PINGS}data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`)
   })
 }
 
