@@ -21,6 +21,8 @@ export interface AnswerReader extends DataReader {
 const MAX_BLANK = 64 * 1024
 /** Bytes of a page for people. */
 const MAX_PAGE = 64 * 1024
+const SPACE = 32
+const LAST_ASCII = 127
 
 /** A body whose form is not known yet. Its first bytes say what it is, since its content type often does not. */
 export class UnknownBody implements AnswerParser {
@@ -32,8 +34,7 @@ export class UnknownBody implements AnswerParser {
 
   push (bytes: Buffer): void {
     const all = this.#blank ? Buffer.concat([this.#blank, bytes]) : bytes
-    // A character that is not whole yet, such as a byte order mark, is left out.
-    const form = formOf(new TextDecoder().decode(all, { stream: true })) ?? (all.length > MAX_BLANK ? 'events' : undefined)
+    const form = formOf(beginningOf(all)) ?? (all.length > MAX_BLANK ? 'events' : undefined)
     if (!form) {
       this.#blank = Buffer.from(all)
       return
@@ -46,6 +47,12 @@ export class UnknownBody implements AnswerParser {
   end (): void {}
 }
 
+/** The first character, if it is plain ASCII as nearly always; else the text without a last character that is not whole yet, such as a byte order mark. */
+function beginningOf (bytes: Buffer): string {
+  const [first = SPACE] = bytes
+  return first > SPACE && first <= LAST_ASCII ? String.fromCharCode(first) : new TextDecoder().decode(bytes, { stream: true })
+}
+
 /** One JSON document, or one a line. */
 class JsonBody implements AnswerParser {
   readonly isBetweenEvents = false
@@ -56,7 +63,7 @@ class JsonBody implements AnswerParser {
   constructor (private readonly reader: AnswerReader) {}
 
   push (bytes: Buffer): void {
-    if (bytes.some(byte => byte > 0x20)) this.pieces++
+    if (bytes.some(byte => byte > SPACE)) this.pieces++
     for (const line of this.#documents.push(bytes)) this.#readLine(line)
   }
 

@@ -109,10 +109,10 @@ export class CompletionHandler implements ResponseHandler, AnswerReader, TextRea
     if (this.#isFinished) return
     if (!this.#parser) return this.#collect(bytes.subarray(from, to))
     try {
-      const start = this.#parser.isBetweenEvents ? this.#template.extract(text, from, to, this) : from
+      const start = this.#template.isLearned && this.#parser.isBetweenEvents ? this.#template.extract(text, from, to, this) : from
       if (start < to) this.#parser.push(bytes.subarray(start, to))
       // Some gateways leave a response open after it.
-      if (this.#frames.isDone) return this.onEnd()
+      if (start < to && this.#frames.isDone) return this.onEnd()
       if (this.#text.length + this.#reasoning.length >= MAX_BUFFERED) this.#flush()
     } catch (error) {
       this.#failReading(error)

@@ -26,6 +26,9 @@ export class DeltaTemplate {
   #tail = ''
   #attempts = 0
 
+  /** Whether there is a template. Asked before the parser is asked where it stands: parsers are of several classes, and each token would look its class up. */
+  get isLearned (): boolean { return this.#head !== '' }
+
   /** Whether another frame may become the template. */
   get isLearning (): boolean { return this.#attempts < MAX_ATTEMPTS }
 
@@ -56,7 +59,7 @@ export class DeltaTemplate {
    * @returns the index of the first frame that must be parsed.
    */
   extract (raw: string, from: number, to: number, reader: TextReader): number {
-    if (this.#head === '') return from
+    if (!this.isLearned) return from
     let at = from
     while (startsWithAt(raw, this.#head, at)) {
       const begin = at + this.#head.length

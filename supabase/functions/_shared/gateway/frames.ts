@@ -54,7 +54,8 @@ export function hasImage (message: any): boolean {
 
 /** Why a choice has ended; undefined if it has not. */
 export function endingOf (choice: any): Ending | undefined {
-  const ending = readFinishReason(choice?.finish_reason)
+  const value = choice?.finish_reason
+  const ending = value ? readFinishReason(value) : undefined
   return ending && { ...ending, reason: toLabel(ending.reason) }
 }
 
