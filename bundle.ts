@@ -1,4 +1,4 @@
-import { copyFile, readdir, rm } from 'node:fs/promises'
+import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -12,6 +12,8 @@ const THREADS = ['executor/tools/arguments/schema-worker']
 const APART = ['@electric-sql/pglite', 'bullmq', 'ioredis', 'pg-native']
 /** Files that the programs read beside their code. */
 const COPIED = /\.lua$/
+/** Files of the client in which its types are declared; the others are inside of it. */
+const DECLARED = ['client', 'client-types', 'errors', 'run-text']
 /** For packages that are CommonJS, and what of Node they ask for. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
@@ -40,12 +42,36 @@ export async function bundle (directory: string): Promise<void> {
     metafile: true,
     logLevel: 'warning'
   })
+  const client = await bundleClient(directory)
   const copied = (await readdir(join(ROOT, 'src'), { recursive: true })).filter(path => COPIED.test(path))
   for (const path of copied) await copyFile(join(ROOT, 'src', path), join(directory, basename(path)))
-  const made = new Set([...Object.keys(metafile.outputs), ...copied].map(path => basename(path)))
+  const made = new Set([...Object.keys(metafile.outputs), ...client, ...copied].map(path => basename(path)))
   for (const name of await readdir(directory)) {
     if (!made.has(name)) await rm(join(directory, name), { recursive: true })
   }
+}
+
+/** Makes the client for browsers, Node and Deno, with its types. Returns the names of the files. */
+async function bundleClient (directory: string): Promise<string[]> {
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['src/client/client.ts'],
+    outdir: directory,
+    bundle: true,
+    format: 'esm',
+    platform: 'neutral',
+    target: 'es2022',
+    metafile: true,
+    logLevel: 'warning'
+  })
+  // Only here: it takes half a second to load.
+  const { default: ts } = await import('typescript')
+  const types = DECLARED.map(name => `${name}.d.ts`)
+  for (const name of DECLARED) {
+    const source = await readFile(join(ROOT, `src/client/${name}.ts`), 'utf8')
+    await writeFile(join(directory, `${name}.d.ts`), ts.transpileDeclaration(source, { compilerOptions: { target: ts.ScriptTarget.ES2022 } }).outputText)
+  }
+  return [...Object.keys(metafile.outputs), ...types]
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle(join(ROOT, 'dist'))
