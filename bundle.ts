@@ -42,7 +42,7 @@ export async function bundle (directory: string): Promise<void> {
     metafile: true,
     logLevel: 'warning'
   })
-  const client = await bundleClient(directory)
+  const client = [...await bundleClient(directory), ...await bundleWidget(directory)]
   const copied = (await readdir(join(ROOT, 'src'), { recursive: true })).filter(path => COPIED.test(path))
   for (const path of copied) await copyFile(join(ROOT, 'src', path), join(directory, basename(path)))
   const made = new Set([...Object.keys(metafile.outputs), ...client, ...copied].map(path => basename(path)))
@@ -72,6 +72,23 @@ async function bundleClient (directory: string): Promise<string[]> {
     await writeFile(join(directory, `${name}.d.ts`), ts.transpileDeclaration(source, { compilerOptions: { target: ts.ScriptTarget.ES2022 } }).outputText)
   }
   return [...Object.keys(metafile.outputs), ...types]
+}
+
+/** Makes the script of the widget, which pages load from the service. Returns the names of the files. */
+async function bundleWidget (directory: string): Promise<string[]> {
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['src/widget/widget.ts'],
+    outdir: directory,
+    bundle: true,
+    minify: true,
+    format: 'iife',
+    platform: 'browser',
+    target: 'es2022',
+    metafile: true,
+    logLevel: 'warning'
+  })
+  return Object.keys(metafile.outputs)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle(join(ROOT, 'dist'))

@@ -38,6 +38,7 @@ import openaiRoutes from './routes/openai.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
 import ticketRoutes from './routes/tickets.js'
+import widgetRoutes from './routes/widget.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -59,6 +60,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(adminRoutes)
   await app.register(ticketRoutes)
   await app.register(openaiRoutes)
+  await app.register(widgetRoutes)
   await app.register(socketRoutes)
   return app
 }

@@ -30,6 +30,7 @@ export const ROOMS = [
   { path: 'src/administration', may: ['supabase/functions/_shared', 'src/contract', 'src/database'] },
   { path: 'src/demo', may: [] },
   { path: 'src/client', may: [] },
+  { path: 'src/widget', may: ['src/client'] },
   {
     path: 'src/http',
     may: ['supabase/functions/_shared', 'src/shutdown.ts', 'src/contract', 'src/lib', 'src/executor/events', 'src/executor/run'],

@@ -1,7 +1,7 @@
 import type { NumberedEvent, RunOptions } from './client-types.js'
 
 /** Milliseconds without a byte, after which a connection is dead: the service writes one every 15 s. */
-export const SILENCE_MS = 45_000
+const SILENCE_MS = 45_000
 
 /** One run as a connection finds it: to be begun, or to be gone on with from its last event. */
 export interface Position {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { readDocument } from '../docs/markdown.js'
 import { buildPrograms } from '../support/build.js'
 import { say } from '../support/doubles/gateway.js'
 import { findDeno } from '../support/edge.js'
@@ -53,6 +54,12 @@ t.test('the client as a package', async t => {
       .catch(error => error)
     t.equal(stdout, '')
     t.equal((await execute(process.execPath, ['program.js', ...parameters], { cwd: folder })).stdout, 'Hello there true unauthorized\n')
+  })
+
+  t.test('does what docs/how-to/use-the-client.md says', async t => {
+    const [example] = readDocument('docs/how-to/use-the-client.md').fences.filter(({ language }) => language === 'js')
+    await writeFile(join(folder, 'example.js'), example!.text.replace('http://localhost:3000', url))
+    t.equal((await execute(process.execPath, ['example.js'], { cwd: folder })).stdout, 'Hello there\n')
   })
 
   t.test('runs in Deno', async t => {
