@@ -35,6 +35,7 @@ import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
 import openaiRoutes from './routes/openai.js'
+import responseRoutes from './routes/responses.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
 import ticketRoutes from './routes/tickets.js'
@@ -61,6 +62,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(ticketRoutes)
   await app.register(openaiRoutes)
   await app.register(widgetRoutes)
+  await app.register(responseRoutes)
   await app.register(socketRoutes)
   return app
 }

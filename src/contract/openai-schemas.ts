@@ -1,9 +1,15 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import { Messages, Nullable, ResponseFormat } from '#shared/schemas.ts'
+import { IdempotencyKey, Messages, Nullable, ResponseFormat } from '#shared/schemas.ts'
 
 /** What cannot be sent but as nothing: null, and what means the same. */
-const Nothing = (...same: TSchema[]) => Type.Optional(Type.Union([Type.Null(), ...same]))
-const Empty = Type.Array(Type.Unknown(), { maxItems: 0 })
+export const Nothing = (...same: TSchema[]) => Type.Optional(Type.Union([Type.Null(), ...same]))
+export const Empty = Type.Array(Type.Unknown(), { maxItems: 0 })
+
+/** The packages of OpenAI count how often they have sent a request before. */
+export const RepeatableHeaders = Type.Object({
+  'idempotency-key': Type.Optional(IdempotencyKey),
+  'x-stainless-retry-count': Type.Optional(Type.Integer({ minimum: 0 }))
+})
 
 /**
  * What a client of OpenAI's chat completions sends. The model, its instructions, its parameters and its tools are the agent's:

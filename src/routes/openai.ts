@@ -3,20 +3,14 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '#shared/errors.ts'
 import { answerOf } from '#shared/final-event.ts'
-import { IdempotencyKey, type Run } from '#shared/schemas.ts'
+import type { Run } from '#shared/schemas.ts'
 import { UUID } from '#shared/uuid.ts'
 import { toChatCompletion } from '../contract/openai-chat.js'
-import { ChatBody, ChatCompletion, OpenAIError, OpenAIModel, OpenAIModels } from '../contract/openai-schemas.js'
+import { ChatBody, ChatCompletion, OpenAIError, OpenAIModel, OpenAIModels, RepeatableHeaders } from '../contract/openai-schemas.js'
 import { consumeBody } from '../http/body-memory.js'
 
 const MAX_MODELS = 1_000
 const errorAnswers = { '4xx': OpenAIError, '5xx': OpenAIError }
-
-/** The packages of OpenAI count how often they have sent a request before. */
-const ChatHeaders = Type.Object({
-  'idempotency-key': Type.Optional(IdempotencyKey),
-  'x-stainless-retry-count': Type.Optional(Type.Integer({ minimum: 0 }))
-})
 
 /** Chat completions and models, as OpenAI's API has them: agents are the models. */
 const openai: FastifyPluginAsyncTypebox = async app => {
@@ -26,7 +20,7 @@ const openai: FastifyPluginAsyncTypebox = async app => {
     config: { execution: true },
     onRequest: [app.requireUser, app.countConnection],
     schema: {
-      headers: ChatHeaders,
+      headers: RepeatableHeaders,
       body: ChatBody,
       response: {
         200: { content: { 'application/json': { schema: ChatCompletion }, 'text/event-stream': { schema: Type.String() } } },
@@ -37,12 +31,8 @@ const openai: FastifyPluginAsyncTypebox = async app => {
     const { model, messages, stream, stream_options: options, response_format: responseFormat } = request.body
     if (!UUID.test(model)) throw errors.modelNotFound(model)
     const { userId, apiKeyId, visitor } = request.caller!
-    const asked = {
-      userId, apiKeyId, visitor, agentId: model, messages, responseFormat: responseFormat ?? undefined, idempotencyKey: request.headers['idempotency-key']
-    }
-    // A client that gives keys says by them which request is which.
-    const isRepeated = asked.idempotencyKey === undefined && (request.headers['x-stainless-retry-count'] ?? 0) > 0
-    const run = await consumeBody(request, async () => (isRepeated ? await app.runs.findEqual(asked) : undefined) ?? app.runs.begin(asked))
+    const asked = { userId, apiKeyId, visitor, agentId: model, messages, responseFormat: responseFormat ?? undefined }
+    const run = await consumeBody(request, () => app.runs.beginOrRepeat(asked, request.headers))
     const { runId, agentId } = run
     request.logFields = { runId, agentId }
     reply.header('x-run-id', runId)

@@ -1727,6 +1727,134 @@ create or replace trigger open_own_balance after insert on public.credit_balance
 revoke execute on function public.open_balance() from public, anon, authenticated;
 grant execute on function public.open_balance() to service_role;
 
+-- schemas/responses/delete_response.sql
+
+-- Deletes a response that has ended: what is kept of it, and the texts of its run, as the retention would erase them. The run
+-- itself and the ledger stay. The caller may read the run as in get_run.
+create or replace function public.delete_response(p_user_id uuid, p_run_id uuid, p_api_key_id uuid default null, p_visitor text default null) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_ended boolean;
+begin
+  select r.finished_at is not null into v_ended
+    from public.agent_runs r where r.id = p_run_id and r.user_id = p_user_id
+      and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor))
+      and exists (select from public.agent_responses s where s.run_id = r.id)
+    for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'response_not_found', message = 'There is no such response.';
+  end if;
+  if not v_ended then
+    raise sqlstate 'PT409' using hint = 'response_under_way', message = 'The response has not ended yet: try again when it has.';
+  end if;
+  update public.agent_runs
+    set response = '', idempotency_key = null, request_hash = '', erased = true,
+        error = case when error is not null then jsonb_build_object('code', error ->> 'code', 'message', 'The run failed.') end
+    where id = p_run_id;
+  perform public.erase_texts(array[p_run_id]);
+  return jsonb_build_object('deleted', true);
+end $$;
+
+revoke execute on function public.delete_response(uuid, uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.delete_response(uuid, uuid, uuid, text) to service_role;
+
+-- schemas/responses/get_previous_responses.sql
+
+-- Returns the conversation that a response ends, {responses: [{runId, input, response}]}, the oldest first: that response, the one
+-- that it continues, and so on. The caller may read them as in get_run.
+--   p_limit      how many there may be
+--   p_max_bytes  how many bytes of text they may have together
+create or replace function public.get_previous_responses(
+  p_user_id uuid,
+  p_run_id uuid,
+  p_limit integer,
+  p_max_bytes integer,
+  p_api_key_id uuid default null,
+  p_visitor text default null
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_next uuid := p_run_id;
+  v_previous uuid;
+  v_input jsonb;
+  v_response text;
+  v_ended boolean;
+  v_bytes bigint := 0;
+  v_found jsonb[] := '{}';
+begin
+  while v_next is not null loop
+    select s.previous_id, s.input, r.response, r.finished_at is not null into v_previous, v_input, v_response, v_ended
+      from public.agent_responses s join public.agent_runs r on r.id = s.run_id
+      where r.id = v_next and r.user_id = p_user_id
+        and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor));
+    if not found then
+      raise sqlstate 'PT404' using hint = 'previous_response_not_found',
+        message = 'A response of this conversation is not there: it was deleted, has expired, or was not stored.';
+    end if;
+    if not v_ended then
+      raise sqlstate 'PT409' using hint = 'response_under_way', message = 'The response has not ended yet: try again when it has.';
+    end if;
+    v_bytes := v_bytes + octet_length(v_input::text) + octet_length(v_response);
+    if v_bytes > p_max_bytes or cardinality(v_found) >= p_limit then
+      raise sqlstate 'PT413' using hint = 'conversation_too_long', message = 'This conversation is too long to go on: begin a new one.';
+    end if;
+    v_found := v_found || jsonb_build_object('runId', v_next, 'input', v_input, 'response', v_response);
+    v_next := v_previous;
+  end loop;
+  return jsonb_build_object('responses', (select coalesce(jsonb_agg(f order by n desc), '[]') from unnest(v_found) with ordinality as t (f, n)));
+end $$;
+
+revoke execute on function public.get_previous_responses(uuid, uuid, integer, integer, uuid, text) from public, anon, authenticated;
+grant execute on function public.get_previous_responses(uuid, uuid, integer, integer, uuid, text) to service_role;
+
+-- schemas/responses/get_response.sql
+
+-- Returns what is kept of a response beside its run, {previousId, details, input}, where the caller may read the run as in get_run.
+-- `input` is null unless it is asked for.
+create or replace function public.get_response(
+  p_user_id uuid,
+  p_run_id uuid,
+  p_api_key_id uuid default null,
+  p_visitor text default null,
+  p_with_input boolean default false
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_found jsonb;
+begin
+  select jsonb_build_object('previousId', s.previous_id, 'details', s.details, 'input', case when p_with_input then s.input end) into v_found
+    from public.agent_responses s join public.agent_runs r on r.id = s.run_id
+    where r.id = p_run_id and r.user_id = p_user_id
+      and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor));
+  if not found then
+    raise sqlstate 'PT404' using hint = 'response_not_found', message = 'There is no such response.';
+  end if;
+  return v_found;
+end $$;
+
+revoke execute on function public.get_response(uuid, uuid, uuid, text, boolean) from public, anon, authenticated;
+grant execute on function public.get_response(uuid, uuid, uuid, text, boolean) to service_role;
+
+-- schemas/responses/store_response.sql
+
+-- Keeps what belongs to a response beside its run, once: what is there stays, since a repeated request means the same response.
+-- Returns {previousId, details} as they are kept.
+create or replace function public.store_response(p_user_id uuid, p_run_id uuid, p_previous_id uuid, p_input jsonb, p_details jsonb) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+begin
+  -- Who erases the run waits for this row, or has been here before: no text is left behind.
+  perform from public.agent_runs where id = p_run_id and user_id = p_user_id and not erased for share;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  insert into public.agent_responses (run_id, previous_id, input, details) values (p_run_id, p_previous_id, p_input, p_details)
+    on conflict (run_id) do nothing;
+  return (select jsonb_build_object('previousId', previous_id, 'details', details) from public.agent_responses where run_id = p_run_id);
+end $$;
+
+revoke execute on function public.store_response(uuid, uuid, uuid, jsonb, jsonb) from public, anon, authenticated;
+grant execute on function public.store_response(uuid, uuid, uuid, jsonb, jsonb) to service_role;
+
 -- schemas/runs/adopt_run.sql
 
 -- Gives a run that was begun without an owner to the calling process.
@@ -2025,14 +2153,15 @@ grant execute on function public.erase_old_runs(numeric, integer) to service_rol
 
 -- schemas/runs/erase_texts.sql
 
--- Erases what runs that have ended left in tables of their own: inputs, traces, reasons of failures, checkpoints, names of
--- tools as a model wrote them, and their responses in the cache. docs/reference/texts.md lists every place.
+-- Erases what runs that have ended left in tables of their own: inputs, traces, reasons of failures, checkpoints, what clients
+-- have kept with a response, names of tools as a model wrote them, and their responses in the cache. docs/reference/texts.md lists every place.
 create or replace function public.erase_texts(p_run_ids uuid[]) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
   delete from public.agent_run_inputs where run_id = any (p_run_ids);
   delete from public.agent_run_traces where run_id = any (p_run_ids);
   delete from public.agent_run_failures where run_id = any (p_run_ids);
+  delete from public.agent_responses where run_id = any (p_run_ids);
   delete from public.agent_run_checkpoints where run_id = any (p_run_ids);
   update public.agent_run_steps set name = null where run_id = any (p_run_ids) and kind = 'tool';
   delete from public.response_cache

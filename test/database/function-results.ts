@@ -56,12 +56,28 @@ const Timing = { id: Text, cron: Nullable(Text), timezone: Nullable(Text) }
 const OutputPlace = { action: Nullable(Text), config: Type.Unknown() }
 const Firing = Type.Object({ id: Text, scheduleId: Text, userId: Text, agentId: Text, content: Text, startedAt: Text, now: Text })
 
+const StoredItem = Type.Object({
+  type: Type.Literal('message'),
+  role: Type.Literal('user'),
+  content: Type.Array(Type.Object({ type: Type.Literal('input_text'), text: Text }), { minItems: 1 })
+})
+const KeptResponse = {
+  previousId: Nullable(Text),
+  details: Type.Object({
+    instructions: Nullable(Text), metadata: Type.Object({}), background: Type.Boolean(), format: Type.Object({ type: Type.Literal('text') })
+  })
+}
+
 /** What each function returned is held to one of these, in which every key is named; the types are held to the map's. */
 export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } } = {
   authenticate_api_key: FoundApiKey,
   find_ended_callers: Type.Array(Type.Integer()),
   create_ticket: Type.Object({ expiresAt: Text }),
   use_ticket: Type.Object({ kind: Type.Union([Type.Literal('user'), Type.Literal('api_key'), Type.Literal('visitor')]), userId: Text, apiKeyId: Nullable(Text), visitor: Nullable(Text), mayRead: Type.Boolean() }),
+  store_response: Type.Object(KeptResponse),
+  get_response: Type.Object({ ...KeptResponse, input: Nullable(Type.Array(StoredItem, { minItems: 1 })) }),
+  get_previous_responses: Type.Object({ responses: Type.Array(Type.Object({ runId: Text, input: Type.Array(StoredItem), response: Text }), { minItems: 1 }) }),
+  delete_response: Type.Object({ deleted: Type.Literal(true) }),
   list_models: Type.Object({ models: Type.Array(Type.Object({ id: Text, name: Text, createdAt: Text }), { minItems: 1 }) }),
   find_equal_run: Run,
   get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), needsService: Type.Boolean(), requiresService: Type.Boolean(), railwayUrl: Nullable(Text), railwayUrlWaits: Type.Boolean() }),

@@ -88,7 +88,35 @@ export function createSamples (db: Database): Samples {
     return of({ p_user_id: DEMO_USER, ...await beginFully(key) }, key)
   }
 
+  const RESPONSE = {
+    p_previous_id: randomUUID(),
+    p_input: [{ type: 'message' as const, role: 'user' as const, content: [{ type: 'input_text' as const, text: 'Hi' }] }],
+    p_details: { instructions: null, metadata: {}, background: false, format: { type: 'text' as const } }
+  }
+  /** A response that a visitor of a key has begun. */
+  const respond = async (previousId: string | null = null) => {
+    const key = { p_api_key_id: (await addKey()).id, p_visitor: 'a visitor' }
+    const run = await begin(key)
+    await db.call('store_response', { p_user_id: DEMO_USER, ...run, ...RESPONSE, p_previous_id: previousId })
+    return { run, key }
+  }
+
   const samples = {
+    store_response: async () => of({ p_user_id: DEMO_USER, ...await begin(), ...RESPONSE }),
+    get_response: async () => {
+      const { run, key } = await respond(randomUUID())
+      return of({ p_user_id: DEMO_USER, ...run }, { ...key, p_with_input: true })
+    },
+    get_previous_responses: async () => {
+      const { run, key } = await respond()
+      await finish(run)
+      return of({ p_user_id: DEMO_USER, ...run, p_limit: 10, p_max_bytes: 1000 }, key)
+    },
+    delete_response: async () => {
+      const { run, key } = await respond()
+      await finish(run)
+      return of({ p_user_id: DEMO_USER, ...run }, key)
+    },
     authenticate_api_key: async () => of({ p_key_hash: createHash('sha256').update(DEMO_KEY).digest('hex') }, { p_api_key_id: (await addKey()).id }),
     find_ended_callers: () => of({ p_callers: [{ userId: randomUUID(), apiKeyId: randomUUID(), sessionId: randomUUID() }] }),
     create_ticket: () => of({ p_hash: randomUUID(), p_caller: CALLER, p_seconds: 60 }, { p_run_id: randomUUID() }),

@@ -24,6 +24,9 @@ export interface RunFilter {
   cursor?: string
 }
 
+/** The headers by which a request says that it is the same as another. */
+export interface RepeatableHeaders { 'idempotency-key'?: string, 'x-stainless-retry-count'?: number }
+
 export interface RunPage { runs: ListedRun[], nextCursor: string | null }
 
 export interface RunsOptions extends BeginOptions {
@@ -98,6 +101,15 @@ export class Runs {
     if (!run) return undefined
     await this.#restoreEnded(run)
     return run
+  }
+
+  /**
+   * Begins a run as a package of OpenAI asks for it, or joins the one that the same request has begun before. A client that gives
+   * keys says by them which request is which; the others count how often they have sent one.
+   */
+  async beginOrRepeat (request: RunRequest, { 'idempotency-key': idempotencyKey, 'x-stainless-retry-count': retries = 0 }: RepeatableHeaders): Promise<Run> {
+    const isRepeated = idempotencyKey === undefined && retries > 0
+    return (isRepeated ? await this.findEqual(request) : undefined) ?? this.begin({ ...request, idempotencyKey })
   }
 
   /** A run as it stands, with the text so far. Throws `run_not_found`. */

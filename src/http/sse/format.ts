@@ -1,4 +1,5 @@
 import type { RunEvent } from '#shared/schemas.ts'
+import type { ResponseHead } from '../../contract/responses.js'
 import type { Encoder } from '../../executor/events/event-log.js'
 
 /** The run that is streamed, as far as a format needs it. */
@@ -7,6 +8,8 @@ export interface StreamedRun {
   readonly agentId: string
   /** ISO 8601. */
   readonly createdAt: string
+  /** As a response of OpenAI's API, and the last number of it that the client has. */
+  readonly asResponse?: { readonly head: ResponseHead, readonly startingAfter?: number }
 }
 
 /** How a run's events are written to a client. */
@@ -24,6 +27,10 @@ export interface StreamFormat {
   readonly encode: Encoder
   /** Encodes an event without the transfer coding, for a client of HTTP/1.0. */
   encodePlain (seq: number, event: RunEvent, runId: string): string
+  /** What a reader is told before any event. */
+  readonly opening?: string
+  /** Whether the stream has ended with an error of the format's own: nothing may follow. */
+  readonly hasFailed?: boolean
   /** What keeps a quiet stream open. */
   readonly ping: string
   /** The end of a stream whose run has ended. */

@@ -50,16 +50,26 @@ export class SseStream implements Reader {
   get #sink (): Socket | ServerResponse { return this.#socket ?? this.raw }
 
   write (entry: Entry): boolean {
-    const { format, runId } = this.options
+    const { format } = this.options
+    // What has ended by an error of its own takes no more.
+    if (this.raw.writableEnded) return false
     this.#lastWrite = Date.now()
     this.#told = entry.seq
     // The end follows at once, and goes in the same write.
     if (isFinal(entry.event)) this.#socket?.cork()
+    const hasRoom = this.#send(entry)
+    if (format.hasFailed) this.end()
+    return hasRoom
+  }
+
+  #send (entry: Entry): boolean {
+    const { format, runId } = this.options
     if (!this.#socket) return this.raw.write(format.encodePlain(entry.seq, entry.event, runId))
     return this.#socket.write(frameOf(entry, format.encode, runId), 'latin1')
   }
 
   end (): void {
+    if (this.raw.writableEnded) return
     this.raw.end(this.options.format.end)
     this.#socket?.uncork()
   }

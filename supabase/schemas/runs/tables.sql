@@ -95,6 +95,20 @@ grant select, insert, update, delete on public.agent_run_failures to service_rol
 create policy agent_run_failures_admin on public.agent_run_failures for select to authenticated
   using ((select public.has_role((select auth.uid()), 'admin')));
 
+-- What clients of OpenAI's Responses keep here beside their runs: a row for each response that is not to be forgotten at once.
+create table public.agent_responses (
+  run_id uuid primary key references public.agent_runs (id) on delete cascade,
+  -- The response that this one continues. It may be gone by now.
+  previous_id uuid,
+  -- The items that were sent: [{type, role, content, …}].
+  input jsonb not null,
+  -- What is told again with the response: {instructions, metadata, background, format}.
+  details jsonb not null
+);
+alter table public.agent_responses enable row level security;
+revoke all on public.agent_responses from public, anon, authenticated;
+grant select, insert, update, delete on public.agent_responses to service_role;
+
 -- Responses that are given again to the same request.
 create table public.response_cache (
   key text primary key,
