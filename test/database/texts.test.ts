@@ -104,9 +104,30 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     t.notOk(trace.replaceAll(TOOL, '').includes(MARK), 'of the trace only the name of the tool')
   })
 
+  let responseId = ''
+  t.test('of a response what was sent is kept, where its client does not forbid it', async t => {
+    service.gateway.reply = response => { openStream(response).end(answer) }
+    const body = { model: agent, input: 'A marked question to a response', instructions: 'A marked instruction', metadata: { word: 'marked' } }
+    t.equal((await service.request('POST', '/v1/responses', { headers, body: { ...body, store: false } })).status, 200)
+    t.notOk((await findInTables(sql)).some(place => place.startsWith('agent_responses')))
+    responseId = (await service.request('POST', '/v1/responses', { headers, body })).body.id
+    const found = await findInTables(sql)
+    t.same(found.filter(place => place.startsWith('agent_responses')), ['agent_responses.details', 'agent_responses.input'])
+    t.same(found.filter(place => !places.has(place)), [])
+  })
+
+  t.test('of a response that is deleted nothing is left', async t => {
+    const { id } = (await service.request('POST', '/v1/responses', { headers, body: { model: agent, input: 'Another marked question' } })).body
+    t.match((await service.request('DELETE', `/v1/responses/${id}`, { headers })).body, { deleted: true })
+    const { rows } = await sql.query('select response, erased, (select count(*)::int from public.agent_responses where run_id = r.id) as kept from public.agent_runs r where id = $1', [id.slice(5)])
+    t.same(rows, [{ response: '', erased: true, kept: 0 }])
+    await redis.del(`jeesi:run:${id.slice(5)}`)
+  })
+
   t.test('Redis has the events alone, and for a minute', async t => {
     const found = await until(() => findInRedis(redis), found => [...found.values()].every(seconds => seconds <= 60))
-    t.same([...found.keys()], [`jeesi:run:${runId}`])
+    t.same([...found.keys()].filter(key => !/^jeesi:run:[0-9a-f-]{36}$/.test(key)), [])
+    t.ok(found.has(`jeesi:run:${runId}`))
   })
 
   t.test('a replay has the same events under the same numbers, and the answer to the letter', async t => {
@@ -139,6 +160,7 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     t.same(found.filter(place => !/deletion/.test(places.get(place)!)), [])
     t.same(found.filter(place => !OF_AUTHORS.test(place)), [])
     t.match((await endOf(service, runId, headers)).error, { code: 'python_failed' }, 'the code stays')
+    t.equal((await service.request('GET', `/v1/responses/${responseId}`, { headers })).status, 404, 'a response has expired')
     t.match((await sql.query('select status, completed_at is not null as ended from public.scheduled_runs')).rows, [{ status: 'completed', ended: true }])
   })
 
@@ -177,6 +199,10 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     const streaming = execute('another marked key')
     await asked
     await sql.query("insert into public.conversations (user_id, title) values ($1, 'A marked title')", [user])
+    const later = service.gateway.calls.length
+    await service.request('POST', '/v1/responses', { headers, body: { model: agent, input: 'The last marked question', background: true } })
+    await until(async () => service.gateway.calls.length, calls => calls > later)
+    t.ok((await findInTables(sql)).includes('agent_responses.input'))
     await sql.query('delete from auth.users where id = $1', [user])
     t.same(await findInTables(sql), [])
     await streaming

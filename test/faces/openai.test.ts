@@ -40,18 +40,28 @@ t.test('chat completions', async t => {
   }
 })
 
-t.test('the example in docs/how-to/use-openai-packages.md prints the answer', async t => {
+t.test('the examples in docs/how-to/use-openai-packages.md print the answer', async t => {
   const directory = await fetchForTest(t, 'openai')
   if (directory === undefined) return
-  const service = await startService(t)
+  const service = await startService(t, { SSE_MAX_SECONDS: '1' })
   const folder = await mkdtemp(join(tmpdir(), 'jeesi-openai-'))
   t.teardown(() => rm(folder, { recursive: true }))
   await mkdir(join(folder, 'node_modules'))
   await symlink(join(directory, 'node_modules/openai-6'), join(folder, 'node_modules/openai'))
-  const [example] = readDocument('docs/how-to/use-openai-packages.md').fences.filter(({ language }) => language === 'js')
-  await writeFile(join(folder, 'example.mjs'), example!.text.replace('http://localhost:3000', service.url))
-  const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'example.mjs')])
-  t.equal(stdout, 'Hello world')
+  const [chat, resumed, conversation] = readDocument('docs/how-to/use-openai-packages.md').fences.filter(({ language }) => language === 'js')
+  const run = async ({ text }: { text: string }) => {
+    await writeFile(join(folder, 'example.mjs'), text.replace('http://localhost:3000', service.url))
+    return (await promisify(execFile)(process.execPath, [join(folder, 'example.mjs')])).stdout
+  }
+  t.equal(await run(chat!), 'Hello world')
+  t.equal(await run(conversation!), 'Hello world\n')
+  t.same(service.gateway.calls.at(-1)!.body.messages.slice(1).map(({ content }: any) => content), ['My name is Ada.', 'Hello world', 'What is my name?'])
+  service.gateway.reply = response => {
+    openStream(response).write(delta('Hello'))
+    // Connections last for a second here: the program is cut once at least, and reads on.
+    setTimeout(() => { response.end(delta(' again') + ending()) }, 2_500)
+  }
+  t.equal(await run(resumed!), 'Hello again')
 })
 
 type Use = (call: string, args?: object, options?: { key?: string, maxRetries?: number, timeout?: number }) => Promise<Outcome>

@@ -63,10 +63,14 @@ export class ResponseRecorder {
     return this.#told
   }
 
-  /** The error after which nothing more is told. It has the number of what was told last, after which a reader resumes. */
-  toError (error: Parameters<typeof toChatError>[0]): ResponseEvent {
-    const { code, message, param } = toChatError(error).error
-    return { type: 'error', sequence_number: this.#last, code, message, param }
+  /**
+   * The error after which nothing more is told. It has the number of what was told last, after which a reader resumes. The protocol
+   * has its fields beside the type, and the packages throw it where they stand in `error`.
+   */
+  toError (problem: Parameters<typeof toChatError>[0]): ResponseEvent {
+    const { error } = toChatError(problem)
+    const { code, message, param } = error
+    return { type: 'error', sequence_number: this.#last, code, message, param, error }
   }
 
   #takeStep (seq: number, event: RunEvent): void {
