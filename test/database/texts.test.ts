@@ -152,7 +152,7 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
   })
 
   t.test('after the retention only what its author has written is left, and a cached answer is none of it', async t => {
-    await sql.query("update public.agent_runs set finished_at = now() - interval '31 days', error = '{\"code\": \"python_failed\", \"message\": \"a marked sentence\"}'")
+    await sql.query("update public.agent_runs set finished_at = now() - interval '31 days', error = '{\"code\": \"python_failed\", \"message\": \"a marked sentence\"}' where not erased")
     await sql.query("insert into public.agent_run_failures values ($1, 'a marked reason')", [runId])
     await sql.query("update public.scheduled_runs set completed_at = now() - interval '31 days', error = 'a marked error', error_message = 'a marked error', output_result = '{\"error\": \"marked\"}'")
     await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 })
