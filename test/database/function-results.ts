@@ -64,6 +64,8 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   use_ticket: Type.Object({ kind: Type.Union([Type.Literal('user'), Type.Literal('api_key'), Type.Literal('visitor')]), userId: Text, apiKeyId: Nullable(Text), visitor: Nullable(Text), mayRead: Type.Boolean() }),
   list_models: Type.Object({ models: Type.Array(Type.Object({ id: Text, name: Text, createdAt: Text }), { minItems: 1 }) }),
   find_equal_run: Run,
+  note_chat: Type.Object({ noted: Type.Literal(true) }),
+  find_chat_run: Type.Object({ run: Run, protocol: Nullable(Text) }),
   get_agent: Type.Object({ ...AgentColumns, agentId: Text, isHeavy: Type.Boolean(), hasFunctions: Type.Boolean(), needsService: Type.Boolean(), requiresService: Type.Boolean(), railwayUrl: Nullable(Text), railwayUrlWaits: Type.Boolean() }),
   begin_run: Begun,
   adopt_run: Begun,
