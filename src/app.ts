@@ -31,6 +31,7 @@ import tools from './plugins/tools.js'
 import websocket from './plugins/websocket.js'
 import adminRoutes from './routes/admin.js'
 import agentRoutes from './routes/agent.js'
+import chatRoutes from './routes/chat.js'
 import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
@@ -59,6 +60,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(adminRoutes)
   await app.register(ticketRoutes)
   await app.register(openaiRoutes)
+  await app.register(chatRoutes)
   await app.register(socketRoutes)
   return app
 }

@@ -1,5 +1,6 @@
 import type { RunEvent } from '#shared/schemas.ts'
-import type { Encoder } from '../../executor/events/event-log.js'
+import type { UiReader } from '../../contract/ui-messages.js'
+import type { Encoder, Entry } from '../../executor/events/event-log.js'
 
 /** The run that is streamed, as far as a format needs it. */
 export interface StreamedRun {
@@ -7,7 +8,12 @@ export interface StreamedRun {
   readonly agentId: string
   /** ISO 8601. */
   readonly createdAt: string
+  /** How a page of the AI SDK is told it. */
+  readonly ui?: UiReader
 }
+
+/** The run's events up to a number, as far as the log has them: those of one attempt. */
+export type History = (last: number) => readonly Entry[]
 
 /** How a run's events are written to a client. */
 export interface StreamFormat {
@@ -32,4 +38,11 @@ export interface StreamFormat {
   encodeReconnect (after: number): string
   /** The same for a reader that does not know `reconnect`. */
   encodeCutOff (runId: string): string
+  /**
+   * For clients that take every clean end for that of the answer: whether one would be right now. Until what was sent is `whole` the
+   * connection ends by being cut, without a word; at once if it is `broken`, for what was sent is no longer what the run says.
+   */
+  state? (): 'open' | 'whole' | 'broken'
+  /** The log is about to lose the events up to `cursor`, which were sent. */
+  replacing? (cursor: number): void
 }
