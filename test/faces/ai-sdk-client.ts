@@ -59,7 +59,7 @@ export function openChat ({ AbstractChat }: AiSdk, { id = 'a-chat', messages = [
     snapshot: <T>(value: T) => structuredClone(value)
   }
   const [data, ends, toolCalls]: any[][] = [[], [], []]
-  const inner = new (class extends AbstractChat {})({
+  const inner = new (pageOf(AbstractChat))({
     id, state, ...options, onData: (part: any) => data!.push(part), onFinish: (end: any) => ends!.push(end), onToolCall: ({ toolCall }: any) => { toolCalls!.push(toolCall) }
   })
   const chat: Chat = {
@@ -80,4 +80,9 @@ export function openChat ({ AbstractChat }: AiSdk, { id = 'a-chat', messages = [
 
 export function textOf (message: Message | undefined): string {
   return (message?.parts ?? []).map(({ type, text }) => type === 'text' ? text : '').join('')
+}
+
+/** The class of a page's chat: the package's own is abstract. */
+function pageOf (AbstractChat: new (init: object) => any) {
+  return class extends AbstractChat {}
 }

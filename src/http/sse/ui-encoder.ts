@@ -1,6 +1,7 @@
 import { errors, type ServiceError, restoreError } from '#shared/errors.ts'
 import { attemptOf } from '#shared/event-number.ts'
 import type { FinalEvent, RunEvent } from '#shared/schemas.ts'
+import { findRewound, type NumberedEvent } from '#shared/trace.ts'
 import { toUiFinishReason, type UiProtocol, type UiReader } from '../../contract/ui-messages.js'
 import type { History, StreamedRun } from './format.js'
 import { contentOf, type ContentEvent, isContent, Retelling, textLengthOf } from './retelling.js'
@@ -34,6 +35,8 @@ export class UiEncoder {
   /** The length of the response that the events add up to, in UTF-16 units. */
   #length = 0
   #retelling?: Retelling
+  /** Whether an event was taken back before the page came, which is told nothing of it; and whether it is a rewind of that time. */
+  #isPast: (seq: number, event: RunEvent) => boolean = () => false
   /** What an earlier attempt had told, which the log no longer has. */
   #kept?: { attempt: number, content: ContentEvent[] }
   #state: 'open' | 'whole' | 'broken' = 'open'
@@ -51,7 +54,7 @@ export class UiEncoder {
     this.#frames = ''
     const attempt = attemptOf(seq)
     if (attempt !== this.#attempt) this.#enterAttempt(attempt)
-    if (this.#state === 'open') this.#take(seq, event)
+    if (this.#state === 'open' && !this.#isPast(seq, event)) this.#take(seq, event)
     return this.#frames
   }
 
@@ -63,6 +66,7 @@ export class UiEncoder {
   #enterAttempt (attempt: number): void {
     const isFirst = this.#attempt === 0
     this.#attempt = attempt
+    if (isFirst && this.#knows.steps && this.#had === 0) this.#isPast = findPast(this.history(Infinity))
     if (isFirst) this.#say({ type: 'start', messageId: this.run.runId, messageMetadata: { runId: this.run.runId, agentId: this.run.agentId } })
     if (isFirst ? attempt > 1 && this.#had > 0 : this.#had > this.#count) this.#loseCount()
   }
@@ -173,6 +177,12 @@ export class UiEncoder {
   #say (...chunks: UiChunk[]): void {
     for (const chunk of chunks) if (++this.#count > this.#had) this.#frames += `data: ${JSON.stringify(chunk)}\n\n`
   }
+}
+
+function findPast (events: readonly NumberedEvent[]): (seq: number, event: RunEvent) => boolean {
+  const last = events.at(-1)?.seq ?? 0
+  const rewound = findRewound(events)
+  return (seq, event) => seq <= last && (event.type === 'rewind' || (isContent(event) && rewound(seq)))
 }
 
 /** The same with pieces of one text in one event. */
