@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyReply } from 'fastify'
-import { repeatLost } from '#shared/database/repeat.ts'
+import type { FastifyReply } from 'fastify'
 import { errors } from '#shared/errors.ts'
-import { accessArguments, readAccessOf, type RunAccess } from '#shared/http/caller.ts'
+import { readAccessOf } from '#shared/http/caller.ts'
 import { errorAnswers, IdempotencyHeaders, Run } from '#shared/schemas.ts'
-import { toMessages, toUiProtocol, type UiProtocol } from '../contract/ui-messages.js'
+import { toMessages, type UiProtocol } from '../contract/ui-messages.js'
 import { UiChatBody } from '../contract/ui-schemas.js'
 import { consumeBody } from '../http/body-memory.js'
 import { UI_HEADERS, UI_NOTHING } from '../http/sse/ui-format.js'
@@ -13,8 +12,6 @@ import { UI_HEADERS, UI_NOTHING } from '../http/sse/ui-format.js'
 const stream = { content: { 'text/event-stream': { schema: Type.String() } } }
 /** The page's id of a chat, or the id of a run. */
 const ChatParams = Type.Object({ id: Type.String() })
-/** How many unfinished runs of one chat are stopped at once. */
-const MAX_STOPS = 20
 
 /** Chats of the AI SDK: its UI message stream. */
 const chat: FastifyPluginAsyncTypebox = async app => {
@@ -30,7 +27,7 @@ const chat: FastifyPluginAsyncTypebox = async app => {
       userId, apiKeyId, visitor, agentId, messages: toMessages(messages), idempotencyKey: request.headers['idempotency-key']
     }))
     request.logFields = { runId: run.runId, agentId }
-    await repeatLost(() => app.database.call('note_chat', { p_user_id: userId, p_run_id: run.runId, p_chat_id: chatId ?? run.runId, p_protocol: protocol }))
+    await app.chats.note(request.caller!, run.runId, chatId ?? run.runId, protocol)
     return follow(reply, run, protocol)
   })
 
@@ -45,9 +42,9 @@ const chat: FastifyPluginAsyncTypebox = async app => {
   }, async (request, reply) => {
     const { startIndex } = request.query
     const access = readAccessOf(request.caller!)
-    const found = await findRun(app, access, request.params.id)
+    const found = await app.chats.find(access, request.params.id)
     request.logFields = { runId: found?.run.runId, startIndex }
-    if (startIndex === undefined && (!found || found.run.finishedAt)) return reply.code(204).send(null)
+    if (startIndex === undefined && !(found && app.chats.isOpen(found))) return reply.code(204).send(null)
     if (!found) {
       // A page that has nothing of a run asks whether there is one; with a number it cannot be answered by 204.
       if (startIndex! <= 0) return reply.headers(UI_HEADERS).send(UI_NOTHING)
@@ -56,7 +53,7 @@ const chat: FastifyPluginAsyncTypebox = async app => {
     const run = await app.runs.resume(access, found.run.runId, 0)
     // The last chunks alone would be half a message: a page that asks for them is told all, from the first on.
     if (startIndex! < 0) reply.header('x-workflow-stream-tail-index', '-1')
-    return follow(reply, run, toUiProtocol(found.protocol), Math.max(0, startIndex ?? 0))
+    return follow(reply, run, found.protocol, Math.max(0, startIndex ?? 0))
   })
 
   app.post('/api/chat/:id/stop', {
@@ -64,26 +61,17 @@ const chat: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireUser,
     schema: { params: ChatParams, response: { 200: Run, 204: Type.Null(), ...errorAnswers } }
   }, async (request, reply) => {
-    let stopped: Run | undefined
-    for (let stops = 0; stops < MAX_STOPS; stops++) {
-      const found = await findRun(app, request.caller!, request.params.id, true)
-      if (!found) break
-      request.logFields = { runId: found.run.runId }
-      stopped = await app.runs.cancel(request.caller!, found.run.runId)
-      if (!stopped.finishedAt) break
-    }
+    const stopped = await app.chats.stop(request.caller!, request.params.id)
+    request.logFields = { runId: stopped?.runId }
     return stopped ?? reply.code(204).send(null)
   })
-}
 
-/** The latest run of a chat, or the run of an id. @param unfinished only one that has not ended. */
-function findRun ({ database }: FastifyInstance, access: RunAccess, id: string, unfinished = false) {
-  return database.call('find_chat_run', { ...accessArguments(access), p_chat_id: id, p_unfinished: unfinished })
-}
-
-/** @param startIndex how many chunks of the run the page has. */
-function follow (reply: FastifyReply, run: Run, protocol: UiProtocol, startIndex = 0): FastifyReply {
-  return reply.header('x-workflow-run-id', run.runId).streamRun({ ...run, ui: { protocol, startIndex } }, { format: 'uiMessages' })
+  /** @param startIndex how many chunks of the run the page has. */
+  function follow (reply: FastifyReply, run: Run, protocol: UiProtocol, startIndex = 0): FastifyReply {
+    // The connection may break before that: then the page has only a part.
+    if (reply.request.method !== 'HEAD') reply.raw.once('finish', () => { if (app.events.hasEnded(run.runId)) app.chats.noteTold(run.runId) })
+    return reply.header('x-workflow-run-id', run.runId).streamRun({ ...run, ui: { protocol, startIndex } }, { format: 'uiMessages' })
+  }
 }
 
 export default chat

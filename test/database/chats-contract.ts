@@ -20,7 +20,9 @@ export async function testChats (t: Test, db: Database): Promise<void> {
   t.test('a chat is answered by its latest run, ended or not', async t => {
     const [first, second] = [await begin('a chat'), await begin('a chat')]
     t.equal(await find('a chat'), second)
-    t.match(await db.call('find_chat_run', { p_user_id: DEMO_USER, p_chat_id: 'a chat' }), { protocol: '6' })
+    t.match(await db.call('find_chat_run', { p_user_id: DEMO_USER, p_chat_id: 'a chat' }), { protocol: '6', told: false })
+    await db.call('note_chat_told', { p_run_id: second })
+    t.match(await db.call('find_chat_run', { p_user_id: DEMO_USER, p_chat_id: 'a chat' }), { protocol: '6', told: true })
     await finish(second)
     t.equal(await find('a chat'), second)
     t.equal(await find('a chat', { p_unfinished: true }), first)

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Test } from 'tap'
+import { type GatewayDouble, inTurn, type Reply } from '../support/doubles/gateway.js'
 import { until } from '../support/replica.js'
 import { fetchForTest } from '../packages/fetch.js'
 
@@ -80,6 +81,12 @@ export function openChat ({ AbstractChat }: AiSdk, { id = 'a-chat', messages = [
 
 export function textOf (message: Message | undefined): string {
   return (message?.parts ?? []).map(({ type, text }) => type === 'text' ? text : '').join('')
+}
+
+/** Answers the calls from now on in turn, the last of them from there on. */
+export function fromNow (gateway: GatewayDouble, ...replies: Reply[]): void {
+  const before = gateway.calls.length
+  gateway.reply = (response, call, number) => inTurn(...replies)(response, call, number - before)
 }
 
 /** The class of a page's chat: the package's own is abstract. */

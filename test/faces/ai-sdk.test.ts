@@ -1,16 +1,10 @@
 import t, { type Test } from 'tap'
-import { delta, ending, frame, hang, inTurn, openStream, refuse, type Reply, say } from '../support/doubles/gateway.js'
+import { delta, ending, frame, hang, openStream, refuse, type Reply, say } from '../support/doubles/gateway.js'
 import { DEMO_AGENT, DEMO_KEY, type Service } from '../support/helper.js'
 import { offerTool, startTwo } from '../support/pair.js'
-import { type AiSdk, type Chat, type ChatOptions, loadAiSdks, openChat } from './ai-sdk-client.js'
+import { type AiSdk, type Chat, type ChatOptions, fromNow, loadAiSdks, openChat } from './ai-sdk-client.js'
 
 const headers = { authorization: `Bearer ${DEMO_KEY}` }
-
-/** Answers the calls from now on in turn, the last of them from there on. */
-function fromNow (gateway: Service['gateway'], ...replies: Reply[]): void {
-  const before = gateway.calls.length
-  gateway.reply = (response, call, number) => inTurn(...replies)(response, call, number - before)
-}
 
 /** Says these pieces, and breaks off after they were read. */
 function breakOff (...pieces: string[]): Reply {
@@ -34,7 +28,7 @@ t.test('a page of the AI SDK', async t => {
   await offerTool(sql)
   for (const sdk of loaded.sdks) {
     const own = Number(sdk.version[0])
-    for (const ui of sdk.name === 'ai-7-oldest' ? [undefined] : [undefined, own]) {
+    for (const ui of sdk.name.endsWith('oldest') ? [undefined] : [undefined, own]) {
       await t.test(`of version ${sdk.version}, ${ui === undefined ? 'which says nothing of its version' : `which says that it is ${ui}`}`, async t => testPage(t, service, sdk, ui))
     }
   }

@@ -76,6 +76,8 @@ create table public.agent_run_chats (
   user_id uuid not null,
   chat_id text not null,
   protocol text not null,
+  -- Whether a page was told the run's end.
+  told boolean not null default false,
   created_at timestamptz not null default now()
 );
 create index agent_run_chats_of_user on public.agent_run_chats (user_id, chat_id, created_at desc);
