@@ -122,7 +122,8 @@ function createApp (config: Config, logger: FastifyBaseLogger, hardening: Harden
       requireHostHeader: false
     },
     // Live callers put a path behind an address that may end in a slash.
-    routerOptions: { ignoreDuplicateSlashes: true },
+    // A page's name of a chat may have a hundred characters, of which an address needs up to nine for each.
+    routerOptions: { ignoreDuplicateSlashes: true, maxParamLength: 1000 },
     // The embedded database takes seconds to initialise, and many more on a busy machine.
     pluginTimeout: 60_000,
     genReqId: () => crypto.randomUUID(),

@@ -130,8 +130,10 @@ export class UiEncoder {
   /** It is not known what the page has: it drops everything, if it can. */
   #loseCount (): void {
     this.#had = 0
-    if (this.#knows.steps) this.#fail(errors.answerChanged())
-    else this.#say(...this.#parts.drop())
+    if (!this.#knows.steps) return this.#say(...this.#parts.drop())
+    // The end of a part that the page may not have would be an error of its own.
+    this.#parts.close()
+    this.#fail(errors.answerChanged())
   }
 
   #end (seq: number, event: FinalEvent): void {
