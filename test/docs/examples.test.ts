@@ -26,6 +26,8 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/edge-function.md: curl "$URL/api/admin/railway-urls" -H "authorization: Bearer $TOKEN"': 'needs a request that waits; test/routes/admin.test.ts settles one',
   'docs/how-to/use-openai-packages.md: import OpenAI from \'openai\'': 'needs the package; test/faces/openai.test.ts runs it',
   'docs/how-to/use-openai-packages.md: from openai import OpenAI': 'needs Python\'s package, which test/faces/openai-requests.test.ts stands in for',
+  'docs/how-to/use-ai-sdk.md: import { useChat } from \'@ai-sdk/react\'': 'needs the package and a browser; test/browser/ai-sdk.test.ts runs it',
+  'docs/how-to/use-ai-sdk.md: import { WorkflowChatTransport } from \'@ai-sdk/workflow/client\'': 'needs the package; test/browser/ai-sdk.test.ts runs it',
   'docs/reference/http.md: const { ticket } = await (await fetch(\'/api/tickets\', { method: \'POST\', headers, body: JSON.stringify({ runId }) })).json()': 'a page of the reader\'s; test/routes/tickets.test.ts does this',
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }
