@@ -79,7 +79,7 @@ export function openChat ({ AbstractChat }: AiSdk, { id = 'a-chat', messages = [
   return chat
 }
 
-export function textOf (message: Message | undefined): string {
+function textOf (message: Message | undefined): string {
   return (message?.parts ?? []).map(({ type, text }) => type === 'text' ? text : '').join('')
 }
 
