@@ -31,6 +31,7 @@ import tools from './plugins/tools.js'
 import websocket from './plugins/websocket.js'
 import adminRoutes from './routes/admin.js'
 import agentRoutes from './routes/agent.js'
+import chatRoutes from './routes/chat.js'
 import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
@@ -63,6 +64,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(openaiRoutes)
   await app.register(widgetRoutes)
   await app.register(responseRoutes)
+  await app.register(chatRoutes)
   await app.register(socketRoutes)
   return app
 }
@@ -124,7 +126,8 @@ function createApp (config: Config, logger: FastifyBaseLogger, hardening: Harden
       requireHostHeader: false
     },
     // Live callers put a path behind an address that may end in a slash.
-    routerOptions: { ignoreDuplicateSlashes: true },
+    // A page's name of a chat may have a hundred characters, of which an address needs up to nine for each.
+    routerOptions: { ignoreDuplicateSlashes: true, maxParamLength: 1000 },
     // The embedded database takes seconds to initialise, and many more on a busy machine.
     pluginTimeout: 60_000,
     genReqId: () => crypto.randomUUID(),

@@ -28,6 +28,7 @@ export const ROOMS = [
   { path: 'src/schedules', may: ['supabase/functions/_shared', 'src/lib', 'src/database', 'src/executor/tools', 'src/redis'] },
   { path: 'src/auth', may: ['supabase/functions/_shared', 'src/contract', 'src/config', 'src/lib', 'src/database'] },
   { path: 'src/administration', may: ['supabase/functions/_shared', 'src/contract', 'src/database'] },
+  { path: 'src/chats', may: ['supabase/functions/_shared', 'src/contract', 'src/database'] },
   { path: 'src/demo', may: [] },
   { path: 'src/client', may: [] },
   { path: 'src/widget', may: ['src/client'] },
@@ -40,7 +41,7 @@ export const ROOMS = [
     path: 'src/plugins',
     may: [
       'supabase/functions/_shared', 'src/shutdown.ts', 'src/contract', 'src/config', 'src/lib', 'src/database', 'src/executor', 'src/redis',
-      'src/schedules', 'src/auth', 'src/administration', 'src/demo', 'src/http'
+      'src/schedules', 'src/auth', 'src/administration', 'src/chats', 'src/demo', 'src/http'
     ],
     fastify: true
   },

@@ -1,16 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { Chats } from '../chats/chats.js'
 import { Runs } from '../executor/run/runs.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     runs: Runs
+    chats: Chats
   }
 }
 
-async function runs (app: FastifyInstance): Promise<void> {
+async function registerRuns (app: FastifyInstance): Promise<void> {
   const { database, executor, queue, events, config } = app
-  app.decorate('runs', new Runs({
+  const runs = new Runs({
     database,
     executor,
     queue,
@@ -18,7 +20,9 @@ async function runs (app: FastifyInstance): Promise<void> {
     models: [config.model, ...config.fallbackModels],
     isDraining: app.isDraining,
     hasPython: () => app.python.isAvailable()
-  }))
+  })
+  app.decorate('runs', runs)
+  app.decorate('chats', new Chats({ database, runs, isDraining: app.isDraining, log: app.log }))
 }
 
-export default fp(runs, { name: 'runs', dependencies: ['database', 'events', 'executor', 'queue', 'python', 'shutdown'] })
+export default fp(registerRuns, { name: 'runs', dependencies: ['database', 'events', 'executor', 'queue', 'python', 'shutdown'] })

@@ -21,7 +21,7 @@ async function security (app: FastifyInstance): Promise<void> {
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
     methods: ['GET', 'POST', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events', ...STAINLESS],
-    exposedHeaders: ['x-run-id', 'retry-after', 'x-request-id', 'x-should-retry'],
+    exposedHeaders: ['x-run-id', 'x-workflow-run-id', 'x-workflow-stream-tail-index', 'retry-after', 'x-request-id', 'x-should-retry'],
     maxAge: 86_400,
     strictPreflight: false
   })

@@ -2154,7 +2154,8 @@ grant execute on function public.erase_old_runs(numeric, integer) to service_rol
 -- schemas/runs/erase_texts.sql
 
 -- Erases what runs that have ended left in tables of their own: inputs, traces, reasons of failures, checkpoints, what clients
--- have kept with a response, names of tools as a model wrote them, and their responses in the cache. docs/reference/texts.md lists every place.
+-- have kept with a response, names of chats and, as a model wrote them, of tools, and their responses in the cache.
+-- docs/reference/texts.md lists every place.
 create or replace function public.erase_texts(p_run_ids uuid[]) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -2162,6 +2163,7 @@ begin
   delete from public.agent_run_traces where run_id = any (p_run_ids);
   delete from public.agent_run_failures where run_id = any (p_run_ids);
   delete from public.agent_responses where run_id = any (p_run_ids);
+  delete from public.agent_run_chats where run_id = any (p_run_ids);
   delete from public.agent_run_checkpoints where run_id = any (p_run_ids);
   update public.agent_run_steps set name = null where run_id = any (p_run_ids) and kind = 'tool';
   delete from public.response_cache
@@ -2211,6 +2213,41 @@ begin
 exception when insufficient_privilege then
   raise notice 'This role may not create triggers on auth.users: delete what users leave with erase_user by another role';
 end $$;
+
+-- schemas/runs/find_chat_run.sql
+
+-- Returns the latest run that answers a chat, {run, protocol, told}, or, if no chat has this name, the run of this id, of which both
+-- may be null; null if there is none that the caller may read, as in get_run.
+--   p_unfinished  only a run that has not ended
+create or replace function public.find_chat_run(
+  p_user_id uuid,
+  p_chat_id text,
+  p_api_key_id uuid default null,
+  p_visitor text default null,
+  p_unfinished boolean default false
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_found jsonb;
+begin
+  select jsonb_build_object('run', public.run_json(r), 'protocol', c.protocol, 'told', c.told) into v_found
+    from public.agent_run_chats c join public.agent_runs r on r.id = c.run_id
+    where c.user_id = p_user_id and c.chat_id = p_chat_id
+      and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor))
+      and not (p_unfinished and r.finished_at is not null)
+    order by c.created_at desc, c.run_id desc limit 1;
+  if not found and p_chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    select jsonb_build_object('run', public.run_json(r), 'protocol', c.protocol, 'told', c.told) into v_found
+      from public.agent_runs r left join public.agent_run_chats c on c.run_id = r.id
+      where r.id = p_chat_id::uuid and r.user_id = p_user_id
+        and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor))
+        and not (p_unfinished and r.finished_at is not null);
+  end if;
+  return v_found;
+end $$;
+
+revoke execute on function public.find_chat_run(uuid, text, uuid, text, boolean) from public, anon, authenticated;
+grant execute on function public.find_chat_run(uuid, text, uuid, text, boolean) to service_role;
 
 -- schemas/runs/find_equal_run.sql
 
@@ -2453,6 +2490,40 @@ begin
 exception when insufficient_privilege then
   raise notice 'This role may not create triggers on auth.users: delete users with lock_user by another role';
 end $$;
+
+-- schemas/runs/note_chat.sql
+
+-- Keeps which chat a run answers, once.
+--   p_chat_id   the page's own name of the chat
+--   p_protocol  in which form the page is told the run
+create or replace function public.note_chat(p_user_id uuid, p_run_id uuid, p_chat_id text, p_protocol text) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+begin
+  -- Who erases the run waits for this row, or has been here before: no text is left behind.
+  perform from public.agent_runs where id = p_run_id and user_id = p_user_id and not erased for share;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  insert into public.agent_run_chats (run_id, user_id, chat_id, protocol) values (p_run_id, p_user_id, p_chat_id, p_protocol)
+    on conflict (run_id) do nothing;
+  return '{"noted": true}';
+end $$;
+
+revoke execute on function public.note_chat(uuid, uuid, text, text) from public, anon, authenticated;
+grant execute on function public.note_chat(uuid, uuid, text, text) to service_role;
+
+-- schemas/runs/note_chat_told.sql
+
+-- A page was told the end of a run that answers a chat.
+create or replace function public.note_chat_told(p_run_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+begin
+  update public.agent_run_chats set told = true where run_id = p_run_id and not told;
+  return '{"noted": true}';
+end $$;
+
+revoke execute on function public.note_chat_told(uuid) from public, anon, authenticated;
+grant execute on function public.note_chat_told(uuid) to service_role;
 
 -- schemas/runs/note_failure.sql
 

@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(90);
+select plan(91);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -120,6 +120,7 @@ select lives_ok('delete from public.api_keys', 'a user deletes a key');
 select throws_ok('select from public.spent_key_hashes', '42501', null, 'whose hash the service keeps');
 select throws_ok('select from public.access_tickets', '42501', null, 'whose tickets it keeps');
 select throws_ok('select from public.agent_responses', '42501', null, 'what clients of other protocols have kept');
+select throws_ok('select from public.agent_run_chats', '42501', null, 'and the names of whose chats');
 select throws_ok('select from public.visitor_secret', '42501', null, 'as it does what signs visitors'' tokens');
 select ok(public.has_role('a0000000-0000-4000-8000-000000000002', 'user') and not public.has_role('a0000000-0000-4000-8000-000000000003', 'admin'),
   'has_role answers users about themselves alone');

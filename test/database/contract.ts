@@ -8,6 +8,7 @@ import type { Database } from '../../src/database/port.js'
 import { untyped } from '../support/database.js'
 import { DEMO_AGENT, DEMO_USER, OTHER_USER, PYTHON_AGENT, UNPUBLISHED_AGENT } from '../support/helper.js'
 import { testBegins } from './begins-contract.js'
+import { testChats } from './chats-contract.js'
 import { testKeys } from './keys-contract.js'
 import { testLedger } from './ledger-contract.js'
 import { testLimits } from './limits-contract.js'
@@ -399,6 +400,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   })
 
   await testBegins(t, db)
+  await testChats(t, db)
   await testSteps(t, db)
   await testReplicas(t, db)
   await testLedger(t, db)

@@ -130,6 +130,14 @@ export function createSamples (db: Database): Samples {
       await beginFully()
       return of({ p_user_id: DEMO_USER, p_api_key_id: null, p_visitor: null, p_request_hash: 'hash' })
     },
+    note_chat: async () => of({ p_user_id: DEMO_USER, ...await beginFully(), p_chat_id: 'chat', p_protocol: '5' }),
+    note_chat_told: async () => of(await beginFully()),
+    find_chat_run: async () => {
+      const key = { p_api_key_id: (await addKey()).id, p_visitor: 'a visitor' }
+      const run = await beginFully(key)
+      await db.call('note_chat', { p_user_id: DEMO_USER, ...run, p_chat_id: 'chat', p_protocol: '5' })
+      return of({ p_user_id: DEMO_USER, p_chat_id: 'chat' }, { ...key, p_unfinished: true })
+    },
     get_agent: async () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }, { p_api_key_id: (await addKey()).id }),
     begin_run: async () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },

@@ -28,6 +28,8 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/use-openai-packages.md: from openai import OpenAI': 'needs Python\'s package, which test/faces/openai-requests.test.ts stands in for',
   'docs/how-to/use-the-client.md: import { run, RunText } from \'jeesi-railway-backend/client\'': 'needs a project that has the package; test/client/package.test.ts runs it in one',
   'docs/how-to/use-the-client.md: <div id="jeesi-agent"></div>': 'a page of the reader\'s; test/browser/own-widget.test.ts does this',
+  'docs/how-to/use-ai-sdk.md: import { useChat } from \'@ai-sdk/react\'': 'needs the package and a browser; test/browser/ai-sdk.test.ts runs it',
+  'docs/how-to/use-ai-sdk.md: import { WorkflowChatTransport } from \'@ai-sdk/workflow/client\'': 'needs the package; test/browser/ai-sdk.test.ts runs it',
   'docs/reference/http.md: const { ticket } = await (await fetch(\'/api/tickets\', { method: \'POST\', headers, body: JSON.stringify({ runId }) })).json()': 'a page of the reader\'s; test/routes/tickets.test.ts does this',
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }

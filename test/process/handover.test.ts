@@ -1,22 +1,9 @@
-import { join } from 'node:path'
-import { PGlite } from '@electric-sql/pglite'
-import t, { type Test } from 'tap'
-import { delta, ending, frame, type GatewayDouble, hang, inTurn, openStream, type Reply, say } from '../support/doubles/gateway.js'
-import { startPostgrest } from '../support/doubles/postgrest.js'
-import { createDataDir, DEMO_AGENT, endOf, openEvents, parseStream, readStream, type Service, startService, textOf } from '../support/helper.js'
+import t from 'tap'
+import { delta, ending, type GatewayDouble, hang, inTurn, openStream, say } from '../support/doubles/gateway.js'
+import { DEMO_AGENT, endOf, openEvents, parseStream, readStream, type Service, textOf } from '../support/helper.js'
+import { callTool, offerTool, startTwo } from '../support/pair.js'
 
-const KEY = 'service-role-key'
 const STRANGER = '55555555-5555-4555-8555-555555555555'
-
-/** Two services beside one database, which is reached as Supabase is: over HTTP. */
-async function startTwo (t: Test, variables: Record<string, string> = {}) {
-  const pglite = await PGlite.create(join(await createDataDir(t), 'postgres'))
-  const sql = { query: async (text: string, values: unknown[]) => (await pglite.query<Record<string, unknown>>(text, values)).rows }
-  const shared = { SUPABASE_URL: await startPostgrest(t, sql, KEY), SUPABASE_SERVICE_ROLE_KEY: KEY, ...variables }
-  const [a, b] = [await startService(t, shared), await startService(t, shared)]
-  t.teardown(() => pglite.close())
-  return { a, b, sql }
-}
 
 async function begin ({ request }: Service): Promise<string> {
   const { body } = await request('POST', '/api/agent/execute', {
@@ -43,24 +30,6 @@ function answerLater (gateway: GatewayDouble, first: string): (rest: string) => 
     finish = rest => response.end(delta(rest) + ending())
   }
   return rest => finish(rest)
-}
-
-interface Sql { query (text: string, values: unknown[]): Promise<unknown> }
-
-/** A tool of the demo agent that needs nobody else. */
-function offerTool ({ query }: Sql) {
-  return query('insert into public.agent_functions (agent_id, name, function_type, config) values ($1, $2, $3, $4)', [DEMO_AGENT, 'look_up', 'data_transform', {
-    transform_type: 'format', template: 'It is {{user_input}}.', parameters: { type: 'object', properties: { user_input: { type: 'string' } } }
-  }])
-}
-
-/** Says something, and calls a tool. */
-function callTool (name: string, args: object, text: string): Reply {
-  return response => {
-    openStream(response).end(delta(text) + frame({
-      choices: [{ index: 0, delta: { tool_calls: [{ index: 0, id: 'c1', type: 'function', function: { name, arguments: JSON.stringify(args) } }] } }]
-    }) + ending('tool_calls'))
-  }
 }
 
 t.test('two processes beside one database', async t => {

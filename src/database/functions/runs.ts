@@ -13,6 +13,16 @@ export interface RunFunctions {
     args: { p_user_id: string, p_api_key_id: string | null, p_visitor: string | null, p_request_hash: string }
     result: Run | null
   }
+  /** Keeps which chat a run answers, and by which version of the protocol; once. Raises `run_not_found`. */
+  note_chat: { args: { p_user_id: string, p_run_id: string, p_chat_id: string, p_protocol: string }, result: { noted: true } }
+  /** A page was told the end of such a run. */
+  note_chat_told: { args: { p_run_id: string }, result: { noted: true } }
+  /** The latest run that answers a chat, or else the run of this id; null if there is none that the caller may read. */
+  find_chat_run: {
+    args: { p_user_id: string, p_chat_id: string, p_api_key_id?: string | null, p_visitor?: string | null, /** Only one that has not ended. */ p_unfinished?: boolean }
+    /** `told`: whether a page was told its end. Both are null of a run that answers no chat. */
+    result: { run: Run, protocol: string | null, told: boolean | null } | null
+  }
   /** A queued run has got its slot. Raises `stale_attempt`. */
   start_run: { args: { p_run_id: string, p_attempt: number }, result: Run }
   /** What an attempt is made with. Raises `stale_attempt`. */

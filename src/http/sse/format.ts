@@ -1,6 +1,7 @@
 import type { RunEvent } from '#shared/schemas.ts'
 import type { ResponseHead } from '../../contract/responses.js'
-import type { Encoder } from '../../executor/events/event-log.js'
+import type { UiReader } from '../../contract/ui-messages.js'
+import type { Encoder, Entry } from '../../executor/events/event-log.js'
 
 /** The run that is streamed, as far as a format needs it. */
 export interface StreamedRun {
@@ -10,7 +11,12 @@ export interface StreamedRun {
   readonly createdAt: string
   /** As a response of OpenAI's API, and the last number of it that the client has. */
   readonly asResponse?: { readonly head: ResponseHead, readonly startingAfter?: number }
+  /** How a page of the AI SDK is told it. */
+  readonly ui?: UiReader
 }
+
+/** The run's events up to a number, as far as the log has them: those of one attempt. */
+export type History = (last: number) => readonly Entry[]
 
 /** How a run's events are written to a client. */
 export interface StreamFormat {
@@ -39,4 +45,11 @@ export interface StreamFormat {
   encodeReconnect (after: number): string
   /** The same for a reader that does not know `reconnect`. */
   encodeCutOff (runId: string): string
+  /**
+   * For clients that take every clean end for that of the answer: whether one would be right now. Until what was sent is `whole` the
+   * connection ends by being cut, without a word; at once if it is `broken`, for what was sent is no longer what the run says.
+   */
+  state? (): 'open' | 'whole' | 'broken'
+  /** The log is about to lose the events up to `cursor`, which were sent. */
+  replacing? (cursor: number): void
 }

@@ -25,6 +25,8 @@ export class SseStream implements Reader {
   /** The last event that was written. */
   #told: number
   #lastWrite = Date.now()
+  /** Nothing more is written, though the run may go on. */
+  #hasLeft = false
   /** Frames go to the socket past the response, which would write three pieces for each; not for a client of HTTP/1.0. */
   readonly #socket?: Socket
   readonly #resume = () => this.#follower?.resume()
@@ -50,33 +52,32 @@ export class SseStream implements Reader {
   get #sink (): Socket | ServerResponse { return this.#socket ?? this.raw }
 
   write (entry: Entry): boolean {
-    const { format } = this.options
-    // What has ended by an error of its own takes no more.
-    if (this.raw.writableEnded) return false
+    if (this.#hasLeft) return true
+    const { format, runId } = this.options
     this.#lastWrite = Date.now()
     this.#told = entry.seq
     // The end follows at once, and goes in the same write.
     if (isFinal(entry.event)) this.#socket?.cork()
-    const hasRoom = this.#send(entry)
-    if (format.hasFailed) this.end()
+    const hasRoom = this.#socket
+      ? this.#socket.write(frameOf(entry, format.encode, runId), 'latin1')
+      : this.raw.write(format.encodePlain(entry.seq, entry.event, runId))
+    const isOver = format.hasFailed || (format.state && format.state() !== 'open')
+    if (isOver && !isFinal(entry.event)) this.#leave()
     return hasRoom
   }
 
-  #send (entry: Entry): boolean {
-    const { format, runId } = this.options
-    if (!this.#socket) return this.raw.write(format.encodePlain(entry.seq, entry.event, runId))
-    return this.#socket.write(frameOf(entry, format.encode, runId), 'latin1')
+  replacing (cursor: number): void {
+    this.options.format.replacing?.(cursor)
   }
 
   end (): void {
-    if (this.raw.writableEnded) return
-    this.raw.end(this.options.format.end)
-    this.#socket?.uncork()
+    if (!this.#hasLeft) this.#leave()
   }
 
   /** The log has evicted the run: a reader that cannot come back stays, and gets the rest from Redis or from the database. */
   moved (after: number): void {
-    if (this.options.known.has('reconnect')) this.#sayGoodbye()
+    if (this.#hasLeft) return
+    if (this.options.known.has('reconnect') && !this.options.format.state) this.#sayGoodbye()
     else this.#followFrom(after)
   }
 
@@ -90,7 +91,8 @@ export class SseStream implements Reader {
   leave (): void {
     if (this.raw.writableEnded) return this.destroy()
     this.#follower?.stop()
-    this.#sayGoodbye()
+    if (this.options.format.state) this.#cut()
+    else this.#sayGoodbye()
   }
 
   destroy (): void {
@@ -98,7 +100,24 @@ export class SseStream implements Reader {
   }
 
   #followFrom (after: number): void {
-    this.#follower = follow(this.log, this.options.runId, after, this.#view)
+    const follower = this.#follower = follow(this.log, this.options.runId, after, this.#view)
+    if (this.#hasLeft) follower.stop()
+  }
+
+  /** Ends the response, if what was sent is all there is to say. */
+  #leave (): void {
+    const { format } = this.options
+    this.#hasLeft = true
+    this.#follower?.stop()
+    if (format.state && format.state() !== 'whole') return this.#cut()
+    this.raw.end(format.end)
+    this.#socket?.uncork()
+  }
+
+  /** Ends the connection within the response, behind what was written: a client cannot take that for the end of the answer. */
+  #cut (): void {
+    this.#hasLeft = true
+    this.raw.socket?.destroySoon()
   }
 
   #sayGoodbye (): void {

@@ -36,7 +36,7 @@ export class SseStreams {
   /** Answers with a run's events, until the run ends, the client leaves, or the server closes. */
   open (reply: FastifyReply, run: StreamedRun, { after = 0, format: formatName = 'jeesi', known = ALL_EVENTS }: StreamOptions = {}): FastifyReply {
     const { runId } = run
-    const format = STREAM_FORMATS[formatName](run)
+    const format = STREAM_FORMATS[formatName](run, last => this.log.entries(runId).filter(({ seq }) => seq <= last))
     const { raw } = reply
     reply.hijack()
     // The client may have left while the run began.

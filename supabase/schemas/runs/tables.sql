@@ -70,6 +70,21 @@ alter table public.agent_run_inputs enable row level security;
 revoke all on public.agent_run_inputs from public, anon, authenticated;
 grant select, insert, update, delete on public.agent_run_inputs to service_role;
 
+-- Which run answers which chat of a page, as the page calls it, and by which version of the protocol.
+create table public.agent_run_chats (
+  run_id uuid primary key references public.agent_runs (id) on delete cascade,
+  user_id uuid not null,
+  chat_id text not null,
+  protocol text not null,
+  -- Whether a page was told the run's end.
+  told boolean not null default false,
+  created_at timestamptz not null default now()
+);
+create index agent_run_chats_of_user on public.agent_run_chats (user_id, chat_id, created_at desc);
+alter table public.agent_run_chats enable row level security;
+revoke all on public.agent_run_chats from public, anon, authenticated;
+grant select, insert, update, delete on public.agent_run_chats to service_role;
+
 -- The events of a finished run, without the last one. An event is kept as the object that was emitted; a chunk as a number,
 -- the count of UTF-16 units that it has of the response.
 create table public.agent_run_traces (
