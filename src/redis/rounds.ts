@@ -1,4 +1,4 @@
-import type { ChainableCommander, Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { parkedKey, SERVED_ROUND, USER_ROUNDS } from './keys.js'
 import type { QueuedRun } from './run-job.js'
 
@@ -31,7 +31,20 @@ export async function countWaiting (redis: Redis, waitingKey: string, delayedKey
   return { total: waiting + delayed, ofUser: ahead + parked }
 }
 
-/** Records that a run of this round has got its slot. */
-export function serveRound (pipeline: ChainableCommander, round: number): ChainableCommander {
-  return pipeline.serveRound(SERVED_ROUND, round)
+/** Records which rounds have got slots; once for the runs of one turn of the event loop. */
+export class RoundMarker {
+  #served = 0
+
+  constructor (private readonly redis: Redis) {}
+
+  serve (round: number): void {
+    const isScheduled = this.#served > 0
+    this.#served = Math.max(this.#served, round)
+    if (!isScheduled) setImmediate(() => this.#record())
+  }
+
+  #record (): void {
+    this.redis.serveRound(SERVED_ROUND, this.#served).catch(() => {})
+    this.#served = 0
+  }
 }

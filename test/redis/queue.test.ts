@@ -4,6 +4,7 @@ import type { Claim } from '#shared/database/runs.ts'
 import { LocalQueue } from '../../src/executor/run/queue.js'
 import { MemoryShare } from '../../src/lib/memory/memory-share.js'
 import { Slots } from '../../src/lib/slots.js'
+import type { ClaimRequest } from '../../src/redis/claims.js'
 import { SharedQueue } from '../../src/redis/queue.js'
 import { read } from '../executor/events/event-log-contract.js'
 import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from '../executor/run/queue-contract.js'
@@ -19,18 +20,39 @@ class Books {
   isAway = false
   /** Called after a claim was refused because its user is busy, before the caller learns it. */
   whenBusy = async (): Promise<void> => {}
+  /** Claims, and the calls in which they were made. */
   claims = 0
+  calls = 0
 
   constructor (private readonly maxPerUser: number) {}
 
-  async claim (runId: string, owner: Process): Promise<Claim> {
-    this.claims++
+  async claimAll (requests: readonly ClaimRequest[], owner: Process): Promise<Record<string, Claim>> {
+    this.calls++
     if (this.isAway) throw new Error('the database is away')
+    return Object.fromEntries(await Promise.all(requests.map(async ({ runId }) => [runId, await this.#claim(runId, owner)])))
+  }
+
+  /** Whether a run of the user may begin at once. */
+  mayBegin (userId: string): boolean {
+    const isUnder = (user: string) => this.#owned(user).length < this.maxPerUser
+    return isUnder(userId) && ![...this.runs.values()].some(one => !one.owner && !one.ended && isUnder(one.userId))
+  }
+
+  /** Whether a run of the user waits. */
+  waits (userId: string): boolean {
+    return [...this.runs.values()].some(one => one.userId === userId && !one.owner && !one.ended)
+  }
+
+  #owned (userId: string): Book[] {
+    return [...this.runs.values()].filter(one => one.owner && one.userId === userId)
+  }
+
+  async #claim (runId: string, owner: Process): Promise<Claim> {
+    this.claims++
     const book = this.runs.get(runId)!
     if (book.ended) return { refused: 'ended' }
     if (book.owner) return { refused: 'owned' }
-    const owned = [...this.runs.values()].filter(one => one.owner && one.userId === book.userId)
-    if (owned.length >= this.maxPerUser) {
+    if (this.#owned(book.userId).length >= this.maxPerUser) {
       await this.whenBusy()
       return { refused: 'busy' }
     }
@@ -63,18 +85,22 @@ class Fleet {
       const book = this.books.runs.get(assignment.run.runId)!
       book.owner = undefined
       book.ended = ending === 'settled'
+      if (book.ended && this.books.waits(book.userId)) queue.promoteParked(book.userId)
       return ending
     }
-    const local = new LocalQueue(name, { slots: new Slots(this.limits), memory: new MemoryShare(1e9) }, launcher, log, true)
+    const slots = new Slots(this.limits)
+    const local = new LocalQueue(name, { slots, memory: new MemoryShare(1e9) }, launcher, log, this.limits.maxConcurrent > 0)
     const queue: SharedQueue = new SharedQueue({
       link,
       connection: link.openConnection(),
       streams,
+      slots,
       local,
       events: log,
       maxConcurrent: this.limits.maxConcurrent,
+      maxPerUser: this.limits.maxPerUser,
       maxWaiting: this.limits.maxWaiting,
-      claim: runId => this.books.claim(runId, process),
+      claimRuns: requests => this.books.claimAll(requests, process),
       onCancel: runId => { launcher.cancel(runId) },
       log: { warn () {} }
     })
@@ -91,11 +117,16 @@ class Fleet {
     return { runId, userId }
   }
 
-  async enter (name: string, { queue }: Process = this.processes[0]!): Promise<boolean> {
+  async enter (name: string, process: Process = this.processes[0]!): Promise<boolean> {
     const userId = name[0]!
-    const admission = await queue.admit(userId)
+    let admission = await process.queue.admit(userId)
+    if (admission?.limits && !this.books.mayBegin(userId)) {
+      admission.release()
+      admission = await process.queue.admit(userId, true)
+    }
     if (!admission) return false
     const { runId } = this.begin(name)
+    if (admission.owner !== null) Object.assign(this.books.runs.get(runId)!, { owner: process, attempt: 1 })
     const { run, input, steps } = toClaimed(runId, userId)
     admission.accept({ ...input, run, userId, steps })
     const { client } = this.server
@@ -228,7 +259,7 @@ t.test('the queue of several processes', async t => {
     await here!.queue.restore(waiting)
     await here!.queue.restore(runsOf(['a4']))
     await here!.queue.restore([{ runId: runs.idOf('x1'), userId: 'x' }])
-    t.equal(await client.zcard('jeesi:runs:prioritized'), 8)
+    t.equal(await client.zcard('jeesi:runs:prioritized'), 9, 'with the one that is executed, whose job is dropped when its turn comes')
     t.strictSame(await runs.drain(8), ['a1', 'b1', 'a2', 'b2', 'a3', 'b3', 'b4', 'a4'])
     await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
     t.equal(runs.launched.length, 9)
@@ -246,6 +277,8 @@ t.test('the queue of several processes', async t => {
     await here!.queue.stop()
     runs.end('a1', 'released')
     await here!.queue.close()
+    // The lease of the process has ended.
+    await there.queue.restore([{ runId: runs.idOf('a1'), userId: 'a' }])
     await runs.untilLaunched(2)
     t.equal(runs.makers.get('a1'), 'there')
     runs.end('a1')
@@ -276,8 +309,7 @@ t.test('the queue of several processes', async t => {
     const [ended, owned] = [fleet.begin('a1'), fleet.begin('a2')]
     books.runs.get(ended.runId)!.ended = true
     books.runs.get(owned.runId)!.owner = {} as Process
-    await here!.queue.restore([ended, owned])
-    await fleet.enter('b1')
+    await here!.queue.restore([ended, owned, fleet.begin('b1')])
     await runs.untilLaunched(1)
     runs.end('b1')
     await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
@@ -286,10 +318,10 @@ t.test('the queue of several processes', async t => {
 
   t.test('claims again after the database was away', async t => {
     const fleet = await setUp(t, LIMITS)
-    const { runs, books } = fleet
+    const { runs, books, processes: [here] } = fleet
     books.isAway = true
-    await fleet.enter('a1')
-    await until(async () => books.claims, claims => claims >= 2)
+    await here!.queue.restore([fleet.begin('a1')])
+    await until(async () => books.calls, calls => calls >= 2)
     books.isAway = false
     await runs.untilLaunched(1)
     runs.end('a1')
