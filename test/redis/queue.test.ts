@@ -20,6 +20,8 @@ class Books {
   isAway = false
   /** Called after a claim was refused because its user is busy, before the caller learns it. */
   whenBusy = async (): Promise<void> => {}
+  /** A run whose claim makes its call fail. */
+  refuses?: string
   /** Claims, and the calls in which they were made. */
   claims = 0
   calls = 0
@@ -28,7 +30,7 @@ class Books {
 
   async claimAll (requests: readonly ClaimRequest[], owner: Process): Promise<Record<string, Claim>> {
     this.calls++
-    if (this.isAway) throw new Error('the database is away')
+    if (this.isAway || requests.some(({ runId }) => runId === this.refuses)) throw new Error('the database is away')
     return Object.fromEntries(await Promise.all(requests.map(async ({ runId }) => [runId, await this.#claim(runId, owner)])))
   }
 
@@ -284,6 +286,70 @@ t.test('the queue of several processes', async t => {
     runs.end('a1')
     await reader.until(({ ends }) => ends > 0)
     t.match(reader.events.filter(({ type }) => type === 'started'), [{ attempt: 1 }, { attempt: 2 }])
+  })
+
+  t.test('executes a run where it begins, and adds no job, unless it has to wait', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxPerUser: 1 })
+    const { runs } = fleet
+    const there = await fleet.join('there')
+    await fleet.enter('a1')
+    await fleet.enter('b1', there)
+    await runs.untilLaunched(2)
+    t.strictSame(Object.fromEntries(runs.makers), { a1: 'here', b1: 'there' })
+    t.equal(await client.exists('jeesi:runs:id'), 0, 'there was no job')
+    await fleet.enter('a2', there)
+    runs.end('b1')
+    await until(() => client.zcard('jeesi:parked:a'), count => count === 1)
+    t.strictSame(runs.running, ['a1'])
+    runs.end('a1')
+    await runs.untilLaunched(3)
+    runs.end('a2')
+  })
+
+  t.test('takes as many runs at a time as it has slots, and claims them together', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 16 })
+    const { runs, books, processes: [here] } = fleet
+    const names = Array.from({ length: 40 }, (_, index) => `${'abcd'[index % 4]}${index}`)
+    await here!.queue.restore(names.map(name => fleet.begin(name)))
+    await runs.untilLaunched(16)
+    t.ok(books.calls <= 8, `${books.calls} calls for 16 runs`)
+    t.equal(runs.running.length, 16)
+    while (runs.launched.length < 40) {
+      const { length } = runs.launched
+      for (const name of runs.running) runs.end(name)
+      await runs.untilLaunched(Math.min(40, length + 16))
+      t.ok(runs.running.length <= 16)
+    }
+    t.strictSame([...runs.launched].sort(), [...names].sort())
+    for (const name of runs.running) runs.end(name)
+    await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
+    t.equal(books.claims, 40)
+  })
+
+  t.test('leaves a run in the queue, at its place, while runs that began here have all slots', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, books, processes: [here] } = fleet
+    await until(() => blocked(server), count => count === 2)
+    await fleet.enter('x1')
+    await runs.untilLaunched(1)
+    await here!.queue.restore(['a1', 'b1', 'a2'].map(name => fleet.begin(name)))
+    // The process was waiting for a job, takes one, and gives it back.
+    await until(async () => (await client.hget(`jeesi:runs:${runs.idOf('a1')}`, 'ats')) === '1' && await client.zcard('jeesi:runs:prioritized') === 3, isBack => isBack)
+    t.strictSame([books.claims, await client.zcard('jeesi:runs:delayed')], [0, 0])
+    t.strictSame(await runs.drain(3), ['a1', 'b1', 'a2'])
+  })
+
+  t.test('claims the others if the claim of one fails', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 16 })
+    const { runs, books, processes: [here] } = fleet
+    const bad = fleet.begin('b1')
+    books.refuses = bad.runId
+    await here!.queue.restore([...['a1', 'a2', 'a3', 'a4', 'a5'].map(name => fleet.begin(name)), bad])
+    await runs.untilLaunched(5)
+    t.strictSame(runs.running, ['a1', 'a2', 'a3', 'a4', 'a5'])
+    books.refuses = undefined
+    await runs.untilLaunched(6)
+    for (const name of runs.running) runs.end(name)
   })
 
   t.test('takes no more runs once it has stopped, and leaves new ones to other processes', async t => {
