@@ -1304,7 +1304,8 @@ begin
             and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
             and (p_python or not public.is_python_run(id))) abandoned using (id)
       -- Checked again for a row that another process has changed meanwhile.
-      where finished_at is null and lease_until < now() and public.is_abandoned(r)
+      where finished_at is null and lease_until < now()
+        and (not p_lapsed or (owner is not null and lease_until > '-infinity')) and public.is_abandoned(r)
         and (p_room is null or public.input_bytes(id) <= greatest(p_room, p_inline_bytes))
       order by turn, lease_until, created_at
       limit p_limit
@@ -1375,12 +1376,12 @@ language plpgsql security definer set search_path = '' as $$
 begin
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || p_user_id, 0));
   -- Most users are far from their limit: who of the owners lives is asked only beyond it.
-  if (select count(*) from public.agent_runs
-      where user_id = p_user_id and finished_at is null and owner is not null and id is distinct from p_except) < p_max_per_user then
+  if (select count(owner) from public.agent_runs
+      where user_id = p_user_id and finished_at is null and id is distinct from p_except) < p_max_per_user then
     return true;
   end if;
-  return (select count(*) from public.agent_runs r
-    where user_id = p_user_id and finished_at is null and owner is not null and id is distinct from p_except
+  return (select count(owner) from public.agent_runs r
+    where user_id = p_user_id and finished_at is null and id is distinct from p_except
       and not public.is_abandoned(r)) < p_max_per_user;
 end $$;
 
@@ -1430,8 +1431,8 @@ begin
     if not found then
       return false;
     end if;
-    if (select count(*) from public.agent_runs r
-          where user_id = v_user and finished_at is null and owner is not null and not public.is_abandoned(r)) < p_max_per_user
+    if (select count(owner) from public.agent_runs r
+          where user_id = v_user and finished_at is null and not public.is_abandoned(r)) < p_max_per_user
         and exists (
           select from (
             select id from public.agent_runs

@@ -6,12 +6,12 @@ language plpgsql security definer set search_path = '' as $$
 begin
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || p_user_id, 0));
   -- Most users are far from their limit: who of the owners lives is asked only beyond it.
-  if (select count(*) from public.agent_runs
-      where user_id = p_user_id and finished_at is null and owner is not null and id is distinct from p_except) < p_max_per_user then
+  if (select count(owner) from public.agent_runs
+      where user_id = p_user_id and finished_at is null and id is distinct from p_except) < p_max_per_user then
     return true;
   end if;
-  return (select count(*) from public.agent_runs r
-    where user_id = p_user_id and finished_at is null and owner is not null and id is distinct from p_except
+  return (select count(owner) from public.agent_runs r
+    where user_id = p_user_id and finished_at is null and id is distinct from p_except
       and not public.is_abandoned(r)) < p_max_per_user;
 end $$;
 

@@ -15,8 +15,8 @@ begin
     if not found then
       return false;
     end if;
-    if (select count(*) from public.agent_runs r
-          where user_id = v_user and finished_at is null and owner is not null and not public.is_abandoned(r)) < p_max_per_user
+    if (select count(owner) from public.agent_runs r
+          where user_id = v_user and finished_at is null and not public.is_abandoned(r)) < p_max_per_user
         and exists (
           select from (
             select id from public.agent_runs
