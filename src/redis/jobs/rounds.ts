@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { parkedKey, SERVED_ROUND, USER_ROUNDS } from './keys.js'
-import type { QueuedRun } from './run-job.js'
+import { parkedKey, SERVED_ROUND, USER_ROUNDS } from '../keys.js'
+import type { QueuedRun } from '../run-job.js'
 
 /** BullMQ's greatest priority: a job's priority is its round. */
 const MAX_ROUND = 2_097_151

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Job, Worker } from 'bullmq'
-import type { Slots, SlotTicket } from '../lib/slots.js'
-import type { RunJob } from './run-job.js'
+import type { Slots, SlotTicket } from '../../lib/slots.js'
+import type { RunJob } from '../run-job.js'
 
 /** How many jobs are requested from Redis at a time. */
 const MAX_WIDTH = 32
