@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { readOptions } from '../src/lib/command.js'
+import { measureBacklog } from './backlog.js'
 import { runBench } from './bench.js'
 import { compareBuilds } from './beside.js'
 import { renderChart } from './chart.js'
@@ -25,6 +26,7 @@ const values = readOptions({
     svg: { type: 'string', value: '<file>', does: 'draws them' },
     compare: { type: 'string', value: '<file>', does: 'holds ours against an earlier --json; exit code 1 where one is worse by more than its noise' },
     replicas: { type: 'string', value: '<1,2,4>', does: 'throughput and the cost of a token by so many processes, and nothing else' },
+    backlog: { type: 'boolean', default: false, does: 'how fast four workers take runs that wait in the queue, and what that costs, and nothing else' },
     beside: { type: 'string', value: '<directory>', does: 'another build of ours (a dist/) and this one at once, on one core, and nothing else' },
     profile: { type: 'boolean', default: false, does: 'the hottest functions of ours under four loads, and nothing else' },
     url: { type: 'string', default: 'postgres://postgres@127.0.0.1:5432/postgres', value: '<postgres url>', does: 'a server on which databases may be made' }
@@ -53,6 +55,7 @@ async function main (): Promise<void> {
   try {
     if (!lab.cores) lab.log('There is only one core, or no taskset: the server shares its core with the load, which affects the figures.')
     if (values.replicas) return say(await measureReplicas(lab, values.replicas.split(',').map(Number)))
+    if (values.backlog) return say(await measureBacklog(lab))
     if (values.beside) return say(await compareBuilds(lab, values.beside))
     if (values.profile) return say(await profileOurs(lab))
     await report(await runBench(lab, options), earlier, lab)

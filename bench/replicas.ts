@@ -72,7 +72,7 @@ async function measureWindow (lab: Lab, servers: Server[], redis: Program): Prom
 }
 
 /** Starts a Redis server without persistence. */
-async function startRedis (lab: Lab): Promise<{ url: string, program: Program }> {
+export async function startRedis (lab: Lab): Promise<{ url: string, program: Program }> {
   const port = await findFreePort()
   const program = startProgram('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', lab.directory],
     { cores: lab.cores?.bench, log: join(lab.directory, 'redis.log') })

@@ -18,6 +18,8 @@ export interface CallSender<Call> {
   sendGroup (calls: Call[]): Promise<unknown[]>
   /** Whether two calls may share a transaction. */
   canShare (first: Call, other: Call): boolean
+  /** What a call locks. A group's calls are made in the order of these: otherwise groups of two processes would wait for each other. */
+  lockOf (call: Call): string
 }
 
 interface Waiting<Call> {
@@ -73,7 +75,7 @@ export class GroupCommit<Call> {
       if (isTaken) group.push(each)
       return !isTaken
     })
-    return group
+    return group.map(each => ({ each, lock: this.sender.lockOf(each.call) })).sort((a, b) => a.lock < b.lock ? -1 : Number(a.lock > b.lock)).map(({ each }) => each)
   }
 
   async #sendAlone ({ call, resolve, reject }: Waiting<Call>): Promise<void> {

@@ -66,7 +66,7 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
   }
   const pools = { users: open(maxConnections), reserved: open(1) }
   let hasSessions = !isTransactionPooler
-  const groups = new GroupCommit<Call>({ sendAlone, sendGroup, canShare: (first, other) => first.text === other.text })
+  const groups = new GroupCommit<Call>({ sendAlone, sendGroup, canShare: (first, other) => first.text === other.text, lockOf })
   return {
     async call (fn: string, args: Arguments = {}): Promise<any> {
       const call = { fn, ...toQuery(fn, args) }
@@ -112,6 +112,11 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
       throw new GroupRolledBack(group.answered < calls.length ? group.answered : undefined, error)
     }
   }
+}
+
+/** The first argument: the user, whose slots and balance `begin_run` locks, or the run. */
+function lockOf ({ values: [first] }: Call): string {
+  return String(first)
 }
 
 function isShort ({ values }: Call): boolean {

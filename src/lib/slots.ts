@@ -43,10 +43,14 @@ export class Slots {
     positionOf: ticket => this.#order().indexOf(ticket) + 1
   }
 
+  #onFreed?: () => void
+
   constructor (private readonly options: SlotsOptions) {}
 
   /** How many tickets have a slot. */
   get running (): number { return this.#running }
+  /** How many slots no ticket has. */
+  get free (): number { return Math.max(0, this.options.maxConcurrent - this.#running) }
   /** How many tickets wait for a slot. */
   get waiting (): number { return this.#waiting }
 
@@ -58,6 +62,24 @@ export class Slots {
     const ofUser = this.#users.get(userId)?.waiting.length ?? 0
     const isRefused = isBeyondShare(this.options.maxWaiting, this.#waiting + 1, ofUser + 1)
     return isRefused && !this.#isFree(userId) ? undefined : this.acquireOrWait(userId)
+  }
+
+  /** Requests a slot if one is free for this user now; returns undefined if the ticket would have to wait. */
+  tryAcquire (userId: string): SlotTicket | undefined {
+    return this.#isFree(userId) ? this.acquireOrWait(userId) : undefined
+  }
+
+  /** Takes a free slot regardless of `maxPerUser`, for work whose user's limit is kept elsewhere; undefined if none is free. */
+  take (userId: string): SlotTicket | undefined {
+    if (this.free === 0) return undefined
+    const ticket = new QueuedTicket(userId, this.#ticketOwner)
+    this.#grant(this.#queueOf(userId), ticket)
+    return ticket
+  }
+
+  /** Calls `listener` whenever a ticket has returned its slot and those that wait have had their turn. */
+  onFreed (listener: () => void): void {
+    this.#onFreed = listener
   }
 
   /** Requests a slot regardless of `maxWaiting`, for work that must not be refused. */
@@ -116,6 +138,7 @@ export class Slots {
     }
     if (queue.running === 0 && queue.waiting.length === 0) this.#users.delete(userId)
     this.#advance()
+    this.#onFreed?.()
   }
 
   /** Grants free slots to waiting tickets, then reports the new positions. */

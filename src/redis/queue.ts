@@ -3,9 +3,9 @@ import type { Redis } from 'ioredis'
 import type { Admission, RunQueue } from '../executor/run/queue.js'
 import { isBeyondShare } from '../lib/share.js'
 import { CANCELS, PREFIX } from './keys.js'
-import { promoteParked } from './parking.js'
+import { promoteParked } from './jobs/parking.js'
 import { QueuePositions } from './positions.js'
-import { countWaiting, takeRounds } from './rounds.js'
+import { countWaiting, takeRounds } from './jobs/rounds.js'
 import { QUEUE_NAME, type QueuedRun, type RunJob } from './run-job.js'
 import { defineScripts } from './scripts/scripts.js'
 import type { StreamReader } from './stream-reader.js'
@@ -15,14 +15,16 @@ import { RunWorker, type RunWorkerOptions } from './worker.js'
 const RETRY_MS = 1_000
 /** How long to wait for Redis to accept jobs. It may still accept them later, which does no harm. */
 const ADD_TIMEOUT_MS = 2_000
-/** How long the jobs of stopped runs have to go back to the queue when the process ends. */
+/** How long the connections have to close when the process ends. */
 const CLOSE_MS = 2_000
 /** How many requests to cancel are kept. */
 const MAX_CANCELS = 1000
 
 export interface SharedQueueOptions extends RunWorkerOptions {
-  /** How many runs this process executes at a time; 0: it takes none from the queue. */
+  /** How many runs this process executes at a time; 0: it executes none. */
   maxConcurrent: number
+  /** How many runs of one user may be under way over all processes. */
+  maxPerUser: number
   /** How many runs may wait, over all processes, before users are refused who have a tenth of them or more. */
   maxWaiting: number
   streams: StreamReader
@@ -31,8 +33,9 @@ export interface SharedQueueOptions extends RunWorkerOptions {
 }
 
 /**
- * The queue of several processes: each adds the runs that begin there, and takes runs when it has a slot. The jobs only name
- * the runs; the database knows who owns them. While Redis is away each process executes its own runs.
+ * The queue of several processes. A run is executed where it begins if it need not wait; otherwise it is added to the queue,
+ * from which each process takes runs when it has a slot. The jobs only name the runs; the database knows who owns them. While
+ * Redis is away each process executes its own runs.
  */
 export class SharedQueue implements RunQueue {
   readonly #queue: Queue<RunJob>
@@ -40,6 +43,7 @@ export class SharedQueue implements RunQueue {
   readonly #waitingKey: string
   readonly #positions: QueuePositions
   readonly #worker: RunWorker | undefined
+  #isStopped = false
   #isClosed = false
 
   constructor (private readonly options: SharedQueueOptions) {
@@ -61,7 +65,22 @@ export class SharedQueue implements RunQueue {
     streams.watch(CANCELS, '0', entries => { for (const { value } of entries) options.onCancel(value) })
   }
 
-  async admit (userId: string): Promise<Admission | undefined> {
+  async admit (userId: string, hasToWait = false): Promise<Admission | undefined> {
+    return (hasToWait ? undefined : this.#admitNow(userId)) ?? await this.#admitToQueue(userId)
+  }
+
+  /**
+   * Admits a run that may begin here: there is a slot, and as far as is known here nobody waits. Whether the user's limit allows
+   * it, and nobody waits elsewhere, is decided by the database when the run begins.
+   */
+  #admitNow (userId: string): Admission | undefined {
+    const { link, local, maxPerUser } = this.options
+    if (!link.isUp || this.#isStopped || this.#worker?.mayHaveJobs) return undefined
+    const admission = local.admitNow(userId)
+    return admission && { ...admission, limits: { maxPerUser, room: local.room } }
+  }
+
+  async #admitToQueue (userId: string): Promise<Admission | undefined> {
     const waiting = await this.#count(userId)
     if (!waiting) return this.options.local.admit(userId)
     // Every run is in the queue for a moment, so one must be allowed even if none may wait.
@@ -113,10 +132,11 @@ export class SharedQueue implements RunQueue {
   }
 
   async stop (): Promise<void> {
+    this.#isStopped = true
     this.#worker?.stop()
   }
 
-  /** Closes the queue after the runs of this process have stopped, whose jobs go back to it. */
+  /** Closes the queue. Jobs that were taken and whose runs are not claimed go back to it. */
   async close (): Promise<void> {
     this.#isClosed = true
     this.#positions.close()

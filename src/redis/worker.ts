@@ -1,61 +1,75 @@
-import { DelayedError, type Job, type Queue, Worker } from 'bullmq'
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Job, type Queue, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import type { Claim } from '#shared/database/runs.ts'
+import type { Claim, ClaimedRun } from '#shared/database/runs.ts'
 import { ServiceError } from '#shared/errors.ts'
+import type { RunEvent } from '#shared/schemas.ts'
 import type { EventLog } from '../executor/events/event-log.js'
 import type { LocalQueue } from '../executor/run/queue.js'
+import type { Slots, SlotTicket } from '../lib/slots.js'
+import { Claims, type ClaimRuns } from './jobs/claims.js'
+import { JobFetcher } from './jobs/job-fetcher.js'
 import { parkedKey, PREFIX } from './keys.js'
 import type { RedisLink } from './link.js'
-import { park, PARKED_MS, promoteIfUnparked, promoteParked } from './parking.js'
-import { serveRound } from './rounds.js'
+import { park, PARKED_MS, promoteIfUnparked, promoteParked } from './jobs/parking.js'
+import { RoundMarker } from './jobs/rounds.js'
 import { QUEUE_NAME, type RunJob } from './run-job.js'
 
 /**
- * How long a job stays locked without a renewal, and how often expired locks are looked for. The locks follow the leases,
- * which decide who owns a run: a dead process's runs are claimed when its leases expire.
+ * How long a job stays locked, and how often expired locks are looked for. A job lasts from when it is taken until its run is
+ * claimed: from then on the lease decides who owns the run.
  */
 const LOCK_MS = 6_000
 const STALLED_MS = 2_000
 /** How often a job's lock may expire. It is not the limit of crashes per run: the database counts those. */
 const MAX_STALLED = 1_000
-/** The pause before a worker that has lost its connection fetches again. */
+/** The pause before a worker that has lost its connection looks again for expired locks. */
 const RETRY_MS = 1_000
-/** The delay of a job whose run this process cannot claim or has released. */
+/** The delay of a job whose run this process cannot claim. */
 const LATER_MS = 500
 /** The delay of a job while the database is unavailable. */
 const DATABASE_DOWN_MS = 3_000
+/** How long jobs that are being claimed have to go back to the queue when the process ends. */
+const CLOSE_MS = 1_000
 
 export interface RunWorkerOptions {
   link: RedisLink
   /** The connection for jobs, which waits while Redis is away. */
   connection: Redis
-  /** How many runs this process executes at a time. */
-  maxConcurrent: number
+  slots: Slots
   local: LocalQueue
   events: Pick<EventLog, 'readLatest'>
-  /**
-   * Claims a run for this process.
-   * @param isAgain whether Redis may have lost positions that were emitted for the run. The claim must begin another attempt
-   * then, or numbers of events would be used twice.
-   */
-  claim (runId: string, isAgain: boolean): Promise<Claim>
+  claimRuns: ClaimRuns
   log: Pick<Logger, 'warn'>
 }
 
-/** Takes jobs from the queue, claims their runs, and executes them in this process. */
+/** A job's run that this process has claimed, with the events that were emitted before. */
+interface ClaimedJob { claimed: ClaimedRun, emitted: RunEvent[], delayMs?: undefined }
+
+interface Delay { claimed?: undefined, delayMs: number }
+
+/** Takes jobs from the queue when slots are free, claims their runs, and executes them in this process. */
 export class RunWorker {
   readonly #worker: Worker<RunJob>
+  readonly #fetcher: JobFetcher
+  readonly #claims: Claims
   readonly #redis: Redis
-  #isStopped = false
+  readonly #rounds: RoundMarker
+  /** What is done with jobs that this process has locked. */
+  #pending = new Set<Promise<void>>()
 
   constructor (private readonly queue: Queue<RunJob>, private readonly options: RunWorkerOptions) {
-    this.#redis = options.link.commands
-    this.#worker = new Worker(QUEUE_NAME, (job, token) => this.#process(job, token!), {
-      connection: options.connection,
+    const { link, connection, slots, claimRuns } = options
+    this.#redis = link.commands
+    this.#rounds = new RoundMarker(this.#redis)
+    this.#claims = new Claims(claimRuns)
+    this.#worker = new Worker(QUEUE_NAME, null, {
+      connection,
       prefix: PREFIX,
       skipVersionCheck: true,
-      concurrency: options.maxConcurrent,
+      autorun: false,
       lockDuration: LOCK_MS,
       stalledInterval: STALLED_MS,
       maxStalledCount: MAX_STALLED,
@@ -63,50 +77,73 @@ export class RunWorker {
     })
     // The link reports that Redis is away.
     this.#worker.on('error', () => {})
+    this.#fetcher = new JobFetcher(this.#worker, randomUUID(), slots,
+      (job, slot) => this.#track(this.#process(job, slot)),
+      job => this.#track(job.moveToWait(job.token)))
+    this.#worker.startStalledCheckTimer().catch(() => {})
+    this.#fetcher.fetch()
   }
 
-  /**
-   * Takes no further job. A job that arrives all the same, because the worker was waiting for it, goes back to the queue. A
-   * worker that is only paused would process it, so this one is closed; that completes when its jobs have ended.
-   */
+  /** Whether the last look into the queue has found a job, so that there may be more. */
+  get mayHaveJobs (): boolean { return this.#fetcher.mayHaveJobs }
+
+  /** Takes no further job. A job that arrives all the same, because the worker was waiting for it, goes back to the queue. */
   stop (): void {
-    this.#isStopped = true
-    this.close().catch(() => {})
+    this.#fetcher.stop()
   }
 
-  /**
-   * Waits until the jobs have ended, unless Redis is away: then they cannot go back to the queue, and waiting for them would
-   * keep timers alive.
-   */
+  /** Waits until jobs that are being claimed are done with, unless Redis is away: then they cannot go back to the queue. */
   async close (): Promise<void> {
-    await this.#worker.close(!this.options.link.isUp || this.#redis.status !== 'ready')
+    this.stop()
+    const isConnected = this.options.link.isUp && this.#redis.status === 'ready'
+    if (isConnected) await Promise.race([Promise.all(this.#pending), delay(CLOSE_MS, undefined, { ref: false })])
+    // Not gracefully: that would wait until the connection that waits for jobs has an answer.
+    await this.#worker.close(true)
   }
 
-  async #process (job: Job<RunJob>, token: string): Promise<void> {
+  /** A job with which something fails is found by its lock, which expires. */
+  #track (work: Promise<unknown>): void {
+    const pending: Promise<void> = work.then(() => {}, () => {}).finally(() => this.#pending.delete(pending))
+    this.#pending.add(pending)
+  }
+
+  /** Executes the run of a job. The job is done once its run has an owner, this process or another one, or has ended. */
+  async #process (job: Job<RunJob>, slot: SlotTicket): Promise<void> {
     // If Redis fails before the claim, the job is delayed. A failed job would be removed, and its run missed much later.
-    const delayMs = this.#isStopped ? 0 : await this.#execute(job).catch(() => LATER_MS)
-    if (delayMs === undefined) return
-    await job.moveToDelayed(Date.now() + delayMs, token)
-    if (delayMs === PARKED_MS) await promoteIfUnparked(this.#redis, job)
-    throw new DelayedError()
+    const claim = await this.#claimRun(job).catch((): Delay => ({ delayMs: LATER_MS }))
+    if (claim?.claimed) this.#launch(job, claim, slot)
+    else slot.release()
+    if (claim?.delayMs === undefined) {
+      await job.moveToCompleted(null, job.token!, false)
+      return
+    }
+    await job.moveToDelayed(Date.now() + claim.delayMs, job.token!)
+    if (claim.delayMs === PARKED_MS) await promoteIfUnparked(this.#redis, job)
+  }
+
+  #launch ({ id, data: { userId }, priority: round, attemptsStarted }: Job<RunJob>, { claimed, emitted }: ClaimedJob, slot: SlotTicket): void {
+    this.#rounds.serve(round)
+    // Only what was taken before was parked.
+    if (attemptsStarted > 1) this.#redis.zrem(parkedKey(userId), id!).catch(() => {})
+    this.options.local.launchClaimed(claimed, claimed.run.attempt === 1 ? emitted : [], slot).then(ending => {
+      // After a settlement the database says whether another run of the user waits.
+      if (ending !== 'settled') promoteParked(this.#redis, this.queue, userId)
+    })
   }
 
   /**
-   * Claims and executes a run. Returns the delay in milliseconds after which the job is to be tried again, or undefined if it
-   * is done. A job is done, too, if its run has ended or has an owner.
+   * Claims the run of a job. Returns undefined if it has an owner or has ended, and `delayMs` if the job is to be tried again
+   * after so many milliseconds.
    */
-  async #execute ({ id, data, priority: round }: Job<RunJob>): Promise<number | undefined> {
+  async #claimRun ({ id, data }: Job<RunJob>): Promise<ClaimedJob | Delay | undefined> {
     const runId = id!
     // The positions emitted so far belong to the first attempt. If Redis may have lost some, the run begins another one.
     const emitted = await this.options.events.readLatest(runId)
     const isDoubtful = data.isAgain === true || data.server !== this.options.link.server
     const { claimed, refused } = await this.#claimOrPark(runId, data, isDoubtful)
-    if (refused === 'busy') return PARKED_MS
-    if (!claimed) return refused === 'ended' || refused === 'owned' ? undefined : refused ? LATER_MS : DATABASE_DOWN_MS
-    serveRound(this.#redis.pipeline(), round).zrem(parkedKey(data.userId), runId).exec().catch(() => {})
-    const ending = await this.options.local.launchClaimed(claimed, claimed.run.attempt === 1 ? emitted.map(({ event }) => event) : [])
-    await promoteParked(this.#redis, this.queue, data.userId)
-    return ending === 'released' ? LATER_MS : undefined
+    if (claimed) return { claimed, emitted: emitted.map(({ event }) => event) }
+    if (refused === 'ended' || refused === 'owned') return undefined
+    return { delayMs: refused === 'busy' ? PARKED_MS : refused ? LATER_MS : DATABASE_DOWN_MS }
   }
 
   /** Parks a run whose user is busy, and claims again: a run of the user may have ended before this one was parked. */
@@ -118,9 +155,9 @@ export class RunWorker {
   }
 
   /** Returns an empty claim if the database is unavailable, which is reported elsewhere, or fails. */
-  async #claim (runId: string, isDoubtful: boolean): Promise<Claim> {
+  async #claim (runId: string, isAgain: boolean): Promise<Claim> {
     try {
-      return await this.options.claim(runId, isDoubtful)
+      return await this.#claims.claim({ runId, isAgain })
     } catch (err) {
       const isDatabaseDown = err instanceof ServiceError && err.code.startsWith('database_')
       if (!isDatabaseDown) this.options.log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be claimed')

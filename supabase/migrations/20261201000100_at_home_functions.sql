@@ -1176,6 +1176,49 @@ end $$;
 revoke execute on function public.reserve_credits(uuid, integer) from public, anon, authenticated;
 grant execute on function public.reserve_credits(uuid, integer) to service_role;
 
+-- schemas/leases/claim_queued_runs.sql
+
+-- Takes runs, which the queue has handed out by their ids, each as claim_run does, in one transaction.
+--   p_runs  [{runId, keepFirst}]; keepFirst: see p_keep_first of take_run
+-- Returns what claim_run answers for each of them, as {id: answer}. A run that cannot be judged now, because another
+-- transaction has it, is `unable`.
+create or replace function public.claim_queued_runs(
+  p_runs jsonb, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
+  p_max_crashes integer default 20, p_room bigint default null, p_inline_bytes integer default null
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_asked record;
+  v_claim jsonb;
+  v_claims jsonb := '{}';
+  v_room bigint := p_room;
+  v_bytes bigint;
+begin
+  for v_asked in
+    select a.id, a.keep_first from (
+        select (value ->> 'runId')::uuid as id, (value ->> 'keepFirst')::boolean as keep_first, ordinality
+          from jsonb_array_elements(p_runs) with ordinality) a
+      left join public.agent_runs r on r.id = a.id
+      -- Each locks the slots of its user: in one order for all processes, or two could wait for each other.
+      order by r.user_id, a.ordinality
+  loop
+    v_claim := public.claim_run(v_asked.id, p_owner, p_lease_seconds, p_max_per_user, p_python, p_max_crashes,
+      v_asked.keep_first, v_room, p_inline_bytes);
+    v_claims := v_claims || jsonb_build_object(v_asked.id, v_claim);
+    -- Only large inputs are counted, as in the process.
+    v_bytes := (v_claim -> 'claimed' ->> 'inputBytes')::bigint;
+    if v_bytes > p_inline_bytes then
+      v_room := v_room - v_bytes;
+    end if;
+  end loop;
+  return v_claims;
+end $$;
+
+revoke execute on function public.claim_queued_runs(jsonb, uuid, numeric, integer, boolean, integer, bigint, integer)
+  from public, anon, authenticated;
+grant execute on function public.claim_queued_runs(jsonb, uuid, numeric, integer, boolean, integer, bigint, integer)
+  to service_role;
+
 -- schemas/leases/claim_run.sql
 
 -- Takes one run, which the queue has handed out by its id.
@@ -1185,7 +1228,7 @@ grant execute on function public.reserve_credits(uuid, integer) to service_role;
 --   p_inline_bytes  see take_run; what is not larger needs no room
 -- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
 -- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it, or the run
--- cannot be taken now, see try_run; `full`, this process has no memory for it.
+-- cannot be taken now, see try_run, or another transaction has it; `full`, this process has no memory for it.
 create or replace function public.claim_run(
   p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
   p_max_crashes integer default 20, p_keep_first boolean default true,
@@ -1196,8 +1239,10 @@ declare
   v_run public.agent_runs;
   v_taken jsonb;
 begin
-  select * into v_run from public.agent_runs where id = p_run_id for update;
-  if not found or v_run.finished_at is not null then
+  select * into v_run from public.agent_runs where id = p_run_id for update skip locked;
+  if not found and exists (select from public.agent_runs where id = p_run_id) then
+    return '{"refused": "unable"}';
+  elsif not found or v_run.finished_at is not null then
     return '{"refused": "ended"}';
   elsif not public.is_abandoned(v_run) then
     return '{"refused": "owned"}';
@@ -1206,11 +1251,7 @@ begin
   elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then
     return '{"refused": "full"}';
   end if;
-  -- If two processes take the user's last slot at once, the second waits here until the first has it.
-  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || v_run.user_id, 0));
-  if (select count(*) from public.agent_runs r
-      where user_id = v_run.user_id and finished_at is null and owner is not null and id <> p_run_id
-        and not public.is_abandoned(r)) >= p_max_per_user then
+  if not public.has_free_slot(v_run.user_id, p_max_per_user, p_run_id) then
     return '{"refused": "busy"}';
   end if;
   v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true, p_inline_bytes);
@@ -1263,7 +1304,8 @@ begin
             and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
             and (p_python or not public.is_python_run(id))) abandoned using (id)
       -- Checked again for a row that another process has changed meanwhile.
-      where finished_at is null and lease_until < now() and public.is_abandoned(r)
+      where finished_at is null and lease_until < now()
+        and (not p_lapsed or (owner is not null and lease_until > '-infinity')) and public.is_abandoned(r)
         and (p_room is null or public.input_bytes(id) <= greatest(p_room, p_inline_bytes))
       order by turn, lease_until, created_at
       limit p_limit
@@ -1324,6 +1366,28 @@ end $$;
 revoke execute on function public.end_forsaken_runs(uuid) from public, anon, authenticated;
 grant execute on function public.end_forsaken_runs(uuid) to service_role;
 
+-- schemas/leases/has_free_slot.sql
+
+-- Returns whether a further run of a user may be under way, of p_max_per_user over all processes. Until the transaction ends, no
+-- other call is answered for this user: of two processes that ask at once, the second counts what the first has begun.
+--   p_except  a run that is not counted
+create or replace function public.has_free_slot(p_user_id uuid, p_max_per_user integer, p_except uuid default null) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || p_user_id, 0));
+  -- Most users are far from their limit: who of the owners lives is asked only beyond it.
+  if (select count(owner) from public.agent_runs
+      where user_id = p_user_id and finished_at is null and id is distinct from p_except) < p_max_per_user then
+    return true;
+  end if;
+  return (select count(owner) from public.agent_runs r
+    where user_id = p_user_id and finished_at is null and id is distinct from p_except
+      and not public.is_abandoned(r)) < p_max_per_user;
+end $$;
+
+revoke execute on function public.has_free_slot(uuid, integer, uuid) from public, anon, authenticated;
+grant execute on function public.has_free_slot(uuid, integer, uuid) to service_role;
+
 -- schemas/leases/heartbeat_worker.sql
 
 -- Extends the lease of a process, and with it the lease of all its runs.
@@ -1348,6 +1412,43 @@ end $$;
 revoke execute on function public.heartbeat_worker(uuid, numeric) from public, anon, authenticated;
 grant execute on function public.heartbeat_worker(uuid, numeric) to service_role;
 
+-- schemas/leases/is_anyone_ahead.sql
+
+-- Returns whether a run waits that a process could claim, so that a new run has to wait behind it. Runs of users who have
+-- p_max_per_user under way wait for these, and not for a process. Where more than 16 users wait it does not look at all of
+-- them, and returns true.
+--   p_python, p_room, p_inline_bytes  what the process can execute, see claim_run
+create or replace function public.is_anyone_ahead(p_max_per_user integer, p_python boolean, p_room bigint, p_inline_bytes integer) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_user uuid := '00000000-0000-0000-0000-000000000000';
+  v_max_looks constant integer := 16;
+begin
+  for v_look in 1 .. v_max_looks loop
+    select user_id into v_user from public.agent_runs
+      where finished_at is null and (owner is null or lease_until = '-infinity') and lease_until <= now() and user_id > v_user
+      order by user_id limit 1;
+    if not found then
+      return false;
+    end if;
+    if (select count(owner) from public.agent_runs r
+          where user_id = v_user and finished_at is null and not public.is_abandoned(r)) < p_max_per_user
+        and exists (
+          select from (
+            select id from public.agent_runs
+              where user_id = v_user and finished_at is null and (owner is null or lease_until = '-infinity') and lease_until <= now()
+              limit v_max_looks) w
+            where (p_python or not public.is_python_run(id))
+              and (p_room is null or public.input_bytes(id) <= greatest(p_room, p_inline_bytes))) then
+      return true;
+    end if;
+  end loop;
+  return true;
+end $$;
+
+revoke execute on function public.is_anyone_ahead(integer, boolean, bigint, integer) from public, anon, authenticated;
+grant execute on function public.is_anyone_ahead(integer, boolean, bigint, integer) to service_role;
+
 -- schemas/leases/list_waiting_runs.sql
 
 -- Returns runs that wait for a process, those of each user in turn, the oldest first: {runs: [{runId, userId}], outstanding}. The queue hands them out.
@@ -1367,6 +1468,26 @@ $$;
 
 revoke execute on function public.list_waiting_runs(integer, boolean) from public, anon, authenticated;
 grant execute on function public.list_waiting_runs(integer, boolean) to service_role;
+
+-- schemas/leases/may_begin_here.sql
+
+-- Returns whether a new run of a user may begin at once at the process that asks, which has a slot for it: its user has fewer
+-- than p_max_per_user runs under way over all processes, and no run waits that the process could claim instead.
+--   p_bytes  the size of the run's input
+--   p_python, p_room, p_inline_bytes  what the process can execute, see claim_run
+create or replace function public.may_begin_here(
+  p_user_id uuid, p_max_per_user integer, p_bytes bigint, p_python boolean, p_room bigint, p_inline_bytes integer
+) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  return (p_room is null or p_bytes <= greatest(p_room, p_inline_bytes))
+    and public.has_free_slot(p_user_id, p_max_per_user)
+    and (not exists (select from public.agent_runs where finished_at is null and (owner is null or lease_until = '-infinity'))
+      or not public.is_anyone_ahead(p_max_per_user, p_python, p_room, p_inline_bytes));
+end $$;
+
+revoke execute on function public.may_begin_here(uuid, integer, bigint, boolean, bigint, integer) from public, anon, authenticated;
+grant execute on function public.may_begin_here(uuid, integer, bigint, boolean, bigint, integer) to service_role;
 
 -- schemas/leases/rest_run.sql
 
@@ -1862,11 +1983,12 @@ grant execute on function public.store_response(uuid, uuid, uuid, jsonb, jsonb) 
 --   p_python   true if this process can run agents written in Python
 --   p_repeated  true if the same call was made before and its answer was lost: a run that is already this process's is
 --              given to it again
---   p_inline_bytes  see begin_run
--- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
+--   p_inline_bytes, p_max_per_user, p_room  see begin_run
+-- Returns the same as begin_run, also null; `joined` is true if the run has or had an owner, or has ended.
 create or replace function public.adopt_run(
   p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false, p_repeated boolean default false, p_inline_bytes integer default null
+  p_python boolean default false, p_repeated boolean default false, p_inline_bytes integer default null,
+  p_max_per_user integer default null, p_room bigint default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -1884,8 +2006,14 @@ begin
   v_joined := (v_run.owner is not null and not (p_repeated and v_run.owner = p_owner)) or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
+      if p_max_per_user is not null then
+        return null;
+      end if;
       raise sqlstate 'PT503' using hint = 'python_unavailable',
         message = 'This agent is not available right now.';
+    end if;
+    if p_max_per_user is not null and not public.may_begin_here(p_user_id, p_max_per_user, v_bytes, p_python, p_room, p_inline_bytes) then
+      return null;
     end if;
     update public.agent_runs
       set owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds),
@@ -1899,9 +2027,9 @@ begin
     'agent', case when octet_length((v_input -> 'agent')::text) <= coalesce(p_inline_bytes, 2147483647) then v_input -> 'agent' end);
 end $$;
 
-revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer)
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer, integer, bigint)
   from public, anon, authenticated;
-grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer) to service_role;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer, integer, bigint) to service_role;
 
 -- schemas/runs/begin_run.sql
 
@@ -1918,6 +2046,8 @@ grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, b
 --   p_run_id  the id of the new run. A call whose answer was lost may be repeated with it: see begun_before
 --   p_prompt_tokens  how many tokens the messages have, estimated; where tokens cost something, they are reserved for
 --   p_inline_bytes  an agent with more bytes of JSON is not returned: get_run_input returns it when the run has its slot
+--   p_max_per_user, p_room  if the first is given, the run begins at the owner only where it may, see may_begin_here, and the owner
+--             can execute it; otherwise nothing is done, and null is returned: the run has to begin without an owner, and wait
 -- Returns {run, agent, rates, cached, joined, inputBytes}; the last is the size of what get_run_input returns. `joined` is
 -- true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
@@ -1937,7 +2067,9 @@ create or replace function public.begin_run(
   p_visitor text default null,
   p_run_id uuid default null,
   p_prompt_tokens integer default 0,
-  p_inline_bytes integer default null
+  p_inline_bytes integer default null,
+  p_max_per_user integer default null,
+  p_room bigint default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -2001,6 +2133,9 @@ begin
       raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
     end if;
     if v_agent ->> 'executor' = 'python' and not p_python then
+      if p_max_per_user is not null then
+        return null;
+      end if;
       raise sqlstate 'PT503' using hint = 'python_unavailable',
         message = 'This agent is not available right now.';
     end if;
@@ -2017,6 +2152,18 @@ begin
     v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
     select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
       from public.response_cache where key = v_cache_key and expires_at > now() and finish_reason = 'stop';
+  end if;
+
+  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
+  v_bytes := octet_length(v_input::text);
+  if p_max_per_user is not null then
+    -- The balance, which is reserved from below, is locked before the slots: a call that waits for a balance holds up no claims.
+    if p_agent is null and v_cached is null then
+      perform from public.credit_balances where user_id = p_user_id for no key update;
+    end if;
+    if not public.may_begin_here(p_user_id, p_max_per_user, v_bytes, p_python, p_room, p_inline_bytes) then
+      return null;
+    end if;
   end if;
 
   if p_agent is null and v_cached is null then
@@ -2043,8 +2190,6 @@ begin
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
     returning * into v_run;
-  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
-  v_bytes := octet_length(v_input::text);
   insert into public.agent_run_inputs (run_id, input, bytes) values (v_run.id, v_input, v_bytes);
   return jsonb_build_object('run', public.run_json(v_run), 'rates', v_rates, 'cached', v_cached, 'joined', false,
     'agent', case when v_bytes <= p_inline_bytes or octet_length(v_agent::text) <= coalesce(p_inline_bytes, 2147483647) then v_agent end,
@@ -2052,10 +2197,12 @@ begin
 end $$;
 
 revoke execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer,
+    integer, bigint)
   from public, anon, authenticated;
 grant execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer,
+    integer, bigint)
   to service_role;
 
 -- schemas/runs/begun_before.sql
@@ -2108,7 +2255,7 @@ begin
   if public.is_abandoned(v_run) then
     -- The cancellation is a new attempt, so that readers drop the text of the attempt before.
     update public.agent_runs set attempt = attempt + 1 where id = p_run_id returning * into v_run;
-    return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null);
+    return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null) - 'userWaits';
   end if;
   update public.agent_runs set cancel_requested = true where id = p_run_id and finished_at is null;
   return public.run_json(v_run);
@@ -2116,6 +2263,27 @@ end $$;
 
 revoke execute on function public.cancel_run(uuid, uuid, uuid, text) from public, anon, authenticated;
 grant execute on function public.cancel_run(uuid, uuid, uuid, text) to service_role;
+
+-- schemas/runs/drop_run.sql
+
+-- Ends a run that no process could be found for; it costs nothing. A run that has an owner or has ended stays as it is.
+create or replace function public.drop_run(p_user_id uuid, p_run_id uuid, p_error jsonb) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id and user_id = p_user_id for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  if v_run.owner is not null or v_run.finished_at is not null then
+    return public.run_json(v_run);
+  end if;
+  return public.finish_run(p_run_id, v_run.attempt, 'failed', '', null, null, 0, null, p_error) - 'userWaits';
+end $$;
+
+revoke execute on function public.drop_run(uuid, uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.drop_run(uuid, uuid, jsonb) to service_role;
 
 -- schemas/runs/erase_old_runs.sql
 
@@ -2268,6 +2436,7 @@ grant execute on function public.find_equal_run(uuid, uuid, text, text) to servi
 
 -- Ends a run. One transaction writes the result and the last step, settles the reservation, enters the charge in the
 -- ledger and caches the response. Credits beyond the reservation are taken as far as the balance allows.
+-- The first call returns `userWaits` with the run if another run of the user waits, perhaps for the end of this one: then true.
 -- A repeated call returns what the first call did. A call by an attempt that no longer owns the run is refused.
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
 --   p_error          {code, message, reason?}; admins alone read the reason
@@ -2375,7 +2544,11 @@ begin
       on conflict (key) do update set response = excluded.response, finish_reason = excluded.finish_reason,
         model = excluded.model, expires_at = excluded.expires_at;
   end if;
-  return public.run_json(v_run);
+  return case
+    when exists (select from public.agent_runs
+      where user_id = v_run.user_id and finished_at is null and (owner is null or lease_until = '-infinity'))
+    then public.run_json(v_run) || '{"userWaits": true}'
+    else public.run_json(v_run) end;
 end $$;
 
 revoke execute on function public.finish_run(uuid, integer, text, text, text, jsonb, integer, text, jsonb, jsonb, boolean)

@@ -13,6 +13,7 @@ import { testKeys } from './keys-contract.js'
 import { testLedger } from './ledger-contract.js'
 import { testLimits } from './limits-contract.js'
 import { testReplicas } from './replicas-contract.js'
+import { testSlots } from './slots-contract.js'
 import { testSteps } from './steps-contract.js'
 
 /** What the suite adds to a migrated database, so that it can look at tables, and at values, through the port itself. */
@@ -406,6 +407,7 @@ export async function testDatabase (t: Test, db: Database): Promise<void> {
   await testLedger(t, db)
   await testLimits(t, db)
   await testKeys(t, db)
+  await testSlots(t, db)
 }
 
 const EXPECTED = new Set(['insufficient_credits', 'stale_attempt', 'idempotency_key_reused'])

@@ -52,6 +52,7 @@ export function createSamples (db: Database): Samples {
   /** A run whose agent the database knows, as input and result have it wholly. */
   const beginFully = (more: Partial<ArgumentsOf<'begin_run'>> = {}) => begin({ p_agent: null, ...more })
   const beginWaiting = () => beginFully({ p_owner: null, p_lease_seconds: 0, p_waiting: true })
+  const endAll = () => sql('update public.agent_runs set finished_at = now(), status = \'failed\' where finished_at is null returning id')
   const askForBackend = () => sql(`update public.agents set railway_url_requested = 'https://agents.example.com' where id = '${DEMO_AGENT}' returning id`)
   const finish = async (run: { p_run_id: string }) => {
     await db.call('finish_run', { ...run, ...END, p_trace: [2, { type: 'step', step: 1 }] })
@@ -139,7 +140,7 @@ export function createSamples (db: Database): Samples {
       return of({ p_user_id: DEMO_USER, p_chat_id: 'chat' }, { ...key, p_unfinished: true })
     },
     get_agent: async () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }, { p_api_key_id: (await addKey()).id }),
-    begin_run: async () => of(
+    begin_run: async () => endAll().then(async () => of(
       { p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, ...LEASE },
       {
         p_idempotency_key: randomUUID(),
@@ -151,13 +152,17 @@ export function createSamples (db: Database): Samples {
         p_visitor: 'a visitor',
         p_run_id: randomUUID(),
         p_prompt_tokens: 1,
-        p_inline_bytes: 65_536
-      }),
-    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, { p_waiting: false, p_python: true, p_repeated: true, p_inline_bytes: 65_536 }),
+        p_inline_bytes: 65_536,
+        p_max_per_user: 1000,
+        p_room: 1
+      })),
+    adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, {
+      p_waiting: false, p_python: true, p_repeated: true, p_inline_bytes: 65_536, p_max_per_user: null, p_room: 1
+    }),
     get_run: () => runOfKey(),
     cancel_run: () => runOfKey(),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
-    finish_run: async () => of({ ...await begin(), ...END }, { p_trace: [2], p_keep_messages: true }),
+    finish_run: async () => of({ ...await beginWaiting().then(() => begin()), ...END }, { p_trace: [2], p_keep_messages: true }),
     note_failures: async () => of({ ...await begin(), p_attempt: 1, p_failures: [FAILURE] }),
     get_ended_runs: async () => of({ p_run_ids: [await finish(await begin())] }),
     async heartbeat_worker () {
@@ -181,8 +186,11 @@ export function createSamples (db: Database): Samples {
     },
     record_step: async () => of({ ...await begin(), ...STEP.required }, STEP.optional),
     claim_run: async () => of({ ...await leaveBehind(), ...LEASE, p_max_per_user: 1000 }, { p_python: true, p_max_crashes: 20, p_keep_first: true, p_room: 1, p_inline_bytes: 65_536 }),
+    claim_queued_runs: async () => of(
+      { p_runs: [{ runId: (await leaveBehind()).p_run_id, keepFirst: true }], ...LEASE, p_max_per_user: 1000 },
+      { p_python: true, p_max_crashes: 20, p_room: 1, p_inline_bytes: 65_536 }),
     async claim_runs () {
-      await sql('update public.agent_runs set finished_at = now(), status = \'failed\' where finished_at is null returning id')
+      await endAll()
       const { p_run_id: runId } = await leaveBehind()
       await sql(`update public.agent_runs set lease_until = now() - interval '1 hour' where id = '${runId}' returning id`)
       await sql('delete from public.agent_workers returning owner')

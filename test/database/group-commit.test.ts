@@ -14,7 +14,8 @@ function open () {
   const sender: CallSender<string> = {
     sendAlone: call => note(alone, [call]),
     sendGroup: calls => note(together, calls),
-    canShare: (first, other) => first[0] === other[0]
+    canShare: (first, other) => first[0] === other[0],
+    lockOf: call => call[2] ?? ''
   }
   return { alone, together, commit: new GroupCommit(sender), sent: (list: Sent[]) => list.map(({ calls }) => calls.join(' ')) }
 }
@@ -50,6 +51,15 @@ t.test('further calls of one turn of the event loop are sent as a group, and cal
   t.equal(await asked[2], 'one')
   t.strictSame(sent(together), ['b5 b6 b7', 'f1', 'b8'])
   t.equal(alone.length, 4)
+})
+
+t.test('the calls of a group are made in the order of what they lock, and each gets its own result', async t => {
+  const { together, commit, sent } = openFull()
+  const asked = ['b5z', 'b6a', 'b7m', 'b8a'].map(call => commit.call(call))
+  await turn()
+  t.strictSame(sent(together), ['b6a b8a b7m b5z'])
+  together[0]!.answer(6, 8, 7, 5)
+  t.strictSame(await Promise.all(asked), [5, 6, 7, 8])
 })
 
 t.test('a group has at most thirty-two calls', async t => {

@@ -4,6 +4,7 @@ import type { Claim } from '#shared/database/runs.ts'
 import { LocalQueue } from '../../src/executor/run/queue.js'
 import { MemoryShare } from '../../src/lib/memory/memory-share.js'
 import { Slots } from '../../src/lib/slots.js'
+import type { ClaimRequest } from '../../src/redis/jobs/claims.js'
 import { SharedQueue } from '../../src/redis/queue.js'
 import { read } from '../executor/events/event-log-contract.js'
 import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from '../executor/run/queue-contract.js'
@@ -19,18 +20,41 @@ class Books {
   isAway = false
   /** Called after a claim was refused because its user is busy, before the caller learns it. */
   whenBusy = async (): Promise<void> => {}
+  /** A run whose claim makes its call fail. */
+  refuses?: string
+  /** Claims, and the calls in which they were made. */
   claims = 0
+  calls = 0
 
   constructor (private readonly maxPerUser: number) {}
 
-  async claim (runId: string, owner: Process): Promise<Claim> {
+  async claimAll (requests: readonly ClaimRequest[], owner: Process): Promise<Record<string, Claim>> {
+    this.calls++
+    if (this.isAway || requests.some(({ runId }) => runId === this.refuses)) throw new Error('the database is away')
+    return Object.fromEntries(await Promise.all(requests.map(async ({ runId }) => [runId, await this.#claim(runId, owner)])))
+  }
+
+  /** Whether a run of the user may begin at once. */
+  mayBegin (userId: string): boolean {
+    const isUnder = (user: string) => this.#owned(user).length < this.maxPerUser
+    return isUnder(userId) && ![...this.runs.values()].some(one => !one.owner && !one.ended && isUnder(one.userId))
+  }
+
+  /** Whether a run of the user waits. */
+  waits (userId: string): boolean {
+    return [...this.runs.values()].some(one => one.userId === userId && !one.owner && !one.ended)
+  }
+
+  #owned (userId: string): Book[] {
+    return [...this.runs.values()].filter(one => one.owner && one.userId === userId)
+  }
+
+  async #claim (runId: string, owner: Process): Promise<Claim> {
     this.claims++
-    if (this.isAway) throw new Error('the database is away')
     const book = this.runs.get(runId)!
     if (book.ended) return { refused: 'ended' }
     if (book.owner) return { refused: 'owned' }
-    const owned = [...this.runs.values()].filter(one => one.owner && one.userId === book.userId)
-    if (owned.length >= this.maxPerUser) {
+    if (this.#owned(book.userId).length >= this.maxPerUser) {
       await this.whenBusy()
       return { refused: 'busy' }
     }
@@ -63,18 +87,22 @@ class Fleet {
       const book = this.books.runs.get(assignment.run.runId)!
       book.owner = undefined
       book.ended = ending === 'settled'
+      if (book.ended && this.books.waits(book.userId)) queue.promoteParked(book.userId)
       return ending
     }
-    const local = new LocalQueue(name, { slots: new Slots(this.limits), memory: new MemoryShare(1e9) }, launcher, log, true)
+    const slots = new Slots(this.limits)
+    const local = new LocalQueue(name, { slots, memory: new MemoryShare(1e9) }, launcher, log, this.limits.maxConcurrent > 0)
     const queue: SharedQueue = new SharedQueue({
       link,
       connection: link.openConnection(),
       streams,
+      slots,
       local,
       events: log,
       maxConcurrent: this.limits.maxConcurrent,
+      maxPerUser: this.limits.maxPerUser,
       maxWaiting: this.limits.maxWaiting,
-      claim: runId => this.books.claim(runId, process),
+      claimRuns: requests => this.books.claimAll(requests, process),
       onCancel: runId => { launcher.cancel(runId) },
       log: { warn () {} }
     })
@@ -91,11 +119,16 @@ class Fleet {
     return { runId, userId }
   }
 
-  async enter (name: string, { queue }: Process = this.processes[0]!): Promise<boolean> {
+  async enter (name: string, process: Process = this.processes[0]!): Promise<boolean> {
     const userId = name[0]!
-    const admission = await queue.admit(userId)
+    let admission = await process.queue.admit(userId)
+    if (admission?.limits && !this.books.mayBegin(userId)) {
+      admission.release()
+      admission = await process.queue.admit(userId, true)
+    }
     if (!admission) return false
     const { runId } = this.begin(name)
+    if (admission.owner !== null) Object.assign(this.books.runs.get(runId)!, { owner: process, attempt: 1 })
     const { run, input, steps } = toClaimed(runId, userId)
     admission.accept({ ...input, run, userId, steps })
     const { client } = this.server
@@ -228,7 +261,7 @@ t.test('the queue of several processes', async t => {
     await here!.queue.restore(waiting)
     await here!.queue.restore(runsOf(['a4']))
     await here!.queue.restore([{ runId: runs.idOf('x1'), userId: 'x' }])
-    t.equal(await client.zcard('jeesi:runs:prioritized'), 8)
+    t.equal(await client.zcard('jeesi:runs:prioritized'), 9, 'with the one that is executed, whose job is dropped when its turn comes')
     t.strictSame(await runs.drain(8), ['a1', 'b1', 'a2', 'b2', 'a3', 'b3', 'b4', 'a4'])
     await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
     t.equal(runs.launched.length, 9)
@@ -246,11 +279,77 @@ t.test('the queue of several processes', async t => {
     await here!.queue.stop()
     runs.end('a1', 'released')
     await here!.queue.close()
+    // The lease of the process has ended.
+    await there.queue.restore([{ runId: runs.idOf('a1'), userId: 'a' }])
     await runs.untilLaunched(2)
     t.equal(runs.makers.get('a1'), 'there')
     runs.end('a1')
     await reader.until(({ ends }) => ends > 0)
     t.match(reader.events.filter(({ type }) => type === 'started'), [{ attempt: 1 }, { attempt: 2 }])
+  })
+
+  t.test('executes a run where it begins, and adds no job, unless it has to wait', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxPerUser: 1 })
+    const { runs } = fleet
+    const there = await fleet.join('there')
+    await fleet.enter('a1')
+    await fleet.enter('b1', there)
+    await runs.untilLaunched(2)
+    t.strictSame(Object.fromEntries(runs.makers), { a1: 'here', b1: 'there' })
+    t.equal(await client.exists('jeesi:runs:id'), 0, 'there was no job')
+    await fleet.enter('a2', there)
+    runs.end('b1')
+    await until(() => client.zcard('jeesi:parked:a'), count => count === 1)
+    t.strictSame(runs.running, ['a1'])
+    runs.end('a1')
+    await runs.untilLaunched(3)
+    runs.end('a2')
+  })
+
+  t.test('takes as many runs at a time as it has slots, and claims them together', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 16 })
+    const { runs, books, processes: [here] } = fleet
+    const names = Array.from({ length: 40 }, (_, index) => `${'abcd'[index % 4]}${index}`)
+    await here!.queue.restore(names.map(name => fleet.begin(name)))
+    await runs.untilLaunched(16)
+    t.ok(books.calls <= 8, `${books.calls} calls for 16 runs`)
+    t.equal(runs.running.length, 16)
+    while (runs.launched.length < 40) {
+      const { length } = runs.launched
+      for (const name of runs.running) runs.end(name)
+      await runs.untilLaunched(Math.min(40, length + 16))
+      t.ok(runs.running.length <= 16)
+    }
+    t.strictSame([...runs.launched].sort(), [...names].sort())
+    for (const name of runs.running) runs.end(name)
+    await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
+    t.equal(books.claims, 40)
+  })
+
+  t.test('leaves a run in the queue, at its place, while runs that began here have all slots', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, books, processes: [here] } = fleet
+    await until(() => blocked(server), count => count === 2)
+    await fleet.enter('x1')
+    await runs.untilLaunched(1)
+    await here!.queue.restore(['a1', 'b1', 'a2'].map(name => fleet.begin(name)))
+    // The process was waiting for a job, takes one, and gives it back.
+    await until(async () => (await client.hget(`jeesi:runs:${runs.idOf('a1')}`, 'ats')) === '1' && await client.zcard('jeesi:runs:prioritized') === 3, isBack => isBack)
+    t.strictSame([books.claims, await client.zcard('jeesi:runs:delayed')], [0, 0])
+    t.strictSame(await runs.drain(3), ['a1', 'b1', 'a2'])
+  })
+
+  t.test('claims the others if the claim of one fails', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 16 })
+    const { runs, books, processes: [here] } = fleet
+    const bad = fleet.begin('b1')
+    books.refuses = bad.runId
+    await here!.queue.restore([...['a1', 'a2', 'a3', 'a4', 'a5'].map(name => fleet.begin(name)), bad])
+    await runs.untilLaunched(5)
+    t.strictSame(runs.running, ['a1', 'a2', 'a3', 'a4', 'a5'])
+    books.refuses = undefined
+    await runs.untilLaunched(6)
+    for (const name of runs.running) runs.end(name)
   })
 
   t.test('takes no more runs once it has stopped, and leaves new ones to other processes', async t => {
@@ -276,8 +375,7 @@ t.test('the queue of several processes', async t => {
     const [ended, owned] = [fleet.begin('a1'), fleet.begin('a2')]
     books.runs.get(ended.runId)!.ended = true
     books.runs.get(owned.runId)!.owner = {} as Process
-    await here!.queue.restore([ended, owned])
-    await fleet.enter('b1')
+    await here!.queue.restore([ended, owned, fleet.begin('b1')])
     await runs.untilLaunched(1)
     runs.end('b1')
     await until(() => client.keys('jeesi:runs:*'), keys => !keys.some(key => /[0-9a-f]{8}-/.test(key)))
@@ -286,10 +384,10 @@ t.test('the queue of several processes', async t => {
 
   t.test('claims again after the database was away', async t => {
     const fleet = await setUp(t, LIMITS)
-    const { runs, books } = fleet
+    const { runs, books, processes: [here] } = fleet
     books.isAway = true
-    await fleet.enter('a1')
-    await until(async () => books.claims, claims => claims >= 2)
+    await here!.queue.restore([fleet.begin('a1')])
+    await until(async () => books.calls, calls => calls >= 2)
     books.isAway = false
     await runs.untilLaunched(1)
     runs.end('a1')

@@ -31,6 +31,11 @@ export interface RunFunctions {
   record_step: { args: RecordStep, result: { reserved: number, isEnough: boolean } }
   /** Claims a run that has no living owner, unless its user has too many runs under way. */
   claim_run: { args: ClaimLimits & { p_run_id: string, p_max_per_user: number }, result: Claim }
+  /** Claims several runs as `claim_run` does, by their ids. `keepFirst` is `p_keep_first` of each. */
+  claim_queued_runs: {
+    args: Omit<ClaimLimits, 'p_keep_first'> & { p_runs: ReadonlyArray<{ runId: string, keepFirst: boolean }>, p_max_per_user: number }
+    result: Record<string, Claim>
+  }
   /** Claims runs that have no living owner, at most `p_limit`. */
   claim_runs: {
     args: ClaimLimits & { p_limit: number, /** Only runs whose owner died. */ p_lapsed?: boolean }

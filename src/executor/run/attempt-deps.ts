@@ -38,4 +38,6 @@ export interface AttemptOwner {
   /** Whether no later attempt at the run has begun here. */
   isLatest (attempt: RunAttempt): boolean
   onEnded (attempt: RunAttempt): void
+  /** A run of a user has been settled while another one of the user waits. */
+  onUserWaits (userId: string): void
 }

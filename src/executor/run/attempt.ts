@@ -195,6 +195,7 @@ export class Attempt implements AgentContext, PythonContext {
     try {
       const settled = await settle(store, this.runId, this.number, result, error => this.#logError('the result cannot be written down', error))
       this.emit(finalEvent(settled))
+      if (settled.userWaits) this.owner.onUserWaits(this.assignment.userId)
       this.#logEnd(settled, result)
       return 'settled'
     } catch (error) {

@@ -59,8 +59,11 @@ export class RunBegin {
     this.responseFormat = toStoredValue(request.responseFormat) as ResponseFormat | undefined
   }
 
-  /** @throws {ServiceError} as `Runs.begin`. */
-  async make ({ owner, waits }: Pick<Admission, 'owner' | 'waits'>): Promise<Begun> {
+  /**
+   * Begins the run; undefined if it cannot begin within the limits of the admission.
+   * @throws {ServiceError} as `Runs.begin`.
+   */
+  async make ({ owner, waits, limits }: Pick<Admission, 'owner' | 'waits' | 'limits'>): Promise<Begun | undefined> {
     const { database, hasPython, isDraining } = this.options
     const ownership: FirstOwner = {
       p_owner: owner,
@@ -68,15 +71,17 @@ export class RunBegin {
       p_waiting: waits,
       // A run that begins without an owner goes to a process that can run Python.
       p_python: owner === null || await hasPython(),
-      p_inline_bytes: INLINE_INPUT
+      p_inline_bytes: INLINE_INPUT,
+      p_max_per_user: limits?.maxPerUser ?? null,
+      p_room: limits?.room ?? null
     }
     const { userId, runId } = this.request
     if (runId) {
       const adoption = { p_user_id: userId, p_run_id: runId, ...ownership }
-      return repeatLost(isRepeated => database.call('adopt_run', { ...adoption, p_repeated: isRepeated }), isDraining)
+      return orUndefined(await repeatLost(isRepeated => database.call('adopt_run', { ...adoption, p_repeated: isRepeated }), isDraining))
     }
     const begin = Object.assign(this.#arguments(), ownership)
-    return repeatLost(() => database.call('begin_run', begin), isDraining)
+    return orUndefined(await repeatLost(() => database.call('begin_run', begin), isDraining))
   }
 
   /** What makes another request the same: OpenAI's clients repeat one without a key of its own. */
@@ -102,4 +107,9 @@ export class RunBegin {
       p_prompt_tokens: estimatePrompt(this.messages)
     }
   }
+}
+
+/** With limits the database returns null where a run cannot begin within them. */
+function orUndefined (begun: Begun | null): Begun | undefined {
+  return begun ?? undefined
 }

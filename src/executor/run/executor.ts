@@ -15,6 +15,7 @@ export class Executor implements AttemptOwner {
   /** The runs that are beginning here: the database may have them before this process has its answer. */
   readonly expected = new Set<string>()
   #ageCheck: NodeJS.Timeout | undefined
+  #whenUserWaits?: (userId: string) => void
 
   constructor (private readonly deps: AttemptDeps) {}
 
@@ -75,6 +76,15 @@ export class Executor implements AttemptOwner {
     this.#isReleased = true
     for (const attempt of this.#attempts.values()) attempt.stop('released')
     await this.drain(ms)
+  }
+
+  /** Calls `listener` when a run has been settled here while another one of its user waits, perhaps for that. */
+  whenUserWaits (listener: (userId: string) => void): void {
+    this.#whenUserWaits = listener
+  }
+
+  onUserWaits (userId: string): void {
+    this.#whenUserWaits?.(userId)
   }
 
   isLatest (attempt: RunAttempt): boolean {

@@ -182,7 +182,8 @@ export class LeaseKeeper {
     const { run: { runId, attempt }, userId } = claimed
     try {
       log.info({ runId, attempt, userId }, '[AGENT-EXECUTOR] taken over')
-      queue.launchClaimed(claimed).then(() => shared?.promoteParked(userId))
+      // After a settlement the database says whether another run of the user waits.
+      queue.launchClaimed(claimed).then(ending => { if (ending !== 'settled') shared?.promoteParked(userId) })
     } catch (err) {
       log.warn({ err, runId }, '[AGENT-EXECUTOR] could not be taken over: it is tried again')
       await database.call('rest_run', { p_run_id: runId, p_reason: `It could not be made: ${String(err)}` })

@@ -4,7 +4,15 @@ import type { SlotTicket } from '../../lib/slots.js'
 import type { EventLog } from '../events/event-log.js'
 import { type Assignment, withoutInput } from './assignment.js'
 import type { Ending } from './attempt-deps.js'
-import { MemoryTicket, type RunResources } from './memory-ticket.js'
+import { MemoryTicket, roomFor, type RunResources } from './memory-ticket.js'
+
+/** What holds for a run that begins beside other processes, and is checked where it begins: see `begin_run`. */
+export interface BeginLimits {
+  /** How many runs of one user may be under way over all processes. */
+  readonly maxPerUser: number
+  /** For how many bytes of input this process has memory. */
+  readonly room: number
+}
 
 /** The permission to begin one run. */
 export interface Admission {
@@ -12,6 +20,8 @@ export interface Admission {
   readonly owner: string | null
   /** Whether the run waits for a slot at first. */
   readonly waits: boolean
+  /** Where other processes may have runs that go first: the run begins within these limits, or has to wait in the queue. */
+  readonly limits?: BeginLimits
   /** Executes or queues the run, which has begun in the database. */
   accept (begun: Assignment): void
   /** The run has not begun. Does nothing after `accept` or another `release`. */
@@ -20,8 +30,11 @@ export interface Admission {
 
 /** Brings runs from the process where they begin to the one that executes them, in fair order and within the limits. */
 export interface RunQueue {
-  /** Admits a run of a user; undefined if the queue is full. */
-  admit (userId: string): Promise<Admission | undefined>
+  /**
+   * Admits a run of a user; undefined if the queue is full.
+   * @param hasToWait whether the run was admitted before, and could not begin within the limits of that admission.
+   */
+  admit (userId: string, hasToWait?: boolean): Promise<Admission | undefined>
   /**
    * Asks the other processes to cancel a run. The request may be lost: the process that executes the run also reads it
    * from the database with its next heartbeat.
@@ -56,7 +69,18 @@ export class LocalQueue implements RunQueue {
 
   async admit (userId: string): Promise<Admission | undefined> {
     if (!this.hasWorkers) return { owner: null, waits: true, accept () {}, release () {} }
-    const ticket = this.resources.slots.acquire(userId)
+    return this.#toAdmission(this.resources.slots.acquire(userId))
+  }
+
+  /** Admits a run of a user if it can be executed here at once. */
+  admitNow (userId: string): Admission | undefined {
+    return this.#toAdmission(this.hasWorkers ? this.resources.slots.tryAcquire(userId) : undefined)
+  }
+
+  /** For how many bytes of input this process has memory. */
+  get room (): number { return roomFor(this.resources.memory) }
+
+  #toAdmission (ticket: SlotTicket | undefined): Admission | undefined {
     let isAccepted = false
     return ticket && {
       owner: this.owner,
@@ -72,9 +96,12 @@ export class LocalQueue implements RunQueue {
   /**
    * Executes a claimed run, however full the queue is. Resolves when the attempt has ended in this process; never rejects.
    * @param emitted the events of this attempt that were emitted before it was claimed, such as queue positions.
+   * @param slot the slot for it; by default it waits for one.
    */
-  launchClaimed ({ run, userId, cancel, input, steps, inputBytes }: ClaimedRun, emitted?: Assignment['emitted']): Promise<Ending> {
-    const ended = this.#launch({ ...input, steps, inputBytes, run, userId, emitted }, this.resources.slots.acquireOrWait(userId))
+  launchClaimed (
+    { run, userId, cancel, input, steps, inputBytes }: ClaimedRun, emitted?: Assignment['emitted'], slot = this.resources.slots.acquireOrWait(userId)
+  ): Promise<Ending> {
+    const ended = this.#launch({ ...input, steps, inputBytes, run, userId, emitted }, slot)
     if (cancel) this.launcher.cancel(run.runId)
     return ended
   }
@@ -82,7 +109,7 @@ export class LocalQueue implements RunQueue {
   /** Does nothing: there is no other process. */
   cancel (): void {}
 
-  /** Does nothing: runs begin only by `admit` and `launchClaimed`. */
+  /** Does nothing: runs begin only by `admit`, `admitNow` and `launchClaimed`. */
   async stop (): Promise<void> {}
 
   /** Emits positions only after `launch`, which opens the attempt's record in the log. */

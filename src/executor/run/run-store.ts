@@ -1,3 +1,4 @@
+import type { SettledRun } from '#shared/database/functions.ts'
 import type { EmittedEvents, StepRecord, StoredInput } from '#shared/database/runs.ts'
 import type { RunFailure } from '#shared/errors.ts'
 import type { GatewayFailure } from '#shared/gateway/failure.ts'
@@ -36,5 +37,5 @@ export interface RunStore {
   readInput (runId: string, attempt: number): Promise<StoredInput>
   /** Records a step. Resolves to what is reserved for the run, as far as the user's balance allows. */
   record (runId: string, attempt: number, step: RecordedStep): Promise<Reservation>
-  finish (runId: string, attempt: number, result: Result): Promise<Run>
+  finish (runId: string, attempt: number, result: Result): Promise<SettledRun>
 }

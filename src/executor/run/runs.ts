@@ -74,17 +74,26 @@ export class Runs {
 
   async #begin (request: RunRequest): Promise<Run> {
     if (this.options.isDraining()) throw errors.shuttingDown().with({ retryAfter: RETRY_AFTER })
-    const { queue, executor } = this.options
+    const { expected } = this.options.executor
     const begin = new RunBegin(request, this.options)
-    const admission = await queue.admit(request.userId)
+    expected.add(begin.runId)
+    try {
+      // What cannot begin here at once waits in the queue, where all of it begins.
+      return (await this.#beginAdmitted(begin, request.userId, false) ?? await this.#beginAdmitted(begin, request.userId, true))!
+    } finally {
+      expected.delete(begin.runId)
+    }
+  }
+
+  /** Begins a run; undefined if it has to wait. */
+  async #beginAdmitted (begin: RunBegin, userId: string, hasToWait: boolean): Promise<Run | undefined> {
+    const admission = await this.options.queue.admit(userId, hasToWait)
     if (!admission) throw errors.queueFull().with({ retryAfter: RETRY_AFTER })
-    executor.expected.add(begin.runId)
     try {
       const begun = await begin.make(admission)
-      await this.#accept(begun, begin, request.userId, admission)
-      return begun.run
+      if (begun) await this.#accept(begun, begin, userId, admission)
+      return begun?.run
     } finally {
-      executor.expected.delete(begin.runId)
       admission.release()
     }
   }

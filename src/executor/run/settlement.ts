@@ -1,5 +1,5 @@
+import type { SettledRun } from '#shared/database/functions.ts'
 import { errors, failureOf, ServiceError, toServiceError } from '#shared/errors.ts'
-import type { Run } from '#shared/schemas.ts'
 import type { Trace } from '#shared/trace.ts'
 import type { Progress } from '../agent/progress.js'
 import type { Result, RunStore } from './run-store.js'
@@ -43,7 +43,7 @@ export function resultOf (progress: Progress, failure: unknown, trace: Trace): R
  * @param onRefused takes the error for which a result could not be written.
  * @throws {ServiceError} stale_attempt where another process has the run; whatever else the store throws.
  */
-export async function settle (store: RunStore, runId: string, attempt: number, result: Result, onRefused: (error: unknown) => void): Promise<Run> {
+export async function settle (store: RunStore, runId: string, attempt: number, result: Result, onRefused: (error: unknown) => void): Promise<SettledRun> {
   try {
     return await store.finish(runId, attempt, result)
   } catch (error) {

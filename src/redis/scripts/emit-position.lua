@@ -8,6 +8,9 @@
 -- Returns the position emitted last; -1 if the run does not wait or is executed.
 local rank = redis.call('ZRANK', KEYS[1], ARGV[1])
 if not rank then return -1 end
+-- A job that was added again may be one whose run is executed meanwhile, and whose first event is not in the stream yet.
+local data = redis.call('HGET', string.gsub(KEYS[1], 'prioritized$', '') .. ARGV[1], 'data')
+if data and string.find(data, '"isAgain":true', 1, true) then return -1 end
 local position, emitted = rank + 1, tonumber(ARGV[2])
 if position >= emitted or (position > 5 and position > emitted / 2) then return emitted end
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]

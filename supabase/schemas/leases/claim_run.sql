@@ -5,7 +5,7 @@
 --   p_inline_bytes  see take_run; what is not larger needs no room
 -- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
 -- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it, or the run
--- cannot be taken now, see try_run; `full`, this process has no memory for it.
+-- cannot be taken now, see try_run, or another transaction has it; `full`, this process has no memory for it.
 create function public.claim_run(
   p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
   p_max_crashes integer default 20, p_keep_first boolean default true,
@@ -16,8 +16,10 @@ declare
   v_run public.agent_runs;
   v_taken jsonb;
 begin
-  select * into v_run from public.agent_runs where id = p_run_id for update;
-  if not found or v_run.finished_at is not null then
+  select * into v_run from public.agent_runs where id = p_run_id for update skip locked;
+  if not found and exists (select from public.agent_runs where id = p_run_id) then
+    return '{"refused": "unable"}';
+  elsif not found or v_run.finished_at is not null then
     return '{"refused": "ended"}';
   elsif not public.is_abandoned(v_run) then
     return '{"refused": "owned"}';
@@ -26,11 +28,7 @@ begin
   elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then
     return '{"refused": "full"}';
   end if;
-  -- If two processes take the user's last slot at once, the second waits here until the first has it.
-  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('slots of ' || v_run.user_id, 0));
-  if (select count(*) from public.agent_runs r
-      where user_id = v_run.user_id and finished_at is null and owner is not null and id <> p_run_id
-        and not public.is_abandoned(r)) >= p_max_per_user then
+  if not public.has_free_slot(v_run.user_id, p_max_per_user, p_run_id) then
     return '{"refused": "busy"}';
   end if;
   v_taken := public.try_run(p_run_id, p_owner, p_lease_seconds, p_max_crashes, p_keep_first, true, p_inline_bytes);

@@ -34,7 +34,8 @@ begin
             and (not p_lapsed or (owner is not null and lease_until > '-infinity'))
             and (p_python or not public.is_python_run(id))) abandoned using (id)
       -- Checked again for a row that another process has changed meanwhile.
-      where finished_at is null and lease_until < now() and public.is_abandoned(r)
+      where finished_at is null and lease_until < now()
+        and (not p_lapsed or (owner is not null and lease_until > '-infinity')) and public.is_abandoned(r)
         and (p_room is null or public.input_bytes(id) <= greatest(p_room, p_inline_bytes))
       order by turn, lease_until, created_at
       limit p_limit

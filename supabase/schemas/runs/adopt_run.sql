@@ -3,11 +3,12 @@
 --   p_python   true if this process can run agents written in Python
 --   p_repeated  true if the same call was made before and its answer was lost: a run that is already this process's is
 --              given to it again
---   p_inline_bytes  see begin_run
--- Returns the same as begin_run; `joined` is true if the run has or had an owner, or has ended.
+--   p_inline_bytes, p_max_per_user, p_room  see begin_run
+-- Returns the same as begin_run, also null; `joined` is true if the run has or had an owner, or has ended.
 create function public.adopt_run(
   p_user_id uuid, p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_waiting boolean default false,
-  p_python boolean default false, p_repeated boolean default false, p_inline_bytes integer default null
+  p_python boolean default false, p_repeated boolean default false, p_inline_bytes integer default null,
+  p_max_per_user integer default null, p_room bigint default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -25,8 +26,14 @@ begin
   v_joined := (v_run.owner is not null and not (p_repeated and v_run.owner = p_owner)) or v_run.attempt > 1 or v_run.finished_at is not null;
   if not v_joined then
     if v_input -> 'agent' ->> 'executor' = 'python' and not p_python then
+      if p_max_per_user is not null then
+        return null;
+      end if;
       raise sqlstate 'PT503' using hint = 'python_unavailable',
         message = 'This agent is not available right now.';
+    end if;
+    if p_max_per_user is not null and not public.may_begin_here(p_user_id, p_max_per_user, v_bytes, p_python, p_room, p_inline_bytes) then
+      return null;
     end if;
     update public.agent_runs
       set owner = p_owner, lease_until = now() + make_interval(secs => p_lease_seconds),
@@ -40,6 +47,6 @@ begin
     'agent', case when octet_length((v_input -> 'agent')::text) <= coalesce(p_inline_bytes, 2147483647) then v_input -> 'agent' end);
 end $$;
 
-revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer)
+revoke execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer, integer, bigint)
   from public, anon, authenticated;
-grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer) to service_role;
+grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, boolean, boolean, integer, integer, bigint) to service_role;

@@ -11,6 +11,8 @@
 --   p_run_id  the id of the new run. A call whose answer was lost may be repeated with it: see begun_before
 --   p_prompt_tokens  how many tokens the messages have, estimated; where tokens cost something, they are reserved for
 --   p_inline_bytes  an agent with more bytes of JSON is not returned: get_run_input returns it when the run has its slot
+--   p_max_per_user, p_room  if the first is given, the run begins at the owner only where it may, see may_begin_here, and the owner
+--             can execute it; otherwise nothing is done, and null is returned: the run has to begin without an owner, and wait
 -- Returns {run, agent, rates, cached, joined, inputBytes}; the last is the size of what get_run_input returns. `joined` is
 -- true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
@@ -30,7 +32,9 @@ create function public.begin_run(
   p_visitor text default null,
   p_run_id uuid default null,
   p_prompt_tokens integer default 0,
-  p_inline_bytes integer default null
+  p_inline_bytes integer default null,
+  p_max_per_user integer default null,
+  p_room bigint default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
@@ -94,6 +98,9 @@ begin
       raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
     end if;
     if v_agent ->> 'executor' = 'python' and not p_python then
+      if p_max_per_user is not null then
+        return null;
+      end if;
       raise sqlstate 'PT503' using hint = 'python_unavailable',
         message = 'This agent is not available right now.';
     end if;
@@ -110,6 +117,18 @@ begin
     v_cache_key := encode(sha256(convert_to(v_agent::text || v_models || p_request_hash, 'UTF8')), 'hex');
     select jsonb_build_object('response', response, 'finishReason', finish_reason, 'model', model) into v_cached
       from public.response_cache where key = v_cache_key and expires_at > now() and finish_reason = 'stop';
+  end if;
+
+  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
+  v_bytes := octet_length(v_input::text);
+  if p_max_per_user is not null then
+    -- The balance, which is reserved from below, is locked before the slots: a call that waits for a balance holds up no claims.
+    if p_agent is null and v_cached is null then
+      perform from public.credit_balances where user_id = p_user_id for no key update;
+    end if;
+    if not public.may_begin_here(p_user_id, p_max_per_user, v_bytes, p_python, p_room, p_inline_bytes) then
+      return null;
+    end if;
   end if;
 
   if p_agent is null and v_cached is null then
@@ -136,8 +155,6 @@ begin
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
     returning * into v_run;
-  v_input := p_input || jsonb_build_object('agent', v_agent, 'rates', v_rates, 'cached', v_cached);
-  v_bytes := octet_length(v_input::text);
   insert into public.agent_run_inputs (run_id, input, bytes) values (v_run.id, v_input, v_bytes);
   return jsonb_build_object('run', public.run_json(v_run), 'rates', v_rates, 'cached', v_cached, 'joined', false,
     'agent', case when v_bytes <= p_inline_bytes or octet_length(v_agent::text) <= coalesce(p_inline_bytes, 2147483647) then v_agent end,
@@ -145,8 +162,10 @@ begin
 end $$;
 
 revoke execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer,
+    integer, bigint)
   from public, anon, authenticated;
 grant execute on function
-  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer)
+  public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer,
+    integer, bigint)
   to service_role;

@@ -13,7 +13,7 @@ begin
   if public.is_abandoned(v_run) then
     -- The cancellation is a new attempt, so that readers drop the text of the attempt before.
     update public.agent_runs set attempt = attempt + 1 where id = p_run_id returning * into v_run;
-    return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null);
+    return public.finish_run(v_run.id, v_run.attempt, 'cancelled', '', null, null, 0, null, null) - 'userWaits';
   end if;
   update public.agent_runs set cancel_requested = true where id = p_run_id and finished_at is null;
   return public.run_json(v_run);

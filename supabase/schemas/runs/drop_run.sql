@@ -11,7 +11,7 @@ begin
   if v_run.owner is not null or v_run.finished_at is not null then
     return public.run_json(v_run);
   end if;
-  return public.finish_run(p_run_id, v_run.attempt, 'failed', '', null, null, 0, null, p_error);
+  return public.finish_run(p_run_id, v_run.attempt, 'failed', '', null, null, 0, null, p_error) - 'userWaits';
 end $$;
 
 revoke execute on function public.drop_run(uuid, uuid, jsonb) from public, anon, authenticated;

@@ -1,5 +1,6 @@
 -- Ends a run. One transaction writes the result and the last step, settles the reservation, enters the charge in the
 -- ledger and caches the response. Credits beyond the reservation are taken as far as the balance allows.
+-- The first call returns `userWaits` with the run if another run of the user waits, perhaps for the end of this one: then true.
 -- A repeated call returns what the first call did. A call by an attempt that no longer owns the run is refused.
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
 --   p_error          {code, message, reason?}; admins alone read the reason
@@ -107,7 +108,11 @@ begin
       on conflict (key) do update set response = excluded.response, finish_reason = excluded.finish_reason,
         model = excluded.model, expires_at = excluded.expires_at;
   end if;
-  return public.run_json(v_run);
+  return case
+    when exists (select from public.agent_runs
+      where user_id = v_run.user_id and finished_at is null and (owner is null or lease_until = '-infinity'))
+    then public.run_json(v_run) || '{"userWaits": true}'
+    else public.run_json(v_run) end;
 end $$;
 
 revoke execute on function public.finish_run(uuid, integer, text, text, text, jsonb, integer, text, jsonb, jsonb, boolean)

@@ -47,6 +47,10 @@ create index agent_runs_of_key on public.agent_runs (api_key_id, created_at) whe
 create index agent_runs_newest on public.agent_runs (user_id, created_at desc, id desc);
 create index agent_runs_newest_of_all on public.agent_runs (created_at desc, id desc);
 create index agent_runs_unfinished on public.agent_runs (lease_until) where finished_at is null;
+create index agent_runs_of_user on public.agent_runs (user_id) where finished_at is null;
+-- The runs that wait for a process.
+create index agent_runs_waiting on public.agent_runs (user_id)
+  where finished_at is null and (owner is null or lease_until = '-infinity');
 create index agent_runs_owned on public.agent_runs (owner) where finished_at is null;
 create index agent_runs_to_erase on public.agent_runs (finished_at) where not erased;
 alter table public.agent_runs enable row level security;

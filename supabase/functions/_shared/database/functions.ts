@@ -31,7 +31,7 @@ export interface SharedFunctions {
   /** Keeps why the gateway failed, for admins; of a run that is under way by this attempt. */
   note_failures: { args: { p_run_id: string, p_attempt: number, p_failures: readonly GatewayFailure[] }, result: { noted: true } }
   /** Settles a run, once; repeated, it returns the settled run. Raises `run_not_found`, `stale_attempt`. */
-  finish_run: { args: FinishRun, result: Run }
+  finish_run: { args: FinishRun, result: SettledRun }
   /** Those of the runs that have ended. */
   get_ended_runs: { args: { p_run_ids: string[] }, result: EndedRun[] }
   /** Extends the owner's lease on all of its runs. */
@@ -72,6 +72,14 @@ export interface FirstOwner {
   p_python?: boolean
   /** An agent with more bytes of JSON is not returned; by default every one is. */
   p_inline_bytes?: number
+  /**
+   * The run begins only if its user has fewer runs under way over all processes, no other run waits that the owner could
+   * execute, and the owner can execute this one. Otherwise nothing is done, and the result is null.
+   * By default it always begins.
+   */
+  p_max_per_user?: number | null
+  /** With `p_max_per_user`: for how many bytes of inputs the owner has memory; by default any. */
+  p_room?: number | null
 }
 
 export interface AdoptRun extends FirstOwner {
@@ -137,6 +145,12 @@ export interface FinishRun {
   p_error: RunFailure | null
   p_trace?: Trace | null
   p_keep_messages?: boolean
+}
+
+/** A run that has ended. */
+export interface SettledRun extends Run {
+  /** Another run of the user waits, perhaps for the end of this one. */
+  userWaits?: true
 }
 
 export interface Heartbeat {

@@ -1,6 +1,6 @@
-import type { ChainableCommander, Redis } from 'ioredis'
-import { parkedKey, SERVED_ROUND, USER_ROUNDS } from './keys.js'
-import type { QueuedRun } from './run-job.js'
+import type { Redis } from 'ioredis'
+import { parkedKey, SERVED_ROUND, USER_ROUNDS } from '../keys.js'
+import type { QueuedRun } from '../run-job.js'
 
 /** BullMQ's greatest priority: a job's priority is its round. */
 const MAX_ROUND = 2_097_151
@@ -31,7 +31,20 @@ export async function countWaiting (redis: Redis, waitingKey: string, delayedKey
   return { total: waiting + delayed, ofUser: ahead + parked }
 }
 
-/** Records that a run of this round has got its slot. */
-export function serveRound (pipeline: ChainableCommander, round: number): ChainableCommander {
-  return pipeline.serveRound(SERVED_ROUND, round)
+/** Records which rounds have got slots; once for the runs of one turn of the event loop. */
+export class RoundMarker {
+  #served = 0
+
+  constructor (private readonly redis: Redis) {}
+
+  serve (round: number): void {
+    const isScheduled = this.#served > 0
+    this.#served = Math.max(this.#served, round)
+    if (!isScheduled) setImmediate(() => this.#record())
+  }
+
+  #record (): void {
+    this.redis.serveRound(SERVED_ROUND, this.#served).catch(() => {})
+    this.#served = 0
+  }
 }

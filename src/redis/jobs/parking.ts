@@ -1,7 +1,7 @@
 import type { Job, Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
-import { parkedKey } from './keys.js'
-import type { RunJob } from './run-job.js'
+import { parkedKey } from '../keys.js'
+import type { RunJob } from '../run-job.js'
 
 /**
  * A run whose user has as many runs as the limit allows is parked: its job is delayed for PARKED_MS, and its id is put into
