@@ -10,7 +10,15 @@ export const SERVED_ROUND = `${PREFIX}:round`
 /** A hash of each user's last round in the queue. */
 export const USER_ROUNDS = `${PREFIX}:rounds`
 
-/** The stream of a run's events. */
+/** The channel by which all processes are told something. */
+export const ALL_INBOXES = `${PREFIX}:inboxes`
+
+/** The channel by which a process hears from others. */
+export function inboxKey (name: string): string {
+  return `${PREFIX}:inbox:${name}`
+}
+
+/** The stream of a run's events while no process has them in memory: it waits, or its process has released it. */
 export function streamKey (runId: string): string {
   return `${PREFIX}:run:${runId}`
 }
