@@ -166,7 +166,7 @@ t.test('the log of a process with Redis', async t => {
     t.equal(heard.of(runId).length, before, 'Redis says that nobody listens')
   })
 
-  t.test('a wish that is not repeated is forgotten after three seconds', async t => {
+  t.test('a want that is not repeated is forgotten after three seconds', async t => {
     const heard = await eavesdrop(t, server)
     const runId = randomUUID()
     const name = randomUUID()
@@ -226,7 +226,7 @@ t.test('the log of a process with Redis', async t => {
     t.equal(told.flatMap(text => (JSON.parse(text) as Told).runs.flatMap(([, , events]) => events)).length, 400)
   })
 
-  t.test('ten thousand readers of one run elsewhere are one wish, and the run is sent once', async t => {
+  t.test('ten thousand readers of one run elsewhere are one want, and the run is sent once', async t => {
     const heard = await eavesdrop(t, server)
     const runId = randomUUID()
     here.log.open(runId, 1)
@@ -240,7 +240,7 @@ t.test('the log of a process with Redis', async t => {
     t.ok(readers.every(({ seqs }) => seqs.length === 21))
     const wanted = heard.of(runId).filter(text => text.includes('"kind":"want"') && text.includes('"add":[["'))
     const told = heard.frames.filter(text => text.includes('"kind":"told"') && text.includes(runId))
-    t.ok(wanted.length <= 2, `${wanted.length} wishes`)
+    t.ok(wanted.length <= 2, `${wanted.length} wants`)
     t.ok(told.length <= 22, `${told.length} messages`)
     t.ok(registryOf(server).looks.at(-1)! <= 2)
   })
@@ -267,6 +267,26 @@ t.test('the log of a process with Redis', async t => {
     t.comment(`first ${first!.toFixed(1)} ms, later ${later!.toFixed(1)} ms`)
     t.ok(first! < 20, `${first} ms`)
     t.ok(later! < 10, `${later} ms`)
+  })
+
+  t.test('readers are served whatever the clock of a process says, and wants end all the same', async t => {
+    const { now } = Date
+    const runId = randomUUID()
+    let calls = 0
+    // Wrong by a minute, now this way and now that, as if an hour were corrected again and again.
+    t.intercept(Date, 'now', { value: () => now() + (calls++ % 2 === 0 ? 60_000 : -60_000) })
+    here.log.open(runId, 1)
+    const { reader, follower } = read(there.log, runId)
+    const heard = await eavesdrop(t, server)
+    for (let index = 1; index <= 40; index++) {
+      here.log.append(runId, chunk(String(index)))
+      await reader.until(({ seqs }) => seqs.length === index)
+      await pause(100)
+    }
+    t.equal(heard.of(runId).filter(text => text.includes('"kind":"want"')).length, 1, 'what is wanted is said once, and held')
+    follower.stop()
+    await until(async () => heard.of(runId).some(text => text.includes('"drop":["')), isSaid => isSaid)
+    here.log.append(runId, END)
   })
 
   t.test('sends the events of many runs in few messages, and hears over one connection', async t => {
@@ -635,8 +655,8 @@ t.test('events that Redis loses or refuses are delivered all the same', async t 
     here.log.open(runId, 1)
     here.log.append(runId, chunk('told'))
     commands.publish = ((channel: string, text: string) => {
-      const isWish = text.includes('"kind":"want"') && text.includes(runId)
-      return isWish && count++ === 0 ? Promise.resolve(1) : publish.call(commands, channel, text)
+      const isWant = text.includes('"kind":"want"') && text.includes(runId)
+      return isWant && count++ === 0 ? Promise.resolve(1) : publish.call(commands, channel, text)
     }) as typeof publish
     t.teardown(() => { commands.publish = publish })
     const other = randomUUID()

@@ -9,8 +9,8 @@ import { OutgoingFeed } from './outgoing-feed.js'
 
 /** How long events wait for others to be sent with them; this adds to the latency of readers at other processes. */
 const FLUSH_MS = 3
-/** How long a wish holds unless it is repeated. */
-export const WISH_MS = 3_000
+/** How long a want holds unless it is repeated. */
+export const WANT_MS = 3_000
 const SWEEP_MS = 1_000
 
 /** The log of this process, as others read it. */
@@ -86,7 +86,7 @@ export class EventPublisher {
     if (!feed) return this.#say(want.from, { kind: 'unknown', from: this.inbox.name, feed: want.feed })
     feed.revision = want.revision
     feed.received = want.received
-    feed.until = performance.now() + WISH_MS
+    feed.until = performance.now() + WANT_MS
     for (const [runId, after] of want.add) this.#add(feed, runId, after)
     for (const runId of want.drop) this.#drop(feed, runId)
     if (feed.isDue) this.#flushNow()
@@ -127,7 +127,7 @@ export class EventPublisher {
 
   #seek ({ from, runs }: Seek): void {
     if (from === this.inbox.name) return
-    const until = performance.now() + WISH_MS
+    const until = performance.now() + WANT_MS
     const here: Array<readonly [string, number]> = []
     for (const runId of runs) {
       if (this.log.isOwn(runId)) here.push([runId, attemptOf(this.log.last(runId) ?? 1)])
