@@ -10,8 +10,12 @@ export const SERVED_ROUND = `${PREFIX}:round`
 /** A hash of each user's last round in the queue. */
 export const USER_ROUNDS = `${PREFIX}:rounds`
 
-/** The channel by which all processes are told something. */
-export const ALL_INBOXES = `${PREFIX}:inboxes`
+/** The channel that shows whether this service may use channels. */
+export const PROBE_CHANNEL = `${PREFIX}:probe`
+/** The channel by which all processes are told something. Databases of one server share its channels. */
+export function inboxesKey (database: number): string {
+  return `${PREFIX}:inboxes:${database}`
+}
 
 /** The channel by which a process hears from others. */
 export function inboxKey (name: string): string {

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
-import { ALL_INBOXES, inboxKey } from '../keys.js'
+import { inboxesKey, inboxKey } from '../keys.js'
 import type { RedisLink } from '../link.js'
 import type { Message } from './messages.js'
 
@@ -22,6 +22,8 @@ interface InboxEvents {
 export class Inbox extends EventEmitter<InboxEvents> {
   readonly #connection: Redis
   readonly #timer: NodeJS.Timeout
+  /** The channel of all processes. */
+  readonly #everybody: string
   #heardAt = performance.now()
   #isOpen = false
   #isClosed = false
@@ -29,6 +31,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
   /** @param name this process's. */
   constructor (private readonly link: Pick<RedisLink, 'commands' | 'openConnection'>, readonly name: string) {
     super()
+    this.#everybody = inboxesKey(link.commands.options.db ?? 0)
     this.#connection = link.openConnection({ autoResubscribe: false })
     this.#connection.on('ready', () => this.#subscribe())
     this.#connection.on('close', () => { this.#isOpen = false })
@@ -47,7 +50,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
 
   /** Sends a message to all processes, this one included. */
   async broadcast (message: Message): Promise<void> {
-    await this.link.commands.publish(ALL_INBOXES, JSON.stringify(message))
+    await this.link.commands.publish(this.#everybody, JSON.stringify(message))
   }
 
   close (): void {
@@ -58,7 +61,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
 
   async #subscribe (): Promise<void> {
     try {
-      await this.#connection.subscribe(inboxKey(this.name), ALL_INBOXES)
+      await this.#connection.subscribe(inboxKey(this.name), this.#everybody)
       if (this.#isClosed) return
       this.#heardAt = performance.now()
       this.#isOpen = true
