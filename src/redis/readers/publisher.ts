@@ -10,7 +10,7 @@ import { OutgoingFeed } from './outgoing-feed.js'
 /** How long events wait for others to be sent with them; this adds to the latency of readers at other processes. */
 const FLUSH_MS = 3
 /** How long a want holds unless it is repeated. */
-export const WANT_MS = 3_000
+const WANT_MS = 3_000
 const SWEEP_MS = 1_000
 
 /** The log of this process, as others read it. */
