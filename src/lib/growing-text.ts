@@ -3,6 +3,8 @@ const FIRST_BYTES = 256
 const SLAB_BYTES = 64 * 1024
 /** The longest UTF-8 encoding of one UTF-16 unit. */
 const MAX_BYTES_PER_UNIT = 3
+/** A text of fewer bytes is decoded as a whole, which takes no longer than to find a place in it. */
+const FEW_BYTES = 4096
 
 /**
  * A text that grows by small pieces, stored as UTF-8 in one buffer outside the heap. As strings, the pieces would be copied
@@ -14,6 +16,9 @@ export class GrowingText {
   #length = 0
   /** The decoded text, cached until the next microtask. */
   #whole: string | undefined
+  /** The place that was looked for last, in UTF-16 units and in bytes: who reads piece by piece goes on from there. */
+  #unit = 0
+  #byte = 0
 
   /** In UTF-16 units, like the length of a string. */
   get length (): number { return this.#length }
@@ -33,7 +38,10 @@ export class GrowingText {
 
   /** Like `String.prototype.slice`. */
   slice (from: number, to = this.#length): string {
-    return this.toString().slice(from, to)
+    if (this.#whole !== undefined || this.#used < FEW_BYTES) return this.toString().slice(from, to)
+    const start = this.#find(Math.min(from, this.#length))
+    const end = start === undefined ? undefined : this.#find(Math.min(to, this.#length))
+    return end === undefined ? this.toString().slice(from, to) : this.#bytes.toString('utf8', start, end)
   }
 
   toString (): string {
@@ -43,6 +51,23 @@ export class GrowingText {
       queueMicrotask(() => { this.#whole = undefined })
     }
     return this.#whole
+  }
+
+  /** Where the unit at an index is in the bytes; undefined if it is the second half of a character. */
+  #find (unit: number): number | undefined {
+    if (this.#used === this.#length) return unit
+    if (unit === this.#length) return this.#used
+    if (unit < this.#unit) this.#unit = this.#byte = 0
+    let [at, byte] = [this.#unit, this.#byte]
+    while (at < unit) {
+      const lead = this.#bytes[byte]!
+      byte += lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4
+      at += lead < 0xf0 ? 1 : 2
+    }
+    if (at > unit) return undefined
+    this.#unit = at
+    this.#byte = byte
+    return byte
   }
 
   #grow (minimum: number): number {

@@ -2,6 +2,8 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import type { EventLog } from '../executor/events/event-log.js'
 import { MemoryEventLog } from '../executor/events/memory-event-log.js'
+import { LEASE_SECONDS } from '../executor/run/lease.js'
+import { readEnds } from '../executor/run/remote-readers.js'
 import type { StreamedRun } from '../http/sse/format.js'
 import { type StreamOptions, SseStreams } from '../http/sse/streams.js'
 
@@ -19,8 +21,8 @@ declare module 'fastify' {
 
 /** How long the events of a finished run are kept. */
 const KEEP_MS = 10 * 60_000
-/** How long Redis keeps the events of a finished run, in seconds: for readers that are behind, and beyond that only where messages are kept. */
-const KEEP_STREAM_SECONDS = { behind: 60, kept: 600 }
+/** How long a lease must still last for its process to be asked for events: one that lives has renewed it a second or two ago. */
+const FRESH_SECONDS = LEASE_SECONDS - 2.5
 
 async function events (app: FastifyInstance): Promise<void> {
   const log = await createLog(app)
@@ -38,14 +40,19 @@ async function events (app: FastifyInstance): Promise<void> {
 }
 
 /** With Redis, other processes can read what is emitted here. */
-async function createLog ({ redis, config, memory }: FastifyInstance): Promise<EventLog> {
+async function createLog ({ redis, database, memory, owner }: FastifyInstance): Promise<EventLog> {
   const options = { maxBytes: memory.eventBytes, keepMs: KEEP_MS }
   if (!redis) return new MemoryEventLog(options)
   const { SharedEventLog } = await import('../redis/event-log.js')
-  return new SharedEventLog(redis.link.commands, redis.streams, {
+  const log: EventLog = new SharedEventLog(redis.link, redis.streams, {
     ...options,
-    keepStreamSeconds: config.keepMessages ? KEEP_STREAM_SECONDS.kept : KEEP_STREAM_SECONDS.behind
+    owner,
+    registry: {
+      findOwners: runIds => database.call('get_run_owners', { p_run_ids: runIds, p_fresh_seconds: FRESH_SECONDS }),
+      readEnds: runIds => readEnds(database, log, runIds)
+    }
   })
+  return log
 }
 
-export default fp(events, { name: 'events', dependencies: ['redis', 'memory', 'shutdown'] })
+export default fp(events, { name: 'events', dependencies: ['database', 'redis', 'memory', 'shutdown'] })

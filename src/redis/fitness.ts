@@ -28,7 +28,7 @@ export function explainRefusal ({ message = '', code = '' }: Error & { code?: st
   const reason = message.replace(/^Ready check failed: /, '')
   if (/^NOAUTH/.test(reason)) return 'the server needs a password: redis://:<password>@<host>:<port>'
   if (/^WRONGPASS|invalid (username-)?password/.test(reason)) return 'the server does not accept this user and password'
-  if (/^NOPERM/.test(reason)) return `the server does not grant this user the required commands and keys (${reason})`
+  if (/^NOPERM/.test(reason)) return `the server does not grant this user the required commands, keys and channels (${reason})`
   if (/DB index/.test(reason)) return 'the server has no database with this number'
   if (/^Unknown RESP type/.test(reason)) return 'the server is not a Redis server'
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || /wrong version number|packet length too long/.test(reason)) {

@@ -10,7 +10,19 @@ export const SERVED_ROUND = `${PREFIX}:round`
 /** A hash of each user's last round in the queue. */
 export const USER_ROUNDS = `${PREFIX}:rounds`
 
-/** The stream of a run's events. */
+/** The channel that shows whether this service may use channels. */
+export const PROBE_CHANNEL = `${PREFIX}:probe`
+/** The channel by which all processes are told something. Databases of one server share its channels. */
+export function inboxesKey (database: number): string {
+  return `${PREFIX}:inboxes:${database}`
+}
+
+/** The channel by which a process hears from others. */
+export function inboxKey (name: string): string {
+  return `${PREFIX}:inbox:${name}`
+}
+
+/** The stream of a run's events while no process has them in memory: it waits, or its process has released it. */
 export function streamKey (runId: string): string {
   return `${PREFIX}:run:${runId}`
 }

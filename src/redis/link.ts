@@ -4,7 +4,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from 'pino'
 import type { RedisConfig } from '../config/backing-services.js'
 import { explainRefusal, judgeServer, UnfitRedisError } from './fitness.js'
-import { MARKER } from './keys.js'
+import { MARKER, PROBE_CHANNEL } from './keys.js'
 
 /** How long `connect` waits for a first answer. */
 const FIRST_ANSWER_MS = 2_000
@@ -117,6 +117,8 @@ export class RedisLink extends EventEmitter<LinkEvents> {
       if (unfit) return unfit
       this.#server = /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
       await this.#setMarker()
+      // An old user may have no permission for channels; nobody listens to this one.
+      await this.commands.publish(PROBE_CHANNEL, '')
       this.#setState(true)
     } catch (error) {
       const refusal = explainRefusal(error as Error)

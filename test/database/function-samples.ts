@@ -206,6 +206,10 @@ export function createSamples (db: Database): Samples {
       await db.call('record_step', { ...run, ...STEP.required, ...STEP.optional })
       return of({ p_cursors: { [run.p_run_id]: 0 } })
     },
+    async get_run_owners () {
+      const { p_run_id: runId } = await begin()
+      return of({ p_run_ids: [runId], p_fresh_seconds: 3 })
+    },
     async erase_old_runs () {
       await sql(`update public.agent_runs set finished_at = now() - interval '9 days' where id = '${await finish(await begin())}' returning id`)
       return of({ p_days: 8, p_limit: 1 })

@@ -112,4 +112,25 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     await age(runId!, 'attempt = 2')
     t.same(await db.call('get_told_steps', { p_cursors: { [runId!]: 0 } }), [], 'of the attempt that is made')
   })
+
+  t.test('a run is its living owner\'s, nobody\'s while it waits, is released or its owner may be dead, and its maker\'s once it has ended', async t => {
+    const { runIds: [runId] } = await createRuns(1)
+    const ownerOf = async (fresh = 3) => {
+      const [found] = await db.call('get_run_owners', { p_run_ids: [runId!, randomUUID()], p_fresh_seconds: fresh })
+      return found
+    }
+    t.same(await ownerOf(), { runId, owner: null, hasEnded: false }, 'it waits')
+    const owner = randomUUID()
+    await claim(runId!, { p_owner: owner })
+    t.same(await ownerOf(), { runId, owner, hasEnded: false })
+    t.same(await ownerOf(3600), { runId, owner: null, hasEnded: false }, 'its lease does not last for so long')
+    await age(runId!, 'lease_until = now() - interval \'1 second\'')
+    t.same(await ownerOf(), { runId, owner: null, hasEnded: false }, 'its lease has ended')
+    await db.call('heartbeat_worker', { p_owner: owner, p_lease_seconds: 60 })
+    t.same(await ownerOf(), { runId, owner, hasEnded: false }, 'the lease of its owner holds')
+    await db.call('release_runs', { p_owner: owner, p_run_ids: [runId!] })
+    t.same(await ownerOf(), { runId, owner: null, hasEnded: false }, 'it is released')
+    await age(runId!, 'finished_at = now()')
+    t.same(await ownerOf(), { runId, owner, hasEnded: true })
+  })
 }

@@ -85,6 +85,7 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     const streaming = execute('a marked key')
     await asked
     await service.gateway.nextCall()
+    t.same(await findInRedis(redis), new Map(), 'Redis has none of it')
     const found = await findInTables(sql)
     t.same(found.filter(place => !places.has(place)), [], 'all is listed')
     for (const place of ['agent_run_inputs.input', 'agent_run_checkpoints.record', 'agent_run_checkpoints.told']) t.ok(found.includes(place), place)
@@ -121,13 +122,21 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     t.match((await service.request('DELETE', `/v1/responses/${id}`, { headers })).body, { deleted: true })
     const { rows } = await sql.query('select response, erased, (select count(*)::int from public.agent_responses where run_id = r.id) as kept from public.agent_runs r where id = $1', [id.slice(5)])
     t.same(rows, [{ response: '', erased: true, kept: 0 }])
-    await redis.del(`jeesi:run:${id.slice(5)}`)
   })
 
-  t.test('Redis has the events alone, and for a minute', async t => {
-    const found = await until(() => findInRedis(redis), found => [...found.values()].every(seconds => seconds <= 60))
-    t.same([...found.keys()].filter(key => !/^jeesi:run:[0-9a-f-]{36}$/.test(key)), [])
-    t.ok(found.has(`jeesi:run:${runId}`))
+  t.test('Redis has no text of a run that its process has ended', async t => {
+    t.same(await findInRedis(redis), new Map())
+  })
+
+  t.test('Redis has the events of a run that its process has released, for two minutes', async t => {
+    const { events } = service.app
+    const released = randomUUID()
+    events.open(released, 1)
+    events.append(released, { type: 'chunk', content: 'The marked beginning' })
+    events.leave(released)
+    const found = await until(() => findInRedis(redis), found => [...found.values()].some(seconds => seconds > 0))
+    t.same([...found.keys()], [`jeesi:run:${released}`])
+    t.ok(found.get(`jeesi:run:${released}`)! <= 120)
   })
 
   t.test('a replay has the same events under the same numbers, and the answer to the letter', async t => {
@@ -207,7 +216,7 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     t.same(await findInTables(sql), [])
     await streaming
     t.same(await findInTables(sql), [], 'nor does the process of a run under way write anything')
-    for (const seconds of (await findInRedis(redis)).values()) t.ok(seconds > 0 && seconds <= 3600)
+    for (const seconds of (await findInRedis(redis)).values()) t.ok(seconds > 0 && seconds <= 120)
   })
 
   t.test('the log has none of it at any time', async t => {
@@ -224,7 +233,7 @@ t.test('with KEEP_MESSAGES the question and the whole trace stay until the reten
   const { rows: [{ input, trace }] } = await sql.query('select input, trace::text from public.agent_run_inputs join public.agent_run_traces using (run_id) where run_id = $1', [runId])
   t.same(input, { messages: [{ role: 'user', content: 'A marked question' }] })
   t.match(trace, 'a marked word')
-  t.ok(await until(() => redis.ttl(`jeesi:run:${runId}`), seconds => seconds > 0 && seconds <= 600) > 60)
+  t.same(await findInRedis(redis), new Map())
   service.app.events.evict(runId)
   await redis.flushall()
   const replayed = parseStream(await (await fetch(`${service.url}/api/runs/${runId}/events`, { headers })).text())

@@ -20,6 +20,22 @@ t.test('a growing text equals the concatenation of its pieces at every moment', 
   }), { numRuns: 500 }))
 })
 
+t.test('any piece of a long text is as it was appended, in whatever order pieces are read', async t => {
+  for (const unit of ['a', 'aé語😀']) {
+    const string = Array.from({ length: 4000 }, (_, index) => `${index} ${unit}`).join(' ')
+    const text = new GrowingText()
+    text.append(string)
+    await t.resolves(fc.assert(fc.asyncProperty(fc.array(fc.tuple(fc.nat(string.length), fc.nat(40)), { minLength: 1, maxLength: 20 }), async pieces => {
+      for (const [from, length] of pieces) {
+        assert.equal(text.slice(from, from + length), string.slice(from, from + length))
+        // What was decoded is kept until then.
+        await null
+      }
+      assert.equal(text.slice(pieces[0]![0]), string.slice(pieces[0]![0]))
+    }), { numRuns: 200 }))
+  }
+})
+
 t.test('its memory is at most twice its bytes', async t => {
   const text = new GrowingText()
   let size = 0

@@ -65,8 +65,8 @@ t.test('a refusal is explained if an operator can change it', async t => {
     ['Ready check failed: NOAUTH Authentication required.', /needs a password/],
     ['WRONGPASS invalid username-password pair or user is disabled.', /does not accept this user and password/],
     ['ERR invalid password', /does not accept/],
-    ['NOPERM this user has no permissions to run the \'info\' command', /does not grant this user the required commands and keys/],
-    ['Ready check failed: NOPERM this user has no permissions', /does not grant this user the required commands and keys/],
+    ['NOPERM this user has no permissions to run the \'info\' command', /does not grant this user the required commands, keys and channels/],
+    ['Ready check failed: NOPERM this user has no permissions', /does not grant this user the required commands, keys and channels/],
     ['ERR DB index is out of range', /no database with this number/],
     ['ERR SELECT is not allowed in cluster mode', undefined],
     ['ERR invalid DB index', /no database with this number/],
@@ -115,12 +115,14 @@ t.test('the first contact with a Redis', async t => {
 
   t.test('as a user with limited permissions', async t => {
     const { url, client } = await startRedis(t)
-    await client.acl('SETUSER', 'jeesi', 'on', '>se%cret', '~jeesi:*', '+@all')
+    await client.acl('SETUSER', 'jeesi', 'on', '>se%cret', '~jeesi:*', '&jeesi:*', '+@all')
+    await client.acl('SETUSER', 'mute', 'on', '>secret', '~jeesi:*', 'resetchannels', '+@all')
     await client.acl('SETUSER', 'little', 'on', '>secret', '~other:*', '+@all')
     await client.acl('SETUSER', 'less', 'on', '>secret', '~jeesi:*', '+@read')
     t.match(await connect(t, url.replace('//', '//jeesi:se%25cret@')), { refusal: undefined, lines: [/^Redis is connected$/] })
-    await refuses(t, url.replace('//', '//little:secret@'), /^REDIS_URL: the server does not grant this user the required commands and keys \(.+\)$/)
-    await refuses(t, url.replace('//', '//less:secret@'), /^REDIS_URL: the server does not grant this user the required commands and keys \(.+\)$/)
+    await refuses(t, url.replace('//', '//little:secret@'), /^REDIS_URL: the server does not grant this user the required commands, keys and channels \(.+\)$/)
+    await refuses(t, url.replace('//', '//mute:secret@'), /^REDIS_URL: the server does not grant this user the required commands, keys and channels \(.+channels.+\)$/)
+    await refuses(t, url.replace('//', '//less:secret@'), /^REDIS_URL: the server does not grant this user the required commands, keys and channels \(.+\)$/)
   })
 
   t.test('that requires no password and gets one succeeds without a message', async t => {

@@ -17,6 +17,8 @@ interface Replicas {
   gateway: GatewayDouble
   redis: RedisServer
   sql: pg.Client
+  /** What other replicas need to join them. */
+  shared: Record<string, string>
 }
 
 /** Two processes with one PostgreSQL, one Redis and one gateway. By default the first is a pure web tier. */
@@ -31,7 +33,7 @@ async function startReplicas (t: Test, { web = {}, worker = {} }: { web?: Record
   await sql.connect()
   sql.on('error', () => {})
   t.teardown(() => sql.end())
-  return { ...replicas, gateway, redis, sql }
+  return { ...replicas, gateway, redis, sql, shared }
 }
 
 async function begin ({ request }: Service, headers?: Record<string, string>, content = 'Hi'): Promise<string> {
@@ -218,6 +220,55 @@ t.test('several replicas with one Redis', async t => {
     t.equal((await worker.execute()).text, 'Hello world')
     t.equal(gateway.calls.length, 1)
     t.match(await web.credits(), { creditsRemaining: 99 })
+  })
+
+  t.test('while a replica drains, its runs and their readers everywhere go on, and new runs are made by those that stay', async t => {
+    const { web, worker, gateway } = await startReplicas(t, { web: { MAX_CONCURRENT_RUNS: '5', DRAIN_SECONDS: '20' }, worker: { DRAIN_SECONDS: '20' } })
+    const hand = answerByHand(gateway)
+    const runId = await begin(web)
+    await hand.arrived
+    const isHere = web.app.executor.progressOf(runId) !== undefined
+    const [leaving, staying] = isHere ? [web, worker] : [worker, web]
+    const readers = await Promise.all([leaving, staying].map(async ({ url }) => readSlowly(await openEvents(url, runId))))
+    hand.say('before ')
+    await Promise.all(readers.map(reader => reader.until('before ')))
+    const drained = leaving.app.drain()
+    gateway.reply = say('Hello')
+    const next = await Promise.all([begin(staying), begin(staying), begin(staying)])
+    for (const runId of next) {
+      t.match(await endOf(staying, runId), { status: 'succeeded', attempt: 1 })
+      t.equal(leaving.app.executor.progressOf(runId), undefined)
+      t.equal(leaving.app.events.last(runId), undefined, 'it was not made there')
+    }
+    hand.say('after')
+    hand.end()
+    for (const reader of readers) {
+      const events = parseStream(await reader.rest())
+      t.equal(textOf(events), 'before after')
+      // Before it there may be a position in the queue.
+      t.strictSame([...new Set(typesOf({ events }))].filter(type => type !== 'queued'), ['started', 'chunk', 'done'], 'nobody was sent away')
+    }
+    await drained
+  })
+
+  t.test('a reader that comes between the end of a process and the takeover reads what its run had said, and a plain one no letter twice', async t => {
+    const { web, worker, gateway, shared } = await startReplicas(t)
+    gateway.reply = hang('half ')
+    const arriving = gateway.nextCall()
+    const runId = await begin(web)
+    await arriving
+    const near = readSlowly(await openEvents(worker.url, runId))
+    await near.until('half ')
+    gateway.reply = hang('half a whole')
+    await worker.app.close()
+    await near.rest()
+    t.match((await web.request('GET', `/api/runs/${runId}`)).body, { status: 'running', response: 'half ' })
+    const late = readSlowly(await openEvents(web.url, runId, '?events='))
+    await late.until('half ')
+    const successor = await startService(t, shared, gateway.url)
+    t.equal(parseStream(await late.until('a whole')).map(event => event.type === 'chunk' ? event.content : '').join(''), 'half a whole')
+    await successor.request('POST', `/api/runs/${runId}/cancel`)
+    await late.rest()
   })
 
   t.test('a run of a replica that shuts down continues at another one within two seconds', async t => {

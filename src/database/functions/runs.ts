@@ -1,4 +1,4 @@
-import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, StepEntry, StepRecord, StoredInput, WaitingRun } from '#shared/database/runs.ts'
+import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, RunOwner, StepEntry, StepRecord, StoredInput, WaitingRun } from '#shared/database/runs.ts'
 import type { ListedRun, Run, RunStatus } from '#shared/schemas.ts'
 
 /** The SQL functions with which the service executes runs, and lists them. */
@@ -48,6 +48,8 @@ export interface RunFunctions {
   list_waiting_runs: { args: { p_limit: number, p_queued: boolean }, result: { runs: WaitingRun[], outstanding: boolean } }
   /** The events of steps that were recorded after the given event, by run id. */
   get_told_steps: { args: { p_cursors: Record<string, number> }, result: RecordedEvents[] }
+  /** Whose runs are, of those that exist. A lease with less than `p_fresh_seconds` left is none. */
+  get_run_owners: { args: { p_run_ids: string[], p_fresh_seconds: number }, result: RunOwner[] }
   /** Erases the texts of runs that ended more than `p_days` ago, at most `p_limit`. */
   erase_old_runs: { args: { p_days: number, p_limit: number }, result: { erased: number } }
 }

@@ -49,19 +49,23 @@ export interface EventLog {
   entries (runId: string, after?: number): readonly Entry[]
   /** The response text of the events after event `after` that this process holds, without rewound text. */
   textAfter (runId: string, after?: number): string
+  /** The events of the latest attempt at a run that no process makes, as far as they are kept. Rejects if they cannot be read. */
+  readLatest (runId: string): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
   /**
-   * The events of the run's latest attempt, whichever process executes it. Rejects if they cannot be read.
-   * @param maxEntries reads only the beginning: so many entries of a stream, each with some events.
+   * The text of an unfinished run so far, whichever process makes it. Rejects if it cannot be read.
+   * @param characters the beginning alone, of so many characters.
    */
-  readLatest (runId: string, maxEntries?: number): Promise<ReadonlyArray<Pick<Entry, 'seq' | 'event'>>>
+  readText (runId: string, characters?: number): Promise<string>
   /** Removes a run, and notifies its subscribers. */
   evict (runId: string): void
+  /** Removes a run that this process has not ended: others, and their readers, may need what was emitted until it is made anew. */
+  leave (runId: string): void
   subscribe (runId: string, subscriber: Subscriber): void
   /** Does nothing if the subscriber has not subscribed. */
   unsubscribe (runId: string, subscriber: Subscriber): void
   /** The runs with subscribers here that this process does not execute and whose end is not known here. */
   remoteRuns (): string[]
-  close (): void
+  close (): void | Promise<void>
 }
 
 /**

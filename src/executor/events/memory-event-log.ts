@@ -1,6 +1,7 @@
 import { attemptOf, firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import { firstCharacters } from '../../lib/characters.js'
 import type { Entry, EventLog, Subscriber } from './event-log.js'
 import { Transcript } from './transcript.js'
 
@@ -118,6 +119,13 @@ export class MemoryEventLog implements EventLog {
     return this.entries(runId)
   }
 
+  async readText (runId: string, characters = Infinity): Promise<string> {
+    const text = this.textAfter(runId)
+    return text.length > characters ? firstCharacters(text, characters) : text
+  }
+
+  leave (runId: string): void { this.evict(runId) }
+
   evict (runId: string): void {
     const run = this.#runs.get(runId)
     if (!run) return
@@ -144,6 +152,11 @@ export class MemoryEventLog implements EventLog {
   /** Whether a run has subscribers here. */
   isFollowed (runId: string): boolean {
     return (this.#runs.get(runId)?.subscribers.size ?? 0) > 0
+  }
+
+  /** Whether this process executes a run or has executed it. */
+  isOwn (runId: string): boolean {
+    return this.#get(runId)?.isOwn ?? false
   }
 
   /** Whether a run is executed elsewhere, if at all, and has not ended as far as this log knows. */

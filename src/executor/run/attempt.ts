@@ -224,8 +224,11 @@ export class Attempt implements AgentContext, PythonContext {
   /** Leaves the run to another process; readers are sent on to it. */
   #abandon (why: Exclude<Ending, 'settled'>): Ending {
     this.log(why)
+    const { events } = this.deps
     // If a later attempt has begun here, the events in the log are its own.
-    if (this.owner.isLatest(this)) this.deps.events.evict(this.runId)
+    if (!this.owner.isLatest(this)) return why
+    if (why === 'released') events.leave(this.runId)
+    else events.evict(this.runId)
     return why
   }
 

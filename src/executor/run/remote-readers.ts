@@ -4,9 +4,6 @@ import type { EventLog } from '../events/event-log.js'
 import { restore } from '../events/restore.js'
 import type { Executor } from './executor.js'
 
-/** How often runs are looked up whose events Redis streams: their stream may be lost. */
-const STREAMED_MS = 5_000
-
 export interface RemoteReadersOptions {
   database: Pick<Database, 'call'>
   events: EventLog
@@ -19,23 +16,20 @@ export interface RemoteReadersOptions {
 
 /**
  * Feeds readers here of runs that another process makes from what the database records of these: their finished steps,
- * and their end.
+ * and their end. With Redis the log does so itself while that is there.
  */
 export class RemoteReaders {
-  #nextLook = 0
   #hasAdvised = false
 
   constructor (private readonly options: RemoteReadersOptions) {}
 
   /** One round. */
   async feed (): Promise<void> {
-    const { events, executor, isStreaming } = this.options
+    const { database, events, executor, isStreaming } = this.options
     const runIds = events.remoteRuns().filter(runId => !executor.progressOf(runId))
-    const isStreamed = isStreaming()
-    if (runIds.length === 0 || (isStreamed && Date.now() < this.#nextLook)) return
-    this.#nextLook = Date.now() + STREAMED_MS
-    if (!isStreamed) await this.#ingestSteps(runIds)
-    await this.#ingestEnds(runIds)
+    if (runIds.length === 0 || isStreaming()) return
+    await this.#ingestSteps(runIds)
+    await readEnds(database, events, runIds)
   }
 
   async #ingestSteps (runIds: string[]): Promise<void> {
@@ -48,27 +42,28 @@ export class RemoteReaders {
     }
   }
 
-  async #ingestEnds (runIds: string[]): Promise<void> {
-    const { database, events } = this.options
-    const ended = await database.call('get_ended_runs', { p_run_ids: runIds })
-    // One call returns so many bytes at most: the next round comes sooner, for what may be left.
-    if (ended.length > 0) this.#nextLook = 0
-    const failures: unknown[] = []
-    for (const { run, trace } of ended) {
-      try {
-        restore(events, run, trace)
-      } catch (error) {
-        failures.push(error)
-        // Its readers are told that the run is elsewhere, and do not wait for an end that cannot be shown here.
-        events.evict(run.runId)
-      }
-    }
-    if (failures.length > 0) throw failures[0]
-  }
-
   #advise (runId: string): void {
     if (this.#hasAdvised) return
     this.#hasAdvised = true
     this.options.log.info({ runId }, 'a reader follows a run that another process makes: it gets finished steps and the end only; REDIS_URL would stream it')
   }
+}
+
+/**
+ * Puts the events of those of the given runs that have ended into the log. One call returns so many bytes at most: the others are
+ * read when they are asked for again.
+ * @throws the first failure, after all runs: the readers of a run whose end cannot be shown here are told that it is elsewhere.
+ */
+export async function readEnds (database: Pick<Database, 'call'>, events: EventLog, runIds: string[]): Promise<void> {
+  const ended = await database.call('get_ended_runs', { p_run_ids: runIds })
+  const failures: unknown[] = []
+  for (const { run, trace } of ended) {
+    try {
+      restore(events, run, trace)
+    } catch (error) {
+      failures.push(error)
+      events.evict(run.runId)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
 }

@@ -5,7 +5,6 @@ import { firstSeq } from '#shared/event-number.ts'
 import { isFinal } from '#shared/final-event.ts'
 import { accessArguments, type RunAccess } from '#shared/http/caller.ts'
 import type { FinalEvent, ListedRun, Run, RunStatus } from '#shared/schemas.ts'
-import { responseOf } from '#shared/trace.ts'
 import { countCharacters, firstCharacters } from '../../lib/characters.js'
 import { Slots } from '../../lib/slots.js'
 import type { EventLog } from '../events/event-log.js'
@@ -37,9 +36,8 @@ export interface RunsOptions extends BeginOptions {
 
 /** Seconds after which a slot or another process should be there. */
 export const RETRY_AFTER = 5
-/** How many characters of a response lists have, and how many entries of a stream they are taken from. */
+/** How many characters of a response lists have. */
 const LISTED_CHARACTERS = 500
-const FIRST_ENTRIES = 4
 /**
  * How many runs of one user begin at once here. Beginnings share transactions, and one of an agent of many megabytes takes a
  * tenth of a second.
@@ -211,24 +209,24 @@ export class Runs {
     return this.options.database.call('get_run', { p_run_id: runId, ...accessArguments(access) })
   }
 
-  /** The database has a response only at the run's end; until then it comes from the attempt here, or from Redis. */
+  /** The database has a response only at the run's end; until then it comes from the attempt here, or from the process that makes it. */
   async #withProgress (run: Run): Promise<Run> {
     const { executor, events } = this.options
     if (run.finishedAt) return run
     const progress = executor.progressOf(run.runId)
     if (progress) return { ...run, response: progress.response, usage: progress.usage }
-    const emitted = await events.readLatest(run.runId).catch(() => [])
-    return emitted.length > 0 ? { ...run, response: responseOf(emitted) } : run
+    const response = await events.readText(run.runId).catch(() => '')
+    return response ? { ...run, response } : run
   }
 
-  /** The same of a list, whose runs have the first 500 characters; Redis is asked for the first entries of a stream alone. */
+  /** The same of a list, whose runs have the first 500 characters. */
   async #withBeginning (run: ListedRun): Promise<ListedRun> {
     const { executor, events } = this.options
     if (run.finishedAt) return run
     const progress = executor.progressOf(run.runId)
     if (!progress) {
-      const emitted = await events.readLatest(run.runId, FIRST_ENTRIES).catch(() => [])
-      return { ...run, response: firstCharacters(responseOf(emitted), LISTED_CHARACTERS), responseLength: null }
+      const response = await events.readText(run.runId, LISTED_CHARACTERS).catch(() => '')
+      return { ...run, response, responseLength: null }
     }
     const { response, usage } = progress
     return { ...run, response: firstCharacters(response, LISTED_CHARACTERS), responseLength: countCharacters(response), usage }

@@ -1,8 +1,9 @@
 -- Emits a `queued` event with the position of a waiting run into the run's stream, if the position has improved. Beyond the
--- fifth position it must have halved. Writes nothing once the stream holds any other event: then a process executes the run,
--- and the numbers are that process's to assign. This happens while processes cannot reach Redis.
+-- fifth position it must have halved. Writes nothing once a process has begun the run, because the numbers are that process's
+-- to assign: the stream holds another event, or the job has come back because its process did not renew the lock (`stc`), which
+-- happens while that cannot reach Redis.
 --
--- KEYS: 1 the waiting jobs (sorted set), 2 the run's stream.
+-- KEYS: 1 the waiting jobs (sorted set), beside which the jobs are, 2 the run's stream.
 -- ARGV: 1 the run, 2 the position emitted last, 3 the value of the entry as a format with the run (%s) and the position (%d),
 --       4 the lifetime of the stream in seconds.
 -- Returns the position emitted last; -1 if the run does not wait or is executed.
@@ -13,6 +14,7 @@ local data = redis.call('HGET', string.gsub(KEYS[1], 'prioritized$', '') .. ARGV
 if data and string.find(data, '"isAgain":true', 1, true) then return -1 end
 local position, emitted = rank + 1, tonumber(ARGV[2])
 if position >= emitted or (position > 5 and position > emitted / 2) then return emitted end
+if redis.call('HEXISTS', string.gsub(KEYS[1], 'prioritized$', '') .. ARGV[1], 'stc') == 1 then return -1 end
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 if last and not string.find(last[2][2], '^%[{"type":"queued"') then return -1 end
 local number = last and tonumber(string.match(last[1], '^%d+')) or 0

@@ -87,3 +87,6 @@ export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
 
 /** A step that an earlier attempt has recorded, with its number in the run. */
 export type StoredStep = StepRecord & { step: number }
+
+/** Whose a run is: the living process that makes it, or the one that made it if it has ended; null if there is none. */
+export interface RunOwner { readonly runId: string, readonly owner: string | null, readonly hasEnded: boolean }
