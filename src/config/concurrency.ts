@@ -1,4 +1,3 @@
-import type { Config } from './config.js'
 import type { Environment } from './environment.js'
 
 /** Says what keeps several processes from sharing one port. */
@@ -12,17 +11,4 @@ export function checkConcurrency (env: Environment, isEmbedded: boolean, problem
   }
   if (runs > 0 && runs < processes) problems.push(`MAX_CONCURRENT_RUNS must be 0 or at least WEB_CONCURRENCY (${processes}), whose processes share it`)
   if (env.SUPABASE_DB_URL && connections < processes) problems.push(`SUPABASE_DB_POOL_MAX must be at least WEB_CONCURRENCY (${processes}), whose processes share it`)
-}
-
-/** What one of the processes that share a port has of what was configured for all, rounded down. */
-export function shareConfig (config: Config): Config {
-  const share = (number: number) => Math.floor(number / config.webConcurrency)
-  const { database, python } = config
-  return Object.freeze({
-    ...config,
-    maxConcurrentRuns: share(config.maxConcurrentRuns),
-    database: database.kind === 'postgres' ? Object.freeze({ ...database, maxConnections: share(database.maxConnections) }) : database,
-    // Each process needs one, or none of its agents in Python would ever run.
-    python: Object.freeze({ ...python, workers: Math.max(1, share(python.workers)) })
-  })
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { shareConfig } from '../../src/config/concurrency.js'
+import { shareConfig } from '../../src/config/share.js'
 import { ConfigError, parseConfig } from '../../src/config/config.js'
 
 const SHARED = {
