@@ -1,11 +1,11 @@
-import { measureCapacity } from './check.js'
+import { CAPACITY, measureCapacity, type Capacity } from './check.js'
 import { experiments } from './experiments/index.js'
 import type { Experiment, Values } from './experiments/experiment.js'
 import type { Lab } from './lab.js'
 import { readCommit, readMachine } from './machine.js'
 import { type MetricName } from './metrics.js'
-import type { Result } from './result.js'
-import { ratiosOf, round, summarize } from './stats.js'
+import type { Figures, Result } from './result.js'
+import { round, summarize, summarizeRatio } from './stats.js'
 import { subjects } from './subjects/index.js'
 import type { Subject, SubjectName } from './subjects/subject.js'
 
@@ -18,20 +18,22 @@ export interface BenchOptions {
   growth: boolean
 }
 
+/** Who is measured at twice the load: the comparison with the untouched pipe says what a load costs Node.js itself. */
+const DOUBLED: readonly SubjectName[] = ['ours', 'pipe']
+
 type Samples = Map<MetricName, Map<SubjectName, number[]>>
 
 interface Measurements {
+  capacity: Capacity[]
   once: Samples
   /** At twice the load. */
   doubled: Samples
   /** The reason of the last failure, by figure and subject. */
-  failures: NonNullable<Result['gaps']>
+  failures: Result['gaps']
 }
 
 /** Measures the chosen figures and logs its progress. */
 export async function runBench (lab: Lab, options: BenchOptions): Promise<Result> {
-  lab.log('The stand-in and the load generator without a subject …')
-  const bench = await measureCapacity(lab)
   const leftOut: Result['leftOut'] = {}
   const present: Subject[] = []
   for (const subject of options.subjects.map(name => subjects[name])) {
@@ -39,29 +41,34 @@ export async function runBench (lab: Lab, options: BenchOptions): Promise<Result
     if (reason) leftOut[subject.name] = reason
     else present.push(subject)
   }
-  const chosen = experiments.filter(({ metrics }) => metrics.some(metric => options.metrics.includes(metric)))
-  const taking: Measurements = { once: new Map(), doubled: new Map(), failures: {} }
-  for (let run = 1; run <= options.runs; run++) {
-    for (const experiment of chosen) {
-      for (const subject of present) await measureOnce(lab, experiment, subject, run, taking)
-    }
-  }
-  for (const experiment of options.growth ? chosen : []) {
-    for (const subject of present) await measureDoubled(lab, experiment, subject, taking)
-  }
+  const taking: Measurements = { capacity: [], once: new Map(), doubled: new Map(), failures: {} }
+  for (let run = 1; run <= options.runs; run++) await measureRound(lab, present, options, run, taking)
   return {
-    machine: readMachine(),
+    machine: readMachine(lab.node),
     when: new Date().toISOString(),
     commit: readCommit(),
+    looks: options.runs,
     ...summarizeAll(taking, options),
-    bench: { ...bench, busiest: round(lab.busiest) },
+    bench: { ...summarizeCapacity(taking.capacity), busiest: round(lab.busiest) },
     remarks: [...lab.remarks.values()],
     leftOut
   }
 }
 
+async function measureRound (lab: Lab, present: Subject[], { metrics, growth }: BenchOptions, run: number, taking: Measurements): Promise<void> {
+  lab.log(`${run}: the stand-in and the load generator without a subject …`)
+  taking.capacity.push(await measureCapacity(lab))
+  const chosen = experiments.filter(experiment => experiment.metrics.some(metric => metrics.includes(metric)))
+  for (const experiment of chosen) {
+    for (const subject of present) {
+      if (experiment.subjects?.includes(subject.name) === false) continue
+      await measureOnce(lab, experiment, subject, run, taking)
+      if (growth && DOUBLED.includes(subject.name)) await measureDoubled(lab, experiment, subject, run, taking)
+    }
+  }
+}
+
 async function measureOnce (lab: Lab, experiment: Experiment, subject: Subject, run: number, { once, failures }: Measurements): Promise<void> {
-  if (run > maxRuns(experiment, subject)) return
   for (let n = 0; n < (experiment.times ?? 1); n++) {
     const values = await measureAndLog(lab, `${run}`, subject, experiment, () => experiment.measure(lab, subject))
     if (values instanceof Error) for (const metric of experiment.metrics) failures[metric] = { ...failures[metric], [subject.name]: reasonOf(values) }
@@ -69,16 +76,10 @@ async function measureOnce (lab: Lab, experiment: Experiment, subject: Subject, 
   }
 }
 
-async function measureDoubled (lab: Lab, experiment: Experiment, subject: Subject, { once, doubled }: Measurements): Promise<void> {
+async function measureDoubled (lab: Lab, experiment: Experiment, subject: Subject, run: number, { once, doubled }: Measurements): Promise<void> {
   if (!experiment.measureDouble || !experiment.metrics.some(metric => once.get(metric)?.has(subject.name))) return
-  const values = await measureAndLog(lab, 'twice', subject, experiment, () => experiment.measureDouble!(lab, subject))
+  const values = await measureAndLog(lab, `${run} twice`, subject, experiment, () => experiment.measureDouble!(lab, subject))
   if (!(values instanceof Error)) addValues(doubled, subject.name, values)
-}
-
-/** The number of rounds in which an experiment measures a subject. */
-function maxRuns ({ oursAlone, runsOfOthers = Infinity }: Experiment, subject: Subject): number {
-  if (subject.name === 'ours') return Infinity
-  return oursAlone ? 0 : Math.min(runsOfOthers, subject.maxRuns ?? Infinity)
 }
 
 /** @returns the error if another subject's figure cannot be measured. @throws it if the subject is `ours`. */
@@ -107,7 +108,11 @@ function addValues (taken: Samples, subject: SubjectName, values: Values): void 
   }
 }
 
-type Summary = Required<Pick<Result, 'metrics' | 'ratios' | 'growth' | 'gaps'>>
+function summarizeCapacity (taken: Capacity[]): Record<keyof Capacity, ReturnType<typeof summarize>> {
+  return Object.fromEntries(CAPACITY.map(name => [name, summarize(taken.map(capacity => capacity[name]))])) as Record<keyof Capacity, ReturnType<typeof summarize>>
+}
+
+type Summary = Pick<Result, 'metrics' | 'ratios' | 'growth' | 'gaps'>
 
 function summarizeAll ({ once, doubled, failures }: Measurements, { metrics: asked }: BenchOptions): Summary {
   const result: Summary = { metrics: {}, ratios: {}, growth: {}, gaps: {} }
@@ -116,22 +121,20 @@ function summarizeAll ({ once, doubled, failures }: Measurements, { metrics: ask
     const gaps = Object.entries(failures[metric] ?? {}).filter(([name]) => !values.has(name as SubjectName))
     if (gaps.length > 0) result.gaps[metric] = Object.fromEntries(gaps)
     if (values.size === 0) continue
-    const figures = Object.fromEntries([...values].map(([subject, numbers]) => [subject, summarize(numbers)]))
-    result.metrics[metric] = figures
-    if (values.size > 1) result.ratios[metric] = ratiosOf(figures, 'ours')
-    const growths = [...doubled.get(metric) ?? []].flatMap(([subject, [value]]) =>
-      figures[subject] && value !== undefined ? [[subject, round(value / figures[subject].median)] as const] : [])
-    if (growths.length > 0) result.growth[metric] = Object.fromEntries(growths)
+    result.metrics[metric] = figuresOf(values, numbers => summarize(numbers))
+    const own = values.get('ours')
+    if (own && values.size > 1) result.ratios[metric] = figuresOf(values, (numbers, name) => name === 'ours' ? undefined : summarizeRatio(own, numbers))
+    const growth = figuresOf(doubled.get(metric) ?? new Map(), (numbers, name) => summarizeRatio(numbers, values.get(name)))
+    if (Object.keys(growth).length > 0) result.growth[metric] = growth
   }
-  addMemoryGrowth(result)
+  const [fewer, more] = [once.get('kb_per_stream_1000'), once.get('kb_per_stream_5000')]
+  if (fewer && more) result.growth.kb_per_stream_1000 = figuresOf(more, (numbers, name) => summarizeRatio(numbers, fewer.get(name)))
   return result
 }
 
-/** Memory per stream of 5,000 streams over that of 1,000. */
-function addMemoryGrowth ({ metrics, growth }: Pick<Result, 'metrics' | 'growth'>): void {
-  const growths = Object.entries(metrics.kb_per_stream_5000 ?? {}).flatMap(([subject, { median }]) => {
-    const fewer = metrics.kb_per_stream_1000?.[subject as SubjectName]?.median
-    return fewer ? [[subject, round(median / fewer)] as const] : []
-  })
-  if (growths.length > 0) growth.kb_per_stream_1000 = Object.fromEntries(growths)
+function figuresOf (values: Map<SubjectName, number[]>, of: (numbers: number[], name: SubjectName) => ReturnType<typeof summarizeRatio>): Figures {
+  return Object.fromEntries([...values].flatMap(([name, numbers]) => {
+    const figure = of(numbers, name)
+    return figure ? [[name, figure]] : []
+  }))
 }

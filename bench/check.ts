@@ -1,6 +1,6 @@
 import type { Lab } from './lab.js'
 import { round } from './stats.js'
-import { firstTokenDirect, saturatedShape } from './experiments/tokens.js'
+import { pacedShape, saturatedShape } from './experiments/tokens.js'
 import { direct, perMillion, runTrial } from './trial.js'
 
 /** The limits of the stand-in and the load generator without a subject; they must not be the bottleneck. */
@@ -15,10 +15,14 @@ export interface Capacity {
   firstTokenP99Ms: number
 }
 
+export const CAPACITY = ['tokensPerSecond', 'tokensPerSecondBurst8', 'cpuPerMtok', 'firstTokenP50Ms', 'firstTokenP99Ms'] as const satisfies Array<keyof Capacity>
+
+/** Begins a round: what is added to the first token in it is measured from `lab.floor`. */
 export async function measureCapacity (lab: Lab): Promise<Capacity> {
   const single = await runTrial(lab, direct, saturatedShape(lab, 1))
   const burst = await runTrial(lab, direct, saturatedShape(lab, 8))
-  const first = await firstTokenDirect(lab)
+  const { first } = await runTrial(lab, direct, pacedShape(lab, 500))
+  lab.floor = first
   return {
     tokensPerSecond: Math.round(single.tokens * 1000 / single.ms),
     tokensPerSecondBurst8: Math.round(burst.tokens * 1000 / burst.ms),

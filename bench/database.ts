@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import pg from 'pg'
 import { signAccessToken } from '../src/auth/access-token.js'
 import { migratePostgres } from '../src/database/postgres.js'
+import { cpuMs } from './proc.js'
 
 export const SECRET = 'a-secret-that-is-only-for-the-bench'
 export const AGENT = '22222222-2222-4222-8222-222222222222'
@@ -23,6 +24,8 @@ export interface Database {
   run (statement: string): Promise<void>
   /** Binds the PostgreSQL processes of this database to cores, as far as that is permitted. */
   bind (cores: string): Promise<void>
+  /** Processor time of the PostgreSQL processes of this database since it was made, in milliseconds. @throws if they are on another machine. */
+  readCpuMs (): Promise<number>
   drop (): Promise<void>
 }
 
@@ -48,10 +51,8 @@ export async function prepareDatabases (url: string): Promise<Databases> {
       return {
         url: at(name),
         run: statement => runOnce(at(name), statement),
-        bind: async cores => {
-          const { rows } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
-          for (const { pid } of rows) bindProcess(pid, cores)
-        },
+        bind: async cores => { for (const pid of await sessionsOf(name)) bindProcess(pid, cores) },
+        readCpuMs: addUp(() => sessionsOf(name)),
         drop: () => drop(name)
       }
     },
@@ -61,9 +62,28 @@ export async function prepareDatabases (url: string): Promise<Databases> {
     }
   }
 
+  async function sessionsOf (name: string): Promise<number[]> {
+    const { rows } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
+    return rows.map(({ pid }) => pid)
+  }
+
   async function drop (name: string): Promise<void> {
     names.delete(name)
     await admin.query(`drop database if exists ${name} with (force)`)
+  }
+}
+
+/** A session that has ended keeps what it had spent when it was last seen. */
+function addUp (findPids: () => Promise<number[]>): () => Promise<number> {
+  const spent = new Map<number, number>()
+  return async () => {
+    const pids = await findPids()
+    for (const pid of pids) {
+      const ms = await cpuMs(pid).catch(() => undefined)
+      if (ms !== undefined) spent.set(pid, ms)
+    }
+    if (pids.length > 0 && spent.size === 0) throw new Error('PostgreSQL runs on another machine or as another system\'s process: what it spends cannot be read')
+    return [...spent.values()].reduce((sum, ms) => sum + ms, 0)
   }
 }
 

@@ -2,14 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { prepareDatabases, type Databases } from './database.js'
-import { readMachine, shareCores, type Cores } from './machine.js'
-import { compile } from './native.js'
+import { readMachine, shareCores, type Cores, type NodeProgram } from './machine.js'
+import { compile, type Mark } from './native.js'
 
 /** The environment that all measurements share. */
 export interface Lab {
   /** For programs, requests and logs; deleted at the end. */
   directory: string
   cores?: Cores
+  /** What starts the subjects that run on Node.js. */
+  node: NodeProgram
   databases: Databases
   /** Whether windows are short and figures rough. */
   quick: boolean
@@ -17,6 +19,8 @@ export interface Lab {
   busiest: number
   /** Remarks on the conditions of a figure; the latest of each kind. */
   remarks: Map<string, string>
+  /** First tokens of 500 paced streams without a subject, measured once a round. */
+  floor?: Mark['first']
   /** Subjects that a load overtaxed: `<subject> <streams>`. */
   tooSlow: Set<string>
   log (line: string): void
@@ -24,7 +28,7 @@ export interface Lab {
 
 export interface OpenLab extends Lab { close (): Promise<void> }
 
-export async function openLab (options: { url: string, quick: boolean, log: Lab['log'] }): Promise<OpenLab> {
+export async function openLab (options: { url: string, quick: boolean, node: NodeProgram, log: Lab['log'] }): Promise<OpenLab> {
   const directory = await mkdtemp(join(tmpdir(), 'jeesi-bench-'))
   const forget = () => rm(directory, { recursive: true, force: true })
   const databases = await prepare(directory, options.url).catch(async error => {
@@ -39,7 +43,7 @@ export async function openLab (options: { url: string, quick: boolean, log: Lab[
     busiest: 0,
     remarks: new Map(),
     tooSlow: new Set(),
-    cores: shareCores(readMachine().cores),
+    cores: shareCores(readMachine(options.node).cores),
     // Called by a signal handler and at the end.
     close: () => (closing ??= close())
   }

@@ -3,14 +3,22 @@ import { cpus, release, totalmem } from 'node:os'
 
 export interface Machine { cpu: string, cores: number, memoryGb: number, kernel: string, node: string }
 
-export function readMachine (): Machine {
+/** The Node.js that starts the subjects; the bench itself runs on its own. */
+export interface NodeProgram { path: string, version: string }
+
+/** @param path of a program; by default that of the bench itself. */
+export function readNode (path = process.execPath): NodeProgram {
+  return { path, version: execFileSync(path, ['--version'], { encoding: 'utf8' }).trim() }
+}
+
+export function readMachine ({ version }: NodeProgram): Machine {
   const cores = cpus()
   return {
     cpu: cores[0]?.model ?? 'unknown',
     cores: cores.length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
-    node: process.version
+    node: version
   }
 }
 

@@ -2,8 +2,12 @@
 export const METRICS = {
   cpu_per_mtok_saturated: { title: 'processor s per million tokens, saturated', better: 'less' },
   cpu_per_mtok_burst8: { title: 'the same, eight frames a write', better: 'less' },
-  cpu_per_mtok_paced_500: { title: 'the same, 500 streams at 20 ms a token', better: 'less' },
+  cpu_per_mtok_saturated_200: { title: 'the same saturated, answers of 200 tokens', better: 'less' },
+  cpu_per_mtok_burst8_200: { title: 'the same, eight frames a write', better: 'less' },
+  cpu_per_mtok_paced_500: { title: 'the same, 500 streams of 300 tokens, 20 ms a token', better: 'less' },
   cpu_per_mtok_paced_2000: { title: 'the same, 2,000 streams', better: 'less' },
+  cpu_per_mtok_slow_5000: { title: 'the same, 5,000 streams of 200 tokens, 500 ms a token', better: 'less' },
+  mb_slow_5000: { title: 'MB the process takes meanwhile', better: 'less' },
   ttft_added_p50_ms: { title: 'added to the first token, p50, ms', better: 'less' },
   ttft_added_p99_ms: { title: 'added to the first token, p99, ms', better: 'less' },
   kb_per_stream_1000: { title: 'KB a running stream, of 1,000', better: 'less' },

@@ -9,12 +9,13 @@ export function summarize (values: number[]): Figure {
   return { median: round(median), min: round(sorted[0]!), max: round(sorted.at(-1)!), runs: sorted.length }
 }
 
-/** Divides our median by that of each other subject. */
-export function ratiosOf<Name extends string> (figures: Partial<Record<Name, Figure>>, ours: Name): Partial<Record<Name, number>> {
-  const own = figures[ours]
-  if (!own) return {}
-  const others = Object.entries<Figure | undefined>(figures).filter(([name, figure]) => name !== ours && figure && figure.median > 0)
-  return Object.fromEntries(others.map(([name, figure]) => [name, round(own.median / figure!.median)])) as Partial<Record<Name, number>>
+/**
+ * Divides what was measured in the same round, so that a machine whose speed changes from round to round changes no ratio.
+ * @returns undefined if no round has both.
+ */
+export function summarizeRatio (values: number[] = [], others: number[] = []): Figure | undefined {
+  const ratios = values.flatMap((value, round) => others[round] ? [value / others[round]] : [])
+  return ratios.length > 0 ? summarize(ratios) : undefined
 }
 
 /** Rounds to four significant digits. */

@@ -6,17 +6,17 @@ import { SUBJECTS } from './subjects/subject.js'
 
 /** Renders a table with a row per figure and a column per subject, each with its spread and its growth at twice the load. */
 export function renderTable (result: Result): string {
-  const { metrics, growth, gaps = {} } = result
+  const { metrics, growth, gaps, machine } = result
   const names = SUBJECTS.filter(name => METRIC_NAMES.some(metric => metrics[metric]?.[name] ?? gaps[metric]?.[name]))
   const rows = METRIC_NAMES.filter(metric => metrics[metric] ?? gaps[metric]).map(metric => [
     METRICS[metric].title,
-    ...names.map(name => gaps[metric]?.[name] ? 'none' : cell(metrics[metric]?.[name], growth[metric]?.[name]))
+    ...names.map(name => gaps[metric]?.[name] ? 'none' : cell(metrics[metric]?.[name], growth[metric]?.[name]?.median))
   ])
   const notes = [
     ...Object.entries(result.leftOut).map(([name, reason]) => `${name} is left out: ${reason}`),
     ...METRIC_NAMES.flatMap(metric => Object.entries(gaps[metric] ?? {}).map(([name, reason]) => `${name} has no ${metric}: ${reason}`))
   ]
-  return [renderColumns([['', ...names], ...rows]), '', '± is half of the spread of the runs; ×n is the figure at twice the load over this one (for KB: 5,000 streams over 1,000).', ...notes, ...result.remarks, renderBench(result)].join('\n')
+  return [renderColumns([['', ...names], ...rows]), '', '± is half of the spread of the runs; ×n is the figure at twice the load over this one (for KB: 5,000 streams over 1,000).', ...notes, ...result.remarks, `${renderCapacity(result)} ${machine.cpu}, ${machine.cores} cores, Node ${machine.node}.`].join('\n')
 }
 
 function cell (figure: Figure | undefined, growth: number | undefined): string {
@@ -25,11 +25,10 @@ function cell (figure: Figure | undefined, growth: number | undefined): string {
   return `${short(figure.median)}${spread}${growth === undefined ? '' : ` ×${short(growth)}`}`
 }
 
-function renderBench ({ bench, machine }: Result): string {
-  return `The stand-in and the load generator alone, both on one core: ${short(bench.tokensPerSecond / 1e6)} million tokens a second, ` +
-    `${short(bench.tokensPerSecondBurst8 / 1e6)} by eight frames a write; ${short(bench.cpuPerMtok)} processor s per million. ` +
-    `With a subject between them they used at most ${Math.round(bench.busiest * 100)} % of their cores. ` +
-    `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}.`
+export function renderCapacity ({ bench }: Pick<Result, 'bench'>): string {
+  return `The stand-in and the load generator alone, both on one core: ${short(bench.tokensPerSecond.median / 1e6)} million tokens a second, ` +
+    `${short(bench.tokensPerSecondBurst8.median / 1e6)} by eight frames a write; ${short(bench.cpuPerMtok.median)} processor s per million. ` +
+    `With a subject between them they used at most ${Math.round(bench.busiest * 100)} % of their cores.`
 }
 
 export function renderComparison (comparisons: Comparison[]): string {

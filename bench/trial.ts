@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Lab } from './lab.js'
 import { Load, promptOf, startGateway, type Gateway, type LoadOptions, type Mark, type Mode } from './native.js'
 import { cpuMs } from './proc.js'
-import { post, completion, type Server, type Subject } from './subjects/subject.js'
+import { post, completion, type Server, type Stores, type Subject } from './subjects/subject.js'
 
 /** Above this share of their cores, the stand-in and the generator may be the bottleneck. */
 const MAX_TOOL_SHARE = 0.85
@@ -39,9 +39,11 @@ export interface Outcome extends Mark {
   serverMs: number
   gatewayMs: number
   loadMs: number
+  /** What the stores of the subject spent, if it says so. */
+  stores?: Stores
 }
 
-type TrialSubject = Pick<Subject, 'start' | 'format'> & Partial<Pick<Subject, 'name'>>
+type TrialSubject = Pick<Subject, 'start' | 'format'> & { name?: string }
 
 /** Starts a subject, applies a load, and measures one window. */
 export async function runTrial (lab: Lab, subject: TrialSubject, shape: Shape): Promise<Outcome> {
@@ -54,7 +56,7 @@ export async function runTrial (lab: Lab, subject: TrialSubject, shape: Shape): 
         await server.settle()
         await delay(SETTLED_MS)
       }
-      const outcome = await measureWindow(load, server.pid, gateway.program.pid, shape.windowMs)
+      const outcome = await measureWindow(load, server, gateway.program.pid, shape.windowMs)
       if (subject !== direct) addRemarks(lab, subject, shape, outcome)
       return outcome
     } finally {
@@ -84,7 +86,7 @@ export function startLoad (lab: Lab, { format }: Pick<Subject, 'format'>, server
   return new Load(lab.directory, {
     ...shape,
     ...(shape.overSocket ? { ...server.socketRequests!(prompt), format: 'socket' } : { ...server.requests(prompt), format }),
-    ports: [server.port]
+    ports: server.ports ?? [server.port]
   }, lab.cores?.bench)
 }
 
@@ -106,7 +108,7 @@ export async function answerQuickly (lab: Lab, subject: Pick<Subject, 'format'>,
   await load.ended().finally(() => load.stop())
 }
 
-export async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): Promise<void> {
+async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): Promise<void> {
   await delay(warmMs)
   const until = Date.now() + WARM_TIMEOUT
   for (let ended = 0; ended < warmStreams && Date.now() < until;) {
@@ -115,13 +117,21 @@ export async function warmUp (load: Load, { warmMs, warmStreams = 0 }: Shape): P
   }
 }
 
-async function measureWindow (load: Load, server: number, gateway: number, windowMs: number): Promise<Outcome> {
+async function measureWindow (load: Load, server: Server, gateway: number, windowMs: number): Promise<Outcome> {
   await load.mark()
-  const before = await Promise.all([cpuMs(server), cpuMs(gateway)])
+  const spent = () => Promise.all([spentBy(server), cpuMs(gateway), server.readStores?.()])
+  const before = await spent()
   await delay(windowMs)
-  const [mark, ...after] = await Promise.all([load.mark(), cpuMs(server), cpuMs(gateway)])
+  const [mark, after] = await Promise.all([load.mark(), spent()])
   if (mark.tokens === 0) throw new Error(`no token came in ${Math.round(mark.ms)} ms`)
-  return { ...mark, serverMs: after[0]! - before[0]!, gatewayMs: after[1]! - before[1]!, loadMs: mark.cpuMs }
+  const stores = before[2] && after[2] && { redisMs: after[2].redisMs - before[2].redisMs, databaseMs: after[2].databaseMs - before[2].databaseMs }
+  return { ...mark, serverMs: after[0] - before[0], gatewayMs: after[1] - before[1], loadMs: mark.cpuMs, ...stores && { stores } }
+}
+
+/** Processor time of all processes of a server, in milliseconds. */
+export async function spentBy ({ pid, otherPids = [] }: Server): Promise<number> {
+  const times = await Promise.all([pid, ...otherPids].map(cpuMs))
+  return times.reduce((sum, time) => sum + time, 0)
 }
 
 /** Remarks on what a figure does not show: tools that are the bottleneck, refused requests, a server that is too slow. */
@@ -131,7 +141,7 @@ function addRemarks (lab: Lab, { name = 'ours' }: TrialSubject, shape: Shape, { 
   const share = (gatewayMs + loadMs) / ms / (lab.cores && lab.cores.bench.length > 1 ? 2 : 1)
   lab.busiest = Math.max(lab.busiest, share)
   const load = `${connections} connections${delayMs > 0 ? ` at ${delayMs} ms a token` : ''}`
-  const pace = delayMs > 0 ? tokens / ms / pacedTokens(shape) : 1
+  const pace = delayMs > 0 ? paceOf({ tokens, ms }, shape) : 1
   const remark = (kind: string, text: string) => lab.remarks.set(`${kind} ${name} ${load}`, text)
   if (pace < MIN_PACE) lab.tooSlow.add(`${name} ${connections}`)
   if (pace < MIN_PACE) remark('pace', `${name} was too slow for ${load}: it passed on ${Math.round(pace * 100)} % of their tokens, and its figure is that of a full core.`)
@@ -139,9 +149,9 @@ function addRemarks (lab: Lab, { name = 'ours' }: TrialSubject, shape: Shape, { 
   if (share > MAX_TOOL_SHARE) remark('busy', `The bench's own tools used ${Math.round(share * 100)} % of their cores beside ${name} under ${load}.`)
 }
 
-/** Tokens per millisecond of a paced load. */
-function pacedTokens ({ connections, firstMs, delayMs, tokens }: Shape): number {
-  return connections * tokens / (firstMs + delayMs * tokens)
+/** The part of a paced load's tokens that came. */
+export function paceOf ({ tokens, ms }: Pick<Outcome, 'tokens' | 'ms'>, { connections, firstMs, delayMs, tokens: length }: Shape): number {
+  return tokens / ms / (connections * length / (firstMs + delayMs * length))
 }
 
 /** Processor seconds per million tokens, which are also microseconds per token. */

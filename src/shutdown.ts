@@ -43,6 +43,8 @@ export const REQUESTS_MS = 5_500
 export const DATABASE_CALLS_MS = 5_000
 /** How long the reader of a stream or a WebSocket has to take the goodbye. */
 export const GOODBYE_MS = 1_000
+/** How much longer the first of several processes waits for the others before it kills them. */
+export const PRIMARY_MS = 300
 /** What the platform gives beyond DRAIN_SECONDS before it kills: RAILWAY_DEPLOYMENT_DRAINING_SECONDS is set so. */
 export const PLATFORM_MS = 10_000
 

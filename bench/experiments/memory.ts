@@ -20,15 +20,14 @@ export const memory5000 = memoryOf(5000, 'kb_per_stream_5000')
 function memoryOf (streams: number, metric: MetricName): Experiment {
   return {
     metrics: [metric],
-    runsOfOthers: 1,
     measure: (lab, subject) => withServer(lab, subject, async server => {
       await warmUp(lab, subject, server)
-      const before = await sample(server.pid)
+      const before = await sampleMemory(server.pid)
       const load = startLoad(lab, subject, server, { ...SLOW, connections: streams, rampMs: streams * 1000 / BEGIN_EACH_SECOND, maxSilent: MAX_SILENT })
       try {
         await untilAllStream(load, streams)
         await delay(SETTLE_MS)
-        return { [metric]: (await sample(server.pid) - before) / streams / 1024 }
+        return { [metric]: (await sampleMemory(server.pid) - before) / streams / 1024 }
       } finally {
         await load.stop()
       }
@@ -42,16 +41,16 @@ async function warmUp (lab: Lab, subject: Subject, server: Server): Promise<void
   await delay(SETTLE_MS)
 }
 
-async function untilAllStream (load: Load, streams: number): Promise<void> {
-  const until = Date.now() + BEGIN_TIMEOUT
+export async function untilAllStream (load: Load, streams: number, timeoutMs = BEGIN_TIMEOUT): Promise<void> {
+  const until = Date.now() + timeoutMs
   for (let streaming = 0; streaming < streams; ({ streaming } = await load.mark())) {
-    if (Date.now() > until) throw new Error(`${streaming} of ${streams} streams had begun after ${BEGIN_TIMEOUT / 1000} s`)
+    if (Date.now() > until) throw new Error(`${streaming} of ${streams} streams had begun after ${timeoutMs / 1000} s`)
     await delay(200)
   }
 }
 
-/** The median of several samples, because of garbage collection. */
-async function sample (pid: number): Promise<number> {
+/** PSS in bytes: the median of several samples, because of garbage collection. */
+export async function sampleMemory (pid: number): Promise<number> {
   const sizes = []
   for (let n = 0; n < SAMPLES; n++) {
     sizes.push(await memoryBytes(pid))

@@ -8,7 +8,7 @@ const READERS = 10
 /** The cost of a run with ten readers over that with one. */
 export const readers: Experiment = {
   metrics: ['readers_10_over_1'],
-  oursAlone: true,
+  subjects: ['ours'],
   async measure (lab, subject) {
     const shape: Shape = { ...pacedShape(lab, RUNS), roundUs: 1000 }
     const one = costOfToken(await runTrial(lab, subject, shape))
@@ -20,7 +20,7 @@ export const readers: Experiment = {
 
 export const socket: Experiment = {
   metrics: ['ws_over_sse'],
-  oursAlone: true,
+  subjects: ['ours'],
   async measure (lab, subject) {
     const shape = pacedShape(lab, 500)
     const sse = costOfToken(await runTrial(lab, subject, shape))

@@ -14,7 +14,7 @@ const SETTLE_MS = 500
 /** Counts the statements that reach Postgres. */
 export const sql: Experiment = {
   metrics: ['sql_calls_per_run'],
-  oursAlone: true,
+  subjects: ['ours'],
   async measure (lab, subject) {
     const calls: string[] = []
     const start = (_: unknown, upstream: string) => startOnDatabase(lab, async database => {

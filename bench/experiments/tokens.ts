@@ -1,10 +1,14 @@
 import type { Lab } from '../lab.js'
 import type { MetricName } from '../metrics.js'
 import type { Subject } from '../subjects/subject.js'
-import { direct, MAX_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
+import { MAX_SILENT, perMillion, runTrial, type Outcome, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 
-const SATURATED = { tokens: 500, delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
+/** The length of saturated answers. */
+const TOKENS = 500
+/** Answers in which a run's own cost shows. */
+const FEW_TOKENS = 200
+const SATURATED = { delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
 /** Answers per connection before the window. */
 const WARM_ROUNDS = 4
 const PACED = { delayMs: 20, firstMs: 20, burst: 1 }
@@ -16,6 +20,8 @@ const ANSWERS_BEFORE_PACED = 500
 
 export const saturated: Experiment = costOf('cpu_per_mtok_saturated', (lab, factor) => saturatedShape(lab, 1, factor))
 export const burst: Experiment = costOf('cpu_per_mtok_burst8', (lab, factor) => saturatedShape(lab, 8, factor))
+export const saturated200 = costOfFew('cpu_per_mtok_saturated_200', 1)
+export const burst200 = costOfFew('cpu_per_mtok_burst8_200', 8)
 export const paced2000: Experiment = {
   metrics: ['cpu_per_mtok_paced_2000'],
   measure: async (lab, subject) => ({ cpu_per_mtok_paced_2000: costOfToken(await runTrial(lab, subject, pacedShape(lab, 2000))) }),
@@ -27,11 +33,10 @@ export const paced500: Experiment = {
   metrics: ['cpu_per_mtok_paced_500', 'ttft_added_p50_ms', 'ttft_added_p99_ms'],
   async measure (lab, subject) {
     const outcome = await runTrial(lab, subject, pacedShape(lab, 500))
-    const floor = await firstTokenDirect(lab)
     return {
       cpu_per_mtok_paced_500: costOfToken(outcome),
-      ttft_added_p50_ms: (outcome.first.p50Us - floor.p50Us) / 1000,
-      ttft_added_p99_ms: (outcome.first.p99Us - floor.p99Us) / 1000
+      ttft_added_p50_ms: (outcome.first.p50Us - lab.floor!.p50Us) / 1000,
+      ttft_added_p99_ms: (outcome.first.p99Us - lab.floor!.p99Us) / 1000
     }
   },
   measureDouble: (lab, subject) => doublePaced(lab, subject, 'cpu_per_mtok_paced_500', 500)
@@ -49,13 +54,22 @@ function costOf (metric: MetricName, shape: (lab: Lab, factor: number) => Shape)
   return { metrics: [metric], measure: measure(1), measureDouble: measure(2) }
 }
 
+/** Answers of 200 tokens; compared with what comes near in cost. */
+function costOfFew (metric: MetricName, burst: number): Experiment {
+  return {
+    metrics: [metric],
+    subjects: ['ours', 'pipe', 'reencode', 'nginx'],
+    measure: async (lab, subject) => ({ [metric]: costOfToken(await runTrial(lab, subject, saturatedShape(lab, burst, 1, FEW_TOKENS))) })
+  }
+}
+
 export function costOfToken ({ serverMs, tokens }: Outcome): number {
   return perMillion(serverMs, tokens)
 }
 
-export function saturatedShape ({ quick }: Lab, burst: number, factor = 1): Shape {
+export function saturatedShape ({ quick }: Lab, burst: number, factor = 1, tokens = TOKENS): Shape {
   const connections = SATURATED.connections * factor
-  return { ...SATURATED, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
+  return { ...SATURATED, tokens, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
 }
 
 /** @param connections concurrent streams. Above 500 the generator polls them at intervals, and first tokens are not timed. */
@@ -64,13 +78,4 @@ export function pacedShape ({ quick }: Lab, connections: number): Shape {
   const rampMs = tokens * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
   return { ...PACED, tokens, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, maxSilent: MAX_SILENT } }
-}
-
-const floors = new WeakMap<Lab, Promise<Outcome['first']>>()
-
-/** The time to the first token without a server between. */
-export function firstTokenDirect (lab: Lab): Promise<Outcome['first']> {
-  const known = floors.get(lab) ?? runTrial(lab, direct, pacedShape(lab, 500)).then(({ first }) => first)
-  floors.set(lab, known)
-  return known
 }

@@ -12,7 +12,6 @@ export const express: Subject = {
   name: 'express',
   title: 'a service of this kind in Express, written plainly: authentication, credits in Postgres, no log and no resume',
   format: 'events',
-  maxRuns: 2,
   prepare: install,
   start: (lab, upstream) => startOnDatabase(lab, async database => {
     await database.run(OUR_TRIGGERS)

@@ -16,7 +16,7 @@ export async function startScript (
 ): Promise<Server> {
   const port = await findFreePort()
   const script = fileURLToPath(new URL(`servers/${name}.js`, import.meta.url))
-  const server = await startServer(lab, name, process.execPath, [script], {
+  const server = await startServer(lab, name, lab.node.path, [script], {
     port, env: { NODE_ENV: 'production', PORT: String(port), UPSTREAM: upstream, ...env }
   })
   const heads: Array<Record<string, string>> = tokens?.map(token => ({ authorization: `Bearer ${token}` })) ?? [{}]
@@ -42,7 +42,6 @@ export const aisdk: Subject = {
   name: 'aisdk',
   title: "the AI SDK's streamText in Fastify",
   format: 'ui',
-  maxRuns: 1,
   prepare: install,
   start: (lab, upstream) => startScript(lab, 'aisdk', upstream, prompt => ({ prompt }))
 }

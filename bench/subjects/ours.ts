@@ -14,6 +14,8 @@ export interface OursOptions {
   variables?: Record<string, string>
   /** The output directory of `npm run build`; this project's own by default. */
   built?: string
+  /** `worker` makes runs that others begin. */
+  program?: 'server' | 'worker'
   /** Command-line options for Node. */
   nodeOptions?: string[]
   /** False: it may run on all cores, instead of only the server's. */
@@ -21,9 +23,9 @@ export interface OursOptions {
 }
 
 /** Starts the service as in production, except for its limits of requests and runs. */
-export async function startOurs (lab: Lab, { upstream, databaseUrl, variables, built = BUILT, nodeOptions = [], bound }: OursOptions): Promise<Server> {
+export async function startOurs (lab: Lab, { upstream, databaseUrl, variables, built = BUILT, program = 'server', nodeOptions = [], bound }: OursOptions): Promise<Server> {
   const port = await findFreePort()
-  const server = await startServer(lab, 'ours', process.execPath, [...nodeOptions, join(built, 'server.js')], {
+  const server = await startServer(lab, 'ours', lab.node.path, [...nodeOptions, join(built, `${program}.js`)], {
     port,
     bound,
     env: {
@@ -37,6 +39,7 @@ export async function startOurs (lab: Lab, { upstream, databaseUrl, variables, b
       RATE_LIMIT_MAX: '1000000000',
       MAX_CONCURRENT_RUNS: MANY,
       MAX_RUNS_PER_USER: MANY,
+      MAX_QUEUED_RUNS: MANY,
       DRAIN_SECONDS: '0',
       ...variables
     }

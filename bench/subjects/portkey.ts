@@ -9,11 +9,10 @@ export const portkey: Subject = {
   name: 'portkey',
   title: "Portkey's gateway",
   format: 'openai',
-  maxRuns: 1,
   prepare: install,
   async start (lab, upstream) {
     const port = await findFreePort()
-    const server = await startServer(lab, 'portkey', process.execPath, [SCRIPT, `--port=${port}`, '--headless'], {
+    const server = await startServer(lab, 'portkey', lab.node.path, [SCRIPT, `--port=${port}`, '--headless'], {
       port, health: '/', env: { NODE_ENV: 'production' }
     })
     const headers = { authorization: 'Bearer key', 'x-portkey-provider': 'openai', 'x-portkey-custom-host': `${upstream}/v1` }

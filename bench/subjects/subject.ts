@@ -12,18 +12,25 @@ export interface Subject {
   /** A description for the table. */
   title: string
   format: Format
-  /** The maximum number of rounds, for a slow subject whose figures are far from the others'. */
-  maxRuns?: number
   /** Installs what it needs. @returns a sentence if that is impossible. */
   prepare? (lab: Lab): Promise<string | undefined>
   /** @param upstream the gateway's URL, without a path. */
   start (lab: Lab, upstream: string): Promise<Server>
 }
 
+/** Processor time of what stands behind the processes, in milliseconds. */
+export interface Stores { redisMs: number, databaseMs: number }
+
 /** A running subject. */
 export interface Server {
   pid: number
   port: number
+  /** Further processes of it, whose processor time counts with the first one's. */
+  otherPids?: number[]
+  /** Where several processes listen, each on a port of its own. */
+  ports?: number[]
+  /** What its stores have spent since they started. */
+  readStores? (): Promise<Stores>
   /** Milliseconds from its start to its first response. */
   startupMs: number
   /** Raw HTTP requests with this prompt, for the load generator. */

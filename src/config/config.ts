@@ -7,6 +7,7 @@ import { readList, readPrivateHosts } from '#shared/http/private-hosts.ts'
 import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
+import { checkConcurrency } from './concurrency.js'
 import { Environment } from './environment.js'
 import { readTexts } from './texts.js'
 import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
@@ -22,6 +23,8 @@ const PRODUCTION = 'production'
 export interface Config {
   readonly port: number
   readonly host: string
+  /** Processes that share the port. */
+  readonly webConcurrency: number
   readonly production: boolean
   readonly logLevel: string
   readonly database: DatabaseConfig
@@ -173,6 +176,7 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
   checkOneLine('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, problems)
   checkOneLine('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, problems)
   if (production) checkSecrets(env, problems)
+  checkConcurrency(env, database.kind === 'embedded', problems)
   if (database.kind !== 'embedded') {
     if (!env.SUPABASE_JWT_SECRET && !env.SUPABASE_URL) {
       problems.push('SUPABASE_JWT_SECRET is missing: without it, or SUPABASE_URL for its keys, no access token can be checked')
@@ -184,6 +188,7 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
   return {
     port: env.PORT,
     host: env.HOST ?? (database.kind === 'embedded' ? 'localhost' : '::'),
+    webConcurrency: env.WEB_CONCURRENCY,
     production,
     logLevel: env.LOG_LEVEL as string,
     database,

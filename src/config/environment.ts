@@ -38,6 +38,8 @@ export const VARIABLES = {
     'Port to listen on; Railway sets it itself. The edge function reads it only outside of Supabase.'),
   HOST: service('process', TEXT,
     'Address to listen on. By default `::`, every address of IPv6 and IPv4, which Railway\'s private network needs; in embedded mode `localhost`, the loopback addresses of both.'),
+  WEB_CONCURRENCY: service('process', Type.Integer({ minimum: 1, maximum: 64, default: 1 }),
+    'Processes that share the port, for a machine of several cores; above 1 it needs REDIS_URL. Each has its share of MAX_CONCURRENT_RUNS, SUPABASE_DB_POOL_MAX, PYTHON_WORKERS and the memory.'),
   NODE_ENV: service('process', Type.String({ default: 'development' }),
     '`production` on Railway: the service then refuses to start on the embedded database unless EMBEDDED=true.'),
   LOG_LEVEL: service('process', Type.Union(
@@ -53,7 +55,7 @@ export const VARIABLES = {
   SUPABASE_DB_URL: service('database', TEXT,
     'A Postgres connection instead of the REST interface, direct or through a pooler: postgres://…; port 6543 or ?pgbouncer=true is a transaction pooler.'),
   SUPABASE_DB_POOL_MAX: service('database', Type.Integer({ minimum: 1, default: 20 }),
-    'Connections for users\' calls. The process opens one more to keep its runs alive; those of all processes must fit the server or pooler.'),
+    'Connections for users\' calls, which the processes of WEB_CONCURRENCY share. Each process opens one more to keep its runs alive; those of all processes must fit the server or pooler.'),
   SUPABASE_DB_CA: service('database', TEXT,
     'CA certificate of the database\'s server, as PEM text or a file\'s path; the server is then verified (sslmode=verify-full).'),
   REDIS_URL: service('database', TEXT,
@@ -83,7 +85,7 @@ export const VARIABLES = {
   PYTHON_MAX_PROCESSES: service('python', Type.Integer({ minimum: 1, maximum: 4096, default: 64 }),
     'Processes that a Python worker may be at once, with all that it starts; an agent that starts more fails.'),
   PYTHON_WORKERS: service('python', Type.Integer({ minimum: 1, maximum: 256, default: 2 }),
-    'Python processes at once, each running one agent or function at a time; more wait.'),
+    'Python processes at once, each running one agent or function at a time; more wait. The processes of WEB_CONCURRENCY share them, and each has one at least.'),
 
   RAILWAY_BACKEND_SECRET: both('callers', TEXT,
     'The secret with which the edge function `agent-runtime` authenticates itself (openssl rand -hex 32); without it execute-validated answers 503.'),
@@ -96,7 +98,7 @@ export const VARIABLES = {
     'Signs the webhooks whose function has no secret of its own, by Standard Webhooks (echo whsec_$(openssl rand -base64 32)).'),
 
   MAX_CONCURRENT_RUNS: service('limits', Type.Integer({ minimum: 0, default: 500 }),
-    'Runs at once in this process; more wait in a queue. 0: the process takes requests and leaves their runs to others (npm run worker).'),
+    'Runs at once in this process, or in all those of WEB_CONCURRENCY together; more wait in a queue. 0: the process takes requests and leaves their runs to others (npm run worker).'),
   MAX_RUNS_PER_USER: service('limits', Type.Integer({ minimum: 1, default: 50 }),
     'Runs at once of one user, with Redis over all processes; more wait without delaying those of others.'),
   MAX_QUEUED_RUNS: service('limits', Type.Integer({ minimum: 0, default: 1000 }),
@@ -110,7 +112,7 @@ export const VARIABLES = {
   RATE_LIMIT_BYTES: service('limits', Type.Integer({ minimum: 1, default: 100 * 1024 * 1024 }),
     'Bytes of bodies and WebSocket messages that a user may send within RATE_LIMIT_WINDOW, with Redis to all processes together; each value of JSON counts for 256 more.'),
   MAX_CONNECTIONS_PER_USER: service('limits', Type.Integer({ minimum: 1, default: 1000 }),
-    'Event streams, waiting executions and WebSockets of one user, or of one API key, that may be open at this process; beyond, callers get 429 with Retry-After.'),
+    'Event streams, waiting executions and WebSockets of one user, or of one API key, that may be open at this process, and at each of WEB_CONCURRENCY; beyond, callers get 429 with Retry-After.'),
 
   KEEP_MESSAGES: service('retention', Type.Boolean({ default: false }),
     'Keeps the messages of a run, and what its events quote of them, beyond its end; otherwise only the answers are kept.'),

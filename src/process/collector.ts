@@ -14,14 +14,17 @@ const MOST_PERCENT = 200
 const LEAST_BYTES = 48 * 1024 * 1024
 
 /**
- * On a single core, concurrent marking threads compete with this one: each collection would stop all streams for 20 to
+ * Without a core to spare, concurrent marking threads compete with this one: each collection would stop all streams for 20 to
  * 50 ms. Without them V8 marks in steps of a few milliseconds.
  */
 const MARK_ALONE = '--no-concurrent-marking'
 
-/** Tunes V8's garbage collector for many streams, again after every major collection. Called once, at the start. */
-export function tuneCollector (): void {
-  if (availableParallelism() === 1) setFlagsFromString(MARK_ALONE)
+/**
+ * Tunes V8's garbage collector for many streams, again after every major collection. Called once, at the start.
+ * @param processes those that share the machine's cores.
+ */
+export function tuneCollector (processes: number): void {
+  if (availableParallelism() <= processes) setFlagsFromString(MARK_ALONE)
   boundGarbage()
   new PerformanceObserver(list => {
     if (list.getEntries().some(isMajor)) boundGarbage()

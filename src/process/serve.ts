@@ -1,5 +1,8 @@
+import cluster from 'node:cluster'
+import { fileURLToPath } from 'node:url'
 import closeWithGrace from 'close-with-grace'
 import type { buildApp } from '../app.js'
+import { shareConfig } from '../config/share.js'
 import { type Config, ConfigError, loadConfig } from '../config/config.js'
 import { DirectoryLockedError } from '../database/directory-lock.js'
 import { UnfitDatabaseError } from '../database/port.js'
@@ -9,41 +12,72 @@ import { tuneCollector } from './collector.js'
 import { logConsole } from './console.js'
 import { listen } from './listen.js'
 import { createLogger } from './logger.js'
+import { runPrimary } from './primary.js'
+import { sayListening, StartError } from './process-group.js'
+
+/** What ends a process, once: a group of processes may get it from its terminal, and from the one that started it. */
+const ENDS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+
+type Build = typeof buildApp
 
 /**
- * Runs a process from its environment to its end, by a signal or an unexpected error. Whatever keeps it from starting is
- * printed as one line a problem.
- * @param build builds the app.
+ * Runs a process from its environment to its end, by a signal or an unexpected error; with WEB_CONCURRENCY the first of
+ * several. Whatever keeps it from starting is printed as one line a problem.
+ * @param program the URL of the file that runs this.
+ * @param load finds what builds the app; the first of several processes needs none.
  * @param check finds what is wrong with a configuration for this kind of process, one sentence a problem.
  */
-export async function serve (build: typeof buildApp, check: (config: Config) => string[] = () => []): Promise<void> {
-  tuneCollector()
+export async function serve (program: string, load: () => Promise<Build>, check: (config: Config) => string[] = () => []): Promise<void> {
   try {
     const config = loadConfig()
     const problems = check(config)
     if (problems.length > 0) throw new ConfigError(problems)
-    await run(build, config)
+    if (config.webConcurrency > 1 && cluster.isPrimary) return await runPrimary(fileURLToPath(program), config)
+    tuneCollector(config.webConcurrency)
+    await run(await load(), shareConfig(config))
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`)
     process.exit(1)
   }
 }
 
-async function run (build: typeof buildApp, config: Config): Promise<void> {
+async function run (build: Build, config: Config): Promise<void> {
   const log = createLogger(config.logLevel)
   logConsole(log)
-  for (const warning of config.warnings) log.warn(`config: ${warning}`)
+  if (!cluster.isWorker) for (const warning of config.warnings) log.warn(`config: ${warning}`)
   const app = await build(config, log)
-  closeWithGrace({ delay: config.drainSeconds * 1000 + CLOSE_MS, logger: false }, async ({ signal, err }) => {
+  endWith(config, async (reason, err) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')
-    else log.info(`${signal} received: ending`)
+    else log.info(`${reason} received: ending`)
     await app.drain()
     await app.close()
     log.info('ended')
   })
   const url = await listen(app, config)
-  log.info(`listening at ${url}`)
+  log[cluster.isWorker ? 'debug' : 'info'](`listening at ${url}`)
+  sayListening(url)
   if (config.database.kind === 'embedded' && config.database.hasDemo) process.stdout.write(greeting(url))
+}
+
+/** Calls `end` at a signal or an unexpected error, and exits. */
+function endWith ({ drainSeconds }: Config, end: (reason: string, err?: Error) => Promise<void>): void {
+  const options = { delay: drainSeconds * 1000 + CLOSE_MS, logger: false as const }
+  if (!cluster.isWorker) {
+    closeWithGrace(options, ({ signal, err }) => end(signal ?? '', err))
+    return
+  }
+  let reason: string | undefined
+  const { close } = closeWithGrace({ ...options, skip: [...ENDS] }, ({ err }) => {
+    reason ??= 'error'
+    return end(reason, err)
+  })
+  for (const signal of ENDS) {
+    process.on(signal, () => {
+      if (reason) return
+      reason = signal
+      close()
+    })
+  }
 }
 
 function greeting (url: string): string {
@@ -59,7 +93,7 @@ function greeting (url: string): string {
 /** Words an error for an operator: one line a problem; only an unexpected error has a stack. */
 function explain (error: unknown): string {
   if (error instanceof ConfigError) return error.problems.map(problem => `config: ${problem}`).join('\n')
-  if ([DirectoryLockedError, UnfitDatabaseError, UnfitRedisError].some(kind => error instanceof kind)) return (error as Error).message
+  if ([DirectoryLockedError, StartError, UnfitDatabaseError, UnfitRedisError].some(kind => error instanceof kind)) return (error as Error).message
   const { code, message, stack, cause } = error as NodeJS.ErrnoException & { cause?: Error }
   switch (code) {
     case 'EADDRINUSE': return 'PORT is in use by another program: stop that one, or set PORT to another number'

@@ -1,4 +1,3 @@
-import { buildApp } from '../app.js'
 import { runCommand } from '../lib/command.js'
 import { serve } from './serve.js'
 
@@ -6,4 +5,4 @@ await runCommand({
   name: 'node dist/server.js',
   does: 'serves what npm run build has built (npm start); its variables are explained in .env.example.',
   options: {}
-}, () => serve(buildApp))
+}, () => serve(import.meta.url, async () => (await import('../app.js')).buildApp))

@@ -1,4 +1,3 @@
-import { buildWorker } from '../app.js'
 import type { Config } from '../config/config.js'
 import { runCommand } from '../lib/command.js'
 import { serve } from './serve.js'
@@ -8,7 +7,7 @@ await runCommand({
   name: 'node dist/worker.js',
   does: 'makes runs that others begin, and answers probes only (npm run worker); its variables are explained in .env.example.',
   options: {}
-}, () => serve(buildWorker, findProblems))
+}, () => serve(import.meta.url, async () => (await import('../app.js')).buildWorker, findProblems))
 
 function findProblems ({ database, maxConcurrentRuns }: Config): string[] {
   return [

@@ -20,6 +20,7 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
   const expected = {
     port: 3000,
     host: 'localhost',
+    webConcurrency: 1,
     production: false,
     logLevel: 'info',
     database: { kind: 'embedded', dataDir: '.data', hasDemo: true },
@@ -107,6 +108,7 @@ t.test('every variable is read, without the blanks around it', async t => {
     PATH: '/bin'
   })
   t.strictSame(config, {
+    webConcurrency: 1,
     port: 8080,
     host: '127.0.0.1',
     production: true,
