@@ -142,7 +142,9 @@ export const VARIABLES = {
   TEST_POSTGRES_URL: variable('tests', ['tests'], Type.String({ default: 'postgres://postgres@127.0.0.1:5432/postgres' }),
     'A PostgreSQL server on which the tests create databases, and drop them.'),
   REQUIRE_SERVICES: variable('tests', ['tests'], TEXT,
-    'Set to anything: a test fails if it lacks a service or a program that it needs, instead of being left out.')
+    'Set to anything: a test fails if it lacks a service or a program that it needs, instead of being left out.'),
+  UPDATE_GOLDEN: variable('tests', ['tests'], TEXT,
+    '`1`: recordings of streams are written anew instead of compared.')
 } as const satisfies Record<string, Variable>
 
 type Variables = typeof VARIABLES

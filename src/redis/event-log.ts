@@ -117,7 +117,8 @@ export class SharedEventLog implements EventLog {
 
   #take (frame: string): void {
     if (this.#mirror.takePart(frame)) return
-    const message = JSON.parse(frame) as Message
+    const message = readMessage(frame)
+    if (!message) return
     if (message.kind === 'answer') this.#texts.take(message)
     this.#publisher.take(message)
     this.#mirror.take(message, frame.length)
@@ -131,5 +132,14 @@ export class SharedEventLog implements EventLog {
     const text = this.#memory.textAfter(runId)
     this.unsubscribe(runId, reader)
     return text
+  }
+}
+
+/** Undefined for what is none: a process of another release may say something else. */
+function readMessage (frame: string): Message | undefined {
+  try {
+    return JSON.parse(frame) as Message
+  } catch {
+    return undefined
   }
 }

@@ -180,7 +180,7 @@ t.test('a misspelt name of ours is a warning with the right one, and other progr
   t.same(warningsOf({ REDIS_URI: 'x', REDIS_URL: 'redis://localhost' }), [], 'where the right one is set, it was another that was meant')
   const others = ['HOME', 'HOSTNAME', 'PATH', 'POST', 'PWD', 'LANG', 'TERM', 'NODE_OPTIONS', 'NODE_VERSION', 'PYTHONPATH', 'PYTHON_VERSION', 'DATABASE_URL', 'REDIS_HOST', 'REDIS_PORT', 'REDISPASSWORD',
     'SUPABASE_KEY', 'SUPABASE_ANON_KEY', 'SUPABASE_DB_PASSWORD', 'SUPABASE_ACCESS_TOKEN', 'JWT_SECRET', 'OPENAI_API_KEY', 'npm_config_loglevel', 'RAILWAY_PROJECT_NAME', 'RAILWAY_SERVICE_NAME',
-    'RAILWAY_PUBLIC_DOMAIN', 'RAILWAY_STATIC_URL', 'XDG_DATA_DIRS', 'WEB_CONCURRENCY', 'PORTS', 'LOG_FILE', 'PGPASSWORD', 'TEST_POSTGRES_URL']
+    'RAILWAY_PUBLIC_DOMAIN', 'RAILWAY_STATIC_URL', 'XDG_DATA_DIRS', 'PORTS', 'LOG_FILE', 'PGPASSWORD', 'TEST_POSTGRES_URL']
   for (const name of others) t.same(warningsOf({ NODE_ENV: 'staging', RAILWAY_DEPLOYMENT_DRAINING_SECONDS: '30', [name]: 'x' }), [], name)
   t.equal(warningsOf(Object.fromEntries(Object.keys(misspelt).map(name => [name, 'x']))).length, 10, 'not more than ten')
 })

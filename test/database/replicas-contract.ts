@@ -130,7 +130,7 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     t.same(await ownerOf(), { runId, owner, hasEnded: false }, 'the lease of its owner holds')
     await db.call('release_runs', { p_owner: owner, p_run_ids: [runId!] })
     t.same(await ownerOf(), { runId, owner: null, hasEnded: false }, 'it is released')
-    await age(runId!, 'finished_at = now()')
+    await db.call('finish_run', { p_run_id: runId!, p_attempt: 1, p_status: 'succeeded', p_response: '', p_finish_reason: null, p_usage: null, p_credits: 1, p_model: null, p_error: null })
     t.same(await ownerOf(), { runId, owner, hasEnded: true })
   })
 }

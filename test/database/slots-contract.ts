@@ -15,7 +15,10 @@ export async function testSlots (t: Test, db: Database): Promise<void> {
 
 async function testLimits (t: Test, db: Database): Promise<void> {
   const sql = <Row>(text: string) => untyped(db)<Row[]>('test_sql', { p_sql: text })
-  const endAll = () => sql('update public.agent_runs set finished_at = now(), status = \'failed\' where finished_at is null returning id')
+  const endAll = async () => {
+    const left = await sql<{ id: string, attempt: number }>('select id, attempt from public.agent_runs where finished_at is null')
+    for (const { id, attempt } of left) await db.call('finish_run', { ...END, p_run_id: id, p_attempt: attempt, p_status: 'failed', p_credits: 0 })
+  }
   t.beforeEach(endAll)
   t.teardown(endAll)
 
