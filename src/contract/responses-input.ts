@@ -1,4 +1,5 @@
-import { errors } from '#shared/errors.ts'
+import { IMAGE_URL } from '#shared/http/image-url.ts'
+import { refuse } from '#shared/http/refuse.ts'
 import type { CalledTool, ContentPart, Message, ResponseFormat } from '#shared/schemas.ts'
 import { itemIdOf } from './responses.js'
 import type { InputItem, TextFormat } from './responses-schemas.js'
@@ -56,7 +57,7 @@ function readPart (part: Record<string, unknown> | null, isAnswer: boolean, path
   if (type === 'input_text' || type === 'output_text') return toText(textOf(text, `${path}.text`, true), isAnswer)
   if (type === 'refusal') return { type, refusal: textOf(refusal, `${path}.refusal`, true) }
   if (type !== 'input_image') refuse(`${path}.type`, 'must be one of input_text, output_text, refusal, input_image')
-  if (typeof url !== 'string' || !/^(https?:\/\/|data:)/i.test(url)) refuse(`${path}.image_url`, 'must be an http, https or data URL')
+  if (typeof url !== 'string' || !IMAGE_URL.test(url)) refuse(`${path}.image_url`, 'must be an http, https or data URL')
   return { type, image_url: url, detail: typeof detail === 'string' ? detail : 'auto' }
 }
 
@@ -147,9 +148,4 @@ export function pageOf (items: Array<StoredItem & { id: string }>, { after, limi
 export function toResponseFormat ({ type, ...schema }: TextFormat): ResponseFormat | undefined {
   if (type === 'text') return undefined
   return type === 'json_schema' ? { type, json_schema: schema } : { type }
-}
-
-/** @throws {ServiceError} bad_request */
-export function refuse (path: string, message: string): never {
-  throw errors.badRequest(`${path} ${message}.`).with({ details: [{ path, message }] })
 }

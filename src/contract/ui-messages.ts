@@ -1,4 +1,5 @@
-import { errors } from '#shared/errors.ts'
+import { IMAGE_URL } from '#shared/http/image-url.ts'
+import { refuse } from '#shared/http/refuse.ts'
 import type { ContentPart, Message } from '#shared/schemas.ts'
 import type { UiMessage } from './ui-schemas.js'
 
@@ -26,7 +27,6 @@ export function toUiFinishReason (finishReason: string | null): string {
 }
 
 const IMAGE = /^image\//i
-const LOADABLE = /^(https?:\/\/|data:)/i
 
 /**
  * The conversation that a page sends, as the contract has it. Of answers only the text is taken: what tools have found is for the
@@ -58,10 +58,6 @@ function toContent ({ parts }: UiMessage, place: string): string | ContentPart[]
 
 function toImage ({ mediaType, url }: UiMessage['parts'][number], place: string): ContentPart {
   if (!IMAGE.test(mediaType ?? '')) refuse(`${place}.mediaType`, 'must be that of an image: agents see no other files')
-  if (!LOADABLE.test(url ?? '')) refuse(`${place}.url`, 'must be an http, https or data URL')
+  if (!IMAGE_URL.test(url ?? '')) refuse(`${place}.url`, 'must be an http, https or data URL')
   return { type: 'image_url', image_url: { url: url! } }
-}
-
-function refuse (path: string, message: string): never {
-  throw errors.badRequest(`${path} ${message}.`).with({ details: [{ path, message }] })
 }

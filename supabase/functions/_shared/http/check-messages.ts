@@ -1,5 +1,5 @@
-import { errors } from '../errors.ts'
 import type { Message } from '../schemas.ts'
+import { refuse } from './refuse.ts'
 
 /** The calls of an assistant's message that have no result yet, by their ids, each with its place. */
 type OpenCalls = Map<string, string>
@@ -51,8 +51,4 @@ function takeResult ({ tool_call_id: id }: Message, place: string, open: OpenCal
 /** Gateways refuse a conversation that goes on before each call has its result. */
 function refuseUnanswered (open: OpenCalls): void {
   for (const at of open.values()) refuse(at, 'has no result: a tool\'s message with its id must follow')
-}
-
-function refuse (path: string, message: string): never {
-  throw errors.badRequest(`${path} ${message}.`).with({ details: [{ path, message }] })
 }
