@@ -159,6 +159,16 @@ t.test('a run is asked for, followed and cancelled through the edge function', a
     }
   })
 
+  t.test('however many were cancelled before, the next one is', async t => {
+    // The runtime collects garbage meanwhile, and must not forget what ends the reading of an answer.
+    for (let n = 0; n < 6; n++) {
+      const { runId, rest } = await begin(edge, {})
+      const following = await readUntil(await fetch(`${edge.url}/runs/${runId}/events?after=1`, { headers: await bearer() }), 'half')
+      t.match(await edge.request('POST', `/runs/${runId}/cancel`), { status: 200, body: { status: 'cancelled' } })
+      t.same(parseStream(await following.rest()), parseStream(await rest()).slice(1))
+    }
+  })
+
   t.test('one that is under way in another isolate is cancelled by its next heartbeat, which tells of one that was taken over too', async t => {
     const { runId, rest } = await begin(alone, {})
     const taken = await begin(alone, {})

@@ -1,5 +1,5 @@
--- Says whose the given runs are: [{runId, owner, hasEnded}]. `owner` is null for a run that waits, was released, or whose owner
--- may be dead; of a run that has ended it is the process that made it, whether that lives or not.
+-- Says whose the given runs are: [{runId, owner, hasEnded}]. `owner` is null for a run that waits, was released or has ended, or whose
+-- owner may be dead.
 --   p_fresh_seconds  how long a lease must still last: an owner that lives has renewed it within the last second or two
 create function public.get_run_owners(p_run_ids jsonb, p_fresh_seconds numeric) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$

@@ -63,13 +63,32 @@ function toBody ({ model, messages, temperature, maxTokens, responseFormat }: Mo
 async function read (response: Response, model: string, sink: ModelSink, signal: AbortSignal): Promise<AnswerEnd> {
   const reader = new AnswerReader(model, sink)
   try {
-    await readAnswer(response.body!, reader)
+    await readAnswer(untilAborted(response.body!, signal), reader)
   } catch (error) {
     signal.throwIfAborted()
     // After the end of the answer only the usage can be missing.
     if (!reader.hasEnded || error instanceof ServiceError) throw errorOfReading(error)
   }
   reader.flush({ last: true })
+  if (!reader.hasEnded) signal.throwIfAborted()
   if (!reader.hasEnded) throw errorOfCutOff()
   return reader.end
+}
+
+/**
+ * The bytes of a body until the signal is aborted. The signal of `fetch` is not enough: once nothing refers to the request any more,
+ * its connection to the signal may be collected, and a body that waits would wait for ever.
+ */
+async function * untilAborted (body: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader()
+  const cancel = () => { reader.cancel(signal.reason).catch(() => {}) }
+  signal.addEventListener('abort', cancel)
+  if (signal.aborted) cancel()
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
+  } finally {
+    signal.removeEventListener('abort', cancel)
+    // Whoever stops reading closes the connection.
+    cancel()
+  }
 }
