@@ -1,6 +1,5 @@
-import { IMAGE_URL } from '#shared/http/image-url.ts'
 import { refuse } from '#shared/http/refuse.ts'
-import type { CalledTool, ContentPart, Message, ResponseFormat } from '#shared/schemas.ts'
+import { type CalledTool, type ContentPart, IMAGE_URL, type Message, type ResponseFormat } from '#shared/schemas.ts'
 import { itemIdOf } from './responses.js'
 import type { InputItem, TextFormat } from './responses-schemas.js'
 

@@ -1,6 +1,5 @@
-import { IMAGE_URL } from '#shared/http/image-url.ts'
 import { refuse } from '#shared/http/refuse.ts'
-import type { ContentPart, Message } from '#shared/schemas.ts'
+import { type ContentPart, IMAGE_URL, type Message } from '#shared/schemas.ts'
 import type { UiMessage } from './ui-schemas.js'
 
 /** A version of the AI SDK, or its transport that resumes by itself. */

@@ -102,7 +102,8 @@ export async function startService (t: Test, variables: Record<string, string> =
         body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
       })
       const text = await response.text()
-      return { status: response.status, headers: response.headers, body: text && JSON.parse(text) }
+      const isJson = response.headers.get('content-type')?.includes('json')
+      return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
     },
     async execute (body = {}, headers = {}) {
       const response = await fetch(`${url}/api/agent/execute`, {

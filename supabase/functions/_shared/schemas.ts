@@ -11,6 +11,9 @@ export const Enum = <T extends string[]>(...values: [...T]) => Type.Unsafe<T[num
 // --- Requests ---
 
 /** Addresses that a gateway can load without reaching into its own files: `http:`, `https:` and `data:`, in any case. */
+export const IMAGE_URL = /^(https?:\/\/|data:)/i
+
+/** A text that `IMAGE_URL` matches. */
 const ImageUrl = Type.String({ minLength: 1, format: 'http, https or data URL' })
 
 const ContentPart = Type.Union([

@@ -2,7 +2,7 @@ import type { TSchema } from '@sinclair/typebox'
 import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
 import { type Detail, errors, type ServiceError } from '../errors.ts'
 import { UUID } from '../uuid.ts'
-import { IMAGE_URL } from './image-url.ts'
+import { IMAGE_URL } from '../schemas.ts'
 
 // A test checks the schemas against the meta-schema. Compiling the meta-schema would slow down every start, as would
 // optimizing the generated code, which makes it shorter but hardly faster.

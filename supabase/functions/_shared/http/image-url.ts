@@ -1,2 +1,0 @@
-/** Addresses of images that a gateway can load without reaching into its own files. */
-export const IMAGE_URL = /^(https?:\/\/|data:)/i
