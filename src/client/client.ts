@@ -75,7 +75,8 @@ class WatchedRun implements Run {
           failure = this.#mayRepeat(error)
         }
         if (signal?.aborted && this.runId === undefined) throw signal.reason
-        if (Date.now() - since >= (signal?.aborted ? CANCEL_PATIENCE_MS : patience)) throw failure
+        const waited = Date.now() - since + (failure.retryAfter ?? 0) * 1000
+        if (waited >= (signal?.aborted ? CANCEL_PATIENCE_MS : patience)) throw failure
         await pause(failure, failures++, signal)
         cancel()
       }

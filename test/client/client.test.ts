@@ -206,6 +206,8 @@ t.test('the client', async t => {
     const startedAt = performance.now()
     t.equal(textAs(await read(ask(url, { fetch: busy }))), 'Hello')
     t.ok(performance.now() - startedAt >= 1000)
+    const full = async () => Response.json({ error: 'No more runs in this hour.', code: 'plan_limit_reached', retryAfter: 3600 }, { status: 429 })
+    await t.rejects(read(ask(url, { fetch: full })), { code: 'plan_limit_reached', retryAfter: 3600 }, 'but no longer than its patience lasts')
   })
 
   t.test('gives up once its patience is over, with the last failure', async t => {
