@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -8,17 +7,17 @@ import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
-import pg from 'pg'
 import type { Test } from 'tap'
 import type { Run, RunEvent } from '#shared/schemas.ts'
 import { buildApp } from '../../src/app.js'
 import { signAccessToken } from '../../src/auth/access-token.js'
 import { type Config, parseConfig } from '../../src/config/config.js'
 import { openEmbedded } from '../../src/database/embedded.js'
-import { listMigrations } from '../../src/database/migrations.js'
-import { migratePostgres } from '../../src/database/postgres.js'
 import { createLogger } from '../../src/process/logger.js'
 import { type GatewayDouble, startGateway } from './doubles/gateway.js'
+import { hashMigrations } from './postgres.js'
+
+export { createPostgres, findPostgres, POSTGRES_URL } from './postgres.js'
 
 export const DEMO_USER = '11111111-1111-4111-8111-111111111111'
 export const OTHER_USER = '11111111-1111-4111-8111-222222222222'
@@ -35,8 +34,6 @@ export const PLAIN = { 'x-stream-events': '' }
 
 /** Between two looks at what has no event: who looks all the time takes the service its processor. */
 export const LOOK_MS = 10
-
-const SUPABASE = new URL('../../supabase/', import.meta.url)
 
 /** The service as it runs, on a database and a gateway of its own. */
 export interface Service {
@@ -184,10 +181,7 @@ export async function createDataDir (t: Test): Promise<string> {
 }
 
 async function findTemplate (): Promise<string> {
-  const files = ['platform.sql', 'seed.sql', ...(await listMigrations()).map(file => `migrations/${file}`)]
-  const hash = createHash('sha256')
-  for (const file of files) hash.update(await readFile(new URL(file, SUPABASE)))
-  const path = join(tmpdir(), `jeesi-test-template-${hash.digest('hex').slice(0, 16)}`)
+  const path = join(tmpdir(), `jeesi-test-template-${await hashMigrations()}`)
   const made = await readFile(join(path, 'postgres', 'PG_VERSION')).then(() => true, () => false)
   if (made) return path
   const unfinished = await mkdtemp(`${path}-`)
@@ -196,36 +190,4 @@ async function findTemplate (): Promise<string> {
   // Another test may have been faster; its template is as good.
   await rename(unfinished, path).catch(() => rm(unfinished, { recursive: true, force: true }))
   return path
-}
-
-export const POSTGRES_URL = process.env.TEST_POSTGRES_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres'
-
-/** Whether there is a PostgreSQL server to test on; where there is none, that is said, and in CI it is a failure. */
-export async function findPostgres (t: Test): Promise<boolean> {
-  const client = new pg.Client({ connectionString: POSTGRES_URL, connectionTimeoutMillis: 2000 })
-  try {
-    await client.connect()
-    await client.end()
-    return true
-  } catch (error) {
-    if (process.env.REQUIRE_SERVICES) throw error
-    t.comment(`LEFT OUT: no PostgreSQL at ${POSTGRES_URL}; set TEST_POSTGRES_URL to run these tests`)
-    return false
-  }
-}
-
-/** A database of its own on the real PostgreSQL server, migrated and seeded unless told otherwise; dropped at the end. */
-export async function createPostgres (t: Test, { migrated = true } = {}): Promise<string> {
-  const name = `jeesi_test_${process.pid}_${Math.random().toString(36).slice(2)}`
-  const admin = new pg.Client({ connectionString: POSTGRES_URL })
-  await admin.connect()
-  await admin.query(`create database ${name}`)
-  t.teardown(async () => {
-    await admin.query(`drop database ${name} with (force)`)
-    await admin.end()
-  })
-  const url = new URL(POSTGRES_URL)
-  url.pathname = `/${name}`
-  if (migrated) await migratePostgres(url.href, { seed: true })
-  return url.href
 }
