@@ -1368,8 +1368,8 @@ grant execute on function public.end_forsaken_runs(uuid) to service_role;
 
 -- schemas/leases/get_run_owners.sql
 
--- Says whose the given runs are: [{runId, owner, hasEnded}]. `owner` is null for a run that waits, was released or has ended, or whose
--- owner may be dead.
+-- Says whose the given runs are, or were until they ended: [{runId, owner, hasEnded}]. `owner` is null for a run that waits or was
+-- released, or whose owner may be dead.
 --   p_fresh_seconds  how long a lease must still last: an owner that lives has renewed it within the last second or two
 create or replace function public.get_run_owners(p_run_ids jsonb, p_fresh_seconds numeric) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -1377,8 +1377,9 @@ begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
         'runId', r.id,
-        'owner', case when r.finished_at is not null or (r.lease_until > '-infinity'
-          and greatest(r.lease_until, w.lease_until) > now() + make_interval(secs => p_fresh_seconds)) then r.owner end,
+        'owner', case when r.lease_until is distinct from '-infinity'
+          -- A run that has ended has no lease of its own.
+          and greatest(r.lease_until, w.lease_until) > now() + make_interval(secs => p_fresh_seconds) then r.owner end,
         'hasEnded', r.finished_at is not null)), '[]')
       from jsonb_array_elements_text(p_run_ids) as wanted (id)
       join public.agent_runs r on r.id = wanted.id::uuid
@@ -2458,6 +2459,7 @@ grant execute on function public.find_equal_run(uuid, uuid, text, text) to servi
 
 -- Ends a run. One transaction writes the result and the last step, settles the reservation, enters the charge in the
 -- ledger and caches the response. Credits beyond the reservation are taken as far as the balance allows.
+-- The run keeps its owner, whose log has more of it than the database: the results of tools, for readers that come late.
 -- The first call returns `userWaits` with the run if another run of the user waits, perhaps for the end of this one: then true.
 -- A repeated call returns what the first call did. A call by an attempt that no longer owns the run is refused.
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
@@ -2530,7 +2532,7 @@ begin
   update public.agent_runs
     set status = p_status, response = p_response, finish_reason = p_finish_reason, usage = p_usage,
         model = coalesce(p_model, model), error = public.note_failure(p_run_id, p_error), credits_reserved = 0, credits_charged = v_charged,
-        finished_at = clock_timestamp(), owner = null, lease_until = null
+        finished_at = clock_timestamp(), lease_until = null
     where id = p_run_id
     returning * into v_run;
   -- The usage of the last step is the total less the earlier steps; few runs have any.

@@ -113,7 +113,7 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     t.same(await db.call('get_told_steps', { p_cursors: { [runId!]: 0 } }), [], 'of the attempt that is made')
   })
 
-  t.test('a run is its living owner\'s, nobody\'s while it waits, is released, has ended, or its owner may be dead', async t => {
+  t.test('a run is its living owner\'s until it has ended and after, nobody\'s while it waits, is released, or its owner may be dead', async t => {
     const { runIds: [runId] } = await createRuns(1)
     const ownerOf = async (fresh = 3) => {
       const [found] = await db.call('get_run_owners', { p_run_ids: [runId!, randomUUID()], p_fresh_seconds: fresh })
@@ -130,7 +130,10 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
     t.same(await ownerOf(), { runId, owner, hasEnded: false }, 'the lease of its owner holds')
     await db.call('release_runs', { p_owner: owner, p_run_ids: [runId!] })
     t.same(await ownerOf(), { runId, owner: null, hasEnded: false }, 'it is released')
-    await db.call('finish_run', { p_run_id: runId!, p_attempt: 1, p_status: 'succeeded', p_response: '', p_finish_reason: null, p_usage: null, p_credits: 1, p_model: null, p_error: null })
-    t.same(await ownerOf(), { runId, owner: null, hasEnded: true })
+    await claim(runId!, { p_owner: owner })
+    await db.call('finish_run', { p_run_id: runId!, p_attempt: 2, p_status: 'succeeded', p_response: '', p_finish_reason: null, p_usage: null, p_credits: 1, p_model: null, p_error: null })
+    t.same(await ownerOf(), { runId, owner, hasEnded: true }, 'it has ended')
+    await db.call('release_runs', { p_owner: owner })
+    t.same(await ownerOf(), { runId, owner: null, hasEnded: true }, 'its owner is gone')
   })
 }

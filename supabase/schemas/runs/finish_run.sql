@@ -1,5 +1,6 @@
 -- Ends a run. One transaction writes the result and the last step, settles the reservation, enters the charge in the
 -- ledger and caches the response. Credits beyond the reservation are taken as far as the balance allows.
+-- The run keeps its owner, whose log has more of it than the database: the results of tools, for readers that come late.
 -- The first call returns `userWaits` with the run if another run of the user waits, perhaps for the end of this one: then true.
 -- A repeated call returns what the first call did. A call by an attempt that no longer owns the run is refused.
 --   p_credits        what the run cost; at most the reservation, as extended, is charged
@@ -72,7 +73,7 @@ begin
   update public.agent_runs
     set status = p_status, response = p_response, finish_reason = p_finish_reason, usage = p_usage,
         model = coalesce(p_model, model), error = public.note_failure(p_run_id, p_error), credits_reserved = 0, credits_charged = v_charged,
-        finished_at = clock_timestamp(), owner = null, lease_until = null
+        finished_at = clock_timestamp(), lease_until = null
     where id = p_run_id
     returning * into v_run;
   -- The usage of the last step is the total less the earlier steps; few runs have any.
