@@ -41,7 +41,8 @@ export class Replica {
     if (options.logs) this.#log = createWriteStream(join(options.logs, `replica-${options.number}.log`), { flags: 'a' })
   }
 
-  get name (): string { return `${this.options.program} ${this.options.number} (${this.#child.pid})` }
+  get pid (): number { return this.#child.pid! }
+  get name (): string { return `${this.options.program} ${this.options.number} (${this.pid})` }
 
   proxy (service: Service): Proxy | undefined { return this.#proxies.get(service) }
 

@@ -85,7 +85,7 @@ t.test('a process with a heap of 512 MB takes forty bodies of nearly the largest
   // Asks /health in a process of its own: this one is busy with forty bodies itself.
   const probe = await HonestProcess.start()
   t.teardown(() => probe.leave())
-  probe.meet([url], [])
+  probe.meet([{ url, pid: child.pid! }], [])
   probe.start()
   const over = new AbortController()
   let smallRuns = 0

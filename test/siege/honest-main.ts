@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type HonestUser, HonestUsers } from './honest.js'
+import { type HonestUser, HonestUsers, type Served } from './honest.js'
 import { startModel } from './model.js'
 
 // A process of their own: what the attackers do costs time in theirs, and would be taken for the service's.
 
 /** What the siege sends to this process. */
-export type Order = { order: 'meet', urls: string[], users: HonestUser[] } | { order: 'start' } | { order: 'stop' } | { order: 'leave' }
+export type Order = { order: 'meet', processes: Served[], users: HonestUser[] } | { order: 'start' } | { order: 'stop' } | { order: 'leave' }
 
 const model = await startModel()
 const idle = createServer((_request, response) => { response.end('{}') }).listen(0, '127.0.0.1')
@@ -16,7 +16,7 @@ let honest: HonestUsers
 
 process.on('message', async (message: Order) => {
   if (message.order === 'meet') {
-    honest = new HonestUsers(message.urls, message.users, `http://127.0.0.1:${(idle.address() as AddressInfo).port}/`)
+    honest = new HonestUsers(message.processes, message.users, `http://127.0.0.1:${(idle.address() as AddressInfo).port}/`)
   } else if (message.order === 'start') {
     model.altered = 0
     honest.start()

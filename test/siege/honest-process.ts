@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { Felt, HonestUser } from './honest.js'
+import type { Felt, HonestUser, Served } from './honest.js'
 import type { Order } from './honest-main.js'
 
 /** Honest users and the model that they ask, in a process of their own (honest-main.ts). */
@@ -13,9 +13,9 @@ export class HonestProcess {
     return new HonestProcess(child, model)
   }
 
-  /** @param urls the service's processes, whose /health is asked too. */
-  meet (urls: string[], users: HonestUser[]): void {
-    this.#tell({ order: 'meet', urls, users })
+  /** @param processes those of the service, whose /health is asked too. */
+  meet (processes: Served[], users: HonestUser[]): void {
+    this.#tell({ order: 'meet', processes, users })
   }
 
   start (): void {

@@ -1,3 +1,4 @@
+import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ALL_EVENTS, parseStream, textOf } from '../support/helper.js'
 import { ANSWER_MS, expectedAnswer } from './model.js'
@@ -16,7 +17,7 @@ export interface Felt {
   refused: number
   /** Milliseconds that the latest answer took beyond what the model took. */
   latestAnswer: number
-  /** Milliseconds that /health took at the most. */
+  /** Milliseconds that /health took at the most, without those in which the process waited for a processor. */
   longestStall: number
   /** The same of a server that does nothing, beside it: what the machine itself did. */
   machineStall: number
@@ -25,6 +26,9 @@ export interface Felt {
 
 export interface HonestUser { token: string, agentId: string }
 
+/** A process of the service. */
+export interface Served { url: string, pid: number }
+
 /** Ten honest users who run agents, and a probe of each process, until they are told to stop. */
 export class HonestUsers {
   #felt = nothingFelt()
@@ -32,17 +36,17 @@ export class HonestUsers {
   #working: Promise<unknown> = Promise.resolve()
 
   /**
-   * @param urls the processes; each user asks them in turn.
+   * @param processes each user asks them in turn.
    * @param idleUrl a server that does nothing.
    */
-  constructor (private readonly urls: string[], private readonly users: HonestUser[], private readonly idleUrl: string) {}
+  constructor (private readonly processes: Served[], private readonly users: HonestUser[], private readonly idleUrl: string) {}
 
   start (): void {
     this.#felt = nothingFelt()
     this.#isOver = false
     this.#working = Promise.all([
       ...this.users.map((user, index) => this.#useAgents(user, index)),
-      ...this.urls.map(url => this.#probe(`${url}/health`, 'longestStall')),
+      ...this.processes.map(({ url, pid }) => this.#probe(`${url}/health`, 'longestStall', pid)),
       this.#probe(this.idleUrl, 'machineStall')
     ])
   }
@@ -69,7 +73,7 @@ export class HonestUsers {
   async #askUntilAnswered (user: HonestUser, question: string, turn: number): Promise<string | undefined> {
     const until = Date.now() + LOST_MS
     while (Date.now() < until) {
-      const outcome = await ask(this.urls[turn % this.urls.length]!, user, question).catch(error => ({ problem: String(error.cause ?? error) }))
+      const outcome = await ask(this.processes[turn % this.processes.length]!.url, user, question).catch(error => ({ problem: String(error.cause ?? error) }))
       if (!('retryAfter' in outcome)) return outcome.problem
       this.#felt.refused++
       await delay(outcome.retryAfter * 1000)
@@ -77,8 +81,9 @@ export class HonestUsers {
     return 'refused again and again'
   }
 
-  async #probe (url: string, stall: 'longestStall' | 'machineStall'): Promise<void> {
+  async #probe (url: string, stall: 'longestStall' | 'machineStall', pid?: number): Promise<void> {
     while (!this.#isOver) {
+      const waitedBefore = await waitedMs(pid)
       const startedAt = performance.now()
       try {
         const response = await fetch(url, { signal: AbortSignal.timeout(LOST_MS) })
@@ -89,10 +94,22 @@ export class HonestUsers {
         this.#felt.lost++
       }
       const ms = performance.now() - startedAt
-      this.#felt[stall] = Math.max(this.#felt[stall], Math.round(ms))
+      const waited = await waitedMs(pid) - waitedBefore
+      this.#felt[stall] = Math.max(this.#felt[stall], Math.round(ms - waited))
       await delay(Math.max(0, HEALTH_MS - ms))
     }
   }
+}
+
+/** How long the threads of a process have been ready to run and had no processor, in milliseconds; 0 where the system does not say. */
+async function waitedMs (pid?: number): Promise<number> {
+  const tasks = `/proc/${pid}/task`
+  const threads = await readdir(tasks).catch(() => [])
+  const waits = await Promise.all(threads.map(async thread => {
+    const [, nanoseconds = 0] = (await readFile(`${tasks}/${thread}/schedstat`, 'utf8').catch(() => '')).split(' ').map(Number)
+    return nanoseconds / 1e6
+  }))
+  return waits.reduce((sum, ms) => sum + ms, 0)
 }
 
 function nothingFelt (): Felt {

@@ -46,7 +46,7 @@ export async function besiege (options: SiegeOptions): Promise<Verdict[]> {
   const replicas: Replica[] = []
   try {
     replicas.push(...await startReplicas(options, world, honest.model))
-    await meet(honest, world)
+    await meet(honest, world, replicas)
     const verdicts: Verdict[] = []
     for (const name of ['nothing' as const, ...options.only ?? Object.keys(ATTACKS) as AttackName[]]) {
       const verdict = await attack(name, options, world, honest, replicas)
@@ -85,13 +85,13 @@ async function startReplicas ({ replicas, redisUrl, logs }: SiegeOptions, world:
   return started
 }
 
-async function meet (honest: HonestProcess, world: World): Promise<void> {
+async function meet (honest: HonestProcess, world: World, replicas: Replica[]): Promise<void> {
   const users: HonestUser[] = []
   while (users.length < HONEST_USERS) {
     const user = await world.createUser(100_000)
     users.push({ token: user.token, agentId: await world.createAgent(user) })
   }
-  honest.meet(world.urls, users)
+  honest.meet(replicas.map(({ url, pid }) => ({ url, pid })), users)
 }
 
 async function attack (name: Verdict['attack'], { lasting }: SiegeOptions, world: World, honest: HonestProcess, replicas: Replica[]): Promise<Verdict> {
