@@ -1,6 +1,7 @@
 import { errors, ServiceError } from '#shared/errors.ts'
+import type { RunAccess } from '#shared/http/caller.ts'
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { Database } from '../database/port.js'
 
 export interface AdminRunFilter {
@@ -14,6 +15,7 @@ export interface AdminRunFilter {
 
 export interface Grant {
   userId: string
+  /** Below zero: so many are taken. */
   credits: number
   reason: string
   /** The same key and grant again: nothing is given a second time. */
@@ -55,6 +57,20 @@ export class Administration {
     return this.#noted(adminId, { action: 'run', details: { runId } }, () => this.database.call('admin_get_run', { p_admin_id: adminId, p_run_id: runId }))
   }
 
+  /** Opens a run to an admin, who may then do with it what its user may. Throws `run_not_found`. */
+  async openRun (adminId: string, runId: string, action: 'run_events' | 'cancel'): Promise<RunAccess> {
+    const { userId } = await this.#noted(adminId, { action, details: { runId } }, () =>
+      this.database.call('admin_open_run', { p_admin_id: adminId, p_run_id: runId, p_action: action }))
+    return { userId, apiKeyId: null, visitor: null }
+  }
+
+  /** A page of users, newest first. @param email how their addresses begin, in any case. Throws `bad_request` for a cursor that is none. */
+  async users (adminId: string, { limit, email, cursor }: { limit: number, email?: string, cursor?: string }): Promise<{ users: AdminUser[], nextCursor: string | null }> {
+    const { users, next } = await this.#noted(adminId, { action: 'users', details: { email, after: cursor } }, () =>
+      this.database.call('admin_list_users', { p_admin_id: adminId, p_limit: limit, p_email: email ?? null, p_after: cursor ?? null }))
+    return { users, nextCursor: next }
+  }
+
   /** A user's balance, and a page of its ledger, newest first. Throws `user_not_found`, `bad_request`. */
   async ledger (adminId: string, userId: string, { limit, cursor }: { limit: number, cursor?: string }): Promise<Ledger> {
     const { next, ...ledger } = await this.#noted(adminId, { action: 'ledger', userId, details: { after: cursor } }, () => this.database.call('admin_get_ledger', {
@@ -63,7 +79,7 @@ export class Administration {
     return { ...ledger, nextCursor: next }
   }
 
-  /** Gives a user credits. Throws `user_not_found`, `bad_request`, `idempotency_key_reused`. */
+  /** Gives a user credits, or takes some that remain. Throws `user_not_found`, `bad_request`, `idempotency_key_reused`. */
   grant (adminId: string, { userId, credits, reason, idempotencyKey }: Grant): Promise<Credits> {
     return this.#noted(adminId, { action: 'grant', userId, details: { credits, reason } }, () => this.database.call('admin_grant_credits', {
       p_admin_id: adminId,

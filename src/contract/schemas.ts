@@ -50,6 +50,16 @@ export const Credits = Type.Object({
 export type Credits = Static<typeof Credits>
 
 /** What changed a balance; credits used below zero are such as were given. */
+/** A user as admins see them. */
+export const AdminUser = Type.Object({
+  userId: Uuid,
+  email: Nullable(Type.String()),
+  createdAt: Nullable(Type.String()),
+  isAdmin: Type.Boolean(),
+  credits: Credits
+})
+export type AdminUser = Static<typeof AdminUser>
+
 export const LedgerEntry = Type.Object({
   id: Uuid,
   runId: Nullable(Uuid),

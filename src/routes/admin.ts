@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { errorAnswers, IdempotencyHeaders, Nullable, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, AgentBackend, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import { FOLLOW_SCHEMA, followRun } from '../http/follow-run.js'
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
@@ -14,8 +15,9 @@ const RunQuery = Type.Object({
   status: Type.Optional(RunStatus),
   agentId: Type.Optional(Uuid)
 })
+const UserQuery = Type.Object({ ...page, email: Type.Optional(Type.String({ minLength: 1, maxLength: 320 })) })
 const GrantBody = Type.Object({
-  credits: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+  credits: Type.Integer({ minimum: -1_000_000, maximum: 1_000_000, not: { const: 0 } }),
   reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
 })
 const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }) })
@@ -23,6 +25,7 @@ const RailwayUrlBody = Type.Object({ url: Type.String({ minLength: 1, maxLength:
 
 const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })
+const UserList = Type.Object({ users: Type.Array(AdminUser), nextCursor })
 const RailwayUrls = Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() })
 const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
 
@@ -43,6 +46,38 @@ const admin: FastifyPluginAsyncTypebox = async app => {
     schema: { params: IdParams, response: { 200: InspectedRun, ...errorAnswers } }
   }, async request => app.admin.run(request.caller!.userId, request.params.id))
 
+  app.get('/api/admin/runs/:id/events', {
+    onRequest: [app.requireSession, app.countConnection],
+    config: { execution: true },
+    schema: { params: IdParams, ...FOLLOW_SCHEMA }
+  }, async (request, reply) => {
+    const { params: { id: runId }, query, headers } = request
+    const access = await app.admin.openRun(request.caller!.userId, runId, 'run_events')
+    return followRun(request, reply, { access, runId, query, headers })
+  })
+
+  app.post('/api/admin/runs/:id/cancel', {
+    onRequest: app.requireSession,
+    config: { execution: true },
+    schema: { params: IdParams, response: { 200: Run, ...errorAnswers } }
+  }, async request => {
+    const { id: runId } = request.params
+    const adminId = request.caller!.userId
+    request.logFields = { runId, adminId }
+    return app.runs.cancel(await app.admin.openRun(adminId, runId, 'cancel'), runId)
+  })
+
+  await app.register(users)
+  await app.register(backends)
+}
+
+/** Users, and their credits. */
+const users: FastifyPluginAsyncTypebox = async app => {
+  app.get('/api/admin/users', {
+    onRequest: app.requireSession,
+    schema: { querystring: UserQuery, response: { 200: UserList, ...errorAnswers } }
+  }, async request => app.admin.users(request.caller!.userId, request.query))
+
   app.get('/api/admin/users/:id/ledger', {
     onRequest: app.requireSession,
     schema: { params: IdParams, querystring: Type.Object(page), response: { 200: Ledger, ...errorAnswers } }
@@ -56,10 +91,13 @@ const admin: FastifyPluginAsyncTypebox = async app => {
     const adminId = request.caller!.userId
     const userId = request.params.id
     const balance = await app.admin.grant(adminId, { userId, credits, reason, idempotencyKey: request.headers['idempotency-key'] })
-    app.log.info({ adminId, userId, credits }, 'credits were granted')
+    app.log.info({ adminId, userId, credits }, credits > 0 ? 'credits were granted' : 'credits were taken')
     return balance
   })
+}
 
+/** The backends that agents' owners ask for. */
+const backends: FastifyPluginAsyncTypebox = async app => {
   app.get('/api/admin/railway-urls', {
     onRequest: app.requireSession,
     schema: { querystring: RailwayUrlQuery, response: { 200: RailwayUrls, ...errorAnswers } }

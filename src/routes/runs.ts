@@ -2,10 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { readAccessOf } from '#shared/http/caller.ts'
-import { isEventSource } from '#shared/http/sse.ts'
-import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
 import { UUID } from '#shared/uuid.ts'
-import { errorAnswers, KnownEventsText, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { errorAnswers, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { FOLLOW_SCHEMA, followRun } from '../http/follow-run.js'
 
 const RunParams = Type.Object({ id: Uuid })
 
@@ -19,9 +18,8 @@ const RunQuery = Type.Object({
 /** What is no id is no run's. */
 const NO_RUN = '00000000-0000-4000-8000-000000000000'
 
-/** The last event that a reader has; a browser that reconnects sends it as a header. */
-const EventsQuery = Type.Object({ ticket: Type.Optional(Type.String()), after: Type.Integer({ minimum: 0, default: 0 }), events: KnownEventsText })
-const EventsHeaders = Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })), 'x-stream-events': KnownEventsText })
+/** A browser's EventSource can send a ticket, and no header. */
+const EventsQuery = Type.Object({ ...FOLLOW_SCHEMA.querystring.properties, ticket: Type.Optional(Type.String()) })
 
 const RunList = Type.Object({ runs: Type.Array(ListedRun), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 
@@ -40,22 +38,10 @@ const runs: FastifyPluginAsyncTypebox = async app => {
   app.get('/api/runs/:id/events', {
     onRequest: [requireTicketOrUser, app.countConnection],
     config: { execution: true },
-    schema: {
-      params: RunParams,
-      querystring: EventsQuery,
-      headers: EventsHeaders,
-      response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, 204: Type.Null(), ...errorAnswers }
-    }
+    schema: { ...FOLLOW_SCHEMA, params: RunParams, querystring: EventsQuery }
   }, async (request, reply) => {
-    const { id: runId } = request.params
-    const after = request.headers['last-event-id'] ?? request.query.after
-    request.logFields = { runId, after }
-    // Clients of this route are written for this service: they know all events unless they say otherwise.
-    const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events, ALL_EVENTS)
-    const run = await app.runs.resume(readAccessOf(request.caller!), runId, after)
-    const asksForEver = isEventSource({ lastEventId: request.headers['last-event-id'], accept: request.headers.accept })
-    if (asksForEver && app.runs.hasAll(runId, after)) return reply.code(204).header('x-run-id', runId).send(null)
-    return reply.streamRun(run, { after, known })
+    const { caller, params: { id: runId }, query, headers } = request
+    return followRun(request, reply, { access: readAccessOf(caller!), runId, query, headers })
   })
 
   app.post('/api/runs/:id/cancel', {

@@ -411,6 +411,42 @@ end $$;
 revoke execute on function public.admin_get_run(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.admin_get_run(uuid, uuid) to service_role;
 
+-- schemas/administration/admin_grant_credits.sql
+
+-- Gives credits to a user on behalf of an admin, or takes some. A repeated call with the same idempotency key changes nothing
+-- again and returns what the first call did.
+create or replace function public.admin_grant_credits(
+  p_admin_id uuid, p_user_id uuid, p_credits integer, p_reason text, p_idempotency_key text default null
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_details jsonb := jsonb_build_object('credits', p_credits, 'reason', p_reason);
+  v_before public.admin_actions;
+  v_credits jsonb;
+begin
+  perform public.require_admin(p_admin_id);
+  if p_idempotency_key is not null then
+    -- If two requests with the same key arrive at once, the second waits here until the first has ended.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('grant' || p_admin_id || p_idempotency_key, 0));
+    select * into v_before from public.admin_actions where admin_id = p_admin_id and idempotency_key = p_idempotency_key;
+    if found then
+      if v_before.user_id is distinct from p_user_id or v_before.details <> v_details then
+        raise sqlstate 'PT422' using hint = 'idempotency_key_reused',
+          message = 'This Idempotency-Key was used before with another request.';
+      end if;
+      return v_before.result;
+    end if;
+  end if;
+  v_credits := public.grant_credits(p_user_id, p_credits, p_reason, p_admin_id);
+  insert into public.admin_actions (admin_id, action, user_id, details, idempotency_key, result)
+    values (p_admin_id, 'grant', p_user_id, v_details, p_idempotency_key, v_credits);
+  return v_credits;
+end $$;
+
+revoke execute on function public.admin_grant_credits(uuid, uuid, integer, text, text)
+  from public, anon, authenticated;
+grant execute on function public.admin_grant_credits(uuid, uuid, integer, text, text) to service_role;
+
 -- schemas/administration/admin_list_railway_urls.sql
 
 -- Returns {requests, total} on behalf of an admin: agents whose owners ask for another railway_url, those that have waited
@@ -461,6 +497,39 @@ revoke execute on function public.admin_list_runs(uuid, integer, uuid, text, uui
   from public, anon, authenticated;
 grant execute on function public.admin_list_runs(uuid, integer, uuid, text, uuid, uuid) to service_role;
 
+-- schemas/administration/admin_list_users.sql
+
+-- Returns a page of users with their balances on behalf of an admin, newest first: {users, next}.
+--   p_email  how their addresses begin, in any case; null for all
+--   p_after  the `next` of the page before, the id of its last user
+create or replace function public.admin_list_users(p_admin_id uuid, p_limit integer, p_email text default null, p_after uuid default null)
+returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_after timestamptz;
+begin
+  perform public.note_admin_action(p_admin_id, 'users', null, jsonb_build_object('email', p_email, 'after', p_after));
+  select coalesce(created_at, '-infinity') into v_after from auth.users where id = p_after;
+  if p_after is not null and not found then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
+  end if;
+  return (with page as (
+    select u.id, u.email, u.created_at, row_number() over (order by coalesce(u.created_at, '-infinity') desc, u.id desc) as n from auth.users u
+      where (p_email is null or starts_with(lower(u.email), lower(p_email)))
+        and (p_after is null or (coalesce(u.created_at, '-infinity'), u.id) < (v_after, p_after))
+      order by coalesce(u.created_at, '-infinity') desc, u.id desc
+      limit p_limit + 1
+  )
+  select jsonb_build_object(
+    'users', coalesce((select jsonb_agg(jsonb_build_object('userId', id, 'email', email, 'createdAt', public.iso_time(created_at),
+        'isAdmin', exists (select from public.user_roles r where r.user_id = page.id and r.role = 'admin'),
+        'credits', public.get_credits(id)) order by n) from page where n <= p_limit), '[]'),
+    'next', (select id from page where n = p_limit and exists (select from page where n > p_limit))));
+end $$;
+
+revoke execute on function public.admin_list_users(uuid, integer, text, uuid) from public, anon, authenticated;
+grant execute on function public.admin_list_users(uuid, integer, text, uuid) to service_role;
+
 -- schemas/administration/admin_note_miss.sql
 
 -- Records what an admin has asked for in vain: the call that found nothing was rolled back, and its own record with it.
@@ -475,6 +544,25 @@ end $$;
 
 revoke execute on function public.admin_note_miss(uuid, text, text, uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.admin_note_miss(uuid, text, text, uuid, jsonb) to service_role;
+
+-- schemas/administration/admin_open_run.sql
+
+-- Says on behalf of an admin whose a run is: {userId}. As that user's the run can be followed or cancelled.
+--   p_action  what the admin is about to do, which is recorded
+create or replace function public.admin_open_run(p_admin_id uuid, p_run_id uuid, p_action text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_user_id uuid := (select user_id from public.agent_runs where id = p_run_id);
+begin
+  perform public.note_admin_action(p_admin_id, p_action, v_user_id, jsonb_build_object('runId', p_run_id));
+  if v_user_id is null then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  return jsonb_build_object('userId', v_user_id);
+end $$;
+
+revoke execute on function public.admin_open_run(uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.admin_open_run(uuid, uuid, text) to service_role;
 
 -- schemas/administration/admin_settle_railway_url.sql
 
@@ -1120,15 +1208,16 @@ grant execute on function public.give_first_balance(uuid, text) to service_role;
 
 -- schemas/credits/grant_credits.sql
 
--- Gives credits to a user and enters them in the ledger. Returns the balance.
+-- Gives credits to a user, or takes some if p_credits is below zero, and enters them in the ledger. Returns the balance. No more
+-- can be taken than remains: what runs have reserved is theirs.
 create or replace function public.grant_credits(p_user_id uuid, p_credits integer, p_reason text, p_granted_by uuid default null)
 returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_after integer;
 begin
-  if p_credits is null or p_credits < 1 or coalesce(trim(p_reason), '') = '' then
-    raise sqlstate 'PT400' using hint = 'bad_request', message = 'A grant is of one credit or more, and has a reason.';
+  if coalesce(p_credits, 0) = 0 or coalesce(trim(p_reason), '') = '' then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'A grant is of one credit or more, or takes as many, and has a reason.';
   end if;
   if not exists (select from auth.users where id = p_user_id) then
     raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
@@ -1137,11 +1226,14 @@ begin
   update public.credit_balances
     set credits_remaining = coalesce(credits_remaining, 0) + p_credits, credits_entered = p_credits
     where user_id = p_user_id and coalesce(credits_remaining, 0)::bigint + credits_reserved + p_credits <= 2147483647
+      and coalesce(credits_remaining, 0)::bigint + p_credits >= 0
     returning credits_remaining into v_after;
   if not found then
-    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The balance would be larger than a balance can be.';
+    raise sqlstate 'PT400' using hint = 'bad_request', message = case
+      when p_credits > 0 then 'The balance would be larger than a balance can be.'
+      else 'The user has fewer credits left than that.' end;
   end if;
-  perform public.enter_change(p_user_id, 'grant', p_credits, v_after - p_credits, v_after, p_reason,
+  perform public.enter_change(p_user_id, case when p_credits > 0 then 'grant' else 'adjustment' end, p_credits, v_after - p_credits, v_after, p_reason,
     jsonb_build_object('grantedBy', p_granted_by));
   return public.get_credits(p_user_id);
 end $$;

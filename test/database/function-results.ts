@@ -1,7 +1,7 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
 import { ApiKey } from '../../src/contract/api-keys.js'
-import { AdminRun, AdminStats, AgentBackend, Audit, Credits, GatewayFailure, InspectedRun, LedgerEntry, RailwayUrlRequest, RunStep } from '../../src/contract/schemas.js'
+import { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, GatewayFailure, InspectedRun, LedgerEntry, RailwayUrlRequest, RunStep } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
 
 const Text = Type.String()
@@ -114,6 +114,8 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_stats: AdminStats,
   admin_list_runs: RunPage(AdminRun),
   admin_get_run: Type.Composite([InspectedRun, Type.Object({ failures: Type.Array(GatewayFailure, { minItems: 1 }), steps: Type.Array(RunStep, { minItems: 1 }) })]),
+  admin_open_run: Type.Object({ userId: Text }),
+  admin_list_users: Type.Object({ users: Type.Array(AdminUser, { minItems: 1 }), next: Nullable(Text) }),
   admin_get_ledger: Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry, { minItems: 1 }), next: Nullable(Text) }),
   admin_grant_credits: Credits,
   admin_list_railway_urls: Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() }),

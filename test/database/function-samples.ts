@@ -229,6 +229,11 @@ export function createSamples (db: Database): Samples {
       await db.call('note_failures', { ...run, p_attempt: 1, p_failures: [FAILURE] })
       return of({ ...ADMIN, ...run })
     },
+    admin_open_run: async () => of({ ...ADMIN, ...await beginFully(), p_action: 'cancel' }),
+    admin_list_users: async () => {
+      const { next } = await db.call('admin_list_users', { ...ADMIN, p_limit: 1 })
+      return of({ ...ADMIN, p_limit: 1 }, { p_email: '', p_after: next })
+    },
     admin_get_ledger: async () => of({ ...ADMIN, p_user_id: DEMO_USER, p_limit: 1 }, { p_after: await newestEntry() }),
     admin_grant_credits: () => of({ ...ADMIN, p_user_id: DEMO_USER, p_credits: 1, p_reason: 'A reason' }, { p_idempotency_key: randomUUID() }),
     admin_list_railway_urls: async () => {

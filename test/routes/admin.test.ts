@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t from 'tap'
-import { inTurn, refuse, say } from '../support/doubles/gateway.js'
-import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, PYTHON_AGENT, type Service, startService } from '../support/helper.js'
+import { hang, inTurn, refuse, say } from '../support/doubles/gateway.js'
+import { bearer, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, PYTHON_AGENT, type Service, startService } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
 
@@ -20,6 +20,9 @@ t.test('administration', async t => {
     ['GET', '/api/admin/stats'],
     ['GET', '/api/admin/runs'],
     ['GET', `/api/admin/runs/${await newestRun(service)}`],
+    ['GET', `/api/admin/runs/${await newestRun(service)}/events`],
+    ['POST', `/api/admin/runs/${await newestRun(service)}/cancel`],
+    ['GET', '/api/admin/users'],
     ['GET', `/api/admin/users/${OTHER_USER}/ledger`],
     ['POST', `/api/admin/users/${OTHER_USER}/credits`, { credits: 1, reason: 'Because' }],
     ['GET', '/api/admin/railway-urls'],
@@ -110,7 +113,7 @@ t.test('administration', async t => {
     }
     t.match(await grant({ ...body, credits: 11 }, key), { status: 422, body: { code: 'idempotency_key_reused' } })
     t.match(await grant(body, {}, UNKNOWN), { status: 404, body: { code: 'user_not_found' } })
-    const wrong = [{}, { credits: 1 }, { reason: 'x' }, { credits: 0, reason: 'x' }, { credits: -1, reason: 'x' }, { credits: 1.5, reason: 'x' },
+    const wrong = [{}, { credits: 1 }, { reason: 'x' }, { credits: 0, reason: 'x' }, { credits: -1_000_001, reason: 'x' }, { credits: 1.5, reason: 'x' },
       { credits: '5', reason: 'x' }, { credits: 1_000_001, reason: 'x' }, { credits: 1, reason: '' }, { credits: 1, reason: '  ' }]
     for (const fields of wrong) t.match(await grant(fields), { status: 400, body: { code: 'bad_request', details: [{}] } }, JSON.stringify(fields))
     t.equal((await service.credits(OTHER_USER)).creditsRemaining, creditsRemaining + 10)
@@ -127,6 +130,59 @@ t.test('administration', async t => {
     t.match(await request('GET', `/api/admin/users/${UNKNOWN}/ledger`), { status: 404, body: { code: 'user_not_found' } })
     t.match(await request('GET', '/api/admin/users/x/ledger'), { status: 400, body: { code: 'bad_request' } })
     t.match((await request('GET', '/api/admin/stats')).body, { total_credits_used: 3 }, 'what was given is no use')
+  })
+
+  t.test('takes credits that remain, and no others, and the ledger keeps adding up', async t => {
+    const take = (credits: number) => request('POST', `/api/admin/users/${OTHER_USER}/credits`, { body: { credits, reason: 'A mistake' } })
+    const { creditsRemaining } = await service.credits(OTHER_USER)
+    t.match(await take(-(creditsRemaining + 1)), { status: 400, body: { code: 'bad_request', error: 'The user has fewer credits left than that.' } })
+    t.match(await take(-4), { status: 200, body: { creditsRemaining: creditsRemaining - 4 } })
+    const { body } = await request('GET', `/api/admin/users/${OTHER_USER}/ledger?limit=1`)
+    t.match(body.entries, [{ creditsUsed: 4, operationType: 'adjustment', metadata: { reason: 'A mistake', grantedBy: DEMO_USER } }])
+    t.match((await request('GET', '/ready?deep=1')).body, { audit: { problems: [] } })
+  })
+
+  t.test('finds users by how their addresses begin, page by page', async t => {
+    const users = async (query: string) => (await request('GET', `/api/admin/users?${query}`)).body
+    const demo = { userId: DEMO_USER, email: 'demo@jeesi.local', isAdmin: true, createdAt: /Z$/, credits: { planType: 'demo' } }
+    t.match(await users('email=DEMO@'), { users: [demo], nextCursor: null })
+    t.match(await users('email=other'), { users: [{ userId: OTHER_USER, isAdmin: false }] })
+    for (const email of ['nobody', '%25', '_emo', '\'']) t.same(await users(`email=${email}`), { users: [], nextCursor: null }, email)
+    const first = await users('limit=1')
+    const second = await users(`limit=1&cursor=${first.nextCursor}`)
+    t.same([...first.users, ...second.users].map(({ userId }: { userId: string }) => userId).sort(), [DEMO_USER, OTHER_USER])
+    t.equal(second.nextCursor, null)
+    for (const query of ['limit=0', 'email=', 'cursor=x', `cursor=${UNKNOWN}`]) t.match(await request('GET', `/api/admin/users?${query}`), { status: 400 }, query)
+  })
+
+  t.test('follows and cancels anybody\'s run, and each look is noted, found or not', async t => {
+    const dataDir = await createDataDir(t)
+    const service = await startService(t, { DATA_DIR: dataDir })
+    const { gateway, request, url } = service
+    gateway.reply = hang('half')
+    const arriving = gateway.nextCall()
+    const body = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true }
+    const { body: { runId } } = await request('POST', '/api/agent/execute', { body, headers: await bearer(OTHER_USER) })
+    await arriving
+    const following = await fetch(`${url}/api/admin/runs/${runId}/events`, { headers: await bearer() })
+    t.equal(following.headers.get('x-run-id'), runId)
+    const told = following.text()
+    t.match(await request('POST', `/api/admin/runs/${runId}/cancel`), { status: 200, body: { runId, status: 'cancelled' } })
+    t.strictSame([...new Set(parseStream(await told).map(({ type }) => type))], ['started', 'chunk', 'cancelled'])
+    t.match(await request('GET', `/api/runs/${runId}`, { headers: await bearer(OTHER_USER) }), { body: { status: 'cancelled' } })
+    for (const [method, path] of [['GET', 'events'], ['POST', 'cancel']] as const) {
+      t.match(await request(method, `/api/admin/runs/${UNKNOWN}/${path}`), { status: 404, body: { code: 'run_not_found' } })
+    }
+    await service.app.close()
+    const pglite = await PGlite.create(join(dataDir, 'postgres'))
+    const { rows } = await pglite.query('select action, user_id, details from public.admin_actions order by id')
+    await pglite.close()
+    t.same(rows, [
+      { action: 'run_events', user_id: OTHER_USER, details: { runId } },
+      { action: 'cancel', user_id: OTHER_USER, details: { runId } },
+      { action: 'run_events', user_id: null, details: { runId: UNKNOWN, error: 'run_not_found' } },
+      { action: 'cancel', user_id: null, details: { runId: UNKNOWN, error: 'run_not_found' } }
+    ])
   })
 
   t.test('lists the backends that owners ask for, and approves or refuses what was looked at', async t => {

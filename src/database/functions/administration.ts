@@ -1,5 +1,5 @@
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminRun, AdminStats, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../../contract/schemas.js'
+import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../../contract/schemas.js'
 import type { RunPage } from './runs.js'
 
 /** The SQL functions for balances, their audit, and administrators. Those named `admin_…` raise `forbidden` for anyone else. */
@@ -26,12 +26,19 @@ export interface AdministrationFunctions {
   }
   /** A run with its steps and why it failed. Raises `run_not_found`. */
   admin_get_run: { args: { p_admin_id: string, p_run_id: string }, result: InspectedRun }
+  /** Whose a run is, for an admin who is about to do `p_action`. Raises `run_not_found`. */
+  admin_open_run: { args: { p_admin_id: string, p_run_id: string, p_action: string }, result: { userId: string } }
+  /** A page of users whose e-mail addresses begin so, newest first. Raises `bad_request`. */
+  admin_list_users: {
+    args: { p_admin_id: string, p_limit: number, p_email?: string | null, p_after?: string | null }
+    result: { users: AdminUser[], next: string | null }
+  }
   /** A user's balance, and a page of its ledger, newest first. Raises `user_not_found`, `bad_request`. */
   admin_get_ledger: {
     args: { p_admin_id: string, p_user_id: string, p_limit: number, p_after?: string | null }
     result: { credits: Credits, entries: LedgerEntry[], next: string | null }
   }
-  /** Grants a user credits, once a key. Raises `user_not_found`, `bad_request`, `idempotency_key_reused`. */
+  /** Grants a user credits, or takes some, once a key. Raises `user_not_found`, `bad_request`, `idempotency_key_reused`. */
   admin_grant_credits: {
     args: { p_admin_id: string, p_user_id: string, p_credits: number, p_reason: string, p_idempotency_key?: string | null }
     result: Credits

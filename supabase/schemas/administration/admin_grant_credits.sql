@@ -1,5 +1,5 @@
--- Gives credits to a user on behalf of an admin. A repeated call with the same idempotency key gives nothing again and
--- returns what the first call did.
+-- Gives credits to a user on behalf of an admin, or takes some. A repeated call with the same idempotency key changes nothing
+-- again and returns what the first call did.
 create function public.admin_grant_credits(
   p_admin_id uuid, p_user_id uuid, p_credits integer, p_reason text, p_idempotency_key text default null
 ) returns jsonb
