@@ -4,7 +4,9 @@ import { pathToFileURL } from 'node:url'
 import { type CallToolResult, Client, StreamableHTTPClientTransport, type Tool } from '@modelcontextprotocol/client'
 import type { Test } from 'tap'
 import { fetchForTest } from '../packages/fetch.js'
-import { DEMO_KEY } from '../support/helper.js'
+import { delta, ending, type GatewayDouble, openStream } from '../support/doubles/gateway.js'
+import { DEMO_KEY, type Service } from '../support/helper.js'
+import { until } from '../support/replica.js'
 
 export interface CallOptions {
   signal?: AbortSignal
@@ -113,4 +115,20 @@ export function textOf ({ content }: CallToolResult): string | undefined {
 /** What a result says beside its text. */
 export function metaOf ({ _meta: meta }: CallToolResult): { run?: any, error?: any } {
   return { run: meta?.['jeesi/run'], error: meta?.['jeesi/error'] }
+}
+
+/** Has a model say the beginning, and the rest when the test says so. */
+export function byHand (gateway: GatewayDouble, first: string): (rest: string) => void {
+  let finish = (_rest: string) => {}
+  gateway.reply = response => {
+    openStream(response).write(delta(first))
+    finish = rest => { response.end(delta(rest) + ending()) }
+  }
+  return rest => finish(rest)
+}
+
+/** The latest run of the demo user, once it has said this and goes on. */
+export async function runUnderWay ({ request }: Service, said: string): Promise<string> {
+  const { body } = await until(() => request('GET', '/api/runs?limit=1'), ({ body }) => body.runs[0]?.response === said && body.runs[0].finishedAt === null, 60)
+  return body.runs[0].runId
 }

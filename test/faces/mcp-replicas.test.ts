@@ -2,22 +2,12 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { delta, ending, type GatewayDouble, openStream, say, startGateway } from '../support/doubles/gateway.js'
+import { say, startGateway } from '../support/doubles/gateway.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { BACKEND_SECRET, createPostgres, endOf, findPostgres, JWT_SECRET, openEvents, startService } from '../support/helper.js'
 import { launch } from '../support/process.js'
 import { until } from '../support/replica.js'
-import { failureOf, loadPackages, metaOf, NEWEST, textOf } from './mcp-client.js'
-
-/** Says the beginning, and the rest when the test says so. */
-function byHand (gateway: GatewayDouble, first: string): (rest: string) => void {
-  let finish = (_rest: string) => {}
-  gateway.reply = response => {
-    openStream(response).write(delta(first))
-    finish = rest => { response.end(delta(rest) + ending()) }
-  }
-  return rest => finish(rest)
-}
+import { byHand, failureOf, loadPackages, metaOf, NEWEST, runUnderWay, textOf } from './mcp-client.js'
 
 /** Ends the leases of all runs, as if their processes had been dead for long. */
 async function endLeases (connectionString: string): Promise<void> {
@@ -33,10 +23,7 @@ async function setUp (t: Test) {
   const shared = { SUPABASE_DB_URL: database, REDIS_URL: redis.url }
   const own = { ...shared, PORT: '0', HOST: '127.0.0.1', AI_GATEWAY_URL: gateway.url, LOVABLE_API_KEY: 'key', SUPABASE_JWT_SECRET: JWT_SECRET, RAILWAY_BACKEND_SECRET: BACKEND_SECRET }
   const web = await startService(t, { ...shared, MAX_CONCURRENT_RUNS: '0' }, gateway.url)
-  const underWay = async (said: string): Promise<string> => {
-    const { body } = await until(() => web.request('GET', '/api/runs?limit=1'), ({ body }) => body.runs[0]?.response === said && body.runs[0].finishedAt === null, 60)
-    return body.runs[0].runId
-  }
+  const underWay = (said: string) => runUnderWay(web, said)
   return { database, gateway, shared, own, web, underWay }
 }
 
@@ -105,7 +92,7 @@ t.test('a call on several replicas', async t => {
     while (!told.includes('Hello ')) told += (await following.read()).value
     await client.close()
     await calling
-    await until(async () => maker.logs.some(line => line.includes('tools/call')), logged => logged)
+    t.match(await until(async () => maker.logs.find(line => line.includes('a client has left its call')), line => line !== undefined), '"goesOn":true')
     finish('world')
     t.match(await endOf(web, runId), { status: 'succeeded', response: 'Hello world' })
     await following.cancel()

@@ -1,24 +1,13 @@
 import t, { type Test } from 'tap'
 import { delta, ending, frame, hang, inTurn as byNumber, openStream, refuse, type Reply, say } from '../support/doubles/gateway.js'
-import { bearer, DEMO_AGENT, endOf, openEvents, OTHER_USER, type Service, startService, UNPUBLISHED_AGENT } from '../support/helper.js'
-import { until } from '../support/replica.js'
-import { failureOf, loadPackages, type McpClient, type McpPackage, metaOf, textOf } from './mcp-client.js'
+import { bearer, DEMO_AGENT, endOf, OTHER_USER, type Service, startService, UNPUBLISHED_AGENT } from '../support/helper.js'
+import { byHand, failureOf, loadPackages, type McpClient, type McpPackage, metaOf, runUnderWay, textOf } from './mcp-client.js'
 
 /** Answers the calls from now on in turn, the last of them from there on. */
 function inTurn (...replies: Reply[]): Reply {
   const reply = byNumber(...replies)
   let calls = 0
   return (response, call) => reply(response, call, ++calls)
-}
-
-/** Says the beginning, and the rest when the test says so. */
-function byHand (service: Service, first: string): (rest: string) => void {
-  let finish = (_rest: string) => {}
-  service.gateway.reply = response => {
-    openStream(response).write(delta(first))
-    finish = rest => { response.end(delta(rest) + ending()) }
-  }
-  return rest => finish(rest)
 }
 
 /** Calls a tool that there is not; then answers. */
@@ -29,18 +18,11 @@ const useTool = (): Reply => inTurn(
   },
   say('Done'))
 
-/** The run that goes on, once it has said something. */
-async function runUnderWay ({ request }: Service, said: string): Promise<string> {
-  const { body } = await until(() => request('GET', '/api/runs?limit=1'), ({ body }) => body.runs[0]?.response === said && body.runs[0].finishedAt === null)
-  return body.runs[0].runId
-}
-
 t.test('agents as tools', async t => {
   const packages = await loadPackages(t)
   const service = await startService(t, { RATE_LIMIT_MAX: '10000' })
   for (const mcp of packages) {
     t.test(`by ${mcp.name}: called`, async t => testCalls(t, service, mcp))
-    t.test(`by ${mcp.name}: left`, async t => testLeaving(t, service, mcp))
     t.test(`by ${mcp.name}: refused`, async t => testErrors(t, service, mcp))
   }
 })
@@ -95,7 +77,7 @@ async function testCalls (t: Test, service: Service, mcp: McpPackage): Promise<v
   })
 
   await t.test('a text that grows is told about once a second', async t => {
-    const finish = byHand(service, 'Hello ')
+    const finish = byHand(service.gateway, 'Hello ')
     let grown = () => {}
     const grows = new Promise<void>(resolve => { grown = resolve })
     const calling = client.call('demo_agent', 'Hi', { onprogress: ({ message }) => { if (message === 'Writing: 6 characters so far') grown() } })
@@ -111,67 +93,6 @@ async function testCalls (t: Test, service: Service, mcp: McpPackage): Promise<v
     }, say('Good day'))
     t.equal(textOf(await client.call('demo_agent', 'Hi')), 'Good day')
   })
-}
-
-async function testLeaving (t: Test, service: Service, mcp: McpPackage): Promise<void> {
-  const { gateway } = service
-  const leaves: Record<string, (client: McpClient, cancel: AbortController) => unknown> = {
-    'that is cancelled': (_client, cancel) => cancel.abort(),
-    'whose connection is closed': client => client.close()
-  }
-
-  for (const [what, leave] of Object.entries(leaves)) {
-    await t.test(`a call ${what} ends its run, and costs what was used`, async t => {
-      const client = await mcp.connect(t, service.url)
-      byHand(service, `Hello ${what}`)
-      const cancel = new AbortController()
-      const calling = failureOf(client.call('demo_agent', 'Hi', { signal: cancel.signal }))
-      const runId = await runUnderWay(service, `Hello ${what}`)
-      await leave(client, cancel)
-      await calling
-      t.match(await endOf(service, runId), { status: 'cancelled', creditsCharged: 1 })
-      await gateway.calls.at(-1)!.closed
-    })
-  }
-
-  await t.test('a run that somebody else follows goes on', async t => {
-    const client = await mcp.connect(t, service.url)
-    const finish = byHand(service, 'Followed ')
-    const calling = failureOf(client.call('demo_agent', 'Hi'))
-    const runId = await runUnderWay(service, 'Followed ')
-    const following = await openEvents(service.url, runId)
-    const closed = untilClosed(service, '/mcp')
-    await client.close()
-    await calling
-    await closed
-    finish('to the end')
-    t.match(await following.text(), '"response":"Followed to the end"')
-    t.match(await endOf(service, runId), { status: 'succeeded' })
-  })
-
-  await t.test('with an Idempotency-Key a run goes on, and who calls again is told its answer', async t => {
-    const headers = { ...await bearer(), 'idempotency-key': `again by ${mcp.name}` }
-    const client = await mcp.connect(t, service.url, { headers })
-    const finish = byHand(service, 'Kept ')
-    const calling = failureOf(client.call('demo_agent', 'Hi'))
-    const runId = await runUnderWay(service, 'Kept ')
-    const closed = untilClosed(service, '/mcp')
-    await client.close()
-    await calling
-    await closed
-    const calls = gateway.calls.length
-    const again = (await mcp.connect(t, service.url, { headers })).call('demo_agent', 'Hi')
-    finish('to the end')
-    const result = await again
-    t.match([textOf(result), metaOf(result).run.runId], ['Kept to the end', runId])
-    t.equal(gateway.calls.length, calls)
-  })
-}
-
-/** Resolves when a request that is open now has been logged, which is when it has been closed. */
-async function untilClosed ({ logs }: Service, path: string): Promise<unknown> {
-  const before = logs.length
-  return until(async () => logs.slice(before).some(line => line.includes(`POST ${path}`) && line.includes('tools/call')), found => found)
 }
 
 async function testErrors (t: Test, service: Service, mcp: McpPackage): Promise<void> {
@@ -213,7 +134,7 @@ async function testErrors (t: Test, service: Service, mcp: McpPackage): Promise<
   })
 
   await t.test('a run that is cancelled elsewhere is a result that says so', async t => {
-    byHand(service, 'Cancelled')
+    byHand(service.gateway, 'Cancelled')
     const calling = client.call('demo_agent', 'Hi')
     const runId = await runUnderWay(service, 'Cancelled')
     await service.request('POST', `/api/runs/${runId}/cancel`)
@@ -241,68 +162,3 @@ async function testErrors (t: Test, service: Service, mcp: McpPackage): Promise<
     }
   })
 }
-
-t.test('a connection that ends before the run is an error that names it, and the run goes on', async t => {
-  const service = await startService(t, { SSE_MAX_SECONDS: '1' })
-  for (const mcp of await loadPackages(t)) {
-    const client = await mcp.connect(t, service.url)
-    const finish = byHand(service, 'Hello ')
-    const failure = await failureOf(client.call('demo_agent', 'Hi'))
-    t.match(failure, { code: -32603, message: /The connection ended before the answer was complete/, data: { code: 'connection_ended', retryable: true, runId: String } })
-    finish('world')
-    t.match(await endOf(service, failure.data!.runId!), { status: 'succeeded', response: 'Hello world' })
-  }
-})
-
-t.test('a process that is replaced tells its clients what goes on without them', async t => {
-  for (const mcp of await loadPackages(t)) {
-    const service = await startService(t)
-    const client = await mcp.connect(t, service.url)
-    byHand(service, 'Hello ')
-    const calling = failureOf(client.call('demo_agent', 'Hi'))
-    const runId = await runUnderWay(service, 'Hello ')
-    const closing = service.app.close()
-    t.match(await calling, { code: -32603, data: { code: 'connection_ended', runId } }, mcp.name)
-    await closing
-    t.notOk(service.logs.some(line => line.includes('run was cancelled') || line.includes('cancelled')), 'the run waits for another process')
-  }
-})
-
-t.test('a run that ends while its process drains is answered whole', async t => {
-  const service = await startService(t, { DRAIN_SECONDS: '100' })
-  const [mcp] = await loadPackages(t)
-  const client = await mcp!.connect(t, service.url)
-  const finish = byHand(service, 'Hello ')
-  const calling = client.call('demo_agent', 'Hi')
-  await runUnderWay(service, 'Hello ')
-  const draining = service.app.drain()
-  const refused = await client.call('demo_agent', 'Another')
-  t.match([refused.isError, metaOf(refused).error], [true, { code: 'shutting_down', retryable: true, retryAfter: Number }])
-  finish('world')
-  t.equal(textOf(await calling), 'Hello world')
-  await draining
-})
-
-t.test('a call that waits in the queue says so, and is left like any other', async t => {
-  const service = await startService(t, { MAX_CONCURRENT_RUNS: '1' })
-  const [mcp] = await loadPackages(t)
-  const finish = byHand(service, 'First ')
-  const client = await mcp!.connect(t, service.url)
-  const first = client.call('demo_agent', 'First')
-  await runUnderWay(service, 'First ')
-  const second = await mcp!.connect(t, service.url)
-  let queued = () => {}
-  const waits = new Promise<void>(resolve => { queued = resolve })
-  const cancel = new AbortController()
-  const waiting = failureOf(second.call('demo_agent', 'Second', {
-    signal: cancel.signal,
-    onprogress: ({ message }) => { if (message === 'Waiting in the queue, at position 1') queued() }
-  }))
-  await waits
-  const { body: { runs: [{ runId }] } } = await service.request('GET', '/api/runs?limit=1')
-  cancel.abort()
-  await waiting
-  t.match(await endOf(service, runId), { status: 'cancelled', creditsCharged: 0 })
-  finish('to the end')
-  t.equal(textOf(await first), 'First to the end')
-})

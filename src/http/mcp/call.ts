@@ -50,7 +50,7 @@ async function begin (request: FastifyRequest, { tool, taken }: ToolCall): Promi
     userId, apiKeyId, visitor, agentId, messages: [{ role: 'user', content }], idempotencyKey: keyOf(headers)
   }))
   taken.message = undefined
-  request.logFields = { runId: run.runId, agentId }
+  request.logFields = { ...request.logFields, runId: run.runId, agentId }
   return run
 }
 
@@ -81,7 +81,10 @@ async function follow (request: FastifyRequest, reply: FastifyReply, { signal, t
  */
 function cancelLeft (request: FastifyRequest, runId: string): void {
   const { server: { events, runs }, caller, headers, log } = request
-  if (keyOf(headers) !== undefined || events.isFollowed(runId)) return
+  const goesOn = keyOf(headers) !== undefined || events.isFollowed(runId)
+  // A request whose client has left has no line of its own.
+  log.info({ runId, goesOn }, '[AGENT-EXECUTE] a client has left its call of a tool')
+  if (goesOn) return
   runs.cancel(caller!, runId).catch(err => log.warn({ err, runId }, 'a run whose client has left could not be cancelled'))
 }
 
