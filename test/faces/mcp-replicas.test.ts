@@ -100,13 +100,12 @@ t.test('a call on several replicas', async t => {
 })
 
 /** Where a process listens, as its log says. */
-async function urlOf (child: ReturnType<typeof launch>): Promise<string> {
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const [, port] = /127\.0\.0\.1:(\d+)/.exec(line) ?? []
-    if (port) {
-      child.stdout!.resume()
-      return `http://127.0.0.1:${port}`
-    }
-  }
-  throw new Error('the process has ended')
+function urlOf (child: ReturnType<typeof launch>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    child.once('exit', code => reject(new Error(`it ended with ${code}`)))
+    createInterface({ input: child.stdout! }).on('line', line => {
+      const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]
+      if (url) resolve(url.replace('localhost', '127.0.0.1'))
+    })
+  })
 }
