@@ -10,6 +10,8 @@ import { until } from '../support/replica.js'
 
 export interface CallOptions {
   signal?: AbortSignal
+  /** Milliseconds. */
+  timeout?: number
   onprogress? (progress: { progress: number, total?: number, message?: string }): void
 }
 

@@ -55,7 +55,7 @@ t.test('a call on several replicas', async t => {
       const url = await urlOf(doomed)
       byHand(gateway, 'Hello wor')
       const client = await mcp.connect(t, url)
-      const calling = failureOf(client.call('demo_agent', 'Hi', { signal: AbortSignal.timeout(10_000) }))
+      const calling = failureOf(client.call('demo_agent', 'Hi', { timeout: 20_000 }))
       const runId = await underWay('Hello wor')
       doomed.kill('SIGKILL')
       const failure = await calling
