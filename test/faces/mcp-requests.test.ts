@@ -113,6 +113,12 @@ t.test('requests of MCP', async t => {
     ]) t.match(await post(service, body, { 'mcp-session-id': 'x' }), { status: 202, raw: '' })
   })
 
+  t.test('a stream of changes ends at once, since none are told', async t => {
+    const { status, messages } = await post(service, { jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params: { notifications: { toolsListChanged: true }, _meta: ENVELOPE } }, { ...MODERN, 'mcp-method': 'subscriptions/listen', 'mcp-name': '' })
+    t.equal(status, 200)
+    t.match(messages, [{ method: 'notifications/subscriptions/acknowledged', params: { notifications: {} } }, { id: 1, result: { resultType: 'complete' } }])
+  })
+
   t.test('an address without sessions takes messages alone', async t => {
     for (const method of ['GET', 'DELETE', 'PUT']) {
       const response = await fetch(`${service.url}/mcp`, { method, headers: HEADERS })

@@ -16,6 +16,8 @@ import { readMessage, type TakenCall } from './message.js'
 /** UTF-16 units of what a client names: a longer token would be sent again with each word of progress. */
 const MAX_TOKEN = 200
 const SESSION = 'mcp-session-id'
+/** What is logged of a method: a client may send any text as one. */
+const METHOD = /^[a-z]+(\/[a-zA-Z_]+){0,2}$/
 /** Of the headers of a request the protocol reads these. */
 const HEADERS = /^(accept|content-type|mcp-.*)$/
 
@@ -29,14 +31,12 @@ const INSTRUCTIONS = 'Each tool is an agent that answers a message. It may work 
 export async function serveMcp (request: FastifyRequest, reply: FastifyReply, version: string): Promise<FastifyReply> {
   const { body: parsedBody, headers, server: { openAnswers } } = request
   const { method, id, cancels, call } = readMessage(parsedBody)
-  request.logFields = { rpc: String(method).slice(0, MAX_TOKEN) }
+  request.logFields = { rpc: typeof method === 'string' && METHOD.test(method) ? method : undefined }
   // Loaded on demand: it takes as long as the rest of the service.
   const { createMcpHandler, Server: McpServer } = await import('@modelcontextprotocol/server')
   const { signal, leave } = exchangeOf(reply)
   const name = nameOf(request, id)
   if (call && name !== undefined) reply.raw.once('close', openAnswers.name(name, leave))
-  // A call says to its client that it has to end.
-  if (!call) reply.raw.once('close', openAnswers.add(leave))
   const cancelled = nameOf(request, cancels)
   if (cancelled !== undefined) openAnswers.leave(cancelled)
   const create = () => serve(new McpServer({ name: 'jeesi-railway-backend', version }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS }), request, reply, call)
