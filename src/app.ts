@@ -35,6 +35,7 @@ import chatRoutes from './routes/chat.js'
 import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
+import mcpRoutes from './routes/mcp.js'
 import openaiRoutes from './routes/openai.js'
 import responseRoutes from './routes/responses.js'
 import runRoutes from './routes/runs.js'
@@ -65,6 +66,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(widgetRoutes)
   await app.register(responseRoutes)
   await app.register(chatRoutes)
+  await app.register(mcpRoutes)
   await app.register(socketRoutes)
   return app
 }

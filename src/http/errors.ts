@@ -5,6 +5,7 @@ import type { Writable } from 'node:stream'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, loggedSentence, ServiceError } from '#shared/errors.ts'
 import { invalid } from '#shared/http/validation.ts'
+import { toRpcError } from '../contract/mcp.js'
 import { shouldRetry, statusOf, toChatError } from '../contract/openai-chat.js'
 import type { Hardening } from './hardening.js'
 
@@ -16,15 +17,21 @@ declare module 'fastify' {
 }
 
 /** How the errors of addresses that begin so are said, where clients expect another form. */
-const ERROR_FORMATS: Array<[prefix: string, say: (error: ServiceError) => { status: number, headers: Record<string, string>, body: object }]> = [
-  ['/v1/', error => ({ status: statusOf(error), headers: { 'x-should-retry': String(shouldRetry(error)) }, body: toChatError(error) })]
+const ERROR_FORMATS: Array<[prefix: string, say: (error: ServiceError, requestId: string) => { status: number, headers: Record<string, string>, body: object }]> = [
+  ['/v1/', error => ({ status: statusOf(error), headers: { 'x-should-retry': String(shouldRetry(error)) }, body: toChatError(error) })],
+  ['/mcp', (error, requestId) => ({ status: error.statusCode, headers: challengeOf(error), body: toRpcError(error, requestId) })]
 ]
+
+/** How a caller says who it is. */
+function challengeOf ({ statusCode }: ServiceError): Record<string, string> {
+  return statusCode === 401 ? { 'www-authenticate': 'Bearer' } : {}
+}
 
 /** Answers a request with an error: the one place where an error becomes an HTTP response. */
 export function renderError (error: ServiceError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const address = request.routeOptions.url ?? request.url
   const say = ERROR_FORMATS.find(([prefix]) => address.startsWith(prefix))?.[1]
-  const { status, headers, body } = say?.(error) ?? { status: error.statusCode, headers: {}, body: toBody(error, request.id) }
+  const { status, headers, body } = say?.(error, request.id) ?? { status: error.statusCode, headers: {}, body: toBody(error, request.id) }
   if (error.retryAfter !== undefined) reply.header('retry-after', Math.ceil(error.retryAfter))
   if (error.allow) reply.header('allow', error.allow.join(', '))
   // The rest of what is too large is not read.

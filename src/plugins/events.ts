@@ -5,11 +5,14 @@ import { MemoryEventLog } from '../executor/events/memory-event-log.js'
 import { LEASE_SECONDS } from '../executor/run/lease.js'
 import { readEnds } from '../executor/run/remote-readers.js'
 import type { StreamedRun } from '../http/sse/format.js'
+import { OpenAnswers } from '../http/sse/open-answers.js'
 import { type StreamOptions, SseStreams } from '../http/sse/streams.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     events: EventLog
+    /** Answers about runs that are no event streams of ours, and end with these. */
+    openAnswers: OpenAnswers
   }
   interface FastifyReply {
     /** Answers with a run's events as SSE, until the run ends, the client leaves, or the server closes. */
@@ -28,14 +31,19 @@ async function events (app: FastifyInstance): Promise<void> {
   const log = await createLog(app)
   const { sseMaxSeconds, firstOutputSeconds } = app.config
   const streams = new SseStreams(log, sseMaxSeconds * 1000, firstOutputSeconds * 1000)
+  const answers = new OpenAnswers(sseMaxSeconds * 1000)
   app.decorate('events', log)
+  app.decorate('openAnswers', answers)
   app.decorateReply('streamRun', function (this: FastifyReply, run: StreamedRun, options?: StreamOptions) {
     return streams.open(this, run, options)
   })
   app.decorateReply('waitForOutput', function (this: FastifyReply, runId: string) {
     return streams.waitForOutput(this, runId)
   })
-  app.shutdown.on('eventStreams', () => streams.close())
+  app.shutdown.on('eventStreams', () => {
+    streams.close()
+    answers.close()
+  })
   app.shutdown.on('eventLog', () => log.close())
 }
 

@@ -4,6 +4,8 @@ import fp from 'fastify-plugin'
 import { errors, methodNotAllowed } from '#shared/errors.ts'
 import { RouteMethods } from '../http/route-methods.js'
 
+/** What clients of MCP say of each message. */
+const MCP = ['mcp-protocol-version', 'mcp-method', 'mcp-name', 'mcp-session-id']
 /** What the packages of OpenAI say of themselves with each request. */
 const STAINLESS = ['arch', 'async', 'custom-poll-interval', 'helper-method', 'lang', 'os', 'package-version', 'poll-helper', 'retry-count', 'runtime', 'runtime-version', 'timeout']
   .map(name => `x-stainless-${name}`)
@@ -20,8 +22,8 @@ async function security (app: FastifyInstance): Promise<void> {
     // Tokens travel in headers and never in cookies, so `*` lets no site use a visitor's session.
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
     methods: ['GET', 'POST', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events', ...STAINLESS],
-    exposedHeaders: ['x-run-id', 'x-workflow-run-id', 'x-workflow-stream-tail-index', 'retry-after', 'x-request-id', 'x-should-retry'],
+    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events', ...MCP, ...STAINLESS],
+    exposedHeaders: ['x-run-id', 'x-workflow-run-id', 'x-workflow-stream-tail-index', 'retry-after', 'x-request-id', 'x-should-retry', 'www-authenticate', 'mcp-session-id'],
     maxAge: 86_400,
     strictPreflight: false
   })

@@ -79,6 +79,8 @@ export class SharedEventLog implements EventLog {
   evict (runId: string): void { this.#memory.evict(runId) }
   remoteRuns (): string[] { return this.#memory.remoteRuns() }
 
+  isFollowed (runId: string): boolean { return this.#memory.isFollowed(runId) || this.#publisher.isWanted(runId) }
+
   /** What was emitted stays in Redis until another process goes on. */
   leave (runId: string): void {
     handOver(this.#redis, runId, this.#memory.entries(runId))

@@ -881,8 +881,8 @@ revoke execute on function public.guard_agent_executor() from public, anon, auth
 
 -- schemas/agents/list_models.sql
 
--- Returns the agents that a caller may choose from, as models of OpenAI's API: {models: [{id, name, createdAt}]}, newest first, at
--- most p_limit. A user has their own agents; a key those that it is for, or the published ones of its owner.
+-- Returns the agents that a caller may choose from, as models of OpenAI's API or tools of MCP: {models: [{id, name,
+-- description, createdAt}]}, newest first, at most p_limit; name and description are cut. A user has their own agents; a key those that it is for, or the published ones of its owner.
 --   p_agent_id  returns this one alone, whosever it is, if the caller may run it; otherwise none
 create or replace function public.list_models(p_user_id uuid, p_api_key_id uuid, p_limit integer, p_agent_id uuid default null) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -896,9 +896,9 @@ begin
     end if;
   end if;
   return jsonb_build_object('models', coalesce((
-    select jsonb_agg(jsonb_build_object('id', id, 'name', left(name, 200), 'createdAt', public.iso_time(created_at)) order by created_at desc, id)
+    select jsonb_agg(jsonb_build_object('id', id, 'name', left(name, 200), 'description', description, 'createdAt', public.iso_time(created_at)) order by created_at desc, id)
       from (
-        select id, name, coalesce(created_at, 'epoch') as created_at from public.agents
+        select id, name, nullif(left(description, 500), '') as description, coalesce(created_at, 'epoch') as created_at from public.agents
           where (is_published or (user_id = p_user_id and p_api_key_id is null))
             and (coalesce(cardinality(v_agent_ids), 0) = 0 or id = any (v_agent_ids))
             and case

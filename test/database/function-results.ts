@@ -78,7 +78,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   get_response: Type.Object({ ...KeptResponse, input: Nullable(Type.Array(StoredItem, { minItems: 1 })) }),
   get_previous_responses: Type.Object({ responses: Type.Array(Type.Object({ runId: Text, input: Type.Array(StoredItem), response: Text }), { minItems: 1 }) }),
   delete_response: Type.Object({ deleted: Type.Literal(true) }),
-  list_models: Type.Object({ models: Type.Array(Type.Object({ id: Text, name: Text, createdAt: Text }), { minItems: 1 }) }),
+  list_models: Type.Object({ models: Type.Array(Type.Object({ id: Text, name: Text, description: Nullable(Text), createdAt: Text }), { minItems: 1 }) }),
   find_equal_run: Run,
   note_chat: Type.Object({ noted: Type.Literal(true) }),
   note_chat_told: Type.Object({ noted: Type.Literal(true) }),

@@ -30,6 +30,11 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/use-the-client.md: <div id="jeesi-agent"></div>': 'a page of the reader\'s; test/browser/own-widget.test.ts does this',
   'docs/how-to/use-ai-sdk.md: import { useChat } from \'@ai-sdk/react\'': 'needs the package and a browser; test/browser/ai-sdk.test.ts runs it',
   'docs/how-to/use-ai-sdk.md: import { WorkflowChatTransport } from \'@ai-sdk/workflow/client\'': 'needs the package; test/browser/ai-sdk.test.ts runs it',
+  'docs/how-to/use-mcp.md: claude mcp add --transport http jeesi http://localhost:3000/mcp --header "Authorization: Bearer jeesi_demo_key_for_local_use_only"': 'a program of the reader\'s; test/faces/mcp-how-to.test.ts connects as it says',
+  'docs/how-to/use-mcp.md: {': 'files of the reader\'s programs; test/faces/mcp-how-to.test.ts connects as they say',
+  'docs/how-to/use-mcp.md: { "mcpServers": { "jeesi": { "url": "http://localhost:3000/mcp", "headers": { "Authorization": "Bearer jeesi_demo_key_for_local_use_only" } } } }': 'the same',
+  'docs/how-to/use-mcp.md: { "servers": { "jeesi": { "type": "http", "url": "http://localhost:3000/mcp", "headers": { "Authorization": "Bearer jeesi_demo_key_for_local_use_only" } } } }': 'the same',
+  'docs/how-to/use-mcp.md: import { Client, StreamableHTTPClientTransport } from \'@modelcontextprotocol/client\'': 'needs the package; test/faces/mcp-how-to.test.ts runs it',
   'docs/reference/http.md: const { ticket } = await (await fetch(\'/api/tickets\', { method: \'POST\', headers, body: JSON.stringify({ runId }) })).json()': 'a page of the reader\'s; test/routes/tickets.test.ts does this',
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }

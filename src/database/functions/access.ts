@@ -15,10 +15,12 @@ export interface AccessFunctions {
 /** A caller as a ticket keeps it: it does not end with the token that the ticket was made with, but with its key, session or user. */
 export type TicketCaller = Omit<Caller, 'expiresAt'>
 
-/** An agent as a model of OpenAI's API. */
+/** An agent as a model of OpenAI's API, or a tool of MCP. */
 export interface Model {
   id: string
   name: string
+  /** What its owner says of it, cut at 500 characters; null if nothing. */
+  description: string | null
   /** ISO 8601. */
   createdAt: string
 }

@@ -63,6 +63,8 @@ export interface EventLog {
   subscribe (runId: string, subscriber: Subscriber): void
   /** Does nothing if the subscriber has not subscribed. */
   unsubscribe (runId: string, subscriber: Subscriber): void
+  /** Whether somebody follows a run, here or, as far as this process is told, at another one. */
+  isFollowed (runId: string): boolean
   /** The runs with subscribers here that this process does not execute and whose end is not known here. */
   remoteRuns (): string[]
   close (): void | Promise<void>

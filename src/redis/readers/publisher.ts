@@ -59,6 +59,9 @@ export class EventPublisher {
     return [...this.#feedsOf.get(runId) ?? []].some(feed => feed.hasUnsent(runId))
   }
 
+  /** Whether another process wants the run's events. */
+  isWanted (runId: string): boolean { return this.#feedsOf.has(runId) }
+
   /** The run is not in the log any more. */
   evict (runId: string): void {
     for (const feed of this.#feedsOf.get(runId) ?? []) feed.dropGone(runId)

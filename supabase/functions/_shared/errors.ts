@@ -54,6 +54,7 @@ export const errors = {
     `There are not enough credits to go on with this run (needed: ${needed}, left: ${left}).`),
   sessionRequired: define('forbidden', 403, () => 'This needs an access token: an API key may not do it.'),
   originNotAllowed: define('forbidden', 403, () => 'This API key is not for pages of this origin.'),
+  pageNotAllowed: define('forbidden', 403, () => 'Pages of this origin may not ask here.'),
   visitorRequired: define('forbidden', 403, () => 'Only publishable API keys have visitors.'),
   notFound: define('not_found', 404, () => 'There is nothing at this address.'),
   modelNotFound: define('agent_not_found', 404, (model: string) => `There is no model "${model.slice(0, 100)}": a model is the id of an agent.`),
