@@ -64,6 +64,7 @@ export const OpenAIModel = Type.Object({
   owned_by: Type.String(),
   name: Type.String()
 })
+export type Model = Static<typeof OpenAIModel>
 
 export const OpenAIModels = Type.Object({ object: Type.Literal('list'), data: Type.Array(OpenAIModel) })
 

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { errors } from '#shared/errors.ts'
 import { answerOf } from '#shared/final-event.ts'
 import type { Run } from '#shared/schemas.ts'
@@ -8,8 +8,8 @@ import { UUID } from '#shared/uuid.ts'
 import { toChatCompletion } from '../contract/openai-chat.js'
 import { ChatBody, ChatCompletion, OpenAIError, OpenAIModel, OpenAIModels, RepeatableHeaders } from '../contract/openai-schemas.js'
 import { consumeBody } from '../http/body-memory.js'
+import { listModels } from '../http/models.js'
 
-const MAX_MODELS = 1_000
 const errorAnswers = { '4xx': OpenAIError, '5xx': OpenAIError }
 
 /** Chat completions and models, as OpenAI's API has them: agents are the models. */
@@ -44,26 +44,17 @@ const openai: FastifyPluginAsyncTypebox = async app => {
   app.get('/v1/models', {
     onRequest: app.requireUser,
     schema: { response: { 200: OpenAIModels, ...errorAnswers } }
-  }, async request => ({ object: 'list' as const, data: await listModels(request) }))
+  }, async ({ caller }) => ({ object: 'list' as const, data: await listModels(app, caller!) }))
 
   app.get('/v1/models/:id', {
     onRequest: app.requireUser,
     schema: { params: Type.Object({ id: Type.String() }), response: { 200: OpenAIModel, ...errorAnswers } }
   }, async request => {
     const { id } = request.params
-    const [model] = UUID.test(id) ? await listModels(request, id) : []
+    const [model] = UUID.test(id) ? await listModels(app, request.caller!, id) : []
     if (!model) throw errors.modelNotFound(id)
     return model
   })
-
-  async function listModels ({ caller }: FastifyRequest, agentId?: string) {
-    const { models } = await app.database.call('list_models', {
-      p_user_id: caller!.userId, p_api_key_id: caller!.apiKeyId, p_limit: MAX_MODELS, ...(agentId ? { p_agent_id: agentId } : {})
-    })
-    return models.map(({ id, name, createdAt }) => ({
-      id, object: 'model' as const, created: Math.floor(Date.parse(createdAt) / 1000), owned_by: 'jeesi', name
-    }))
-  }
 }
 
 /** Clients are told reasoning, and of the other kinds of progress nothing. */
