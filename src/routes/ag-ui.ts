@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
 import { RunAgentInput } from '../contract/ag-ui-schemas.js'
-import { beginThreadRun } from '../http/ag-ui/threads.js'
+import { beginThreadRun, STREAM } from '../http/ag-ui/threads.js'
 import { consumeBody } from '../http/body-memory.js'
 
 const stream = { content: { 'text/event-stream': { schema: Type.String() } } }
@@ -17,7 +17,7 @@ const agUi: FastifyPluginAsyncTypebox = async app => {
     const { agentId } = request.params
     const { run, reader } = await consumeBody(request, () => beginThreadRun(request, agentId, request.body, false))
     request.logFields = { runId: run.runId, agentId }
-    return reply.streamRun({ ...run, agUi: reader }, { format: 'agUi' })
+    return reply.streamRun({ ...run, agUi: reader }, STREAM)
   })
 }
 

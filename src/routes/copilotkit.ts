@@ -4,7 +4,7 @@ import { SSE_HEADERS } from '#shared/http/sse.ts'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
 import { RunAgentInput, RuntimeInfo, Stopped, ThreadId } from '../contract/ag-ui-schemas.js'
-import { beginThreadRun, findThreadRun, stopThread } from '../http/ag-ui/threads.js'
+import { beginThreadRun, findThreadRun, STREAM, stopThread } from '../http/ag-ui/threads.js'
 import { consumeBody } from '../http/body-memory.js'
 import { listModels } from '../http/models.js'
 
@@ -36,7 +36,7 @@ const copilotkit: FastifyPluginAsyncTypebox = async app => {
     const { agentId } = request.params
     const { run, reader } = await consumeBody(request, () => beginThreadRun(request, agentId, request.body, true))
     request.logFields = { runId: run.runId, agentId }
-    return reply.streamRun({ ...run, agUi: reader }, { format: 'agUi' })
+    return reply.streamRun({ ...run, agUi: reader }, STREAM)
   })
 
   app.post('/copilotkit/agent/:agentId/connect', {
@@ -48,7 +48,7 @@ const copilotkit: FastifyPluginAsyncTypebox = async app => {
     const found = await consumeBody(request, () => findThreadRun(request, reply, agentId, request.body))
     request.logFields = { runId: found?.run.runId, agentId }
     // A thread of which nothing is known is an empty stream.
-    return found ? reply.streamRun({ ...found.run, agUi: found.reader }, { format: 'agUi' }) : reply.headers(SSE_HEADERS).send('')
+    return found ? reply.streamRun({ ...found.run, agUi: found.reader }, STREAM) : reply.headers(SSE_HEADERS).send('')
   })
 
   app.post('/copilotkit/agent/:agentId/stop/:threadId', {

@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { build } from 'esbuild'
 import type { Test } from 'tap'
 import { delta, ending, frame, hang, openStream, type Reply } from '../support/doubles/gateway.js'
 import { DEMO_AGENT, DEMO_KEY } from '../support/helper.js'
@@ -10,32 +11,32 @@ import { fetchForTest } from '../packages/fetch.js'
 export interface Message { id: string, role: string, content?: any, toolCalls?: Array<{ id: string, function: { name: string, arguments: string } }>, toolCallId?: string }
 
 /** One version of `@ag-ui/client`. */
-export interface AgUiSdk { version: string, isOfVersion1: boolean, HttpAgent: any, AbstractAgent: any }
+export interface AgUiSdk { version: string, isOfVersion1: boolean, HttpAgent: any, AbstractAgent: any, from: (events: any[]) => unknown }
 
 /** One version of what pages of CopilotKit are made with. */
 export interface CopilotSdk { version: string, CopilotKitCore: any }
 
-export interface Loaded { sdks: AgUiSdk[], newest: AgUiSdk, copilots: CopilotSdk[], modules: string }
+export interface Loaded { sdks: AgUiSdk[], newest: AgUiSdk, copilots: CopilotSdk[] }
 
 /** The versions that are promised, the oldest and the newest; undefined if they cannot be had. */
 export async function loadAgUi (t: Test): Promise<Loaded | undefined> {
   const directory = await fetchForTest(t, 'ag-ui')
   if (directory === undefined) return undefined
-  const modules = join(directory, 'node_modules')
-  const sdks = await Promise.all(['ag-ui-oldest', '@ag-ui/client'].map(async name => {
-    const { module, version } = await load(modules, name)
-    return { ...module, version, isOfVersion1: !version.startsWith('0.') }
-  }))
-  const copilots = await Promise.all(['copilotkit-oldest', '@copilotkit/core'].map(async name => {
-    const { module, version } = await load(modules, name)
-    return { CopilotKitCore: module.CopilotKitCore, version }
-  }))
-  return { sdks, newest: sdks.at(-1)!, copilots, modules }
+  const folder = t.testdir()
+  await mkdir(folder, { recursive: true })
+  const load = async (name: string): Promise<any> => {
+    const { version } = JSON.parse(await readFile(join(directory, 'node_modules', name, 'package.json'), 'utf8'))
+    return { ...await bundle(directory, name, join(folder, `${name.replaceAll('/', '-')}.cjs`)), version, isOfVersion1: !version.startsWith('0.') }
+  }
+  const sdks = [await load('ag-ui-oldest'), await load('@ag-ui/client')]
+  return { sdks, newest: sdks[1], copilots: [await load('copilotkit-oldest'), await load('@copilotkit/core')] }
 }
 
-async function load (modules: string, name: string): Promise<{ module: any, version: string }> {
-  const { version, module } = JSON.parse(await readFile(join(modules, name, 'package.json'), 'utf8'))
-  return { module: await import(pathToFileURL(join(modules, name, module)).href), version }
+/** A package and all that it uses in one file: some of it has TypeScript beside its JavaScript, which the tests' loader takes for it. */
+async function bundle (directory: string, name: string, outfile: string): Promise<object> {
+  const contents = `export * from '${name}'; export { from } from 'rxjs'`
+  await build({ stdin: { contents, resolveDir: directory }, outfile, bundle: true, format: 'cjs', platform: 'node', logLevel: 'error' })
+  return createRequire(import.meta.url)(outfile)
 }
 
 export const KEY_HEADERS = { authorization: `Bearer ${DEMO_KEY}` }

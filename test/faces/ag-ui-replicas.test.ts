@@ -107,9 +107,8 @@ t.test('a client whose own process is replaced in mid-answer has an error, and a
     const running = client.run('Hi', { runId: 'one' })
     await client.shows('half')
     await replaced.app.close()
-    const { error, finish } = await running
-    t.ok(error, 'half an answer is no whole one')
-    t.equal(finish, undefined)
+    const { error, failure, finish } = await running
+    t.match([error, failure, finish], [undefined, { code: 'connection_ended' }, undefined], 'half an answer is no whole one')
     const page = await openPage(loaded.copilots[0]!, next, sdk.version)
     await page.connect()
     t.match([page.text, page.errors], ['half and half', []])

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { readAccessOf } from '#shared/http/caller.ts'
+import { EVENT_GROUPS } from '#shared/reader/known-events.ts'
 import type { Run } from '#shared/schemas.ts'
 import { toStorableValue } from '#shared/text.ts'
 import { type AgUiReader, MAX_HELD_MESSAGES, toMessages } from '../../contract/ag-ui-messages.js'
@@ -9,7 +10,10 @@ import { BODY_COST, UNCOUNTED_BODY } from '../../lib/memory/memory-budget.js'
 import type { Hold } from '../../lib/memory/memory-share.js'
 import { takeMemory, WAITING_BODIES } from '../arriving-memory.js'
 import { callerKey } from '../client-address.js'
+import type { StreamOptions } from '../sse/streams.js'
 
+/** Runs go on where they are streamed from: a client is not sent elsewhere before its connection has to end. */
+export const STREAM: StreamOptions = { format: 'agUi', known: new Set(EVENT_GROUPS.filter(group => group !== 'reconnect')) }
 /** In which form a thread is told, as it is kept with its runs. */
 const PROTOCOL = 'ag-ui'
 

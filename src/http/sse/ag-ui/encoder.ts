@@ -22,7 +22,7 @@ export class AgUiEncoder {
   #length = 0
   /** Whether an event was taken back before the client came, which is told nothing of it; and whether it is a rewind of that time. */
   #isPast?: (seq: number, event: RunEvent) => boolean
-  #state: 'open' | 'whole' | 'broken' = 'open'
+  #isOver = false
 
   constructor (runId: string, private readonly history: History, { threadId, runId: name, protocolVersion, messages, hasReasoning }: AgUiReader) {
     this.#parts = new AgUiParts(runId)
@@ -32,8 +32,8 @@ export class AgUiEncoder {
     this.#messages = messages
   }
 
-  /** Whether the run has its end, or cannot get it here. */
-  get state (): 'open' | 'whole' | 'broken' { return this.#state }
+  /** Whether the client was told an end of the run: nothing may follow. */
+  get isOver (): boolean { return this.#isOver }
 
   /**
    * What the client is told before any event of the run.
@@ -47,7 +47,14 @@ export class AgUiEncoder {
   encode (seq: number, event: RunEvent): string {
     this.#frames = ''
     this.#isPast ??= this.#begin()
-    if (this.#state === 'open' && !this.#isPast(seq, event)) this.#take(seq, event)
+    if (!this.#isOver && !this.#isPast(seq, event)) this.#take(seq, event)
+    return this.#frames
+  }
+
+  /** The end of a stream whose run goes on. A clean end without a word would be one of the run. */
+  cutOff (): string {
+    this.#frames = ''
+    if (!this.#isOver) this.#fail(errors.connectionEnded())
     return this.#frames
   }
 
@@ -84,21 +91,18 @@ export class AgUiEncoder {
     const isEmpty = to > 0 && left.length === contentOf(events).length
     this.#length = textLengthOf(left)
     if (isEmpty || !this.#parts.hasAny) return
-    if (this.#messages === undefined) {
-      this.#state = 'broken'
-      return
-    }
+    if (this.#messages === undefined) return this.#fail(errors.answerChanged())
     this.#say(...this.#parts.drop())
     this.#frames += snapshot(this.#messages)
     for (const event of joined(left)) this.#say(...this.#parts.tell(event))
   }
 
   #end (event: FinalEvent): void {
-    this.#state = 'whole'
     if (event.type === 'done') return this.#finish(event)
     if (event.type === 'error') return this.#fail(restoreError(event.code, event.error))
     // Clients before 1.0 know no such outcome, and would take a run that finishes for one that has succeeded.
     if (!this.#isOfVersion1) return this.#fail(errors.runCancelled())
+    this.#isOver = true
     this.#say(...this.#parts.abandon(errors.runCancelled().message), {
       type: 'RUN_FINISHED', ...this.#names, outcome: { type: 'cancelled' }, metadata: { runId: event.runId, creditsUsed: event.creditsUsed }
     })
@@ -108,10 +112,12 @@ export class AgUiEncoder {
     // Without its events a run is told as one piece of text.
     const missing = response.slice(this.#length)
     if (missing !== '') this.#tell({ type: 'chunk', content: missing })
+    this.#isOver = true
     this.#say(...this.#parts.close(), { type: 'RUN_FINISHED', ...this.#names, result, usage: [toTokens(result.usage)] })
   }
 
   #fail ({ code, message }: ServiceError): void {
+    this.#isOver = true
     this.#say(...this.#parts.abandon(message), { type: 'RUN_ERROR', message, code })
   }
 

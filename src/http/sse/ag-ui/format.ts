@@ -14,6 +14,7 @@ export function createAgUiFormat ({ runId, agentId, agUi }: StreamedRun, history
     headers: SSE_HEADERS,
     // It is made when it is written, and not kept.
     get opening () { return encoder.open({ runId, agentId }, isTold) },
+    get hasFailed () { return encoder.isOver },
     encode (seq, event) {
       const text = encodePlain(seq, event)
       // An empty chunk would be the last one.
@@ -23,8 +24,7 @@ export function createAgUiFormat ({ runId, agentId, agUi }: StreamedRun, history
     ping: SSE_PING,
     // Clients take each frame for an event.
     end: '',
-    encodeReconnect: () => '',
-    encodeCutOff: () => '',
-    state: () => encoder.state
+    encodeReconnect: () => encoder.cutOff(),
+    encodeCutOff: () => encoder.cutOff()
   }
 }

@@ -64,7 +64,8 @@ export class AgUiParts {
       events.push(...this.#closePart())
       this.#open = { type, id: this.#nextId() }
       events.push(...opening(this.#open))
-      if (type === 'text') this.#message = this.#open.id
+      // Older clients put a call into its message only where that is the last.
+      this.#message = type === 'text' ? this.#open.id : undefined
     }
     events.push({ type: type === 'text' ? 'TEXT_MESSAGE_CONTENT' : 'REASONING_MESSAGE_CONTENT', messageId: this.#open.id, delta })
     return events
