@@ -1,6 +1,6 @@
 import { refuse } from '#shared/http/refuse.ts'
 import { type CalledTool, type ContentPart, IMAGE_URL, type Message } from '#shared/schemas.ts'
-import type { AgUiMessage, AgUiPart, RunAgentInput } from './ag-ui-schemas.js'
+import type { AgUiMessage, AgUiPart, RunAgentBody } from './ag-ui-schemas.js'
 
 /** So many characters of a conversation are at hand while an answer is told. Who has a longer one is told an error where text is taken back. */
 export const MAX_HELD_MESSAGES = 64 * 1024
@@ -28,7 +28,7 @@ const IMAGE = /^image\//i
  * calls of tools without a result and results without a call, which gateways refuse.
  * @throws {ServiceError} bad_request, with the place of what an agent cannot see in `details`.
  */
-export function toMessages ({ messages, context }: Pick<RunAgentInput, 'messages' | 'context'>): Message[] {
+export function toMessages ({ messages, context }: Pick<RunAgentBody, 'messages' | 'context'>): Message[] {
   const results = new Results(messages)
   const known = messages.flatMap((message, index): Message[] => {
     switch (message.role) {

@@ -38,7 +38,7 @@ export const ThreadId = Type.String({ minLength: 1, maxLength: 100, pattern: '^(
 const Context = Type.Object({ description: Type.String({ maxLength: 10_000 }), value: Type.String({ maxLength: 262_144 }) })
 
 /** What `HttpAgent` of `@ag-ui/client` sends. What is not named here is passed over: `state`, `tools`, `forwardedProps`, `parentRunId`. */
-export const RunAgentInput = Type.Object({
+export const RunAgentBody = Type.Object({
   threadId: ThreadId,
   runId: Type.String({ minLength: 1, maxLength: 200 }),
   messages: Type.Array(AgUiMessage, { maxItems: 2000 }),
@@ -46,14 +46,14 @@ export const RunAgentInput = Type.Object({
   resume: Type.Optional(Nullable(Type.Array(Type.Object({}), { maxItems: 0 }))),
   protocolVersion: Type.Optional(Type.String({ maxLength: 20 }))
 })
-export type RunAgentInput = Static<typeof RunAgentInput>
+export type RunAgentBody = Static<typeof RunAgentBody>
 
 const Endpoints = Type.Object({ list: Type.Literal(false), inspect: Type.Literal(false), mutations: Type.Literal(false), realtimeMetadata: Type.Literal(false) })
 
 /** What a page of CopilotKit asks its runtime first. */
 export const RuntimeInfo = Type.Object({
   version: Type.String(),
-  agents: Type.Record(Type.String(), Type.Object({ name: Type.String(), description: Type.String(), className: Type.String() })),
+  agents: Type.Object({}, { additionalProperties: Type.Object({ name: Type.String(), description: Type.String(), className: Type.String() }) }),
   mode: Type.Literal('sse'),
   audioFileTranscriptionEnabled: Type.Literal(false),
   threadEndpoints: Endpoints,
@@ -62,7 +62,6 @@ export const RuntimeInfo = Type.Object({
   openGenerativeUIEnabled: Type.Literal(false),
   telemetryDisabled: Type.Literal(true)
 })
-export type RuntimeInfo = Static<typeof RuntimeInfo>
 
 export const Stopped = Type.Object({ stopped: Type.Boolean(), message: Type.Optional(Type.String()) })
 export type Stopped = Static<typeof Stopped>

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
-import { RunAgentInput } from '../contract/ag-ui-schemas.js'
+import { RunAgentBody } from '../contract/ag-ui-schemas.js'
 import { beginThreadRun, STREAM } from '../http/ag-ui/threads.js'
 import { consumeBody } from '../http/body-memory.js'
 
@@ -12,7 +12,7 @@ const agUi: FastifyPluginAsyncTypebox = async app => {
   app.post('/ag-ui/:agentId', {
     config: { execution: true },
     onRequest: [app.requireUser, app.countConnection],
-    schema: { params: Type.Object({ agentId: Uuid }), body: RunAgentInput, response: { 200: stream, ...errorAnswers } }
+    schema: { params: Type.Object({ agentId: Uuid }), body: RunAgentBody, response: { 200: stream, ...errorAnswers } }
   }, async (request, reply) => {
     const { agentId } = request.params
     const { run, reader } = await consumeBody(request, () => beginThreadRun(request, agentId, request.body, false))

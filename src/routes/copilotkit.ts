@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { SSE_HEADERS } from '#shared/http/sse.ts'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
-import { RunAgentInput, RuntimeInfo, Stopped, ThreadId } from '../contract/ag-ui-schemas.js'
+import { RunAgentBody, RuntimeInfo, Stopped, ThreadId } from '../contract/ag-ui-schemas.js'
 import { beginThreadRun, findThreadRun, STREAM, stopThread } from '../http/ag-ui/threads.js'
 import { consumeBody } from '../http/body-memory.js'
 import { listModels } from '../http/models.js'
@@ -31,7 +31,7 @@ const copilotkit: FastifyPluginAsyncTypebox = async app => {
   app.post('/copilotkit/agent/:agentId/run', {
     config: { execution: true },
     onRequest: [app.requireUser, app.countConnection],
-    schema: { params: AgentParams, body: RunAgentInput, response: { 200: stream, ...errorAnswers } }
+    schema: { params: AgentParams, body: RunAgentBody, response: { 200: stream, ...errorAnswers } }
   }, async (request, reply) => {
     const { agentId } = request.params
     const { run, reader } = await consumeBody(request, () => beginThreadRun(request, agentId, request.body, true))
@@ -42,7 +42,7 @@ const copilotkit: FastifyPluginAsyncTypebox = async app => {
   app.post('/copilotkit/agent/:agentId/connect', {
     config: { execution: true },
     onRequest: [app.requireUser, app.countConnection],
-    schema: { params: AgentParams, body: RunAgentInput, response: { 200: stream, ...errorAnswers } }
+    schema: { params: AgentParams, body: RunAgentBody, response: { 200: stream, ...errorAnswers } }
   }, async (request, reply) => {
     const { agentId } = request.params
     const found = await consumeBody(request, () => findThreadRun(request, reply, agentId, request.body))

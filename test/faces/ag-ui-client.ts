@@ -14,9 +14,9 @@ export interface Message { id: string, role: string, content?: any, toolCalls?: 
 export interface AgUiSdk { version: string, isOfVersion1: boolean, HttpAgent: any, AbstractAgent: any, from: (events: any[]) => unknown }
 
 /** One version of what pages of CopilotKit are made with. */
-export interface CopilotSdk { version: string, CopilotKitCore: any }
+export interface CopilotSdk { version: string, isOfToday: boolean, CopilotKitCore: any }
 
-export interface Loaded { sdks: AgUiSdk[], newest: AgUiSdk, copilots: CopilotSdk[] }
+export interface Loaded { sdks: AgUiSdk[], newest: AgUiSdk, copilots: CopilotSdk[], /** Puts a module with all that it imports into one file. */ bundleProgram (text: string): Promise<string> }
 
 /** The versions that are promised, the oldest and the newest; undefined if they cannot be had. */
 export async function loadAgUi (t: Test): Promise<Loaded | undefined> {
@@ -29,13 +29,21 @@ export async function loadAgUi (t: Test): Promise<Loaded | undefined> {
     return { ...await bundle(directory, name, join(folder, `${name.replaceAll('/', '-')}.cjs`)), version, isOfVersion1: !version.startsWith('0.') }
   }
   const sdks = [await load('ag-ui-oldest'), await load('@ag-ui/client')]
-  return { sdks, newest: sdks[1], copilots: [await load('copilotkit-oldest'), await load('@copilotkit/core')] }
+  const bundleProgram = async (contents: string) => {
+    const outfile = join(folder, 'program.mjs')
+    await build({ stdin: { contents, resolveDir: directory }, outfile, bundle: true, format: 'esm', platform: 'node', logLevel: 'error' })
+    return outfile
+  }
+  return { sdks, newest: sdks[1], bundleProgram, copilots: [{ ...await load('copilotkit-oldest'), isOfToday: false }, { ...await load('@copilotkit/core'), isOfToday: true }] }
 }
+
+/** What CopilotKit wants of a page before it connects: without a window it takes itself for one that is rendered on a server. */
+const WINDOW = "const window = Object.assign(Object.create(globalThis), { location: new URL('http://localhost/'), addEventListener () {}, removeEventListener () {} })"
 
 /** A package and all that it uses in one file: some of it has TypeScript beside its JavaScript, which the tests' loader takes for it. */
 async function bundle (directory: string, name: string, outfile: string): Promise<object> {
   const contents = `export * from '${name}'; export { from } from 'rxjs'`
-  await build({ stdin: { contents, resolveDir: directory }, outfile, bundle: true, format: 'cjs', platform: 'node', logLevel: 'error' })
+  await build({ stdin: { contents, resolveDir: directory }, outfile, bundle: true, format: 'cjs', platform: 'node', banner: { js: WINDOW }, logLevel: 'error' })
   return createRequire(import.meta.url)(outfile)
 }
 

@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { readDocument } from '../docs/markdown.js'
 import { refuse, say } from '../support/doubles/gateway.js'
 import { DEMO_AGENT, type Service, startService } from '../support/helper.js'
 import { callTool, offerTool, startTwo } from '../support/pair.js'
@@ -98,7 +101,7 @@ async function testClient (t: Test, service: Service, sdk: AgUiSdk): Promise<voi
     t.match(error.message, /401|unauthorized/i, 'what is refused before there is a run is an HTTP error')
   })
 
-  await t.test('is told that its run was cancelled, and what a tool has not said', async t => {
+  await t.test('is told that its run was cancelled', async t => {
     const { reply, asked } = inTwo('Hel', 'lo')
     fromNow(gateway, reply)
     const client = open()
@@ -129,6 +132,16 @@ async function testClient (t: Test, service: Service, sdk: AgUiSdk): Promise<voi
     t.match(error.message, /idempotency_key_reused|422/)
   })
 }
+
+t.test('the example of the document says what the agent says', async t => {
+  const loaded = await loadAgUi(t)
+  if (!loaded) return
+  const service = await startService(t)
+  const [example] = readDocument('docs/how-to/use-ag-ui.md').fences.filter(({ language }) => language === 'js')
+  const program = await loaded.bundleProgram(example!.text.replace('http://localhost:3000', service.url))
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [program], { timeout: 60_000 })
+  t.same([stdout, stderr], ['Hello world', ''])
+})
 
 t.test('a client is told its place in the queue', async t => {
   const loaded = await loadAgUi(t)

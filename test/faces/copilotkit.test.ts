@@ -87,7 +87,9 @@ async function testPage (t: Test, service: Service, other: Service, sdk: Copilot
     await asking
     const { body: { runs: [run] } } = await until(() => service.request('GET', '/api/runs'), ({ body }) => body.runs[0].finishedAt !== null)
     t.match(run, { status: 'cancelled' })
-    t.same(page.errors, [])
+    // Older versions show what they have asked for themselves.
+    if (sdk.isOfToday) t.same(page.errors, [])
+    else t.match(page.errors, [{ error: { code: 'run_cancelled' } }])
     t.equal(page.text, 'Hel')
   })
 
@@ -102,14 +104,15 @@ async function testPage (t: Test, service: Service, other: Service, sdk: Copilot
     t.equal(page.text, 'Red')
   })
 
-  await t.test('of another user is told nothing of it', async t => {
+  await t.test('is the only one that is told of its thread', async t => {
     fromNow(gateway, say('Secret'))
     const page = await open('secret')
     await page.ask('Hi')
-    const foreign = await open('secret', service, await bearer(OTHER_USER))
-    await foreign.connect()
-    t.same(foreign.messages, [])
-    t.same((await service.request('POST', `/copilotkit/agent/${DEMO_AGENT}/stop/secret%20${sdk.version}`, { headers: await bearer(OTHER_USER) })).body, { stopped: false, message: 'No such run is under way.' })
+    const headers = await bearer(OTHER_USER)
+    const threadId = page.agent.threadId
+    const { status, body } = await service.request('POST', `/copilotkit/agent/${DEMO_AGENT}/connect`, { body: { threadId, runId: 'r', messages: [] }, headers })
+    t.same([status, body], [200, ''])
+    t.same((await service.request('POST', `/copilotkit/agent/${DEMO_AGENT}/stop/${encodeURIComponent(threadId)}`, { headers })).body, { stopped: false, message: 'No such run is under way.' })
   })
 }
 

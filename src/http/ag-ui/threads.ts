@@ -5,7 +5,7 @@ import { EVENT_GROUPS } from '#shared/reader/known-events.ts'
 import type { Run } from '#shared/schemas.ts'
 import { toStorableValue } from '#shared/text.ts'
 import { type AgUiReader, MAX_HELD_MESSAGES, toMessages } from '../../contract/ag-ui-messages.js'
-import type { AgUiMessage, RunAgentInput, Stopped } from '../../contract/ag-ui-schemas.js'
+import type { AgUiMessage, RunAgentBody, Stopped } from '../../contract/ag-ui-schemas.js'
 import { BODY_COST, UNCOUNTED_BODY } from '../../lib/memory/memory-budget.js'
 import type { Hold } from '../../lib/memory/memory-share.js'
 import { takeMemory, WAITING_BODIES } from '../arriving-memory.js'
@@ -25,7 +25,7 @@ export interface ThreadRun { run: Run, reader: AgUiReader }
  * @param isKept whether the messages are kept for a page that connects to the thread later.
  * @throws {ServiceError} as `Runs.begin`; idempotency_key_reused, if the client has called another request so.
  */
-export async function beginThreadRun ({ server, caller }: FastifyRequest, agentId: string, input: RunAgentInput, isKept: boolean): Promise<ThreadRun> {
+export async function beginThreadRun ({ server, caller }: FastifyRequest, agentId: string, input: RunAgentBody, isKept: boolean): Promise<ThreadRun> {
   const { threadId, runId, messages, protocolVersion } = input
   const { userId, apiKeyId, visitor } = caller!
   const run = await server.runs.begin({ userId, apiKeyId, visitor, agentId, messages: toMessages(input), idempotencyKey: keyOf(input) })
@@ -37,7 +37,7 @@ export async function beginThreadRun ({ server, caller }: FastifyRequest, agentI
 }
 
 /** The latest run of a thread, to be told from the conversation before it on; undefined if there is none. Throws server_busy. */
-export async function findThreadRun (request: FastifyRequest, reply: FastifyReply, agentId: string, input: RunAgentInput): Promise<ThreadRun | undefined> {
+export async function findThreadRun (request: FastifyRequest, reply: FastifyReply, agentId: string, input: RunAgentBody): Promise<ThreadRun | undefined> {
   const { server: { chats, runs }, caller } = request
   const access = readAccessOf(caller!)
   const { threadId, messages, protocolVersion } = input
@@ -60,7 +60,7 @@ export async function stopThread ({ server: { chats }, caller }: FastifyRequest,
 }
 
 /** The conversation before the answer in JSON: as it is kept, or else as the page has it, without what it has of the answer. */
-async function readMessages (request: FastifyRequest, reply: FastifyReply, runId: string, { messages }: RunAgentInput): Promise<string> {
+async function readMessages (request: FastifyRequest, reply: FastifyReply, runId: string, { messages }: RunAgentBody): Promise<string> {
   const { server: { chats, memory }, caller } = request
   let hold: Hold | undefined
   try {
@@ -79,7 +79,7 @@ function chatOf (agentId: string, threadId: string): string {
 }
 
 /** A client that sends the same run of the same thread again means the run that there is. */
-function keyOf ({ threadId, runId }: RunAgentInput): string {
+function keyOf ({ threadId, runId }: RunAgentBody): string {
   return `ag-ui ${hash('sha256', JSON.stringify([threadId, runId]))}`
 }
 
