@@ -54,7 +54,14 @@ t.test('requests of AG-UI', async t => {
 
   await t.test('of other versions of the protocol are taken, with what is not known passed over', async t => {
     const { events } = await post(service, agUi, {
-      protocolVersion: '1.7', parentRunId: 'p', state: { a: null }, tools: [{ name: 'x', description: 'x', parameters: {} }], forwardedProps: { x: 1 }, resume: [], context: null, ofALaterVersion: true,
+      protocolVersion: '1.7',
+      parentRunId: 'p',
+      state: { a: null },
+      tools: [{ name: 'x', description: 'x', parameters: {} }],
+      forwardedProps: { x: 1 },
+      resume: [],
+      context: null,
+      ofALaterVersion: true,
       messages: [{ id: 'm1', role: 'user', content: 'Hi', name: 'me', metadata: { a: 1 }, encryptedValue: 'x' }]
     })
     t.equal(events.at(-1).type, 'RUN_FINISHED')

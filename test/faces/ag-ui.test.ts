@@ -6,7 +6,7 @@ import { refuse, say } from '../support/doubles/gateway.js'
 import { DEMO_AGENT, type Service, startService } from '../support/helper.js'
 import { callTool, offerTool, startTwo } from '../support/pair.js'
 import { until } from '../support/replica.js'
-import { type AgUiSdk, breakOff, callLookUp, KEY_HEADERS, loadAgUi, openClient } from './ag-ui-client.js'
+import { type AgUiSdk, breakOff, callLookUp, loadAgUi, openClient } from './ag-ui-client.js'
 import { fromNow } from './ai-sdk-client.js'
 import { inTwo } from './ai-sdk-wire.js'
 
@@ -174,7 +174,7 @@ t.test('a client whose connection lasts too short ends with an error, and gets t
     const { error, failure, finish: end } = await client.run(undefined, { runId: 'one' })
     t.match([error, failure, end], [undefined, { code: 'connection_ended' }, undefined], 'half an answer is no whole one')
     finish()
-    await until(() => service.request('GET', '/api/runs', { headers: KEY_HEADERS }), ({ body }) => body.runs?.[0]?.status === 'succeeded')
+    await until(() => service.request('GET', '/api/runs'), ({ body }) => body.runs?.[0]?.status === 'succeeded')
     const again = openClient(sdk, service.url, { threadId: sdk.version, initialMessages })
     t.equal((await again.run(undefined, { runId: 'one' })).error, undefined)
     t.equal(again.text, 'Hello')

@@ -16,9 +16,13 @@ export interface RunFunctions {
   /** Keeps which chat a run answers, and by which version of the protocol; once. Raises `run_not_found`. */
   note_chat: {
     args: {
-      p_user_id: string, p_run_id: string, p_chat_id: string, p_protocol: string
+      p_user_id: string
+      p_run_id: string
+      p_chat_id: string
+      p_protocol: string
       /** What the page calls the run, and what it has sent with it, which is kept with the latest run of the chat alone. */
-      p_page_run?: string | null, p_messages?: unknown
+      p_page_run?: string | null
+      p_messages?: unknown
     }
     result: { noted: true }
   }
