@@ -85,7 +85,7 @@ export function openClient ({ HttpAgent }: AgUiSdk, url: string, options: object
 }
 
 /** Runs to the end, and tells how it was. */
-export async function watch (run: (subscriber: object) => Promise<unknown>): Promise<Outcome> {
+async function watch (run: (subscriber: object) => Promise<unknown>): Promise<Outcome> {
   const outcome: Outcome = { events: [] }
   const subscriber = {
     onEvent: ({ event }: any) => { outcome.events.push(event) },
