@@ -30,8 +30,10 @@ import shutdown from './plugins/shutdown.js'
 import tools from './plugins/tools.js'
 import websocket from './plugins/websocket.js'
 import adminRoutes from './routes/admin.js'
+import agUiRoutes from './routes/ag-ui.js'
 import agentRoutes from './routes/agent.js'
 import chatRoutes from './routes/chat.js'
+import copilotkitRoutes from './routes/copilotkit.js'
 import creditRoutes from './routes/credits.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
@@ -67,6 +69,8 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(responseRoutes)
   await app.register(chatRoutes)
   await app.register(mcpRoutes)
+  await app.register(agUiRoutes)
+  await app.register(copilotkitRoutes)
   await app.register(socketRoutes)
   return app
 }

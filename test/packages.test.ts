@@ -23,7 +23,7 @@ t.test('every version is exact, and the one of the lock', async t => {
     const { packages } = await readJson(join(ROOT, folder, 'package-lock.json'))
     for (const [name, wanted] of Object.entries<string>({ ...dependencies, ...devDependencies })) {
       // Two versions of one package stand under names of their own.
-      const version = wanted.replace(/^npm:[^@]+@/, '')
+      const version = wanted.replace(/^npm:@?[^@]+@/, '')
       t.match(version, EXACT, `${folder}: ${name}`)
       t.equal(packages[`node_modules/${name}`].version, version)
     }

@@ -12,6 +12,16 @@ export interface ChatRun {
   protocol: UiProtocol
   /** Whether a page was told its end; null of a run that answers no chat. */
   told: boolean | null
+  /** What the page calls the run; null where it has no name for it. */
+  pageRun: string | null
+}
+
+/** What is kept of a page beside which chat a run answers. */
+export interface OfPage {
+  /** What it calls the run. */
+  pageRun?: string
+  /** What it has sent: JSON values, whose texts are storable. They are kept until the next run of the chat. */
+  messages?: unknown
 }
 
 export interface ChatsOptions {
@@ -34,9 +44,10 @@ export class Chats {
   constructor (private readonly options: ChatsOptions) {}
 
   /** Throws `run_not_found`, `database_unavailable`. */
-  async note ({ userId }: RunAccess, runId: string, chatId: string, protocol: string): Promise<void> {
+  async note ({ userId }: RunAccess, runId: string, chatId: string, protocol: string, { pageRun, messages }: OfPage = {}): Promise<void> {
     const { database, isDraining } = this.options
-    await repeatLost(() => database.call('note_chat', { p_user_id: userId, p_run_id: runId, p_chat_id: chatId, p_protocol: protocol }), isDraining)
+    const chat = { p_user_id: userId, p_run_id: runId, p_chat_id: chatId, p_protocol: protocol, p_page_run: pageRun ?? null, p_messages: messages ?? null }
+    await repeatLost(() => database.call('note_chat', chat), isDraining)
   }
 
   /** A page was told the end of a run. */
@@ -52,6 +63,19 @@ export class Chats {
   async find (access: RunAccess, id: string, unfinished = false): Promise<ChatRun | undefined> {
     const found = await this.options.database.call('find_chat_run', { ...accessArguments(access), p_chat_id: id, p_unfinished: unfinished })
     return found ? { ...found, protocol: toUiProtocol(found.protocol) } : undefined
+  }
+
+  /**
+   * What a page has sent with a run of its chat; undefined if it is not kept.
+   * @param takeMemory is asked for memory before more is read than `maxBytes`.
+   */
+  async messagesOf (access: RunAccess, runId: string, maxBytes: number, takeMemory: (bytes: number) => Promise<unknown>): Promise<unknown[] | undefined> {
+    const read = (most: number) => this.options.database.call('get_chat_messages', { ...accessArguments(access), p_run_id: runId, p_max_bytes: most })
+    const kept = await read(maxBytes)
+    if (!kept) return undefined
+    if (kept.messages) return kept.messages
+    await takeMemory(kept.bytes)
+    return (await read(kept.bytes))?.messages ?? undefined
   }
 
   /**

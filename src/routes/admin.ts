@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
-import { FOLLOW_SCHEMA, followRun } from '../http/follow-run.js'
+import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { readAccessOf } from '#shared/http/caller.ts'
 import { UUID } from '#shared/uuid.ts'
 import { errorAnswers, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
-import { FOLLOW_SCHEMA, followRun } from '../http/follow-run.js'
+import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
 
 const RunParams = Type.Object({ id: Uuid })
 

@@ -2499,8 +2499,8 @@ end $$;
 
 -- schemas/runs/find_chat_run.sql
 
--- Returns the latest run that answers a chat, {run, protocol, told}, or, if no chat has this name, the run of this id, of which both
--- may be null; null if there is none that the caller may read, as in get_run.
+-- Returns the latest run that answers a chat, {run, protocol, told, pageRun}, or, if no chat has this name, the run of this id, of
+-- which all but the run may be null; null if there is none that the caller may read, as in get_run.
 --   p_unfinished  only a run that has not ended
 create or replace function public.find_chat_run(
   p_user_id uuid,
@@ -2513,14 +2513,14 @@ language plpgsql stable security definer set search_path = '' as $$
 declare
   v_found jsonb;
 begin
-  select jsonb_build_object('run', public.run_json(r), 'protocol', c.protocol, 'told', c.told) into v_found
+  select jsonb_build_object('run', public.run_json(r), 'protocol', c.protocol, 'told', c.told, 'pageRun', c.page_run) into v_found
     from public.agent_run_chats c join public.agent_runs r on r.id = c.run_id
     where c.user_id = p_user_id and c.chat_id = p_chat_id
       and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor))
       and not (p_unfinished and r.finished_at is not null)
     order by c.created_at desc, c.run_id desc limit 1;
   if not found and p_chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
-    select jsonb_build_object('run', public.run_json(r), 'protocol', c.protocol, 'told', c.told) into v_found
+    select jsonb_build_object('run', public.run_json(r), 'protocol', c.protocol, 'told', c.told, 'pageRun', c.page_run) into v_found
       from public.agent_runs r left join public.agent_run_chats c on c.run_id = r.id
       where r.id = p_chat_id::uuid and r.user_id = p_user_id
         and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor))
@@ -2672,6 +2672,35 @@ revoke execute on function public.finish_run(uuid, integer, text, text, text, js
 grant execute on function public.finish_run(uuid, integer, text, text, text, jsonb, integer, text, jsonb, jsonb, boolean)
   to service_role;
 
+-- schemas/runs/get_chat_messages.sql
+
+-- Returns what a page has sent with a run of a chat, {bytes, messages}, where it is kept and the caller may read the run as in get_run;
+-- otherwise null. `messages` is null if it has more than `p_max_bytes` bytes as JSON.
+create or replace function public.get_chat_messages(
+  p_user_id uuid,
+  p_run_id uuid,
+  p_max_bytes integer,
+  p_api_key_id uuid default null,
+  p_visitor text default null
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_messages jsonb;
+  v_bytes integer;
+begin
+  select c.messages, octet_length(c.messages::text) into v_messages, v_bytes
+    from public.agent_run_chats c join public.agent_runs r on r.id = c.run_id
+    where r.id = p_run_id and r.user_id = p_user_id and c.messages is not null
+      and (p_api_key_id is null or (r.api_key_id = p_api_key_id and r.visitor is not distinct from p_visitor));
+  if not found then
+    return null;
+  end if;
+  return jsonb_build_object('bytes', v_bytes, 'messages', case when v_bytes <= p_max_bytes then v_messages end);
+end $$;
+
+revoke execute on function public.get_chat_messages(uuid, uuid, integer, uuid, text) from public, anon, authenticated;
+grant execute on function public.get_chat_messages(uuid, uuid, integer, uuid, text) to service_role;
+
 -- schemas/runs/get_ended_runs.sql
 
 -- Returns those of the given runs that have ended, with the traces from which their events are replayed: [{run, trace}], until
@@ -2785,7 +2814,17 @@ end $$;
 -- Keeps which chat a run answers, once.
 --   p_chat_id   the page's own name of the chat
 --   p_protocol  in which form the page is told the run
-create or replace function public.note_chat(p_user_id uuid, p_run_id uuid, p_chat_id text, p_protocol text) returns jsonb
+--   p_page_run  the page's own name of the run, if it has one
+--   p_messages  what the page has sent, where it will ask for that again. The messages of a chat come with each of its runs, so they are
+--               kept with the latest alone
+create or replace function public.note_chat(
+  p_user_id uuid,
+  p_run_id uuid,
+  p_chat_id text,
+  p_protocol text,
+  p_page_run text default null,
+  p_messages jsonb default null
+) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 begin
   -- Who erases the run waits for this row, or has been here before: no text is left behind.
@@ -2793,13 +2832,21 @@ begin
   if not found then
     raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
   end if;
-  insert into public.agent_run_chats (run_id, user_id, chat_id, protocol) values (p_run_id, p_user_id, p_chat_id, p_protocol)
+  insert into public.agent_run_chats (run_id, user_id, chat_id, protocol, page_run, messages)
+    values (p_run_id, p_user_id, p_chat_id, p_protocol, p_page_run, p_messages)
     on conflict (run_id) do nothing;
+  if found and p_messages is not null then
+    update public.agent_run_chats c set messages = null
+      where c.user_id = p_user_id and c.chat_id = p_chat_id and c.run_id <> p_run_id and c.messages is not null
+        and exists (select from public.agent_runs earlier, public.agent_runs latest
+          where earlier.id = c.run_id and latest.id = p_run_id
+            and earlier.api_key_id is not distinct from latest.api_key_id and earlier.visitor is not distinct from latest.visitor);
+  end if;
   return '{"noted": true}';
 end $$;
 
-revoke execute on function public.note_chat(uuid, uuid, text, text) from public, anon, authenticated;
-grant execute on function public.note_chat(uuid, uuid, text, text) to service_role;
+revoke execute on function public.note_chat(uuid, uuid, text, text, text, jsonb) from public, anon, authenticated;
+grant execute on function public.note_chat(uuid, uuid, text, text, text, jsonb) to service_role;
 
 -- schemas/runs/note_chat_told.sql
 

@@ -5,6 +5,8 @@ create table if not exists public.agent_run_chats (
   chat_id text not null,
   protocol text not null,
   told boolean not null default false,
+  page_run text,
+  messages jsonb,
   created_at timestamptz not null default now()
 );
 create index if not exists agent_run_chats_of_user on public.agent_run_chats (user_id, chat_id, created_at desc);

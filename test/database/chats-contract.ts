@@ -61,6 +61,35 @@ export async function testChats (t: Test, db: Database): Promise<void> {
     t.equal(await find('second'), undefined)
   })
 
+  t.test('what a page has sent is kept with the latest run of its chat, and of no other caller', async t => {
+    const { id } = await db.call('create_api_key', {
+      p_user_id: DEMO_USER, p_name: 'A key', p_key_hash: randomUUID(), p_key_prefix: 'jpk_', p_limits: { publishable: true, scopes: [], agentIds: [DEMO_AGENT], origins: ['https://example.com'], requestsPerDay: 9, creditsPerDay: 9 }
+    })
+    const note = async (messages: unknown, more: object = {}) => {
+      const runId = await begin(undefined, more)
+      await db.call('note_chat', { p_user_id: DEMO_USER, p_run_id: runId, p_chat_id: 'a thread', p_protocol: 'ag-ui', p_page_run: 'a run', p_messages: messages })
+      return runId
+    }
+    const messagesOf = (runId: string, more: object = {}) => db.call('get_chat_messages', { p_user_id: DEMO_USER, p_run_id: runId, p_max_bytes: 100, ...more })
+    const key = { p_api_key_id: id, p_visitor: 'one' }
+    const ofVisitor = await note([{ id: 'theirs' }], key)
+    const first = await note([{ id: 'm1' }])
+    t.same(await messagesOf(first), { bytes: 14, messages: [{ id: 'm1' }] })
+    const second = await note([{ id: 'm1' }, { id: 'm2' }])
+    t.equal(await messagesOf(first), null)
+    t.match(await messagesOf(second), { messages: [{ id: 'm1' }, { id: 'm2' }] })
+    t.same(await messagesOf(second, { p_max_bytes: 5 }), { bytes: 28, messages: null })
+    await db.call('note_chat', { p_user_id: DEMO_USER, p_run_id: first, p_chat_id: 'a thread', p_protocol: 'ag-ui', p_page_run: 'a run', p_messages: [{ id: 'm1' }] })
+    t.match(await messagesOf(second), { messages: [{ id: 'm1' }, { id: 'm2' }] }, 'an earlier run that is begun again takes nothing')
+    t.match(await messagesOf(ofVisitor), { messages: [{ id: 'theirs' }] }, 'another caller may call a chat so too')
+    t.match(await messagesOf(ofVisitor, key), { messages: [{ id: 'theirs' }] })
+    for (const more of [{ ...key, p_visitor: 'another' }, { p_user_id: OTHER_USER }]) t.equal(await messagesOf(ofVisitor, more), null)
+    t.match(await db.call('find_chat_run', { p_user_id: DEMO_USER, p_chat_id: 'a thread' }), { pageRun: 'a run', protocol: 'ag-ui' })
+    await finish(second)
+    await db.call('erase_old_runs', { p_days: 0, p_limit: 1000 })
+    t.equal(await messagesOf(second), null)
+  })
+
   t.test('the name of a chat goes with the other texts of its run', async t => {
     const runId = await begin('erased')
     await finish(runId)

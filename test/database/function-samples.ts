@@ -131,13 +131,19 @@ export function createSamples (db: Database): Samples {
       await beginFully()
       return of({ p_user_id: DEMO_USER, p_api_key_id: null, p_visitor: null, p_request_hash: 'hash' })
     },
-    note_chat: async () => of({ p_user_id: DEMO_USER, ...await beginFully(), p_chat_id: 'chat', p_protocol: '5' }),
+    note_chat: async () => of({ p_user_id: DEMO_USER, ...await beginFully(), p_chat_id: 'chat', p_protocol: '5' }, { p_page_run: 'run', p_messages: [{ id: 'm1' }] }),
     note_chat_told: async () => of(await beginFully()),
     find_chat_run: async () => {
       const key = { p_api_key_id: (await addKey()).id, p_visitor: 'a visitor' }
       const run = await beginFully(key)
       await db.call('note_chat', { p_user_id: DEMO_USER, ...run, p_chat_id: 'chat', p_protocol: '5' })
       return of({ p_user_id: DEMO_USER, p_chat_id: 'chat' }, { ...key, p_unfinished: true })
+    },
+    get_chat_messages: async () => {
+      const key = { p_api_key_id: (await addKey()).id, p_visitor: 'a visitor' }
+      const run = await beginFully(key)
+      await db.call('note_chat', { p_user_id: DEMO_USER, ...run, p_chat_id: 'chat', p_protocol: 'ag-ui', p_page_run: 'run', p_messages: [{ id: 'm1' }] })
+      return of({ p_user_id: DEMO_USER, ...run, p_max_bytes: 1000 }, key)
     },
     get_agent: async () => of({ p_user_id: DEMO_USER, p_agent_id: DEMO_AGENT }, { p_api_key_id: (await addKey()).id }),
     begin_run: async () => endAll().then(async () => of(

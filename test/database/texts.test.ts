@@ -124,6 +124,22 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     t.same(rows, [{ response: '', erased: true, kept: 0 }])
   })
 
+  const askAsPage = (path: string, content: string) => service.request('POST', path, {
+    headers, body: { threadId: 'A marked thread', runId: `a marked run ${content}`, messages: [{ id: 'm1', role: 'user', content }], context: [{ description: 'colour', value: 'marked' }] }
+  })
+
+  t.test('of a thread what its page has sent is kept with its latest run alone, and of other clients not at all', async t => {
+    service.gateway.reply = response => { openStream(response).end(answer) }
+    await askAsPage(`/ag-ui/${agent}`, 'A marked question without a page')
+    t.notOk((await findInTables(sql)).includes('agent_run_chats.messages'))
+    for (const content of ['The first marked question', 'The second marked question']) await askAsPage(`/copilotkit/agent/${agent}/run`, content)
+    const found = await findInTables(sql)
+    t.same(found.filter(place => place.startsWith('agent_run_chats')), ['agent_run_chats.chat_id', 'agent_run_chats.messages', 'agent_run_chats.page_run'])
+    t.same(found.filter(place => !places.has(place)), [])
+    t.match((await sql.query('select messages from public.agent_run_chats where messages is not null')).rows, [{ messages: [{ content: 'The second marked question' }] }])
+    t.notOk(found.includes('agent_run_inputs.input'), 'what the page shows is not kept')
+  })
+
   t.test('Redis has no text of a run that its process has ended', async t => {
     t.same(await findInRedis(redis), new Map())
   })
@@ -210,11 +226,12 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     await sql.query("insert into public.conversations (user_id, title) values ($1, 'A marked title')", [user])
     const later = service.gateway.calls.length
     await service.request('POST', '/v1/responses', { headers, body: { model: agent, input: 'The last marked question', background: true } })
-    await until(async () => service.gateway.calls.length, calls => calls > later)
-    t.ok((await findInTables(sql)).includes('agent_responses.input'))
+    const told = askAsPage(`/copilotkit/agent/${agent}/run`, 'The last marked question of a page')
+    await until(async () => service.gateway.calls.length, calls => calls > later + 1)
+    for (const place of ['agent_responses.input', 'agent_run_chats.messages']) t.ok((await findInTables(sql)).includes(place), place)
     await sql.query('delete from auth.users where id = $1', [user])
     t.same(await findInTables(sql), [])
-    await streaming
+    await Promise.all([streaming, told])
     t.same(await findInTables(sql), [], 'nor does the process of a run under way write anything')
     for (const seconds of (await findInRedis(redis)).values()) t.ok(seconds > 0 && seconds <= 120)
   })

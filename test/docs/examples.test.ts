@@ -28,6 +28,8 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/use-openai-packages.md: from openai import OpenAI': 'needs Python\'s package, which test/faces/openai-requests.test.ts stands in for',
   'docs/how-to/use-the-client.md: import { run, RunText } from \'jeesi-railway-backend/client\'': 'needs a project that has the package; test/client/package.test.ts runs it in one',
   'docs/how-to/use-the-client.md: <div id="jeesi-agent"></div>': 'a page of the reader\'s; test/browser/own-widget.test.ts does this',
+  'docs/how-to/use-ag-ui.md: import { HttpAgent } from \'@ag-ui/client\'': 'needs the package; test/faces/ag-ui.test.ts runs it',
+  'docs/how-to/use-ag-ui.md: import { CopilotChat, CopilotKitProvider } from \'@copilotkit/react-core/v2\'': 'needs React and packages of hundreds of megabytes; test/faces/copilotkit.test.ts does the same without what it looks like',
   'docs/how-to/use-ai-sdk.md: import { useChat } from \'@ai-sdk/react\'': 'needs the package and a browser; test/browser/ai-sdk.test.ts runs it',
   'docs/how-to/use-ai-sdk.md: import { WorkflowChatTransport } from \'@ai-sdk/workflow/client\'': 'needs the package; test/browser/ai-sdk.test.ts runs it',
   'docs/how-to/use-mcp.md: claude mcp add --transport http jeesi http://localhost:3000/mcp --header "Authorization: Bearer jeesi_demo_key_for_local_use_only"': 'a program of the reader\'s; test/faces/mcp-how-to.test.ts connects as it says',

@@ -1,5 +1,6 @@
 import type { TSchema } from '@sinclair/typebox'
 import * as shared from '#shared/schemas.ts'
+import * as agUi from '../../src/contract/ag-ui-schemas.js'
 import * as keys from '../../src/contract/api-keys.js'
 import * as mcp from '../../src/contract/mcp.js'
 import * as openai from '../../src/contract/openai-schemas.js'
@@ -10,7 +11,7 @@ import type { Table } from './markdown.js'
 
 /** The schemas of the contract that are objects, by the names that the documents use for them. */
 export const SHAPES: Readonly<Record<string, TSchema>> = Object.fromEntries(
-  Object.entries<any>({ ...shared, ...own, ...keys, ...mcp, ...openai, ...responses, ...ui }).filter(([name, value]) => value?.properties && !name.endsWith('Headers')))
+  Object.entries<any>({ ...shared, ...own, ...keys, ...mcp, ...openai, ...responses, ...ui, ...agUi }).filter(([name, value]) => value?.properties && !name.endsWith('Headers')))
 
 // By their text: an optional one is a copy.
 const NAMES = new Map(Object.entries(SHAPES).map(([name, schema]) => [JSON.stringify(schema), name]))

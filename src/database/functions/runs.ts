@@ -14,14 +14,30 @@ export interface RunFunctions {
     result: Run | null
   }
   /** Keeps which chat a run answers, and by which version of the protocol; once. Raises `run_not_found`. */
-  note_chat: { args: { p_user_id: string, p_run_id: string, p_chat_id: string, p_protocol: string }, result: { noted: true } }
+  note_chat: {
+    args: {
+      p_user_id: string
+      p_run_id: string
+      p_chat_id: string
+      p_protocol: string
+      /** What the page calls the run, and what it has sent with it, which is kept with the latest run of the chat alone. */
+      p_page_run?: string | null
+      p_messages?: unknown
+    }
+    result: { noted: true }
+  }
   /** A page was told the end of such a run. */
   note_chat_told: { args: { p_run_id: string }, result: { noted: true } }
   /** The latest run that answers a chat, or else the run of this id; null if there is none that the caller may read. */
   find_chat_run: {
     args: { p_user_id: string, p_chat_id: string, p_api_key_id?: string | null, p_visitor?: string | null, /** Only one that has not ended. */ p_unfinished?: boolean }
-    /** `told`: whether a page was told its end. Both are null of a run that answers no chat. */
-    result: { run: Run, protocol: string | null, told: boolean | null } | null
+    /** `told`: whether a page was told its end; `pageRun`: what the page calls the run. All are null of a run that answers no chat. */
+    result: { run: Run, protocol: string | null, told: boolean | null, pageRun: string | null } | null
+  }
+  /** What a page has sent with a run, and of how many bytes of JSON; null where nothing is kept. `messages` is null where it has more than `p_max_bytes`. */
+  get_chat_messages: {
+    args: { p_user_id: string, p_run_id: string, p_max_bytes: number, p_api_key_id?: string | null, p_visitor?: string | null }
+    result: { bytes: number, messages: unknown[] | null } | null
   }
   /** A queued run has got its slot. Raises `stale_attempt`. */
   start_run: { args: { p_run_id: string, p_attempt: number }, result: Run }

@@ -1,4 +1,5 @@
 import type { RunEvent } from '#shared/schemas.ts'
+import type { AgUiReader } from '../../contract/ag-ui-messages.js'
 import type { ResponseHead } from '../../contract/responses.js'
 import type { UiReader } from '../../contract/ui-messages.js'
 import type { Encoder, Entry } from '../../executor/events/event-log.js'
@@ -13,6 +14,8 @@ export interface StreamedRun {
   readonly asResponse?: { readonly head: ResponseHead, readonly startingAfter?: number }
   /** How a page of the AI SDK is told it. */
   readonly ui?: UiReader
+  /** How a client of AG-UI is told it. */
+  readonly agUi?: AgUiReader
 }
 
 /** The run's events up to a number, as far as the log has them: those of one attempt. */

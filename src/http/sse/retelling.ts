@@ -21,6 +21,27 @@ export function textLengthOf (events: readonly ContentEvent[]): number {
   return events.reduce((length, event) => length + (event.type === 'chunk' ? event.content.length : 0), 0)
 }
 
+/**
+ * Tells of each event whether it is past: it was taken back among the events that are there now, or it is a rewind among these. A reader
+ * that comes later is told nothing of it.
+ */
+export function findPast (events: readonly NumberedEvent[]): (seq: number, event: RunEvent) => boolean {
+  const last = events.at(-1)?.seq ?? 0
+  const rewound = findRewound(events)
+  return (seq, event) => seq <= last && (event.type === 'rewind' || (isContent(event) && rewound(seq)))
+}
+
+/** The same with pieces of one text in one event. */
+export function joined (events: readonly ContentEvent[]): ContentEvent[] {
+  const whole: ContentEvent[] = []
+  for (const event of events) {
+    const last = whole.at(-1)
+    if ((event.type === 'chunk' || event.type === 'reasoning') && last?.type === event.type) whole[whole.length - 1] = { type: event.type, content: last.content + event.content }
+    else whole.push(event)
+  }
+  return whole
+}
+
 /** A part of a message as it was told. Reasoning is none: a later attempt does not repeat it, and each try thinks otherwise. */
 type Part =
   | { type: 'step' }

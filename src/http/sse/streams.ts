@@ -54,7 +54,8 @@ export class SseStreams {
     }
     dropHeads(reply)
     const stream = new SseStream(this.log, raw, { format, runId, after, known, until: Date.now() + this.maxMs })
-    if (format.opening) raw.write(format.opening)
+    const { opening } = format
+    if (opening) raw.write(opening)
     this.#streams.add(stream)
     raw.on('close', () => {
       this.#streams.delete(stream)

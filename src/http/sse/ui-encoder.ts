@@ -1,10 +1,9 @@
 import { errors, type ServiceError, restoreError } from '#shared/errors.ts'
 import { attemptOf } from '#shared/event-number.ts'
 import type { FinalEvent, RunEvent } from '#shared/schemas.ts'
-import { findRewound, type NumberedEvent } from '#shared/trace.ts'
 import { toUiFinishReason, type UiProtocol, type UiReader } from '../../contract/ui-messages.js'
 import type { History, StreamedRun } from './format.js'
-import { contentOf, type ContentEvent, isContent, Retelling, textLengthOf } from './retelling.js'
+import { contentOf, type ContentEvent, findPast, isContent, joined, Retelling, textLengthOf } from './retelling.js'
 import { type UiChunk, UiParts } from './ui-parts.js'
 
 /** What the versions know. `workflow` is the transport that resumes by the number of chunks that it has: see `UiEncoder`. */
@@ -179,21 +178,4 @@ export class UiEncoder {
   #say (...chunks: UiChunk[]): void {
     for (const chunk of chunks) if (++this.#count > this.#had) this.#frames += `data: ${JSON.stringify(chunk)}\n\n`
   }
-}
-
-function findPast (events: readonly NumberedEvent[]): (seq: number, event: RunEvent) => boolean {
-  const last = events.at(-1)?.seq ?? 0
-  const rewound = findRewound(events)
-  return (seq, event) => seq <= last && (event.type === 'rewind' || (isContent(event) && rewound(seq)))
-}
-
-/** The same with pieces of one text in one event. */
-function joined (events: readonly ContentEvent[]): ContentEvent[] {
-  const whole: ContentEvent[] = []
-  for (const event of events) {
-    const last = whole.at(-1)
-    if ((event.type === 'chunk' || event.type === 'reasoning') && last?.type === event.type) whole[whole.length - 1] = { type: event.type, content: last.content + event.content }
-    else whole.push(event)
-  }
-  return whole
 }

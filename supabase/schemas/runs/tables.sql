@@ -82,6 +82,9 @@ create table public.agent_run_chats (
   protocol text not null,
   -- Whether a page was told the run's end.
   told boolean not null default false,
+  -- The page's own name of the run, and what it has sent with it, where it asks for that again.
+  page_run text,
+  messages jsonb,
   created_at timestamptz not null default now()
 );
 create index agent_run_chats_of_user on public.agent_run_chats (user_id, chat_id, created_at desc);
