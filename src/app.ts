@@ -1,8 +1,10 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config/config.js'
+import { version } from './config/version.js'
 import { serializerCompiler, validatorCompiler } from './http/compilers.js'
 import { answerClientError, answerFrameworkError } from './http/errors.js'
+import { describeRoutes } from './http/reference/openapi.js'
 import account from './plugins/account.js'
 import { type Hardening, readHardening } from './http/hardening.js'
 import activity from './plugins/activity.js'
@@ -33,6 +35,7 @@ import adminRoutes from './routes/admin.js'
 import agentRoutes from './routes/agent.js'
 import chatRoutes from './routes/chat.js'
 import creditRoutes from './routes/credits.js'
+import docsRoutes from './routes/docs.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
 import openaiRoutes from './routes/openai.js'
@@ -54,6 +57,7 @@ declare module 'fastify' {
 export async function buildApp (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
   const app = createApp(config, logger, await readHardening())
   await registerPlugins(app, { hasRequests: true })
+  await describeRoutes(app, version)
   await app.register(healthRoutes)
   await app.register(agentRoutes)
   await app.register(runRoutes)
@@ -66,6 +70,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(responseRoutes)
   await app.register(chatRoutes)
   await app.register(socketRoutes)
+  await app.register(docsRoutes)
   return app
 }
 

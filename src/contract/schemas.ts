@@ -49,6 +49,11 @@ export const Credits = Type.Object({
 })
 export type Credits = Static<typeof Credits>
 
+export const GrantBody = Type.Object({
+  credits: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+  reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
+})
+
 /** What changed a balance; credits used below zero are such as were given. */
 export const LedgerEntry = Type.Object({
   id: Uuid,
@@ -99,6 +104,8 @@ export const RailwayUrlRequest = Type.Object({
   requestedAt: Type.String()
 })
 export type RailwayUrlRequest = Static<typeof RailwayUrlRequest>
+
+export const RailwayUrlBody = Type.Object({ url: Type.String({ minLength: 1, maxLength: 2000 }), approve: Type.Boolean() })
 
 /** The address of an agent's own backend; null means the platform's. */
 export const AgentBackend = Type.Object({ agentId: Uuid, railwayUrl: Nullable(Type.String()) })

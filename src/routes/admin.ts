@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, IdempotencyHeaders, Nullable, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, AgentBackend, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import { AdminRun, AdminStats, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }),
@@ -14,12 +14,7 @@ const RunQuery = Type.Object({
   status: Type.Optional(RunStatus),
   agentId: Type.Optional(Uuid)
 })
-const GrantBody = Type.Object({
-  credits: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
-  reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
-})
 const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }) })
-const RailwayUrlBody = Type.Object({ url: Type.String({ minLength: 1, maxLength: 2000 }), approve: Type.Boolean() })
 
 const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })

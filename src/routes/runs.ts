@@ -6,6 +6,7 @@ import { isEventSource } from '#shared/http/sse.ts'
 import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
 import { UUID } from '#shared/uuid.ts'
 import { errorAnswers, KnownEventsText, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { RunStream } from '../contract/streams.js'
 
 const RunParams = Type.Object({ id: Uuid })
 
@@ -44,7 +45,7 @@ const runs: FastifyPluginAsyncTypebox = async app => {
       params: RunParams,
       querystring: EventsQuery,
       headers: EventsHeaders,
-      response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, 204: Type.Null(), ...errorAnswers }
+      response: { 200: { content: { 'text/event-stream': { schema: RunStream } } }, 204: Type.Null(), ...errorAnswers }
     }
   }, async (request, reply) => {
     const { id: runId } = request.params
