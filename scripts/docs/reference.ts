@@ -29,9 +29,9 @@ function operationsOf ({ sections }: Document): Array<{ section: Section, tag: s
   })
 }
 
-function tagsOf (document: Document): Array<{ name: string, description: string }> {
+function tagsOf (document: Document): Array<{ name: string, description?: string }> {
   const used = new Set(operationsOf(document).map(({ tag }) => tag))
-  return document.sections.filter(({ title }) => used.has(title)).map(section => ({ name: section.title, description: proseOf(section) }))
+  return document.sections.filter(({ title }) => used.has(title)).map(section => ({ name: section.title, description: proseOf(section) || undefined }))
 }
 
 function operationOf (document: Document, section: Section, tag: string) {

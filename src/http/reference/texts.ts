@@ -20,7 +20,7 @@ export interface OperationText {
 interface MessageText { readonly summary: string, readonly fields: Meanings }
 
 interface Texts {
-  readonly tags: ReadonlyArray<{ readonly name: string, readonly description: string }>
+  readonly tags: ReadonlyArray<{ readonly name: string, readonly description?: string }>
   /** By method and address: `GET /api/runs/:id`. */
   readonly operations: Readonly<Record<string, OperationText>>
   readonly shapes: Readonly<Record<string, Meanings>>

@@ -69,7 +69,7 @@ t.test('the OpenAPI document', async t => {
     for (const event of events) t.ok(schemas.RunEvent.discriminator.mapping[event], event)
     t.same(document.paths['/api/runs/{id}'].get.responses['200'].content, { 'application/json': { schema: { $ref: '#/components/schemas/Run' } } })
     const text = JSON.stringify(document)
-    for (const [, name] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) t.ok(schemas[name!], name)
+    for (const [, name] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) t.ok(schemas[name!], name!)
   })
 
   t.test('says which credentials each route takes, and the routes take these alone', async t => {
