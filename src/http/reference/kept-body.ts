@@ -15,7 +15,7 @@ export function keepBody (type: string, text: string | Buffer): KeptBody {
 /** Answers with a body, or that the client has it. @param headers beside those that let clients keep it. */
 export function sendKept (request: FastifyRequest, reply: FastifyReply, { type, body, etag }: KeptBody, headers: Record<string, string> = {}): FastifyReply {
   reply.headers({ 'cache-control': `public, max-age=${MAX_AGE}`, etag, ...headers })
-  return hasIt(request, etag) ? reply.code(304).send() : reply.type(type).send(body)
+  return hasIt(request, etag) ? reply.code(304).send() : reply.type(`${type}; charset=utf-8`).send(body)
 }
 
 /** RFC 9110, 13.1.2: `If-None-Match` compares weakly. */

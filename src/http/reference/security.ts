@@ -34,6 +34,8 @@ export const CALLERS: Readonly<Record<string, string>> = {
 
 /** The alternatives that a caller has. @param query the route's parameters in the query, some of which are credentials. */
 export function securityOf (caller: string, query: object = {}): Requirement[] {
-  const inQuery = (['ticket', 'token'] as const).filter(name => name in query)
-  return [...SCHEMES[caller]!, ...inQuery].map(scheme => ({ [scheme]: [] }))
+  // A WebSocket's handshake has no credentials in headers of their own, and may have none at all: a first message brings them.
+  if ('token' in query) return [{ token: [] }, { ticket: [] }, {}]
+  const schemes = 'ticket' in query ? [...SCHEMES[caller]!, 'ticket'] : SCHEMES[caller]!
+  return schemes.map(scheme => ({ [scheme]: [] }))
 }
