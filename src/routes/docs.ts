@@ -5,7 +5,7 @@ import { errorAnswers } from '#shared/schemas.ts'
 import { version } from '../config/version.js'
 import { describeSocket } from '../http/reference/asyncapi.js'
 import { keepBody, type KeptBody, sendKept } from '../http/reference/kept-body.js'
-import { PAGE, PAGE_POLICY, PAGE_SCRIPT, readPageFile } from '../http/reference/page.js'
+import { PAGE, PAGE_POLICY, PAGE_SCRIPT, readLibrary, readStyle } from '../http/reference/page.js'
 
 const [HTML, SCRIPT, STYLE, JSON_TYPE] = ['text/html', 'text/javascript', 'text/css', 'application/json'] as const
 const text = Type.String()
@@ -14,8 +14,8 @@ const text = Type.String()
 const docs: FastifyPluginAsyncTypebox = async app => {
   const page = keepBody(HTML, PAGE)
   const script = keepBody(SCRIPT, PAGE_SCRIPT)
-  const library = once(async () => keepBody(SCRIPT, await readPageFile('swagger-ui-bundle.js')))
-  const style = once(async () => keepBody(STYLE, await readPageFile('swagger-ui.css')))
+  const library = once(async () => keepBody(SCRIPT, await readLibrary()))
+  const style = once(async () => keepBody(STYLE, await readStyle()))
   const socket = once(() => keepBody(JSON_TYPE, JSON.stringify(describeSocket(version))))
   const routes = once(() => keepBody(JSON_TYPE, JSON.stringify(app.swagger())))
   // Before the service listens: it takes longer than one request may hold up all others.
@@ -40,7 +40,10 @@ function kept (type: string, schema: TSchema, body: () => KeptBody | Promise<Kep
 
 function once<T> (make: () => T): () => T {
   let made: T | undefined
-  return () => made ??= make()
+  return () => {
+    made ??= make()
+    return made
+  }
 }
 
 export default docs

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 
 // Swagger UI, as its package brings it, in a page of the service.
 
@@ -37,7 +36,12 @@ export const PAGE_SCRIPT = `SwaggerUIBundle({
 })
 `
 
-/** Reads a file of Swagger UI: a megabyte and a half, which most processes are never asked for. */
-export function readPageFile (name: 'swagger-ui-bundle.js' | 'swagger-ui.css'): Promise<Buffer> {
-  return readFile(createRequire(import.meta.url).resolve(`swagger-ui-dist/${name}`))
+/** Reads the script of Swagger UI: a megabyte and a half, for which most processes are never asked. */
+export function readLibrary (): Promise<Buffer> {
+  return readFile(new URL(import.meta.resolve('swagger-ui-dist/swagger-ui-bundle.js')))
+}
+
+/** Reads the style of Swagger UI. */
+export function readStyle (): Promise<Buffer> {
+  return readFile(new URL(import.meta.resolve('swagger-ui-dist/swagger-ui.css')))
 }
