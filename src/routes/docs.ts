@@ -18,7 +18,7 @@ const docs: FastifyPluginAsyncTypebox = async app => {
   const style = once(async () => keepBody(STYLE, await readStyle()))
   const socket = once(() => keepBody(JSON_TYPE, JSON.stringify(describeSocket(version))))
   const routes = once(() => keepBody(JSON_TYPE, JSON.stringify(app.swagger())))
-  // Before the service listens: it takes longer than one request may hold up all others.
+  // Before the service listens: it takes some 50 ms of a core, for which one request may not hold up all others.
   app.addHook('onReady', async () => { routes() })
 
   app.get('/docs', kept(HTML, text, () => page, { 'content-security-policy': PAGE_POLICY }))

@@ -41,32 +41,30 @@ t.test('a client that is generated from the OpenAPI document', async t => {
   await writeFile(join(folder, 'openapi.json'), JSON.stringify((await service.request('GET', '/docs/json')).body))
   await run(process.execPath, [join(directory, 'node_modules/openapi-typescript/bin/cli.js'), 'openapi.json', '-o', 'api.ts'], { cwd: folder, timeout: TIMEOUT })
 
-  /** What the compiler says of a program; nothing if it is right. */
-  async function compile (name: string, text: string): Promise<string> {
-    await writeFile(join(folder, name), text)
+  /** What the compiler says of programs, by their names; nothing if they are right. */
+  async function compile (programs: Record<string, string>): Promise<string> {
+    for (const [name, text] of Object.entries(programs)) await writeFile(join(folder, name), text)
     const options = ['--strict', '--noUncheckedIndexedAccess', '--module', 'nodenext', '--target', 'es2023', '--types', 'node', '--skipLibCheck']
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
-    return run(process.execPath, [tsc, ...options, name], { cwd: folder, timeout: TIMEOUT }).then(({ stdout }) => stdout, ({ stdout }) => String(stdout))
+    return run(process.execPath, [tsc, ...options, ...Object.keys(programs)], { cwd: folder, timeout: TIMEOUT }).then(({ stdout }) => stdout, ({ stdout }) => String(stdout))
   }
 
   t.test('compiles, and speaks to the service', async t => {
-    t.equal(await compile('program.ts', PROGRAM), '')
+    t.equal(await compile({ 'program.ts': PROGRAM }), '')
     const { stdout } = await run(process.execPath, [join(folder, 'program.js'), service.url, DEMO_KEY], { timeout: TIMEOUT })
     t.match(JSON.parse(stdout), { status: 'succeeded', tokens: Number, response: 'Hello world', refused: 'forbidden' })
   })
 
   t.test('does not compile with a field that is wrong', async t => {
-    const wrong: Array<[string, string, RegExp]> = [
-      ['agentId: \'', 'agent: \'', /'agent'.*does not exist|'agentId' is missing/s],
-      ['role: \'user\'', 'role: \'nobody\'', /"nobody"|'nobody'/],
-      ['run?.usage?.totalTokens', 'run?.usage?.tokens', /Property 'tokens' does not exist/],
-      ['\'/api/credits\'', '\'/api/debits\'', /is not assignable/]
-    ]
-    const programs = wrong.map(([right, wrong], index) => ({ name: `wrong-${index}.ts`, text: PROGRAM.replace(right, wrong) }))
-    for (const [index, { name, text }] of programs.entries()) {
-      t.not(text, PROGRAM)
-      t.match(await compile(name, text), wrong[index]![2], name)
+    const wrong: Record<string, [right: string, wrong: string, says: RegExp]> = {
+      'unknown-field.ts': ['agentId: \'', 'agent: \'', /'agent'/],
+      'wrong-value.ts': ['role: \'user\'', 'role: \'nobody\'', /"nobody"/],
+      'unknown-answer.ts': ['run?.usage?.totalTokens', 'run?.usage?.tokens', /Property 'tokens' does not exist/],
+      'missing-field.ts': ['stream: false, ', '', /'stream'/],
+      'unknown-address.ts': ['GET(\'/api/credits\')', 'GET(\'/api/debits\')', /error/]
     }
+    const said = await compile(Object.fromEntries(Object.entries(wrong).map(([name, [right, wrong]]) => [name, PROGRAM.replace(right, wrong)])))
+    for (const [name, [, , says]] of Object.entries(wrong)) t.match(said.split('\n').filter(line => line.startsWith(name)).join('\n'), says, name)
     t.match(await readFile(join(folder, 'api.ts'), 'utf8'), /executeAgent/)
   })
 })
