@@ -1,8 +1,10 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config/config.js'
+import { version } from './config/version.js'
 import { serializerCompiler, validatorCompiler } from './http/compilers.js'
 import { answerClientError, answerFrameworkError } from './http/errors.js'
+import { describeRoutes } from './http/reference/openapi.js'
 import account from './plugins/account.js'
 import { type Hardening, readHardening } from './http/hardening.js'
 import activity from './plugins/activity.js'
@@ -35,6 +37,7 @@ import agentRoutes from './routes/agent.js'
 import chatRoutes from './routes/chat.js'
 import copilotkitRoutes from './routes/copilotkit.js'
 import creditRoutes from './routes/credits.js'
+import docsRoutes from './routes/docs.js'
 import healthRoutes from './routes/health.js'
 import keyRoutes from './routes/keys.js'
 import mcpRoutes from './routes/mcp.js'
@@ -57,6 +60,7 @@ declare module 'fastify' {
 export async function buildApp (config: Config, logger: FastifyBaseLogger): Promise<FastifyInstance> {
   const app = createApp(config, logger, await readHardening())
   await registerPlugins(app, { hasRequests: true })
+  await describeRoutes(app, version)
   await app.register(healthRoutes)
   await app.register(agentRoutes)
   await app.register(runRoutes)
@@ -72,6 +76,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(agUiRoutes)
   await app.register(copilotkitRoutes)
   await app.register(socketRoutes)
+  await app.register(docsRoutes)
   return app
 }
 

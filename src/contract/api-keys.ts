@@ -32,6 +32,8 @@ export type ApiKey = Static<typeof ApiKey>
 export const Ticket = Type.Object({ ticket: Type.String(), expiresAt: Type.String() })
 export type Ticket = Static<typeof Ticket>
 
+export const TicketBody = Type.Object({ runId: Type.Optional(Nullable(Uuid)) })
+
 /** The answer that has the key itself, once. */
 export const CreatedApiKey = Type.Composite([ApiKey, Type.Object({ key: Type.String() })])
 export type CreatedApiKey = Static<typeof CreatedApiKey>

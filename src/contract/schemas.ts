@@ -49,7 +49,11 @@ export const Credits = Type.Object({
 })
 export type Credits = Static<typeof Credits>
 
-/** What changed a balance; credits used below zero are such as were given. */
+export const GrantBody = Type.Object({
+  credits: Type.Integer({ minimum: -1_000_000, maximum: 1_000_000, not: { const: 0 } }),
+  reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
+})
+
 /** A user as admins see them. */
 export const AdminUser = Type.Object({
   userId: Uuid,
@@ -60,6 +64,7 @@ export const AdminUser = Type.Object({
 })
 export type AdminUser = Static<typeof AdminUser>
 
+/** What changed a balance; credits used below zero are such as were given. */
 export const LedgerEntry = Type.Object({
   id: Uuid,
   runId: Nullable(Uuid),
@@ -109,6 +114,8 @@ export const RailwayUrlRequest = Type.Object({
   requestedAt: Type.String()
 })
 export type RailwayUrlRequest = Static<typeof RailwayUrlRequest>
+
+export const RailwayUrlBody = Type.Object({ url: Type.String({ minLength: 1, maxLength: 2000 }), approve: Type.Boolean() })
 
 /** The address of an agent's own backend; null means the platform's. */
 export const AgentBackend = Type.Object({ agentId: Uuid, railwayUrl: Nullable(Type.String()) })

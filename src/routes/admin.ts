@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
 
 const page = {
@@ -16,12 +16,7 @@ const RunQuery = Type.Object({
   agentId: Type.Optional(Uuid)
 })
 const UserQuery = Type.Object({ ...page, email: Type.Optional(Type.String({ minLength: 1, maxLength: 320 })) })
-const GrantBody = Type.Object({
-  credits: Type.Integer({ minimum: -1_000_000, maximum: 1_000_000, not: { const: 0 } }),
-  reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
-})
 const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }) })
-const RailwayUrlBody = Type.Object({ url: Type.String({ minLength: 1, maxLength: 2000 }), approve: Type.Boolean() })
 
 const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })

@@ -2,10 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
 import { RunAgentBody } from '../contract/ag-ui-schemas.js'
+import { AgUiStream } from '../contract/streams.js'
 import { beginThreadRun, STREAM } from '../http/ag-ui/threads.js'
 import { consumeBody } from '../http/body-memory.js'
 
-const stream = { content: { 'text/event-stream': { schema: Type.String() } } }
+const stream = { content: { 'text/event-stream': { schema: AgUiStream } } }
 
 /** Agents as those of AG-UI. */
 const agUi: FastifyPluginAsyncTypebox = async app => {

@@ -4,13 +4,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { answerOf } from '#shared/final-event.ts'
 import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
 import { errorAnswers, ExecuteAnswer, ExecuteBody, ExecuteHeaders, ExecuteValidatedBody, KnownEventsText, Run, ValidatedHeaders } from '#shared/schemas.ts'
+import { RunStream } from '../contract/streams.js'
 import { consumeBody } from '../http/body-memory.js'
 
 const response = {
   200: {
     content: {
       'application/json': { schema: ExecuteAnswer },
-      'text/event-stream': { schema: Type.String() }
+      'text/event-stream': { schema: RunStream }
     }
   },
   202: Run,

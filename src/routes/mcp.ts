@@ -4,10 +4,11 @@ import { errors } from '#shared/errors.ts'
 import { IdempotencyHeaders } from '#shared/schemas.ts'
 import { version } from '../config/version.js'
 import { RpcError } from '../contract/mcp.js'
+import { McpStream } from '../contract/streams.js'
 import { serveMcp } from '../http/mcp/serve.js'
 
 /** What the protocol answers is of many shapes, which its package knows. */
-const answer = { content: { 'application/json': { schema: Type.Object({}) }, 'text/event-stream': { schema: Type.String() } } }
+const answer = { content: { 'application/json': { schema: Type.Object({}) }, 'text/event-stream': { schema: McpStream } } }
 
 /** Agents as tools of the Model Context Protocol, of 2026-07-28 and of 2025 without sessions. */
 const mcp: FastifyPluginAsyncTypebox = async app => {

@@ -7,6 +7,7 @@ import type { Run } from '#shared/schemas.ts'
 import { UUID } from '#shared/uuid.ts'
 import { toChatCompletion } from '../contract/openai-chat.js'
 import { ChatBody, ChatCompletion, OpenAIError, OpenAIModel, OpenAIModels, RepeatableHeaders } from '../contract/openai-schemas.js'
+import { ChatStream } from '../contract/streams.js'
 import { consumeBody } from '../http/body-memory.js'
 import { listModels } from '../http/models.js'
 
@@ -23,7 +24,7 @@ const openai: FastifyPluginAsyncTypebox = async app => {
       headers: RepeatableHeaders,
       body: ChatBody,
       response: {
-        200: { content: { 'application/json': { schema: ChatCompletion }, 'text/event-stream': { schema: Type.String() } } },
+        200: { content: { 'application/json': { schema: ChatCompletion }, 'text/event-stream': { schema: ChatStream } } },
         ...errorAnswers
       }
     }

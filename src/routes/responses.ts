@@ -8,6 +8,7 @@ import { OpenAIError, RepeatableHeaders } from '../contract/openai-schemas.js'
 import { responseIdOf } from '../contract/responses.js'
 import { pageOf, toToldItems } from '../contract/responses-input.js'
 import { DeletedResponse, Response, ResponseItems, ResponsesBody } from '../contract/responses-schemas.js'
+import { ResponseStream } from '../contract/streams.js'
 import { consumeBody } from '../http/body-memory.js'
 import { beginResponse, headOf } from '../http/responses/begin.js'
 import { describeResponse, findResponse } from '../http/responses/describe.js'
@@ -16,7 +17,7 @@ import { describeResponse, findResponse } from '../http/responses/describe.js'
 const KNOWN: KnownEvents = new Set(EVENT_GROUPS.filter(group => group !== 'reconnect'))
 const errorAnswers = { '4xx': OpenAIError, '5xx': OpenAIError }
 const answers = {
-  200: { content: { 'application/json': { schema: Response }, 'text/event-stream': { schema: Type.String() } } },
+  200: { content: { 'application/json': { schema: Response }, 'text/event-stream': { schema: ResponseStream } } },
   ...errorAnswers
 }
 const params = Type.Object({ id: Type.String() })

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { errors } from '#shared/errors.ts'
 import { readKnownEvents } from '#shared/reader/known-events.ts'
-import { KnownEventsText } from '#shared/schemas.ts'
+import { errorAnswers, KnownEventsText } from '#shared/schemas.ts'
 import { addressKey } from '../http/client-address.js'
 import { SOCKET_PATH } from '../http/websocket/protocol.js'
 import { SocketSession } from '../http/websocket/session.js'
@@ -17,7 +17,7 @@ const socket: FastifyPluginAsyncTypebox = async app => {
   app.route({
     method: 'GET',
     url: SOCKET_PATH,
-    schema: { querystring: SocketQuery },
+    schema: { querystring: SocketQuery, response: { 101: Type.Null(), ...errorAnswers } },
     // Before the upgrade, so that a refusal is an answer of HTTP.
     preHandler: async request => {
       readKnownEvents(request.query.events)

@@ -1,10 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
 import { readAccessOf } from '#shared/http/caller.ts'
-import { errorAnswers, Nullable, Uuid } from '#shared/schemas.ts'
-import { Ticket } from '../contract/api-keys.js'
-
-const TicketBody = Type.Object({ runId: Type.Optional(Nullable(Uuid)) })
+import { errorAnswers } from '#shared/schemas.ts'
+import { Ticket, TicketBody } from '../contract/api-keys.js'
 
 /** Tickets, which stand in an address in the place of a token. */
 const tickets: FastifyPluginAsyncTypebox = async app => {

@@ -2,9 +2,10 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
+import { SHAPES } from '../../src/contract/shapes.js'
 import { BACKEND_SECRET, bearer, DEMO_KEY, DEMO_USER, OTHER_USER, type Service, startService } from '../support/helper.js'
 import { readDocument, type Section, sectionOf, tableOf } from './markdown.js'
-import { documentedFields, fieldsOf, SHAPES, wordsOf } from './schema-words.js'
+import { documentedFields, fieldsOf, wordsOf } from './schema-words.js'
 
 const PARTS = { path: 'params', query: 'querystring', header: 'headers', body: 'body' } as const
 /** Shapes that have every field of another. */

@@ -1,25 +1,11 @@
 import type { TSchema } from '@sinclair/typebox'
-import * as shared from '#shared/schemas.ts'
-import * as agUi from '../../src/contract/ag-ui-schemas.js'
-import * as keys from '../../src/contract/api-keys.js'
-import * as mcp from '../../src/contract/mcp.js'
-import * as openai from '../../src/contract/openai-schemas.js'
-import * as responses from '../../src/contract/responses-schemas.js'
-import * as own from '../../src/contract/schemas.js'
-import * as ui from '../../src/contract/ui-schemas.js'
+import { nameOfShape } from '../../src/contract/shapes.js'
 import type { Table } from './markdown.js'
-
-/** The schemas of the contract that are objects, by the names that the documents use for them. */
-export const SHAPES: Readonly<Record<string, TSchema>> = Object.fromEntries(
-  Object.entries<any>({ ...shared, ...own, ...keys, ...mcp, ...openai, ...responses, ...ui, ...agUi }).filter(([name, value]) => value?.properties && !name.endsWith('Headers')))
-
-// By their text: an optional one is a copy.
-const NAMES = new Map(Object.entries(SHAPES).map(([name, schema]) => [JSON.stringify(schema), name]))
 
 /** A schema in the words of the documents, such as `integer, 1 to 100, default 20`. */
 export function wordsOf (schema: TSchema): string {
   const { default: value } = schema
-  return `${NAMES.get(JSON.stringify(schema)) ?? typeWords(schema)}${value === undefined ? '' : `, default ${value}`}`
+  return `${nameOfShape(schema) ?? typeWords(schema)}${value === undefined ? '' : `, default ${value}`}`
 }
 
 function typeWords (schema: TSchema): string {

@@ -5,9 +5,9 @@ import type { Test } from 'tap'
 import { createAjv } from '#shared/http/validation.ts'
 import { RunEvent, RunStatus } from '#shared/schemas.ts'
 import { parseConfig } from '../../src/config/config.js'
+import { SHAPES } from '../../src/contract/shapes.js'
 import { SocketMessages } from '../../src/contract/socket-messages.js'
 import { type Fence, readDocument, readProjectFile, sectionOf, tableOf } from './markdown.js'
-import { SHAPES } from './schema-words.js'
 
 const ajv = createAjv()
 const EVENTS = Object.fromEntries(RunEvent.anyOf.map(schema => [schema.properties.type.const as string, schema as TSchema]))

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { RunEvent } from '#shared/schemas.ts'
-import { SocketMessages } from '../../src/contract/socket-messages.js'
+import { ServerMessages, SocketMessages } from '../../src/contract/socket-messages.js'
 import { encodeReconnect, encodeSocket } from '../../src/http/websocket/encode.js'
 import { DEMO_AGENT, DEMO_KEY, DEMO_USER, startService } from '../support/helper.js'
 import { connect, execution, login, tickAll } from '../support/socket-client.js'
@@ -32,10 +32,15 @@ t.test('websocket.md lists the message of every event', async t => {
 t.test('websocket.md lists every type of message that the server has a word for, and no other', async t => {
   const sources = readdirSync(new URL('../../src/http/websocket/', import.meta.url)).map(file => readProjectFile(`src/http/websocket/${file}`)).join('\n')
   const clients = Object.keys(SocketMessages)
-  const words = [...sources.matchAll(/'(agent_\w+)'/g), ...sources.matchAll(/type: '(\w+)'/g), ...sources.matchAll(/: '(error)'/g)].map(([, word]) => word!)
+  const own = [...sources.matchAll(/'(agent_\w+)'/g), ...sources.matchAll(/type: '(\w+)'/g), ...sources.matchAll(/: '(error)'/g)].map(([, word]) => word!)
+  const words = [...own, ...Object.keys(ServerMessages)]
   const [, ofServer] = document.text.split('\n## From the server\n')
   const documented = [...ofServer!.matchAll(/^(?:### |\| `)(agent_\w+|connected|auth_required|pong|error)(?:`|$)/gm)].map(([, word]) => word!)
   t.strictSame([...new Set(documented)].sort(), [...new Set(words.filter(word => !clients.includes(word)))].sort())
+})
+
+t.test('websocket.md lists the fields of every message that the service sends of its own, with their types', async t => {
+  for (const type of ['connected', 'auth_required', 'pong', 'error', 'agent_reconnect']) t.strictSame(fieldsAt(type), fieldsOf(ServerMessages[type]!), type)
 })
 
 t.test('the server sends messages with the fields that websocket.md lists', async t => {

@@ -1,6 +1,9 @@
 import { readdir } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
 import t from 'tap'
 import { bundle } from '../../bundle.js'
+import { createDataDir, JWT_SECRET } from '../support/helper.js'
+import { launch } from '../support/process.js'
 
 t.test('a build has every program, with a map to its sources, and nothing of an earlier one', async t => {
   const directory = t.testdir({ 'server.js': 'old', 'chunk-OLD.js': '', cli: { 'demo.js': '' } })
@@ -10,4 +13,18 @@ t.test('a build has every program, with a map to its sources, and nothing of an 
     t.ok(names.includes(name) && names.includes(`${name}.map`), name)
   }
   t.same(names.filter(name => name === 'chunk-OLD.js' || name === 'cli'), [])
+})
+
+t.test('a build serves what it reads from packages and from beside itself: documents, their page, the widget', async t => {
+  const child = launch(t, 'server.js', [], { PORT: '0', HOST: '127.0.0.1', NODE_ENV: 'test', DATA_DIR: await createDataDir(t), SUPABASE_JWT_SECRET: JWT_SECRET })
+  child.stderr!.resume()
+  let url: string | undefined
+  for await (const line of createInterface({ input: child.stdout! })) if ((url = /"message":"listening at ([^"]+)"/.exec(line)?.[1])) break
+  child.stdout!.resume()
+  const read = async (path: string) => (await fetch(url + path)).text()
+  t.match(JSON.parse(await read('/docs/json')), { openapi: '3.1.0', paths: { '/api/agent/execute': {} }, components: { schemas: { Run: {} } } })
+  t.match(JSON.parse(await read('/docs/asyncapi.json')), { asyncapi: '3.0.0' })
+  t.match(await read('/docs/swagger-ui.js'), /SwaggerUIBundle/)
+  t.match(await read('/docs/swagger-ui.css'), /\.swagger-ui/)
+  t.match(await read('/widget.js'), /JeesiWidget/)
 })

@@ -13,6 +13,9 @@ import { fetchForTest } from '../packages/fetch.js'
 /** A page in a real Chromium. */
 export interface Page {
   goto (url: string): Promise<unknown>
+  /** Runs a function in each document before anything of its own. */
+  addInitScript (run: () => void): Promise<unknown>
+  on (event: 'request', listener: (request: { url (): string }) => void): void
   /** Runs a function in the page. */
   evaluate<A, R> (run: (argument: A) => R, argument: A): Promise<Awaited<R>>
   /** Waits in the page until a function says so. */

@@ -5,6 +5,7 @@ import { signAccessToken } from '../../src/auth/access-token.js'
 import { follow } from '../../src/executor/events/follow.js'
 import type { Session } from '../../src/http/websocket/protocol.js'
 import { DEMO_AGENT, DEMO_USER, JWT_SECRET, type Service } from './helper.js'
+import { holdToContract } from './server-messages.js'
 
 export interface SocketClient {
   ws: WebSocket
@@ -47,6 +48,7 @@ function listen (ws: WebSocket): SocketClient {
   let end: { code: number, reason: string } | undefined
   ws.on('message', data => {
     const message = JSON.parse(String(data))
+    holdToContract(message)
     messages.push(message)
     untaken.push(message)
     wake()

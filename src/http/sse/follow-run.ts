@@ -4,12 +4,13 @@ import type { RunAccess } from '#shared/http/caller.ts'
 import { isEventSource } from '#shared/http/sse.ts'
 import { ALL_EVENTS, readKnownEvents } from '#shared/reader/known-events.ts'
 import { errorAnswers, KnownEventsText } from '#shared/schemas.ts'
+import { RunStream } from '../../contract/streams.js'
 
 /** Of a route that follows a run. The last event that a reader has a browser that reconnects sends as a header. */
 export const FOLLOW_SCHEMA = {
   querystring: Type.Object({ after: Type.Integer({ minimum: 0, default: 0 }), events: KnownEventsText }),
   headers: Type.Object({ 'last-event-id': Type.Optional(Type.Integer({ minimum: 0 })), 'x-stream-events': KnownEventsText }),
-  response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, 204: Type.Null(), ...errorAnswers }
+  response: { 200: { content: { 'text/event-stream': { schema: RunStream } } }, 204: Type.Null(), ...errorAnswers }
 }
 
 /** A run that is to be followed, and what the reader has of it and knows. */

@@ -1,39 +1,24 @@
 import { errors } from '#shared/errors.ts'
 import { errorEvent } from '#shared/final-event.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import { SOCKET_EVENTS } from '../../contract/socket-messages.js'
 import type { Bytes } from '../../executor/events/event-log.js'
 import { asciiTextFrame, isPlain, toTextFrame } from '../bytes.js'
-
-const TYPES: Record<RunEvent['type'], string> = {
-  queued: 'agent_queued',
-  started: 'agent_execution_started',
-  chunk: 'agent_chunk',
-  reasoning: 'agent_reasoning',
-  progress: 'agent_progress',
-  rewind: 'agent_rewind',
-  step: 'agent_step',
-  tool_call: 'agent_tool_call',
-  tool_result: 'agent_tool_result',
-  retry: 'agent_retry',
-  done: 'agent_execution_complete',
-  error: 'agent_execution_error',
-  cancelled: 'agent_cancelled'
-}
 
 /** Encodes a run's event as one frame of `/ws`. Several runs share a connection, so each message names its run. */
 export function encodeSocket (seq: number, event: RunEvent, runId: string): Bytes {
   // Nearly all events are texts, and most of them need no escape.
-  if (event.type !== 'chunk' && event.type !== 'reasoning') return toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq }))
+  if (event.type !== 'chunk' && event.type !== 'reasoning') return toTextFrame(JSON.stringify({ ...event, type: SOCKET_EVENTS[event.type], runId, seq }))
   const { content } = event
   return isPlain(content)
-    ? asciiTextFrame(`{"type":"${TYPES[event.type]}","content":"${content}","runId":"${runId}","seq":${seq}}`)
-    : toTextFrame(`{"type":"${TYPES[event.type]}","content":${JSON.stringify(content)},"runId":"${runId}","seq":${seq}}`)
+    ? asciiTextFrame(`{"type":"${SOCKET_EVENTS[event.type]}","content":"${content}","runId":"${runId}","seq":${seq}}`)
+    : toTextFrame(`{"type":"${SOCKET_EVENTS[event.type]}","content":${JSON.stringify(content)},"runId":"${runId}","seq":${seq}}`)
 }
 
 /** Encodes events for a client that gave its request an id. */
 export function encodeSocketFor (requestId: string) {
   return (seq: number, event: RunEvent, runId: string): Bytes =>
-    toTextFrame(JSON.stringify({ ...event, type: TYPES[event.type], runId, seq, requestId }))
+    toTextFrame(JSON.stringify({ ...event, type: SOCKET_EVENTS[event.type], runId, seq, requestId }))
 }
 
 /** Encodes that the run's events end here and the run does not: the client resumes from `after`. */
@@ -43,7 +28,7 @@ export function encodeReconnect (runId: string, after: number): string {
 
 /** The same for a client that does not know `reconnect`. It has no number, because it is not an event of the run. */
 export function encodeCutOff (runId: string, requestId?: string): string {
-  return JSON.stringify({ ...errorEvent(runId, errors.connectionEnded()), type: TYPES.error, requestId })
+  return JSON.stringify({ ...errorEvent(runId, errors.connectionEnded()), type: SOCKET_EVENTS.error, requestId })
 }
 
 /** Whether an event answers a request, and so has the request's id. */
