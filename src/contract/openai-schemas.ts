@@ -31,7 +31,9 @@ export const ChatBody = Type.Object({
   top_logprobs: Nothing(Type.Literal(0)),
   audio: Nothing(),
   modalities: Type.Optional(Nullable(Type.Array(Type.Literal('text')))),
-  stop: Nothing(Empty)
+  stop: Nothing(Empty),
+  moderation: Nothing(),
+  web_search_options: Nothing()
 })
 
 const Usage = Type.Object({ prompt_tokens: Type.Integer(), completion_tokens: Type.Integer(), total_tokens: Type.Integer() })

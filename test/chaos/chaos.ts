@@ -2,11 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { signAccessToken } from '../../src/auth/access-token.js'
 import { type BlowName, BLOWS, type Target, type Targets } from './blows.js'
+import { askFaces, type FaceOutcome } from './faces/asker.js'
+import { startFront } from './faces/front.js'
+import type { FaceProgram } from './faces/process.js'
 import { type ChaosReport, type Dealt, judge } from './judge.js'
 import type { Ledger } from './ledger.js'
 import { type Model, type Stamp, startModel } from './model.js'
 import { createRandom, pick } from './random.js'
-import { type Outcome, runReader } from './reader.js'
+import { AGENT, type Outcome, runReader } from './reader.js'
 import { Replica } from './replica.js'
 
 export type { ChaosReport } from './judge.js'
@@ -40,6 +43,8 @@ export interface ChaosOptions extends Omit<Targets, 'replicas'> {
   lasting?: number
   /** The number of clients, each of which starts and reads one run after the other. */
   clients: number
+  /** Official clients of the service's faces, by which half of the clients ask; without them all are the chaos run's own. */
+  faces?: FaceProgram
   variables: Record<string, string>
   ledger: Ledger
   seed: number
@@ -68,11 +73,11 @@ async function runUnderLoad (options: ChaosOptions, replicas: Replica[]): Promis
   await delay(options.quiet ?? 0)
   load.endQuiet()
   const dealt = await dealBlows(options, { ...options, replicas })
-  const outcomes = await load.end()
+  const { outcomes, faces } = await load.end()
   const jobs = options.redis ? await findJobs(options.redis.client) : []
   await Promise.all(replicas.map(replica => replica.close()))
   const complaints = replicas.flatMap(replica => replica.complaints)
-  return judge({ outcomes, dealt, books: await options.ledger.read(), jobs, complaints, delays: load.delays })
+  return judge({ outcomes, faces, dealt, books: await options.ledger.read(), jobs, complaints, delays: load.delays })
 }
 
 function createReplicas ({ replicas, tiers, logs, variables }: ChaosOptions, model: Model): Replica[] {
@@ -101,10 +106,10 @@ function createReplicas ({ replicas, tiers, logs, variables }: ChaosOptions, mod
 interface Load {
   delays: { here: number[], elsewhere: number[] }
   endQuiet (): void
-  end (): Promise<Outcome[]>
+  end (): Promise<{ outcomes: Outcome[], faces: FaceOutcome[] }>
 }
 
-async function startLoad ({ clients, seed }: ChaosOptions, replicas: Replica[]): Promise<Load> {
+async function startLoad ({ clients, seed, faces }: ChaosOptions, replicas: Replica[]): Promise<Load> {
   const token = await signAccessToken(SECRET, USER, '24h')
   const delays: Load['delays'] = { here: [], elsewhere: [] }
   const state = { isOver: false, isQuiet: true }
@@ -114,7 +119,10 @@ async function startLoad ({ clients, seed }: ChaosOptions, replicas: Replica[]):
   const addresses = () => replicas
     .filter(({ options }) => options.program === 'server')
     .map(({ url, options }) => ({ url, replica: options.number }))
-  const reading = Array.from({ length: clients }, async (_, client) => {
+  const count = faces ? Math.floor(clients / 2) : 0
+  const front = await startFront(addresses, createRandom(seed))
+  const asking = faces ? askFaces({ program: faces, count, url: front.url, token, agentId: AGENT, seed, isOver: () => state.isOver }) : []
+  const reading = Array.from({ length: clients - count }, async (_, client) => {
     const random = createRandom(seed * 1000 + client)
     const outcomes: Outcome[] = []
     for (let n = 0; !state.isOver; n++) outcomes.push(await runReader({ name: `${client}-${n}`, token, addresses, random, onPiece }))
@@ -125,7 +133,9 @@ async function startLoad ({ clients, seed }: ChaosOptions, replicas: Replica[]):
     endQuiet () { state.isQuiet = false },
     async end () {
       state.isOver = true
-      return (await Promise.all(reading)).flat()
+      const ended = { outcomes: (await Promise.all(reading)).flat(), faces: await asking }
+      front.close()
+      return ended
     }
   }
 }

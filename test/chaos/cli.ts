@@ -8,6 +8,8 @@ import { migratePostgres } from '../../src/database/postgres.js'
 import { createCluster } from '../support/doubles/postgres-cluster.js'
 import { startRedis } from '../support/doubles/redis-server.js'
 import { BLOWS } from './blows.js'
+import { FACES } from './faces/faces.js'
+import { startFaces } from './faces/process.js'
 import { type ChaosOptions, type ChaosReport, runChaos } from './chaos.js'
 import { embeddedLedger, postgresLedger } from './ledger.js'
 
@@ -30,6 +32,7 @@ const values = readOptions({
     pause: { type: 'string', default: '2500', value: '<ms>', does: 'between two, at the most' },
     quiet: { type: 'string', default: '10000', value: '<ms>', does: 'before the first, in which it is measured how live readers are' },
     clients: { type: 'string', default: '20', value: '<n>', does: 'that start and read runs all the time' },
+    faces: { type: 'string', value: '<face;…>', does: `by the official clients of these half of the clients ask; empty: by none (default: ${Object.keys(FACES).join(';')})` },
     only: { type: 'string', value: '<blow,…>', does: `nothing but these: ${Object.keys(BLOWS).join(', ')}` },
     logs: { type: 'string', value: '<directory>', does: "where the processes' logs are kept" },
     seed: { type: 'string', value: '<n>', does: 'repeats a choice of blows (default: the clock)' }
@@ -39,14 +42,19 @@ const seed = Number(values.seed ?? Date.now() % 1_000_000)
 
 say(`seed ${seed}`)
 if (values.logs) await mkdir(values.logs, { recursive: true })
+const tasks: Array<() => unknown> = []
+const test = { teardown (task: () => unknown) { tasks.unshift(task) }, comment: say }
+const names = (values.faces?.split(';') ?? Object.keys(FACES)).filter(Boolean)
+const faces = names.length > 0 ? await startFaces(test, names) : undefined
 const report = await (values.replicas ? onServices() : values.database === 'postgres' ? onPostgres() : onEmbedded())
+for (const task of tasks) await task()
 for (const problem of report.problems.slice(0, 20)) say(problem)
 say(JSON.stringify({ ...report, problems: report.problems.length }, null, 2))
 process.exitCode = report.lost + report.doubled + report.stuck + report.miscounted + report.complaints === 0 ? 0 : 1
 
 function options () {
   const { blows, clients, pause, quiet } = values
-  return { blows: Number(blows), clients: Number(clients), pause: Number(pause), quiet: Number(quiet), seed, only: values.only?.split(','), logs: values.logs, say }
+  return { blows: Number(blows), clients: Number(clients), pause: Number(pause), quiet: Number(quiet), seed, faces, only: values.only?.split(','), logs: values.logs, say }
 }
 
 async function onEmbedded (): Promise<ChaosReport> {

@@ -1,4 +1,5 @@
 import type { BlowName } from './blows.js'
+import type { FaceOutcome, Verdict } from './faces/asker.js'
 import type { Ledger } from './ledger.js'
 import { quantile } from './random.js'
 import type { Outcome } from './reader.js'
@@ -18,6 +19,10 @@ export interface ChaosReport {
   disconnects: number
   /** Runs that a client could not read to their end, or whose text was wrong. */
   lost: number
+  /** How the official clients of each face have ended; what is wrong or never ended is lost too. */
+  faces: Record<string, Record<Verdict, number>>
+  /** How often which typed error was thrown. */
+  errors: Record<string, number>
   /** Runs that exist or were charged twice. */
   doubled: number
   /** Runs that never ended, and jobs that are left in the queue. */
@@ -37,6 +42,7 @@ export interface ChaosReport {
 
 export interface Evidence {
   outcomes: Outcome[]
+  faces: FaceOutcome[]
   dealt: Dealt[]
   books: Awaited<ReturnType<Ledger['read']>>
   /** Jobs that are left in the queue. */
@@ -45,18 +51,20 @@ export interface Evidence {
   delays: { here: number[], elsewhere: number[] }
 }
 
-export function judge ({ outcomes, dealt, books, jobs, complaints, delays }: Evidence): ChaosReport {
-  const problems = [...complaints, ...jobs.map(job => `left in the queue: ${job}`), ...outcomes.flatMap(({ problem }) => problem ?? [])]
+export function judge ({ outcomes, faces, dealt, books, jobs, complaints, delays }: Evidence): ChaosReport {
+  const problems = [...complaints, ...jobs.map(job => `left in the queue: ${job}`), ...[...outcomes, ...faces].flatMap(({ problem }) => problem ?? [])]
   const settled = books.granted - books.remaining
   const miscounted = Math.abs(settled - books.charged) + Math.abs(books.charged - books.ledger) + Math.abs(books.reserved)
   if (miscounted + books.doubled + books.unfinished + books.found > 0) problems.push(`books: ${JSON.stringify(books)}`)
   const gaps = findGaps(outcomes, dealt)
   const all = [...gaps.values()].flat()
   return {
-    runs: outcomes.length,
+    runs: outcomes.length + faces.length,
     blows: countBy(dealt),
     disconnects: outcomes.reduce((sum, { disconnects }) => sum + disconnects, 0),
-    lost: outcomes.filter(({ problem }) => problem).length,
+    lost: [...outcomes, ...faces].filter(({ problem }) => problem).length,
+    faces: countVerdicts(faces),
+    errors: countErrors(faces),
     doubled: books.doubled,
     stuck: books.unfinished + jobs.length,
     miscounted,
@@ -67,6 +75,26 @@ export function judge ({ outcomes, dealt, books, jobs, complaints, delays }: Evi
     live: { here: quantiles(delays.here), elsewhere: quantiles(delays.elsewhere) },
     problems
   }
+}
+
+function countVerdicts (faces: FaceOutcome[]): ChaosReport['faces'] {
+  const counts: ChaosReport['faces'] = {}
+  for (const { face, verdict } of faces) {
+    counts[face] ??= { right: 0, typedErrors: 0, wrong: 0, neverEnded: 0 }
+    counts[face][verdict]++
+  }
+  return counts
+}
+
+/** Without what is each run's own. */
+function countErrors (faces: FaceOutcome[]): ChaosReport['errors'] {
+  const counts: ChaosReport['errors'] = {}
+  for (const { face, error } of faces) {
+    if (error === undefined) continue
+    const key = `${face}: ${error.replace(/[0-9a-f-]{36}/g, '…')}`
+    counts[key] = (counts[key] ?? 0) + 1
+  }
+  return counts
 }
 
 /** Measures, by blow, the time from the last blow before a connection broke to the run's next event. */

@@ -23,10 +23,21 @@ export function stampsOf (text: string): Stamp[] {
   return [...text.matchAll(STAMP)].map(([, sentAt, replica]) => ({ sentAt: Number(sentAt), replica: Number(replica) }))
 }
 
+/** Whether the model says the same text when it is asked again; else it has stamps. */
+function isRepeatable (name: string): boolean {
+  return name.startsWith('plain-')
+}
+
 export interface Model {
   /** The gateway's URL for a replica; the stamps of its answers contain the replica's number. */
   url (replica: number): string
   close (): void
+}
+
+/** The text of the last message, which some clients send in parts. */
+function questionOf ({ messages }: { messages: Array<{ content: string | Array<{ text: string }> }> }): string {
+  const { content } = messages.at(-1)!
+  return typeof content === 'string' ? content : content.map(({ text }) => text).join('')
 }
 
 /** A model that streams the expected text, one piece every few milliseconds, and sometimes refuses or breaks off. */
@@ -37,14 +48,14 @@ export async function startModel (random: () => number): Promise<Model> {
     const replica = request.url!.split('/')[1]
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
-    const { messages } = JSON.parse(Buffer.concat(chunks).toString())
+    const name = questionOf(JSON.parse(Buffer.concat(chunks).toString()))
     if (random() < 0.05) return response.writeHead(503).end()
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     const breaksAt = random() < 0.05 ? Math.floor(random() * 50) : -1
-    for (const [n, piece] of expected(messages.at(-1).content).entries()) {
+    for (const [n, piece] of expected(name).entries()) {
       if (response.destroyed) return
       if (n === breaksAt) return response.destroy()
-      const content = `@${Date.now()}.${replica}/${piece}`
+      const content = isRepeatable(name) ? piece : `@${Date.now()}.${replica}/${piece}`
       response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`)
       await delay(5 + 10 * random())
     }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ALL_EVENTS, parseStream, textOf } from '../support/helper.js'
 import { expected, type Stamp, stampsOf, withoutStamps } from './model.js'
 
-const AGENT = '22222222-2222-4222-8222-222222222222'
+export const AGENT = '22222222-2222-4222-8222-222222222222'
 /** A run that takes longer counts as lost. */
 const RUN_TIMEOUT_MS = 60_000
 /** A longer silence counts as an interruption, even if the connection stays open. */

@@ -6,7 +6,7 @@ import { readDocument } from './markdown.js'
 const ROOT = new URL('../../', import.meta.url)
 
 t.test('every way that compatibility.md names is held by a test that is there', async t => {
-  const tables = readDocument('docs/reference/compatibility.md').sections.flatMap(({ tables }) => tables)
+  const tables = readDocument('docs/reference/compatibility.md').sections.flatMap(({ tables }) => tables).filter(({ columns }) => columns[0] !== 'parameter')
   t.ok(tables.length > 5)
   for (const { columns, rows } of tables) {
     t.equal(columns.at(-1), 'held by')

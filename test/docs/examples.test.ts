@@ -7,11 +7,12 @@ import { checkCommands, checkEnvironment, checkJson, checkPicture, checkSocketEx
  *
  * - `sh`: commands of npm and tap are checked against package.json and the files of `test/`; those of curl are executed.
  * - `js run`: executed. `python agent=…`, `python tool=…`: executed as an agent or a function. `sh data-dir`: executed.
+ * - `python client`, and `js client` beside the built client: executed. `html browser`: shown by a real browser, in test/browser.
  * - `sql`: executed on an embedded database. `env`: read as the service reads its environment.
  * - `json <Schema>`, `text sse`, `text websocket`: checked against the contract. `mermaid`: checked against the code.
  * - anything `no-test`: not checked; the reason stands here, by the file and the first line of the fence.
  *
- * What is executed is in executed-examples.test.ts.
+ * What is executed is in executed-examples.test.ts, and test/browser/examples.test.ts.
  */
 const NOT_TESTED: Record<string, string> = {
   'docs/design.md: caller ── route / socket ── auth ── runs.begin ── queue ── executor ──── agent ──── gateway (HTTP/1.1)': 'a drawing',
@@ -41,7 +42,7 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }
 
-const EXECUTED = new Set(['js run', 'python agent', 'python tool', 'sh data-dir', 'sql'])
+const EXECUTED = new Set(['js run', 'js client', 'python client', 'html browser', 'python agent', 'python tool', 'sh data-dir', 'sql'])
 
 const fences = readDocuments().flatMap(({ fences }) => fences)
 
@@ -65,7 +66,7 @@ for (const fence of fences.filter(({ words }) => !words.includes('no-test'))) {
   if (check) t.test(`the example in line ${fence.line} of ${fence.file} is valid`, async t => check(t, fence))
 }
 
-/** What executed-examples.test.ts calls it; undefined: it is not executed. */
+/** What the tests that execute examples call it; undefined: it is not executed. */
 function kindOf ({ language, words, text }: Fence): string | undefined {
   const kind = [language, words[0]?.split('=')[0]].filter(Boolean).join(' ')
   if (EXECUTED.has(kind)) return kind

@@ -1,10 +1,13 @@
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { signAccessToken } from '../../src/auth/access-token.js'
+import { buildPrograms } from '../support/build.js'
+import { delta, ending, openStream } from '../support/doubles/gateway.js'
+import { findDeno } from '../support/edge.js'
 import { createDataDir, DEMO_USER, JWT_SECRET, PYTHON_AGENT, type Service, startService } from '../support/helper.js'
 import { findPython } from '../support/python.js'
 import { type Fence, readDocuments } from './markdown.js'
@@ -50,6 +53,30 @@ t.test('what clients do', async t => {
   }
 })
 
+t.test('what clients do that go on after a cut', async t => {
+  const service = await startService(t, { SSE_MAX_SECONDS: '1' })
+  const deno = await findDeno(t)
+  const python = await findPython(t)
+  const commands = (fence: Fence): Array<[name: string, command: string | undefined, args: string[]]> => fence.language === 'python'
+    ? [['Python', python, []]]
+    : [['Node', process.execPath, []], ['Deno', deno, ['run', '--allow-net', '--no-lock', '--no-remote']]]
+
+  for (const fence of [...ofKind('js', 'client'), ...ofKind('python', 'client')]) {
+    for (const [name, command, args] of commands(fence)) {
+      await t.test(`the program in ${placeOf(fence)} prints the answer in ${name}`, async t => {
+        if (command === undefined) return
+        const folder = await createFolder(t)
+        const program = join(folder, fence.language === 'python' ? 'program.py' : 'program.mjs')
+        await copyFile(join(await buildPrograms(), 'client.js'), join(folder, 'client.js'))
+        await writeFile(program, toService(fence.text, service))
+        answerWhenAskedAgain(service)
+        const { stdout } = await run(command, [...args, program], { timeout: TIMEOUT })
+        t.equal(stdout, 'Hello again\n')
+      })
+    }
+  }
+})
+
 t.test('what SQL does', async t => {
   const sql = await openSql(t)
   for (const fence of ofKind('sql')) {
@@ -74,6 +101,19 @@ t.test('what changes the data of the embedded mode', async t => {
 
 function toService (text: string, { url }: Service): string {
   return text.replaceAll('http://localhost:3000', url).replaceAll('ws://localhost:3000', url.replace('http', 'ws'))
+}
+
+/** Says the beginning, and the rest once somebody asks for the run that was begun. */
+function answerWhenAskedAgain ({ app, gateway }: Service): void {
+  gateway.reply = response => {
+    openStream(response).write(delta('Hello'))
+    const finish = ({ method, url }: { method?: string, url?: string }) => {
+      if (method !== 'GET' || !url!.startsWith('/api/runs/')) return
+      app.server.off('request', finish)
+      response.end(delta(' again') + ending())
+    }
+    app.server.on('request', finish)
+  }
 }
 
 async function hasCurl (t: Test): Promise<boolean> {

@@ -27,7 +27,7 @@ t.test('a connection that ends before the run', async t => {
         fromNow(gateway, again.reply)
         await end()
         await sending
-        t.match([chat.status, chat.text], ['error', 'half'])
+        t.same([chat.status, chat.text], ['error', 'half'])
         t.ok(chat.error instanceof TypeError, 'a connection is lost')
         const reloaded = openDefault(sdk, { url: b.url, visits: [] }, undefined, { id, messages: chat.messages.slice(0, 1) })
         const resuming = reloaded.resume()
@@ -47,13 +47,13 @@ t.test('a connection that ends before the run', async t => {
       fromNow(gateway, reply)
       const chat = openDefault(loaded.newest, { url: a.url, visits: [], cutAfter: 'Hel' }, 7, { id: `looked at again ${hasEnded}` })
       await chat.send('Hi')
-      t.match([chat.status, chat.text], ['error', 'Hel'])
+      t.same([chat.status, chat.text], ['error', 'Hel'])
       if (hasEnded) finish()
       if (hasEnded) await endOf(a, chat.messages[1]!.id)
       const resuming = chat.resume()
       if (!hasEnded) finish()
       await resuming
-      t.match([chat.status, chat.text, chat.messages.length], ['ready', 'Hello', 2])
+      t.same([chat.status, chat.text, chat.messages.length], ['ready', 'Hello', 2])
     }
   })
 
@@ -62,11 +62,11 @@ t.test('a connection that ends before the run', async t => {
     fromNow(gateway, reply)
     const chat = openDefault(loaded.newest, { url: short.url, visits: [] }, undefined, { id: 'ended meanwhile' })
     await chat.send('Hi')
-    t.match([chat.status, chat.text], ['error', 'Hel'])
+    t.same([chat.status, chat.text], ['error', 'Hel'])
     finish()
     await endOf(a, chat.messages[1]!.id)
     await chat.resume()
-    t.match([chat.status, chat.text, chat.messages.length], ['ready', 'Hello', 2])
+    t.same([chat.status, chat.text, chat.messages.length], ['ready', 'Hello', 2])
     const again = openDefault(loaded.newest, { url: a.url, visits: [] }, undefined, { id: 'ended meanwhile', messages: chat.messages })
     await again.resume()
     t.same([again.status, again.messages], ['ready', chat.messages], 'and what was told to its end is told no more')
@@ -90,14 +90,14 @@ t.test('a process that is killed in mid-answer', async t => {
 
   await t.test('is no answer to a page, which is told the right one when it asks again', async t => {
     await sent
-    t.match([page.status, page.text], ['error', 'Hel'])
+    t.same([page.status, page.text], ['error', 'Hel'])
     await page.resume()
-    t.match([page.status, page.text, page.messages.length], ['ready', 'Goodbye', 2])
+    t.same([page.status, page.text, page.messages.length], ['ready', 'Goodbye', 2])
   })
 
   await t.test('is gone on with by the transport that resumes by itself', async t => {
     await resumed
-    t.match([resuming.status, resuming.text, resuming.error, resuming.messages.length], ['ready', 'Goodbye', undefined, 2])
+    t.same([resuming.status, resuming.text, resuming.error, resuming.messages.length], ['ready', 'Goodbye', undefined, 2])
   })
 })
 

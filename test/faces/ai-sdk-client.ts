@@ -19,12 +19,12 @@ export async function loadAiSdks (t: Test): Promise<{ sdks: AiSdk[], newest: AiS
   const directory = await fetchForTest(t, 'ai-sdk')
   if (directory === undefined) return undefined
   const modules = join(directory, 'node_modules')
-  const sdks = await Promise.all(['ai-5-oldest', 'ai-5', 'ai-6-oldest', 'ai-6', 'ai-7-oldest', 'ai'].map(name => load(modules, name)))
+  const sdks = await Promise.all(['ai-5-oldest', 'ai-5', 'ai-6-oldest', 'ai-6', 'ai-7-oldest', 'ai'].map(name => loadAiSdk(modules, name)))
   const { WorkflowChatTransport } = await import(pathToFileURL(join(modules, '@ai-sdk/workflow/dist/client.js')).href)
-  return { sdks, newest: sdks.at(-1)!, modules, WorkflowChatTransport, ofWorkflow: await load(modules, '@ai-sdk/workflow/node_modules/ai') }
+  return { sdks, newest: sdks.at(-1)!, modules, WorkflowChatTransport, ofWorkflow: await loadAiSdk(modules, '@ai-sdk/workflow/node_modules/ai') }
 }
 
-async function load (modules: string, name: string): Promise<AiSdk> {
+export async function loadAiSdk (modules: string, name: string): Promise<AiSdk> {
   const { version, exports } = JSON.parse(await readFile(join(modules, name, 'package.json'), 'utf8'))
   return { ...await import(pathToFileURL(join(modules, name, exports['.'].import)).href), name, version }
 }

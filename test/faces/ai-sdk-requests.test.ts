@@ -238,7 +238,7 @@ t.test('a run whose texts are gone', async t => {
   service.app.events.evict(runId)
   const restored = await get(service, `/api/chat/${runId}/stream?startIndex=2`)
   t.match(restored.chunks, [{ type: 'reset-step' }, { type: 'text-start' }, { type: 'text-delta', delta: 'Hello world' }, { type: 'text-end' }, { type: 'finish' }], 'is told anew where its events are gone')
-  t.equal(chunks.some(({ type }) => type === 'reset-step'), false)
+  t.equal(chunks.filter(({ type }) => type === 'reset-step').length, 1, 'as it was at the beginning')
   await sql.query('update public.agent_runs set response = \'\', erased = true where id = $1', [runId])
   service.app.events.evict(runId)
   t.match((await get(service, `/api/chat/${runId}/stream?startIndex=3`)).chunks, [{ type: 'message-metadata' }, { type: 'error' }, { type: 'finish' }], 'and is no empty answer')

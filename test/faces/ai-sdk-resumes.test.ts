@@ -21,7 +21,7 @@ t.test('the transport that resumes by itself', async t => {
       await until(async () => wire.visits.length, visits => visits > 1)
       finish()
       await sent
-      t.match([chat.status, chat.text, chat.error, chat.messages.length], ['ready', 'Hello', undefined, 2], String(ui))
+      t.same([chat.status, chat.text, chat.error, chat.messages.length], ['ready', 'Hello', undefined, 2], String(ui))
       t.match(wire.visits, ['POST /api/chat', /^GET \/api\/chat\/[0-9a-f-]{36}\/stream\?startIndex=[1-9]$/])
     }
   })
@@ -42,7 +42,7 @@ t.test('the transport that resumes by itself', async t => {
     }
     response!.end(delta('four') + ending())
     await sent
-    t.match([chat.status, chat.text], ['ready', 'One Two Three four'])
+    t.same([chat.status, chat.text], ['ready', 'One Two Three four'])
     await short.app.close()
   })
 
@@ -62,7 +62,7 @@ t.test('the transport that resumes by itself', async t => {
     wire.url = third.url
     await second.app.close()
     await sent
-    t.match([chat.status, chat.text, chat.error, chat.messages.length], ['ready', 'Goodbye', undefined, 2])
+    t.same([chat.status, chat.text, chat.error, chat.messages.length], ['ready', 'Goodbye', undefined, 2])
   })
 
   await t.test('is told a typed error where it cannot say that its text is no longer that of the run', async t => {
@@ -90,9 +90,27 @@ t.test('the transport that resumes by itself', async t => {
     wire.url = a.url
     await first.app.close()
     await sent
-    t.match([chat.status, chat.text, chat.error], ['ready', 'Let me see. Blue it is', undefined])
+    t.same([chat.status, chat.text, chat.error], ['ready', 'Let me see. Blue it is', undefined])
     t.match(chat.messages[1]!.parts, [{ type: 'text' }, { type: 'dynamic-tool', state: 'output-available', output: 'It is blue.' }, { type: 'text', text: 'Blue it is' }])
     t.equal(chat.messages[1]!.parts.length, 3)
+  })
+
+  await t.test('goes on where it had given up, when the page is looked at again, without a letter twice', async t => {
+    const { reply, finish } = inTwo('Hel', 'lo')
+    fromNow(gateway, reply)
+    const wire: Wire = { url: a.url, visits: [] }
+    const chat = openWorkflow(loaded, wire)
+    const sent = chat.send('Hi')
+    await chat.shows('Hel')
+    // Nobody listens there.
+    wire.url = 'http://127.0.0.1:1'
+    a.app.server.closeAllConnections()
+    await sent
+    t.same([chat.status, chat.text], ['error', 'Hel'])
+    wire.url = a.url
+    finish()
+    await chat.resume()
+    t.same([chat.status, chat.text, chat.error, chat.messages.length], ['ready', 'Hello', undefined, 2])
   })
 
   await t.test('asks after a reload, by the id of the chat, and gets what there is', async t => {
@@ -115,6 +133,6 @@ t.test('the transport that resumes by itself', async t => {
     }
     const nothing = openWorkflow(loaded, wire, 'workflow', { id: 'never heard of', messages: first.messages.slice(0, 1) })
     await nothing.resume()
-    t.match([nothing.status, nothing.error, nothing.messages.length], ['ready', undefined, 1])
+    t.same([nothing.status, nothing.error, nothing.messages.length], ['ready', undefined, 1])
   })
 })

@@ -49,7 +49,7 @@ async function testPage (t: Test, service: Service, sdk: AiSdk, ui: number | und
     const chat = open()
     await chat.send('Hi')
     t.equal(chat.error, undefined)
-    t.match([chat.status, chat.text], ['ready', 'Hello world'])
+    t.same([chat.status, chat.text], ['ready', 'Hello world'])
     const [, answer] = chat.messages
     t.match(answer, { role: 'assistant', parts: [{ type: 'step-start' }, { type: 'text' }] })
     t.match(answer!.metadata, { runId: answer!.id, agentId: DEMO_AGENT, usage: { promptTokens: 10, totalTokens: 15 }, creditsUsed: 1, finishReason: 'stop', status: 'succeeded' })
@@ -80,7 +80,7 @@ async function testPage (t: Test, service: Service, sdk: AiSdk, ui: number | und
     fromNow(gateway, response => { openStream(response).end(frame({ choices: [{ index: 0, delta: { tool_calls: [call] } }] }) + ending('tool_calls')) }, say('Done'))
     const chat = open()
     await chat.send('Hi')
-    t.match([chat.status, chat.text], ['ready', 'Done'])
+    t.same([chat.status, chat.text], ['ready', 'Done'])
     t.match(chat.messages[1]!.parts.find(({ type }) => type === 'dynamic-tool'), { toolName: 'nobody', state: 'output-error', errorText: /There is no tool nobody/ })
   })
 
@@ -88,7 +88,7 @@ async function testPage (t: Test, service: Service, sdk: AiSdk, ui: number | und
     fromNow(gateway, breakOff('Hello', ' wor'), say('Hel', 'lo world'))
     const chat = open()
     await chat.send('Hi')
-    t.match([chat.status, chat.text, chat.error], ['ready', 'Hello world', undefined])
+    t.same([chat.status, chat.text, chat.error], ['ready', 'Hello world', undefined])
     t.match(chat.data, [{ type: 'data-progress', data: { type: 'retry', code: 'gateway_unavailable' }, transient: true }])
     t.match(chat.messages[1]!.parts, [{ type: 'step-start' }, { type: 'text', text: 'Hello world' }], 'it is one text')
   })
@@ -98,7 +98,7 @@ async function testPage (t: Test, service: Service, sdk: AiSdk, ui: number | und
     const chat = open({ id: id() })
     await chat.send('Hi')
     if (ui === 7) {
-      t.match([chat.status, chat.text, chat.error], ['ready', 'Let me see. No', undefined])
+      t.same([chat.status, chat.text, chat.error], ['ready', 'Let me see. No', undefined])
     } else {
       t.equal(chat.status, 'error')
       t.ok(chat.error instanceof TypeError, 'as by a connection that is lost')
@@ -107,7 +107,7 @@ async function testPage (t: Test, service: Service, sdk: AiSdk, ui: number | und
       id: id(), messages: chat.messages.slice(0, 1), transport: { prepareReconnectToStreamRequest: ({ id }: any) => ({ api: `${api}/${encodeURIComponent(id)}/stream?startIndex=0`, headers }) }
     })
     await later.resume()
-    t.match([later.status, later.text], ['ready', 'Let me see. No'], 'a page that asks again is told the right text')
+    t.same([later.status, later.text], ['ready', 'Let me see. No'], 'a page that asks again is told the right text')
   })
 
   await t.test('shows the sentence of a failure, before the first word and after', async t => {
@@ -140,7 +140,7 @@ async function testPage (t: Test, service: Service, sdk: AiSdk, ui: number | und
     await reloaded.shows('Let me see. Hel')
     finish()
     await resuming
-    t.match([reloaded.status, reloaded.text, reloaded.error], ['ready', 'Let me see. Hello', undefined])
+    t.same([reloaded.status, reloaded.text, reloaded.error], ['ready', 'Let me see. Hello', undefined])
     t.equal(reloaded.messages[1]!.id, chat.messages[1]!.id, 'it is the same message')
     const ended = open({ id: id(), messages: reloaded.messages })
     await ended.resume()
@@ -157,7 +157,7 @@ async function testPage (t: Test, service: Service, sdk: AiSdk, ui: number | und
     const { status, body } = await service.request('POST', `/api/chat/${encodeURIComponent(id())}/stop`, { headers })
     t.match([status, body], [200, { status: 'cancelled' }])
     await sending
-    t.match([chat.status, chat.text], ['ready', 'half'])
+    t.same([chat.status, chat.text], ['ready', 'half'])
     t.match(chat.messages[1]!.metadata, { status: 'cancelled', creditsUsed: 1 })
     t.equal((await service.request('POST', `/api/chat/${encodeURIComponent(id())}/stop`, { headers })).status, 204)
   })

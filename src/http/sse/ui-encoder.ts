@@ -20,7 +20,8 @@ const KNOWS: Record<UiProtocol, { steps: boolean, reset: boolean, finishReason: 
  * A page that has some chunks already says how many. Their number depends on the events alone, not on their texts, so that what is
  * restored after the run's end counts the same. It means nothing any more once another attempt has begun, or if the events are gone:
  * then everything is told anew, behind a chunk that drops what the page has. That chunk reaches back to the last boundary of a step,
- * which is why such a page is told no steps.
+ * which is why such a page is told no steps. The same chunk stands at the beginning, since a page that asks from there on may show
+ * the message already, whole or in part, and would append to it.
  */
 export class UiEncoder {
   readonly #knows: typeof KNOWS[UiProtocol]
@@ -67,6 +68,7 @@ export class UiEncoder {
     this.#attempt = attempt
     if (isFirst && this.#knows.steps && this.#had === 0) this.#isPast = findPast(this.history(Infinity))
     if (isFirst) this.#say({ type: 'start', messageId: this.run.runId, messageMetadata: { runId: this.run.runId, agentId: this.run.agentId } })
+    if (isFirst && !this.#knows.steps) this.#say(...this.#parts.drop())
     if (isFirst ? attempt > 1 && this.#had > 0 : this.#had > this.#count) this.#loseCount()
   }
 

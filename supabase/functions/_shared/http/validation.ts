@@ -23,9 +23,9 @@ export function compileStrict<T> (schema: TSchema): ValidateFunction<T> {
 
 /** The error for a request that does not match its schema. @param what its part: body, querystring, message … */
 export function invalid (problems: ErrorObject[], what: string): ServiceError {
-  const details = describe(problems)
   // Of the alternatives of a union the one that went furthest is what the caller meant.
-  const [first] = details.toSorted((a, b) => depthOf(b) - depthOf(a))
+  const details = describe(problems).toSorted((a, b) => depthOf(b) - depthOf(a))
+  const [first] = details
   return errors.badRequest(`${first?.path || `The ${what}`} ${first?.message ?? 'is not valid'}.`).with({ details })
 }
 
