@@ -5,7 +5,7 @@ import type { Writable } from 'node:stream'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors, loggedSentence, ServiceError } from '#shared/errors.ts'
 import { invalid } from '#shared/http/validation.ts'
-import { toRpcError } from '../contract/mcp.js'
+import { toRpcError } from '../contract/mcp/schemas.js'
 import { shouldRetry, statusOf, toChatError } from '../contract/openai-chat.js'
 import type { Hardening } from './hardening.js'
 

@@ -1,5 +1,5 @@
 import type { RunEvent } from '#shared/schemas.ts'
-import type { AgUiReader } from '../../contract/ag-ui-messages.js'
+import type { AgUiReader } from '../../contract/ag-ui/messages.js'
 import type { ResponseHead } from '../../contract/responses.js'
 import type { UiReader } from '../../contract/ui-messages.js'
 import type { Encoder, Entry } from '../../executor/events/event-log.js'

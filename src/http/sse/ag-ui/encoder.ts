@@ -1,6 +1,6 @@
 import { errors, restoreError, type ServiceError } from '#shared/errors.ts'
 import type { FinalEvent, RunEvent, Usage } from '#shared/schemas.ts'
-import { type AgUiReader, MAX_HELD_MESSAGES } from '../../../contract/ag-ui-messages.js'
+import { type AgUiReader, MAX_HELD_MESSAGES } from '../../../contract/ag-ui/messages.js'
 import type { History, StreamedRun } from '../format.js'
 import { contentOf, type ContentEvent, findPast, isContent, joined, textLengthOf } from '../retelling.js'
 import { type AgUiEvent, AgUiParts } from './parts.js'

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { type NumberedEvent, responseOf } from '#shared/trace.ts'
-import type { AgUiReader } from '../../../../src/contract/ag-ui-messages.js'
+import type { AgUiReader } from '../../../../src/contract/ag-ui/messages.js'
 import { createAgUiFormat } from '../../../../src/http/sse/ag-ui/format.js'
 import { type AgUiSdk, loadAgUi, type Message } from '../../../faces/ag-ui-client.js'
 

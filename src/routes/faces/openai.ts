@@ -5,11 +5,11 @@ import { errors } from '#shared/errors.ts'
 import { answerOf } from '#shared/final-event.ts'
 import type { Run } from '#shared/schemas.ts'
 import { UUID } from '#shared/uuid.ts'
-import { toChatCompletion } from '../contract/openai-chat.js'
-import { ChatBody, ChatCompletion, OpenAIError, OpenAIModel, OpenAIModels, RepeatableHeaders } from '../contract/openai-schemas.js'
-import { ChatStream } from '../contract/streams.js'
-import { consumeBody } from '../http/body-memory.js'
-import { listModels } from '../http/models.js'
+import { toChatCompletion } from '../../contract/openai-chat.js'
+import { ChatBody, ChatCompletion, OpenAIError, OpenAIModel, OpenAIModels, RepeatableHeaders } from '../../contract/openai-schemas.js'
+import { ChatStream } from '../../contract/streams.js'
+import { consumeBody } from '../../http/body-memory.js'
+import { listModels } from '../../http/models.js'
 
 const errorAnswers = { '4xx': OpenAIError, '5xx': OpenAIError }
 

@@ -1,6 +1,6 @@
 import { refuse } from '#shared/http/refuse.ts'
 import { type CalledTool, type ContentPart, IMAGE_URL, type Message } from '#shared/schemas.ts'
-import type { AgUiMessage, AgUiPart, RunAgentBody } from './ag-ui-schemas.js'
+import type { AgUiMessage, AgUiPart, RunAgentBody } from './schemas.js'
 
 /** So many characters of a conversation are at hand while an answer is told. Who has a longer one is told an error where text is taken back. */
 export const MAX_HELD_MESSAGES = 64 * 1024

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
-import { RunAgentBody } from '../contract/ag-ui-schemas.js'
-import { AgUiStream } from '../contract/streams.js'
-import { beginThreadRun, STREAM } from '../http/ag-ui/threads.js'
-import { consumeBody } from '../http/body-memory.js'
+import { RunAgentBody } from '../../contract/ag-ui/schemas.js'
+import { AgUiStream } from '../../contract/streams.js'
+import { beginThreadRun, STREAM } from '../../http/ag-ui/threads.js'
+import { consumeBody } from '../../http/body-memory.js'
 
 const stream = { content: { 'text/event-stream': { schema: AgUiStream } } }
 

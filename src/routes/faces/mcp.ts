@@ -2,10 +2,10 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { errors } from '#shared/errors.ts'
 import { IdempotencyHeaders } from '#shared/schemas.ts'
-import { version } from '../config/version.js'
-import { RpcError } from '../contract/mcp.js'
-import { McpStream } from '../contract/streams.js'
-import { serveMcp } from '../http/mcp/serve.js'
+import { version } from '../../config/version.js'
+import { RpcError } from '../../contract/mcp/schemas.js'
+import { McpStream } from '../../contract/streams.js'
+import { serveMcp } from '../../http/mcp/serve.js'
 
 /** What the protocol answers is of many shapes, which its package knows. */
 const answer = { content: { 'application/json': { schema: Type.Object({}) }, 'text/event-stream': { schema: McpStream } } }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { checkMessages } from '#shared/http/check-messages.ts'
-import { toMessages } from '../../src/contract/ag-ui-messages.js'
-import type { AgUiMessage } from '../../src/contract/ag-ui-schemas.js'
+import { toMessages } from '../../../src/contract/ag-ui/messages.js'
+import type { AgUiMessage } from '../../../src/contract/ag-ui/schemas.js'
 
 const ASKED: AgUiMessage = { id: 'm', role: 'user', content: 'Hi' }
 const call = (id: string) => ({ id, function: { name: 'look_up', arguments: '{}' } })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { findAgent, type ListedAgent, toTools } from '../../src/contract/mcp-tools.js'
+import { findAgent, type ListedAgent, toTools } from '../../../src/contract/mcp/tools.js'
 
 const agent = (name: string, id: string, description: string | null = null): ListedAgent => ({ name, id: `${id}-0000-4000-8000-000000000000`, description })
 const namesOf = (agents: ListedAgent[]) => toTools(agents).map(({ name }) => name)

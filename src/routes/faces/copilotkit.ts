@@ -3,11 +3,11 @@ import { Type } from '@sinclair/typebox'
 import { SSE_HEADERS } from '#shared/http/sse.ts'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
-import { RunAgentBody, RuntimeInfo, Stopped, ThreadId } from '../contract/ag-ui-schemas.js'
-import { AgUiStream } from '../contract/streams.js'
-import { beginThreadRun, findThreadRun, STREAM, stopThread } from '../http/ag-ui/threads.js'
-import { consumeBody } from '../http/body-memory.js'
-import { listModels } from '../http/models.js'
+import { RunAgentBody, RuntimeInfo, Stopped, ThreadId } from '../../contract/ag-ui/schemas.js'
+import { AgUiStream } from '../../contract/streams.js'
+import { beginThreadRun, findThreadRun, STREAM, stopThread } from '../../http/ag-ui/threads.js'
+import { consumeBody } from '../../http/body-memory.js'
+import { listModels } from '../../http/models.js'
 
 const stream = { content: { 'text/event-stream': { schema: AgUiStream } } }
 const AgentParams = Type.Object({ agentId: Uuid })

@@ -4,11 +4,11 @@ import type { FastifyReply } from 'fastify'
 import { errors } from '#shared/errors.ts'
 import { readAccessOf } from '#shared/http/caller.ts'
 import { errorAnswers, IdempotencyHeaders, Run } from '#shared/schemas.ts'
-import { UiStream } from '../contract/streams.js'
-import { toMessages, type UiProtocol } from '../contract/ui-messages.js'
-import { UiChatBody } from '../contract/ui-schemas.js'
-import { consumeBody } from '../http/body-memory.js'
-import { UI_HEADERS, UI_NOTHING } from '../http/sse/ui-format.js'
+import { UiStream } from '../../contract/streams.js'
+import { toMessages, type UiProtocol } from '../../contract/ui-messages.js'
+import { UiChatBody } from '../../contract/ui-schemas.js'
+import { consumeBody } from '../../http/body-memory.js'
+import { UI_HEADERS, UI_NOTHING } from '../../http/sse/ui-format.js'
 
 const stream = { content: { 'text/event-stream': { schema: UiStream } } }
 /** The page's id of a chat, or the id of a run. */
