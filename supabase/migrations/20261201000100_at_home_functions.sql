@@ -2163,6 +2163,9 @@ grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, b
 --   p_inline_bytes  an agent with more bytes of JSON is not returned: get_run_input returns it when the run has its slot
 --   p_max_per_user, p_room  if the first is given, the run begins at the owner only where it may, see may_begin_here, and the owner
 --             can execute it; otherwise nothing is done, and null is returned: the run has to begin without an owner, and wait
+--   p_is_repeated, p_waited_ms  if the first is given, the client repeats requests without keys, and this one is, or is none, a
+--             repetition; it arrived so long ago. A repetition joins the run of its request, and a request whose repetition came
+--             in before it joins that one's
 -- Returns {run, agent, rates, cached, joined, inputBytes}; the last is the size of what get_run_input returns. `joined` is
 -- true if the key has begun this run before; then nothing is
 -- done. `cached` is {response, finishReason, model} of an earlier run with the same request, or null.
@@ -2184,11 +2187,14 @@ create or replace function public.begin_run(
   p_prompt_tokens integer default 0,
   p_inline_bytes integer default null,
   p_max_per_user integer default null,
-  p_room bigint default null
+  p_room bigint default null,
+  p_is_repeated boolean default null,
+  p_waited_ms double precision default 0
 ) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
   v_run public.agent_runs;
+  v_run_id uuid := coalesce(p_run_id, gen_random_uuid());
   v_agent jsonb := p_agent;
   v_cache_seconds integer;
   v_is_kept boolean;
@@ -2221,6 +2227,16 @@ begin
           message = 'This Idempotency-Key was used before with another request.';
       end if;
       return jsonb_build_object('run', public.run_json(v_run), 'agent', null, 'joined', true);
+    end if;
+  end if;
+
+  if p_is_repeated is not null then
+    -- A request and its repetition may begin at once, in either order: the second waits here until the run of the first exists. One
+    -- lock a user, since calls that share a transaction are in the order of their users.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('requests of ' || p_user_id, 0));
+    v_before := public.find_equal_run(p_user_id, p_api_key_id, p_visitor, p_request_hash, case when not p_is_repeated then p_waited_ms end);
+    if v_before is not null then
+      return jsonb_build_object('run', v_before, 'agent', null, 'joined', true);
     end if;
   end if;
 
@@ -2300,7 +2316,8 @@ begin
   insert into public.agent_runs
       (id, user_id, agent_id, status, idempotency_key, request_hash, model, credits_reserved, is_charged, is_cached, cache_key,
         cache_seconds, started_at, owner, lease_until, api_key_id, visitor)
-    values (coalesce(p_run_id, gen_random_uuid()), p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end, p_idempotency_key,
+    values (v_run_id, p_user_id, p_agent_id, case when p_waiting then 'queued' else 'running' end,
+      coalesce(p_idempotency_key, case when p_is_repeated then 'repeated:' || v_run_id end),
       p_request_hash, v_agent ->> 'model', v_credits, p_agent is null and v_cached is null, v_cached is not null,
       case when v_cached is null then v_cache_key end, v_cache_seconds,
       case when p_waiting then null else now() end, p_owner, now() + make_interval(secs => p_lease_seconds), p_api_key_id, p_visitor)
@@ -2313,11 +2330,11 @@ end $$;
 
 revoke execute on function
   public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer,
-    integer, bigint)
+    integer, bigint, boolean, double precision)
   from public, anon, authenticated;
 grant execute on function
   public.begin_run(uuid, uuid, text, jsonb, uuid, numeric, text, jsonb, boolean, boolean, jsonb, uuid, text, uuid, integer, integer,
-    integer, bigint)
+    integer, bigint, boolean, double precision)
   to service_role;
 
 -- schemas/runs/begun_before.sql
@@ -2536,16 +2553,20 @@ grant execute on function public.find_chat_run(uuid, text, uuid, text, boolean) 
 
 -- Returns the latest run that a caller, as in begin_run, has begun in the last hour with a request of this hash; null if there
 -- is none.
-create or replace function public.find_equal_run(p_user_id uuid, p_api_key_id uuid, p_visitor text, p_request_hash text) returns jsonb
+--   p_waited_ms  if given, only a run that a repetition of the request has begun, while this one waited for so long
+create or replace function public.find_equal_run(
+  p_user_id uuid, p_api_key_id uuid, p_visitor text, p_request_hash text, p_waited_ms double precision default null
+) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.run_json(r) from public.agent_runs r
-    where r.user_id = p_user_id and r.created_at > now() - interval '1 hour' and r.request_hash = p_request_hash
+    where r.user_id = p_user_id and r.created_at > now() - coalesce(make_interval(secs => p_waited_ms / 1000), interval '1 hour')
+      and r.request_hash = p_request_hash and (p_waited_ms is null or starts_with(r.idempotency_key, 'repeated:'))
       and r.api_key_id is not distinct from p_api_key_id and r.visitor is not distinct from p_visitor
     order by r.created_at desc, r.id desc limit 1
 $$;
 
-revoke execute on function public.find_equal_run(uuid, uuid, text, text) from public, anon, authenticated;
-grant execute on function public.find_equal_run(uuid, uuid, text, text) to service_role;
+revoke execute on function public.find_equal_run(uuid, uuid, text, text, double precision) from public, anon, authenticated;
+grant execute on function public.find_equal_run(uuid, uuid, text, text, double precision) to service_role;
 
 -- schemas/runs/finish_run.sql
 

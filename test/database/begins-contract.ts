@@ -46,6 +46,28 @@ export async function testBegins (t: Test, db: Database): Promise<void> {
     t.match(await db.call('get_credits', { p_user_id: args.p_user_id }), { creditsRemaining: 4, creditsReserved: 1 })
   })
 
+  t.test('a request and its repetition without a key are one run, whichever begins first, and equal requests are two', async t => {
+    const FIRST = { p_is_repeated: false, p_waited_ms: 60_000 }
+    const AGAIN = { p_is_repeated: true, p_waited_ms: 0 }
+    const args = await prepare({}, 100)
+    const begin = (more: Partial<BeginRun>) => db.call('begin_run', { ...args, ...more, p_run_id: randomUUID() })
+    const first = await begin(FIRST)
+    t.match([first, await begin(AGAIN), await begin(AGAIN)], [{ joined: false }, { joined: true, run: { runId: first.run.runId } }, { joined: true }])
+
+    const other = { p_request_hash: 'another hash' }
+    const again = await begin({ ...AGAIN, ...other })
+    t.match(await begin({ ...FIRST, ...other }), { joined: true, run: { runId: again.run.runId } }, 'it has waited for a minute, and its repetition was faster')
+    t.match(await begin({ ...FIRST, ...other, p_waited_ms: 0 }), { joined: false }, 'it has only just arrived: it asks once more')
+    t.match([await begin({ ...FIRST, p_request_hash: 'a third' }), await begin({ ...FIRST, p_request_hash: 'a third' })], [{ joined: false }, { joined: false }])
+
+    for (let turn = 0; turn < 10; turn++) {
+      const hash = { p_request_hash: `turn ${turn}` }
+      const begun = await Promise.all([begin({ ...FIRST, ...hash }), begin({ ...AGAIN, ...hash }), begin({ ...AGAIN, ...hash })])
+      t.equal(new Set(begun.map(({ run }) => run.runId)).size, 1, 'at once')
+    }
+    t.match(await db.call('get_credits', { p_user_id: args.p_user_id }), { creditsReserved: 15 })
+  })
+
   t.test('a begin that is made again has its lease anew: nobody else takes the run meanwhile', async t => {
     const args = await prepare()
     await db.call('begin_run', args)

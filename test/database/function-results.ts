@@ -79,7 +79,6 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   get_previous_responses: Type.Object({ responses: Type.Array(Type.Object({ runId: Text, input: Type.Array(StoredItem), response: Text }), { minItems: 1 }) }),
   delete_response: Type.Object({ deleted: Type.Literal(true) }),
   list_models: Type.Object({ models: Type.Array(Type.Object({ id: Text, name: Text, description: Nullable(Text), createdAt: Text }), { minItems: 1 }) }),
-  find_equal_run: Run,
   note_chat: Type.Object({ noted: Type.Literal(true) }),
   note_chat_told: Type.Object({ noted: Type.Literal(true) }),
   find_chat_run: Type.Object({ run: Run, protocol: Nullable(Text), told: Nullable(Type.Boolean()), pageRun: Nullable(Text) }),

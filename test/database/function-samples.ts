@@ -127,10 +127,6 @@ export function createSamples (db: Database): Samples {
       return of({ p_hash: hash, p_run_id: randomUUID(), p_is_again: false })
     },
     list_models: async () => of({ p_user_id: DEMO_USER, p_api_key_id: null, p_limit: 10 }, { p_agent_id: DEMO_AGENT }),
-    find_equal_run: async () => {
-      await beginFully()
-      return of({ p_user_id: DEMO_USER, p_api_key_id: null, p_visitor: null, p_request_hash: 'hash' })
-    },
     note_chat: async () => of({ p_user_id: DEMO_USER, ...await beginFully(), p_chat_id: 'chat', p_protocol: '5' }, { p_page_run: 'run', p_messages: [{ id: 'm1' }] }),
     note_chat_told: async () => of(await beginFully()),
     find_chat_run: async () => {
@@ -160,7 +156,9 @@ export function createSamples (db: Database): Samples {
         p_prompt_tokens: 1,
         p_inline_bytes: 65_536,
         p_max_per_user: 1000,
-        p_room: 1
+        p_room: 1,
+        p_is_repeated: false,
+        p_waited_ms: 1
       })),
     adopt_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), ...LEASE }, {
       p_waiting: false, p_python: true, p_repeated: true, p_inline_bytes: 65_536, p_max_per_user: null, p_room: 1

@@ -8,11 +8,6 @@ export interface RunFunctions {
     args: { p_user_id: string, p_limit: number, p_status?: RunStatus | null, p_agent_id?: string | null, p_after?: string | null }
     result: RunPage
   }
-  /** The latest run of the last hour that the same caller has begun with a request of this hash; null if there is none. */
-  find_equal_run: {
-    args: { p_user_id: string, p_api_key_id: string | null, p_visitor: string | null, p_request_hash: string }
-    result: Run | null
-  }
   /** Keeps which chat a run answers, and by which version of the protocol; once. Raises `run_not_found`. */
   note_chat: {
     args: {

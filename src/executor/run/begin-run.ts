@@ -26,6 +26,8 @@ export interface RunRequest {
   /** The agent's configuration where the caller vouches for user, agent and credits; such a run is not charged. */
   agent?: Agent
   idempotencyKey?: string
+  /** Where the client repeats requests without keys: whether this is a repetition, and when it arrived, by `performance.now()`. */
+  repetition?: { isRepeated: boolean, arrivedAt: number }
   /**
    * A run that the edge function has begun, with a credit reserved, and that this service adopts. Its agent is the one
    * that was stored with it.
@@ -92,13 +94,14 @@ export class RunBegin {
   }
 
   #arguments (): Omit<BeginRun, keyof FirstOwner> {
-    const { userId, apiKeyId, visitor, agentId, agent, idempotencyKey } = this.request
+    const { userId, apiKeyId, visitor, agentId, agent, idempotencyKey, repetition } = this.request
     return {
       p_user_id: userId,
       p_agent_id: agentId,
       p_request_hash: this.hash,
       p_input: { messages: this.messages, functionResults: this.functionResults, responseFormat: this.responseFormat },
       p_idempotency_key: idempotencyKey ?? null,
+      ...(repetition ? { p_is_repeated: repetition.isRepeated, p_waited_ms: performance.now() - repetition.arrivedAt } : {}),
       p_agent: agent ?? null,
       p_models: this.options.models,
       p_api_key_id: apiKeyId ?? null,

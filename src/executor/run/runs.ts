@@ -97,26 +97,13 @@ export class Runs {
   }
 
   /**
-   * The latest run of the last hour that the same caller has begun with an equal request; undefined if there is none. A client
-   * that repeats a request means that run.
+   * Begins a run as a package of OpenAI asks for it, or joins the one that the same request has begun before, or that its
+   * repetition has. A client that gives keys says by them which request is which; the others count how often they have sent one.
+   * @param elapsedMs how long ago the request arrived.
    */
-  async findEqual (request: RunRequest): Promise<Run | undefined> {
-    const { userId, apiKeyId = null, visitor = null } = request
-    const run = await this.options.database.call('find_equal_run', {
-      p_user_id: userId, p_api_key_id: apiKeyId, p_visitor: visitor, p_request_hash: new RunBegin(request, this.options).hash
-    })
-    if (!run) return undefined
-    await this.#restoreEnded(run)
-    return run
-  }
-
-  /**
-   * Begins a run as a package of OpenAI asks for it, or joins the one that the same request has begun before. A client that gives
-   * keys says by them which request is which; the others count how often they have sent one.
-   */
-  async beginOrRepeat (request: RunRequest, { 'idempotency-key': idempotencyKey, 'x-stainless-retry-count': retries = 0 }: RepeatableHeaders): Promise<Run> {
-    const isRepeated = idempotencyKey === undefined && retries > 0
-    return (isRepeated ? await this.findEqual(request) : undefined) ?? this.begin({ ...request, idempotencyKey })
+  beginOrRepeat (request: RunRequest, { 'idempotency-key': idempotencyKey, 'x-stainless-retry-count': retries = 0 }: RepeatableHeaders, elapsedMs: number): Promise<Run> {
+    if (idempotencyKey !== undefined) return this.begin({ ...request, idempotencyKey })
+    return this.begin({ ...request, repetition: { isRepeated: retries > 0, arrivedAt: performance.now() - elapsedMs } })
   }
 
   /** A run as it stands, with the text so far. Throws `run_not_found`. */

@@ -33,7 +33,7 @@ const openai: FastifyPluginAsyncTypebox = async app => {
     if (!UUID.test(model)) throw errors.modelNotFound(model)
     const { userId, apiKeyId, visitor } = request.caller!
     const asked = { userId, apiKeyId, visitor, agentId: model, messages, responseFormat: responseFormat ?? undefined }
-    const run = await consumeBody(request, () => app.runs.beginOrRepeat(asked, request.headers))
+    const run = await consumeBody(request, () => app.runs.beginOrRepeat(asked, request.headers, reply.elapsedTime))
     const { runId, agentId } = run
     request.logFields = { runId, agentId }
     reply.header('x-run-id', runId)

@@ -1,11 +1,11 @@
 import type { FaceClient, Question } from './faces.js'
-import { keyOf, loadOpenAI } from './openai.js'
+import { loadOpenAI } from './openai.js'
 
 const bodyOf = ({ agentId, name }: Question) => ({ model: agentId, messages: [{ role: 'user', content: name }] })
 
 export function loadWhole (directory: string): Promise<FaceClient> {
   return loadOpenAI(directory, async (client, question) => {
-    const { choices } = await client.chat.completions.create(bodyOf(question), keyOf(question))
+    const { choices } = await client.chat.completions.create(bodyOf(question))
     return choices[0].message.content
   })
 }
@@ -14,7 +14,7 @@ export function loadWhole (directory: string): Promise<FaceClient> {
 export function loadStream (directory: string): Promise<FaceClient> {
   return loadOpenAI(directory, async (client, question) => {
     let text = ''
-    for await (const { choices } of await client.chat.completions.create({ ...bodyOf(question), stream: true }, keyOf(question))) text += choices[0]?.delta.content ?? ''
+    for await (const { choices } of await client.chat.completions.create({ ...bodyOf(question), stream: true })) text += choices[0]?.delta.content ?? ''
     return text
   })
 }

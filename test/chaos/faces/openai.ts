@@ -8,10 +8,6 @@ import type { FaceClient, Question } from './faces.js'
 const NAME = Number(process.versions.node.split('.')[0]) >= 22 ? 'openai-7' : 'openai-6'
 const OPTIONS = { maxRetries: 5, timeout: 30_000 }
 
-/** A key makes it one run, also where the package repeats a request of which the service has not begun anything yet. */
-export function keyOf ({ name }: Question): { headers: Record<string, string> } {
-  return { headers: { 'idempotency-key': name } }
-}
 
 /** Asks by OpenAI's package. @param ask is given the package's client, for one question. */
 export async function loadOpenAI (directory: string, ask: (client: any, question: Question) => Promise<string>): Promise<FaceClient> {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isBroken, PATIENCE_MS, PAUSE_MS } from './broken.js'
 import type { FaceClient, Question } from './faces.js'
-import { keyOf, loadOpenAI } from './openai.js'
+import { loadOpenAI } from './openai.js'
 
 const bodyOf = ({ agentId, name }: Question) => ({ model: agentId, input: name })
 
@@ -13,7 +13,7 @@ class FailedResponse extends Error {
 }
 
 export function loadWhole (directory: string): Promise<FaceClient> {
-  return load(directory, async (client, question) => textOf(await client.responses.create(bodyOf(question), keyOf(question))))
+  return load(directory, async (client, question) => textOf(await client.responses.create(bodyOf(question))))
 }
 
 /** Reads on from the last number that has arrived, as docs/how-to/use-openai-packages.md says. */
@@ -22,7 +22,7 @@ export function loadStream (directory: string): Promise<FaceClient> {
     let id: string | undefined
     let last: number | undefined
     let response: any
-    let stream = await client.responses.create({ ...bodyOf(question), background: true, stream: true }, keyOf(question))
+    let stream = await client.responses.create({ ...bodyOf(question), background: true, stream: true })
     for (const until = Date.now() + PATIENCE_MS; ;) {
       try {
         for await (const event of stream) {
@@ -48,7 +48,7 @@ export function loadHelper (directory: string): Promise<FaceClient> {
     let id: string | undefined
     for (const until = Date.now() + PATIENCE_MS; ;) {
       try {
-        const stream = id === undefined ? client.responses.stream(bodyOf(question), keyOf(question)) : client.responses.stream({ response_id: id })
+        const stream = id === undefined ? client.responses.stream(bodyOf(question)) : client.responses.stream({ response_id: id })
         stream.on('response.created', ({ response }: any) => { id = response.id })
         return textOf(await stream.finalResponse())
       } catch (error) {
@@ -61,7 +61,7 @@ export function loadHelper (directory: string): Promise<FaceClient> {
 
 export function loadBackground (directory: string): Promise<FaceClient> {
   return load(directory, async (client, question) => {
-    let response = await client.responses.create({ ...bodyOf(question), background: true }, keyOf(question))
+    let response = await client.responses.create({ ...bodyOf(question), background: true })
     for (const until = Date.now() + PATIENCE_MS; ['queued', 'in_progress'].includes(response.status);) {
       if (Date.now() > until) throw new Error(`${response.id} is still ${response.status}`)
       await delay(PAUSE_MS)

@@ -96,6 +96,9 @@ export interface BeginRun extends FirstOwner {
   p_request_hash: string
   p_input: RequestInput
   p_idempotency_key?: string | null
+  /** Whether the request says that it repeats another; null for clients that do not repeat, or give keys. How long ago it arrived. */
+  p_is_repeated?: boolean | null
+  p_waited_ms?: number
   /** The agent's configuration if the caller vouches for it; such a run is not charged. */
   p_agent?: Agent | null
   /** The models whose rates the run may need; the agent's own model replaces the first. */
