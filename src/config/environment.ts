@@ -143,6 +143,8 @@ export const VARIABLES = {
     'A PostgreSQL server on which the tests create databases, and drop them.'),
   REQUIRE_SERVICES: variable('tests', ['tests'], TEXT,
     'Set to anything: a test fails if it lacks a service or a program that it needs, instead of being left out.'),
+  TEST_ALL: variable('tests', ['tests'], TEXT,
+    '`1` tests all that takes long, as `npm run test:all` does: each version of each client, each shape of the chaos run.'),
   UPDATE_GOLDEN: variable('tests', ['tests'], TEXT,
     '`1`: recordings of streams are written anew instead of compared.')
 } as const satisfies Record<string, Variable>

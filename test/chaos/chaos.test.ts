@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { createDataDir, createPostgres, findPostgres } from '../support/helper.js'
+import { IS_WHOLE } from '../support/scope.js'
 import { type ChaosReport, runChaos } from './chaos.js'
 import { startFaces } from './faces/process.js'
 import { embeddedLedger, postgresLedger } from './ledger.js'
@@ -34,15 +35,17 @@ t.test('on the embedded database, every run ends once and is read completely in 
   checkFaces(t, report)
 })
 
-t.test('the same with two processes beside a real PostgreSQL', async t => {
-  if (!await findPostgres(t)) return
-  const url = await createPostgres(t)
-  const ledger = await postgresLedger(url, 100_000)
-  const report = await runChaos({ ...SHORT, blows: 7, replicas: 2, variables: { SUPABASE_DB_URL: url }, ledger, faces })
-  t.match(report, NOTHING_WRONG)
-  t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
-  checkFaces(t, report)
-})
+if (IS_WHOLE) {
+  t.test('the same with two processes beside a real PostgreSQL', async t => {
+    if (!await findPostgres(t)) return
+    const url = await createPostgres(t)
+    const ledger = await postgresLedger(url, 100_000)
+    const report = await runChaos({ ...SHORT, blows: 7, replicas: 2, variables: { SUPABASE_DB_URL: url }, ledger, faces })
+    t.match(report, NOTHING_WRONG)
+    t.ok(report.runs > 0 && report.disconnects > 0, `${report.runs} runs, ${report.disconnects} broken connections`)
+    checkFaces(t, report)
+  })
+}
 
 t.test('the same with three processes, a real PostgreSQL and a real Redis that restarts', async t => {
   if (!await findPostgres(t) || !await findRedis(t)) return
@@ -57,7 +60,7 @@ t.test('the same with three processes, a real PostgreSQL and a real Redis that r
   t.ok(report.blows.restartRedis, 'Redis was restarted')
 })
 
-t.test('every face\'s official client was told the right text a few times', async t => {
+t.test('every face\'s official client was told the right text', async t => {
   if (!await findPostgres(t)) return
-  for (const [face, count] of right) t.ok(count > 1, `${face}: ${count}`)
+  for (const [face, count] of right) t.ok(count > (IS_WHOLE ? 1 : 0), `${face}: ${count}`)
 })

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import type { Test } from 'tap'
 import { type GatewayDouble, inTurn, type Reply } from '../support/doubles/gateway.js'
 import { until } from '../support/replica.js'
+import { all } from '../support/scope.js'
 import { fetchForTest } from '../packages/fetch.js'
 
 // What a page does with the AI SDK, without React: `useChat` is a shell of the package's AbstractChat.
@@ -14,12 +15,12 @@ export interface Message { id: string, role: string, parts: Part[], metadata?: a
 /** One version of the package `ai`. */
 export interface AiSdk { name: string, version: string, AbstractChat: any, DefaultChatTransport: any, lastAssistantMessageIsCompleteWithToolCalls: any }
 
-/** The versions that are promised, the oldest and the newest of each; undefined if they cannot be had. */
+/** The versions that are promised, the oldest and the newest of each, or of all; undefined if they cannot be had. */
 export async function loadAiSdks (t: Test): Promise<{ sdks: AiSdk[], newest: AiSdk, modules: string, WorkflowChatTransport: any, ofWorkflow: AiSdk } | undefined> {
   const directory = await fetchForTest(t, 'ai-sdk')
   if (directory === undefined) return undefined
   const modules = join(directory, 'node_modules')
-  const sdks = await Promise.all(['ai-5-oldest', 'ai-5', 'ai-6-oldest', 'ai-6', 'ai-7-oldest', 'ai'].map(name => loadAiSdk(modules, name)))
+  const sdks = await Promise.all(all(['ai-5-oldest', 'ai-5', 'ai-6-oldest', 'ai-6', 'ai-7-oldest', 'ai']).map(name => loadAiSdk(modules, name)))
   const { WorkflowChatTransport } = await import(pathToFileURL(join(modules, '@ai-sdk/workflow/dist/client.js')).href)
   return { sdks, newest: sdks.at(-1)!, modules, WorkflowChatTransport, ofWorkflow: await loadAiSdk(modules, '@ai-sdk/workflow/node_modules/ai') }
 }
