@@ -24,10 +24,7 @@ export async function loadAgUi (t: Test): Promise<Loaded | undefined> {
   if (directory === undefined) return undefined
   const folder = t.testdir()
   await mkdir(folder, { recursive: true })
-  const load = async (name: string): Promise<any> => {
-    const { version } = JSON.parse(await readFile(join(directory, 'node_modules', name, 'package.json'), 'utf8'))
-    return { ...await bundle(directory, name, join(folder, `${name.replaceAll('/', '-')}.cjs`)), version, isOfVersion1: !version.startsWith('0.') }
-  }
+  const load = (name: string): Promise<any> => loadClientOf(directory, name, folder)
   const sdks = [await load('ag-ui-oldest'), await load('@ag-ui/client')]
   const bundleProgram = async (contents: string) => {
     const outfile = join(folder, 'program.mjs')
@@ -35,6 +32,12 @@ export async function loadAgUi (t: Test): Promise<Loaded | undefined> {
     return outfile
   }
   return { sdks, newest: sdks[1], bundleProgram, copilots: [{ ...await load('copilotkit-oldest'), isOfToday: false }, { ...await load('@copilotkit/core'), isOfToday: true }] }
+}
+
+/** A package and its version. @param folder where it is put into one file. */
+export async function loadClientOf (directory: string, name: string, folder: string): Promise<any> {
+  const { version } = JSON.parse(await readFile(join(directory, 'node_modules', name, 'package.json'), 'utf8'))
+  return { ...await bundle(directory, name, join(folder, `${name.replaceAll('/', '-')}.cjs`)), version, isOfVersion1: !version.startsWith('0.') }
 }
 
 /** What CopilotKit wants of a page before it connects: without a window it takes itself for one that is rendered on a server. */

@@ -37,6 +37,8 @@ export const FACES: Record<string, Face> = {
   'AI SDK 5': { from: 'ai-sdk', load: async directory => (await import('./ai-sdk.js')).loadDefault(directory, 'ai-5', 5) },
   'AI SDK 7': { from: 'ai-sdk', load: async directory => (await import('./ai-sdk.js')).loadDefault(directory, 'ai', 7) },
   'AI SDK, workflow': { from: 'ai-sdk', load: async directory => (await import('./ai-sdk.js')).loadWorkflow(directory) },
+  MCP: { load: async () => (await import('./mcp.js')).loadMcp() },
+  'AG-UI': { from: 'ag-ui', load: async directory => (await import('./ag-ui.js')).loadAgUi(directory) },
   'client, SSE': { load: async () => (await import('./client.js')).loadClient('sse') },
   'client, WebSocket': { load: async () => (await import('./client.js')).loadClient('websocket') }
 }

@@ -8,7 +8,6 @@ import type { FaceClient, Question } from './faces.js'
 const NAME = Number(process.versions.node.split('.')[0]) >= 22 ? 'openai-7' : 'openai-6'
 const OPTIONS = { maxRetries: 5, timeout: 30_000 }
 
-
 /** Asks by OpenAI's package. @param ask is given the package's client, for one question. */
 export async function loadOpenAI (directory: string, ask: (client: any, question: Question) => Promise<string>): Promise<FaceClient> {
   const path = join(directory, 'node_modules', NAME)
