@@ -90,7 +90,7 @@ export async function testLedger (t: Test, db: Database): Promise<void> {
     await t.rejects(grant({ p_idempotency_key: 'once', p_credits: 21 }), { code: 'idempotency_key_reused', statusCode: 422 })
     await t.rejects(grant({ p_admin_id: OTHER_USER }), { code: 'forbidden', statusCode: 403 })
     await t.rejects(grant({ p_user_id: randomUUID() }), { code: 'user_not_found', statusCode: 404 })
-    for (const wrong of [{ p_credits: 0 }, { p_credits: -5 }, { p_credits: 2147483647 }, { p_reason: '  ' }, { p_reason: null }, { p_credits: null }]) {
+    for (const wrong of [{ p_credits: 0 }, { p_credits: -500 }, { p_credits: 2147483647 }, { p_reason: '  ' }, { p_reason: null }, { p_credits: null }]) {
       await t.rejects(grant(wrong), { code: 'bad_request', statusCode: 400 }, JSON.stringify(wrong))
     }
     t.match((await changes(user)).slice(1), [{ credits: 20, kind: 'grant', reason: 'Welcome', metadata: { grantedBy: DEMO_USER } }, { credits: 20, kind: 'grant' }])

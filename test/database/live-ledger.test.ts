@@ -138,7 +138,7 @@ async function testLedger (t: Test, live: LiveDatabase): Promise<void> {
       [{ credits: 30, reason: 'purchase', metadata: { invoice: 7 } }, { credits: 0, reason: 'purchase', metadata: { invoice: 7, unpaid: -30 } }])
     t.same(await use(buyer), [])
     t.equal(await remaining(buyer), 30)
-    for (const credits of [0, -5]) await t.rejects(serve("select public.grant_credits($1, $2, 'x')", [buyer, credits]), { code: 'PT400' })
+    for (const credits of [0, -31]) await t.rejects(serve("select public.grant_credits($1, $2, 'x')", [buyer, credits]), { code: 'PT400' })
     await addsUp(t)
   })
 
