@@ -18,10 +18,11 @@ begin
     where user_id = p_user_id and coalesce(credits_remaining, 0)::bigint + credits_reserved + p_credits <= 2147483647
       and coalesce(credits_remaining, 0)::bigint + p_credits >= 0
     returning credits_remaining into v_after;
+  if not found and p_credits < 0 then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The user has fewer credits left than that.';
+  end if;
   if not found then
-    raise sqlstate 'PT400' using hint = 'bad_request', message = case
-      when p_credits > 0 then 'The balance would be larger than a balance can be.'
-      else 'The user has fewer credits left than that.' end;
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The balance would be larger than a balance can be.';
   end if;
   perform public.enter_change(p_user_id, case when p_credits > 0 then 'grant' else 'adjustment' end, p_credits, v_after - p_credits, v_after, p_reason,
     jsonb_build_object('grantedBy', p_granted_by));
