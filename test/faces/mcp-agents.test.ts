@@ -20,6 +20,8 @@ async function startWithItself (t: Test, config: object, variables: Record<strin
   await sql.query("insert into public.agents (user_id, name, description, purpose, is_published) values ($1, 'Helper', 'Knows figures.', 'To be asked.', true)", [DEMO_USER])
   await sql.query('insert into public.agent_functions (agent_id, name, function_type, trigger_keywords, config, execution_order) values ($1, $2, $3, $4, $5, 0)',
     [DEMO_AGENT, 'agents', 'mcp', [], { url: `${service.url}/mcp`, headers_json: JSON.stringify({ authorization: `Bearer ${DEMO_KEY}` }), ...config }])
+  // The protocol's package is loaded with the first message, which from sources may take longer than a list of tools has.
+  await service.request('POST', '/mcp', { body: { jsonrpc: '2.0', id: 1, method: 'ping' } })
   return { service, sql }
 }
 

@@ -13,8 +13,12 @@ const METHODS = ['get', 'post', 'delete']
 /** What the examples call the run that there is. */
 const RUN_OF_EXAMPLES = '6f0a1f0e-5a0e-4c58-9d5c-0d1f6f6b2a10'
 const KEY_ORIGIN = 'https://www.example.com'
-/** What is answered otherwise than with success here: nobody has asked for the address, and the sources have no widget. */
-const REFUSED: Record<string, RegExp> = { settleRailwayUrl: /^409$/, getWidget: /^404$/ }
+/** What is answered otherwise than with success here: nobody has asked for the address, the sources may have no widget, and MCP's messages are not described. */
+const REFUSED: Record<string, RegExp> = { settleRailwayUrl: /^409$/, getWidget: /^(200|404)$/, callMcp: /^415$/ }
+/** Whose streams are not of the native events. */
+const OTHERS = /^\/(v1|api\/chat|ag-ui|copilotkit|mcp)/
+/** Of the examples. */
+const THREAD = 'thread-2'
 
 interface Operation { method: string, path: string, operation: any }
 
@@ -125,7 +129,7 @@ class Answers {
   async check (method: string, path: string, operation: any): Promise<void> {
     const { operationId, requestBody, responses } = operation
     const example = requestBody?.content['application/json'].example
-    const response = await fetch(this.service.url + path.replace('{id}', this.#idFor(operationId)), {
+    const response = await fetch(this.service.url + path.replace('{id}', this.#idFor(operationId)).replace('{agentId}', DEMO_AGENT).replace('{threadId}', THREAD), {
       method,
       headers: { ...await this.#headersFor(operation), ...(example && { 'content-type': 'application/json' }) },
       body: example && JSON.stringify(example).replaceAll(RUN_OF_EXAMPLES, this.#made.run.runId)
@@ -146,7 +150,7 @@ class Answers {
     const body = type === 'application/json' ? JSON.parse(text) : text
     this.#made[operationId] = body
     this.t.ok(validate(body), `${operationId} ${type} ${this.#ajv.errorsText(validate.errors)}`)
-    if (type !== 'text/event-stream' || path.startsWith('/v1') || path.startsWith('/api/chat')) return
+    if (type !== 'text/event-stream' || OTHERS.test(path)) return
     const isEvent = this.#ajv.compile({ $ref: 'document#/components/schemas/RunEvent' })
     const events = parseStream(text)
     this.t.ok(events.length > 1, `${operationId} tells events`)
