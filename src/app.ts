@@ -140,7 +140,7 @@ function createApp (config: Config, logger: FastifyBaseLogger, hardening: Harden
     // A page's name of a chat may have a hundred characters, of which an address needs up to nine for each.
     routerOptions: { ignoreDuplicateSlashes: true, maxParamLength: 1000 },
     // The embedded database takes seconds to initialise, and many more on a busy machine.
-    pluginTimeout: 60_000,
+    pluginTimeout: 300_000,
     genReqId: () => crypto.randomUUID(),
     // Requests that arrive during a shutdown are answered; new runs are refused with shutting_down.
     return503OnClosing: false,
