@@ -1,6 +1,7 @@
 import { errors, type ServiceError, restoreError } from '#shared/errors.ts'
 import { attemptOf } from '#shared/event-number.ts'
 import type { FinalEvent, RunEvent } from '#shared/schemas.ts'
+import type { NumberedEvent } from '#shared/trace.ts'
 import { toUiFinishReason, type UiProtocol, type UiReader } from '../../contract/ui-messages.js'
 import type { History, StreamedRun } from './format.js'
 import { contentOf, type ContentEvent, findPast, isContent, joined, Retelling, textLengthOf } from './retelling.js'
@@ -37,8 +38,8 @@ export class UiEncoder {
   #retelling?: Retelling
   /** Whether an event was taken back before the page came, which is told nothing of it; and whether it is a rewind of that time. */
   #isPast: (seq: number, event: RunEvent) => boolean = () => false
-  /** What an earlier attempt had told, which the log no longer has. */
-  #kept?: { attempt: number, content: ContentEvent[] }
+  /** The events up to `cursor` that were told, which the log has no longer, or without their texts. */
+  #kept?: { cursor: number, events: NumberedEvent[] }
   #state: 'open' | 'whole' | 'broken' = 'open'
 
   constructor (private readonly run: StreamedRun, private readonly history: History, { protocol, startIndex }: UiReader) {
@@ -60,7 +61,12 @@ export class UiEncoder {
 
   /** The events up to `cursor` are about to be lost. */
   replacing (cursor: number): void {
-    if (this.#knows.steps && !this.#retelling) this.#kept = { attempt: this.#attempt, content: contentOf(this.history(cursor)) }
+    if (this.#knows.steps && !this.#retelling) this.#kept = { cursor, events: this.#toldUntil(cursor) }
+  }
+
+  #toldUntil (last: number): NumberedEvent[] {
+    const { cursor, events } = this.#kept ?? { cursor: 0, events: [] }
+    return [...events, ...this.history(last).filter(({ seq }) => seq > cursor)]
   }
 
   #enterAttempt (attempt: number): void {
@@ -99,8 +105,7 @@ export class UiEncoder {
   }
 
   #rewind (seq: number, to: number): void {
-    const events = this.history(seq - 1)
-    const left = contentOf(events, to)
+    const left = contentOf(this.history(seq - 1), to)
     this.#length = textLengthOf(left)
     if (!this.#knows.steps) {
       if (this.#parts.hasAny) this.#tellAgain(left)
@@ -108,8 +113,7 @@ export class UiEncoder {
       // How many chunks a rewind takes depends on the texts: such a page cannot be told from the middle on.
       this.#loseCount()
     } else {
-      const isKept = this.#kept !== undefined && this.#kept.attempt !== this.#attempt
-      this.#retelling = this.#retelling?.again() ?? Retelling.of(isKept ? this.#kept!.content : contentOf(events))
+      this.#retelling = this.#retelling?.again() ?? Retelling.of(contentOf(this.#toldUntil(seq - 1)))
       for (const event of left) this.#retelling.match(event)
     }
     this.#kept = undefined

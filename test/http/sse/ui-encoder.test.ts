@@ -86,19 +86,23 @@ class Connection {
   }
 }
 
-type Act = { is: 'text' | 'think', text: string } | { is: 'step' | 'call' | 'rewind' | 'attempt' } | { is: 'cut', read: number }
+/** `lag`: the connection is told nothing for a while. `lose`: the log has lost the events, and is restored from the database. */
+type Act = { is: 'text' | 'think', text: string } | { is: 'step' | 'call' | 'rewind' | 'attempt' | 'lag' | 'lose' } | { is: 'cut', read: number }
 const word = fc.constantFrom('a', 'b', 'ab', '')
 const act = fc.oneof(
   { weight: 8, arbitrary: fc.record({ is: fc.constant('text' as const), text: word }) },
   { weight: 2, arbitrary: fc.record({ is: fc.constant('think' as const), text: word }) },
   { weight: 5, arbitrary: fc.record({ is: fc.constantFrom('step' as const, 'call' as const, 'rewind' as const) }) },
   { weight: 1, arbitrary: fc.record({ is: fc.constant('attempt' as const) }) },
+  { weight: 2, arbitrary: fc.record({ is: fc.constantFrom('lag' as const, 'lose' as const) }) },
   { weight: 2, arbitrary: fc.record({ is: fc.constant('cut' as const), read: fc.nat(6) }) }
 )
 
 /** Plays a run. @param cut a page's connection breaks, after it has read so many chunks more. */
-function play (acts: readonly Act[], { follow, replacing, cut }: { follow (): void, replacing (): void, cut (read: number): void }, log: Log): string {
+function play (acts: readonly Act[], { follow: followNow, replacing, cut }: { follow (): void, replacing (): void, cut (read: number): void }, log: Log): string {
   let [step, calls] = [0, 0]
+  let lags = false
+  const follow = () => { if (!lags) followNow() }
   log.begin()
   follow()
   for (const act of acts) {
@@ -117,9 +121,16 @@ function play (acts: readonly Act[], { follow, replacing, cut }: { follow (): vo
       log.begin()
     }
     if (act.is === 'cut') cut(act.read)
+    if (act.is === 'lag') lags = true
+    if (act.is === 'lose') {
+      replacing()
+      forget(log)
+      lags = false
+    }
     follow()
   }
   const response = responseOf(log.entries)
+  lags = false
   log.add({
     type: 'done', runId: RUN.runId, response, executionTime: 1, creditsUsed: 1, finishReason: 'stop', usage: { promptTokens: 1, completionTokens: 1, totalTokens: 2, estimated: false }
   })
