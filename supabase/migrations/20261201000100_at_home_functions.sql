@@ -2433,7 +2433,7 @@ declare
 begin
   select array_agg(id) into v_ids from (
     select id from public.agent_runs
-      where finished_at < v_before and not erased
+      where finished_at <= v_before and not erased
       order by finished_at limit p_limit for update skip locked) as old;
   -- A caller's key may be a text too. The code of an error stays, and its sentence, which a program may have worded, goes.
   update public.agent_runs
