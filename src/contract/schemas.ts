@@ -50,7 +50,7 @@ export const Credits = Type.Object({
 export type Credits = Static<typeof Credits>
 
 export const GrantBody = Type.Object({
-  credits: Type.Integer({ minimum: -1_000_000, maximum: 1_000_000, not: { const: 0 } }),
+  credits: Type.Integer({ minimum: -1_000_000, maximum: 1_000_000 }),
   reason: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' })
 })
 

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
+import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
@@ -83,6 +84,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
     schema: { params: IdParams, headers: IdempotencyHeaders, body: GrantBody, response: { 200: Credits, ...errorAnswers } }
   }, async request => {
     const { credits, reason } = request.body
+    if (credits === 0) refuse('credits', 'must not be 0')
     const adminId = request.caller!.userId
     const userId = request.params.id
     const balance = await app.admin.grant(adminId, { userId, credits, reason, idempotencyKey: request.headers['idempotency-key'] })

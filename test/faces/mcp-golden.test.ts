@@ -1,19 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises'
 import t from 'tap'
-import { delta, ending, frame, inTurn, openStream, refuse, type Reply } from '../support/doubles/gateway.js'
-import { DEMO_KEY, startService } from '../support/helper.js'
-
-/** With UPDATE_GOLDEN=1 the recordings are written anew; what has changed is then in the difference of the files. */
-const IS_UPDATE = process.env.UPDATE_GOLDEN === '1'
-
-const call = frame({ choices: [{ index: 0, delta: { content: 'Let me look. ', tool_calls: [{ index: 0, id: 'c1', type: 'function', function: { name: 'nobody', arguments: '{"word":"ünï"}' } }] } }] }) +
-  ending('tool_calls')
+import { refuse, type Reply } from '../support/doubles/gateway.js'
+import { DEMO_KEY } from '../support/helper.js'
+import { CALL_TOOL, holdRecording, startStory } from './recordings.js'
 
 /** What the gateway does behind each recorded stream. */
-const REPLIES: Record<string, Reply> = {
-  answer: inTurn(response => { openStream(response).end(call) }, response => { openStream(response).end(delta('Dönë') + ending()) }),
-  failure: refuse(400, 'no')
-}
+const REPLIES: Record<string, Reply> = { answer: CALL_TOOL, failure: refuse(400, 'no') }
 
 const META = {
   'io.modelcontextprotocol/protocolVersion': '2026-07-28',
@@ -38,18 +29,13 @@ function withoutChance (raw: string): string {
 for (const [era, { headers, meta }] of Object.entries(ERAS)) {
   for (const [what, reply] of Object.entries(REPLIES)) {
     t.test(`the stream of the ${what} of a tool is byte for byte as it was recorded, in the protocol of ${era}`, async t => {
-      const service = await startService(t)
-      let calls = 0
-      service.gateway.reply = (response, call) => reply(response, call, ++calls)
+      const service = await startStory(t, reply)
       const response = await fetch(`${service.url}/mcp`, {
         method: 'POST',
         headers: { accept: 'application/json, text/event-stream', 'content-type': 'application/json', authorization: `Bearer ${DEMO_KEY}`, ...headers },
         body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'demo_agent', arguments: { message: 'Hi' }, _meta: { progressToken: 'p', ...meta } } })
       })
-      const told = withoutChance(await response.text())
-      const file = new URL(`golden/mcp-${era}-${what}.txt`, import.meta.url)
-      if (IS_UPDATE) await writeFile(file, told)
-      t.equal(told, await readFile(file, 'utf8'))
+      await holdRecording(t, `mcp-${era}-${what}`, withoutChance(await response.text()))
     })
   }
 }

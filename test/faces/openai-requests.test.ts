@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import t from 'tap'
 import { DEMO_AGENT, DEMO_KEY, startService } from '../support/helper.js'
 
@@ -43,4 +45,34 @@ t.test('what Python\'s package sends is answered as it reads it', async t => {
     t.not(other, await keyed('a', '0'), 'nor is an equal request with a key of its own')
     t.equal(await keyed('b', '2'), other)
   })
+
+  await t.test('repeated before the first one has arrived whole, on both addresses, and charged once', async t => {
+    const bodies = { '/v1/chat/completions': { ...asked, messages: [{ role: 'user', content: 'Late' }] }, '/v1/responses': { model: DEMO_AGENT, input: 'Later' } }
+    for (const [path, body] of Object.entries(bodies)) {
+      const before = await service.credits()
+      const late = await beginLate(service.url + path, JSON.stringify(body))
+      const again = await fetch(service.url + path, { method: 'POST', headers: { ...PYTHON, 'x-stainless-retry-count': '1' }, body: JSON.stringify(body) })
+      t.equal(again.status, 200, path)
+      t.equal(await late.finish(), again.headers.get('x-run-id'), path)
+      t.equal((await service.credits()).creditsRemaining, before.creditsRemaining - 1, path)
+    }
+  })
 })
+
+/** Sends a request of which the last byte is still missing. `finish` sends that, and resolves to the id of the run that answers. */
+async function beginLate (url: string, body: string): Promise<{ finish (): Promise<string> }> {
+  const sent = request(url, { method: 'POST', headers: { ...PYTHON, 'content-length': Buffer.byteLength(body), expect: '100-continue' } })
+  const answered = once(sent, 'response')
+  sent.flushHeaders()
+  // The service has the head of the request.
+  await once(sent, 'continue')
+  sent.write(body.slice(0, -1))
+  return {
+    async finish () {
+      sent.end(body.slice(-1))
+      const [response] = await answered as [IncomingMessage]
+      response.resume()
+      return String(response.headers['x-run-id'])
+    }
+  }
+}
