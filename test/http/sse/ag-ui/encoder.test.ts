@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { firstSeq } from '#shared/event-number.ts'
 import type { RunEvent } from '#shared/schemas.ts'
-import { type NumberedEvent, responseOf } from '#shared/trace.ts'
+import { findRewound, type NumberedEvent, responseOf } from '#shared/trace.ts'
 import type { AgUiReader } from '../../../../src/contract/ag-ui/messages.js'
 import { createAgUiFormat } from '../../../../src/http/sse/ag-ui/format.js'
 import { type AgUiSdk, loadAgUi, type Message } from '../../../faces/ag-ui-client.js'
@@ -45,6 +45,12 @@ class Log {
     if (act.is === 'attempt') this.begin()
   }
 
+  /** Has lost the events, and is restored from the database, which has no text that was taken back. */
+  lose (): void {
+    const rewound = findRewound(this.entries)
+    this.entries = this.entries.map(({ seq, event }) => ({ seq, event: event.type === 'chunk' && rewound(seq) ? { ...event, content: '' } : event }))
+  }
+
   end (ending: Ending): void {
     if (ending === 'done') this.add({ type: 'done', runId: RUN.runId, response: responseOf(this.entries), executionTime: 1, usage: USAGE, creditsUsed: 1, finishReason: 'stop' })
     if (ending === 'error') this.add({ type: 'error', runId: RUN.runId, error: 'It failed.', code: 'internal', retryable: true })
@@ -81,13 +87,13 @@ class Reading {
 }
 
 type Ending = 'done' | 'error' | 'cancelled' | 'none'
-type Act = { is: 'text' | 'think', text: string } | { is: 'step' | 'call' | 'result' | 'rewind' | 'attempt' | 'wait' | 'joins' }
+type Act = { is: 'text' | 'think', text: string } | { is: 'step' | 'call' | 'result' | 'rewind' | 'attempt' | 'wait' | 'joins' | 'lag' | 'lose' }
 const word = fc.constantFrom('a', 'b', 'ab', '')
 const act = fc.oneof(
   { weight: 8, arbitrary: fc.record({ is: fc.constant('text' as const), text: word }) },
   { weight: 2, arbitrary: fc.record({ is: fc.constant('think' as const), text: word }) },
   { weight: 8, arbitrary: fc.record({ is: fc.constantFrom('step' as const, 'call' as const, 'result' as const, 'rewind' as const) }) },
-  { weight: 2, arbitrary: fc.record({ is: fc.constantFrom('attempt' as const, 'wait' as const, 'joins' as const) }) }
+  { weight: 2, arbitrary: fc.record({ is: fc.constantFrom('attempt' as const, 'wait' as const, 'joins' as const, 'lag' as const, 'lose' as const) }) }
 )
 const ending = fc.constantFrom<Ending>('done', 'error', 'cancelled', 'none')
 
@@ -115,14 +121,19 @@ async function testEncoder (t: Test, sdk: AgUiSdk): Promise<void> {
       const log = new Log()
       log.begin()
       const readings = [{ reading: new Reading(log, reader), messages: ASKED as object[] }]
-      const follow = () => readings.forEach(({ reading }) => reading.follow())
+      // While it lags nobody is told anything.
+      let lags = false
+      const follow = () => { if (!lags) readings.forEach(({ reading }) => reading.follow()) }
       follow()
       for (const act of acts) {
+        if (act.is === 'lag' || act.is === 'lose') lags = act.is === 'lag'
+        if (act.is === 'lose') log.lose()
         if (act.is === 'joins') readings.push({ reading: new Reading(log, { ...reader, isTold: true }), messages: [] })
         else log.play(act)
         follow()
       }
       log.end(ending)
+      lags = false
       follow()
       // A connection that has to end before its run.
       if (ending === 'none') readings.forEach(({ reading }) => reading.cut())
