@@ -12,6 +12,9 @@ import { type Arguments, toQuery } from './statements.js'
 /** The hash of the demo's API key, which everybody knows: see supabase/seed.sql. */
 const PUBLISHED_KEY_HASH = '8f7aa60aebb30ce3d7db97400e7eb1a4dd1db9fc14d06d0af03c24279e5cf4e4'
 
+/** PostgreSQL writes zeros to all of it as it starts: of its default, 128 MB, that takes a second of processor time. */
+const SHARED_BUFFERS = '32MB'
+
 /**
  * Opens PostgreSQL in this process, with its files in `dataDir`, for the owner of this process alone, and migrates it.
  * @param hasDemo whether a new database gets the demo rows. Otherwise the demo's key, which an earlier release may have left,
@@ -49,7 +52,7 @@ async function initialise (dataDir: string, path: string, hasDemo: boolean): Pro
 }
 
 async function open (path: string): Promise<PGlite> {
-  const pglite = new PGlite({ dataDir: path })
+  const pglite = new PGlite({ dataDir: path, startParams: [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS}`] })
   await pglite.waitReady
   return pglite
 }

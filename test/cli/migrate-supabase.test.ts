@@ -11,6 +11,7 @@ import { makeDirectory } from '../support/doubles/programs.js'
 import { createPostgres, findPostgres } from '../support/helper.js'
 import { LIVE_PROJECTS } from '../support/live-projects.js'
 import { pathOf } from '../support/process.js'
+import { IS_WHOLE } from '../support/scope.js'
 import { migrateAs020, pasteAs020, RELEASE_020 } from '../support/release-020.js'
 
 /**
@@ -29,6 +30,11 @@ const PLATFORM = Object.fromEntries(Array.from({ length: 17 }, (_, index) => [
   index === 0 ? LIVE_PROJECTS[0]!.sql : `create table public.thing_${index} (id int); alter table public.thing_${index} enable row level security;`
 ]))
 const NEXT = 'alter table public.agents add column motto text;'
+
+/** A test of `npm run test:all`: each takes a minute. */
+function whole (t: Test, name: string, test: (t: Test) => Promise<void>): void {
+  if (IS_WHOLE) t.test(name, test)
+}
 
 t.test('beside a project that is pushed by the Supabase CLI', async t => {
   if (!await findPostgres(t)) return
@@ -49,7 +55,7 @@ t.test('beside a project that is pushed by the Supabase CLI', async t => {
     t.equal((await project.history()).length, 19, 'the history is the project\'s own')
   })
 
-  t.test('the script, pasted twice, is known to npm run migrate, and the project goes on pushing', async t => {
+  whole(t, 'the script, pasted twice, is known to npm run migrate, and the project goes on pushing', async t => {
     const project = await createProject(t, cli)
     await project.push()
     const { stdout: script } = await release.migrate('--print')
@@ -77,7 +83,7 @@ t.test('beside a project that is pushed by the Supabase CLI', async t => {
     t.match(await nextRelease.migrate('--url', project.url), { code: 0, stdout: UP_TO_DATE })
   })
 
-  t.test('the files that --into lays do nothing where npm run migrate was first', async t => {
+  whole(t, 'the files that --into lays do nothing where npm run migrate was first', async t => {
     const project = await createProject(t, cli)
     await project.push()
     await release.migrate('--url', project.url)
@@ -89,7 +95,7 @@ t.test('beside a project that is pushed by the Supabase CLI', async t => {
     t.equal((await project.query('select from pg_policies where policyname = \'of_theirs\'')).length, 1)
   })
 
-  t.test('copies of our files that were pushed are known, and --into leaves them out', async t => {
+  whole(t, 'copies of our files that were pushed are known, and --into leaves them out', async t => {
     const project = await createProject(t, cli)
     for (const file of RELEASE_020) await cp(join(ROOT, 'supabase/migrations', file), join(project.folder, file))
     await project.push()

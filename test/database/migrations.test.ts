@@ -1,16 +1,14 @@
 import { readFile } from 'node:fs/promises'
-import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { listMigrations, migrate, type SqlRunner } from '../../src/database/migrations.js'
 import { printMigrations } from '../../src/database/migrations/script.js'
-import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER } from '../support/helper.js'
+import { createEmptyPGlite, createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER } from '../support/helper.js'
 import { LIVE_PROJECTS } from '../support/live-projects.js'
 
 // A live project is on PostgreSQL: only where there is none do PGlite's databases stand in for it.
 t.test('migrations on PGlite', async t => testMigrations(t, async t => {
-  const pglite = await PGlite.create()
-  t.teardown(() => pglite.close())
+  const pglite = await createEmptyPGlite(t)
   return {
     async run (sql) { await pglite.exec(sql) },
     async query (sql, values) { return (await pglite.query<Record<string, unknown>>(sql, values)).rows }

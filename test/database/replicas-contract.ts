@@ -48,7 +48,8 @@ export async function testReplicas (t: Test, db: Database): Promise<void> {
   t.test('where others may have told of it, it is taken as an attempt of its own', async t => {
     const { runIds: [first, second, third] } = await createRuns(3)
     t.match(await claim(first!, { p_keep_first: false }), { claimed: { run: { attempt: 2 } } })
-    t.same(await claimAny({ p_lapsed: true }), [], 'those that wait are not among the dead\'s')
+    // What others of this database left may have lapsed by now.
+    t.same((await claimAny({ p_lapsed: true })).filter(({ runId }) => runId === second || runId === third), [], 'those that wait are not among the dead\'s')
     t.same((await claimAny({ p_keep_first: false })).filter(({ runId }) => runId === second), [{ runId: second, attempt: 2 }])
     t.equal((await claimAny({})).some(({ runId }) => runId === third), false, 'which took all')
   })

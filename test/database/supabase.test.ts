@@ -9,6 +9,7 @@ import { connectSupabase } from '../../src/database/supabase.js'
 import { type Sql, startPostgrest } from '../support/doubles/postgrest.js'
 import { findFreePort } from '../support/doubles/programs.js'
 import { createDataDir, createPostgres, findPostgres } from '../support/helper.js'
+import { IS_WHOLE } from '../support/scope.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
 const KEY = 'sb_secret_for_these_tests'
@@ -16,7 +17,9 @@ const UNAVAILABLE = { code: 'database_unavailable', statusCode: 503, message: /c
 
 // PostgREST calls functions in the role of the key, so these do too: what is not granted to service_role fails here.
 
+// Where there is a server, the PostgREST of the short run is before that: test/database/embedded.test.ts holds PGlite to the same contract.
 t.test('the database by supabase-js, on PGlite', async t => {
+  if (!IS_WHOLE && await findPostgres(t)) return
   const pglite = await PGlite.create(join(await createDataDir(t), 'postgres'))
   t.teardown(() => pglite.close())
   await pglite.exec(`${TEST_FUNCTIONS}; set role service_role`)

@@ -194,7 +194,7 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
 
   t.test('a silent gateway does not keep it beyond EDGE_MAX_SECONDS: the service goes on', async t => {
     const before = await project.balance()
-    const short = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, RAILWAY_BACKEND_URL: service.url, EDGE_MAX_SECONDS: '1' })
+    const short = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, RAILWAY_BACKEND_URL: service.url, EDGE_MAX_SECONDS: '3' })
     gateway.reply = hang('half')
     service.gateway.reply = say('the whole')
     const told = await short.execute()
@@ -214,15 +214,15 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
   })
 
   t.test('a run may take MAX_RUN_SECONDS, and is not handed over after that', async t => {
-    const short = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, RAILWAY_BACKEND_URL: service.url, MAX_RUN_SECONDS: '1' })
+    const short = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, RAILWAY_BACKEND_URL: service.url, MAX_RUN_SECONDS: '3' })
     gateway.reply = hang('half')
     const told = await short.execute()
-    t.match(told.events.at(-1), { type: 'error', code: 'run_timeout', error: 'The run was ended because it took longer than 1 seconds.' })
+    t.match(told.events.at(-1), { type: 'error', code: 'run_timeout', error: 'The run was ended because it took longer than 3 seconds.' })
     t.match(await project.endOf(told.headers.get('x-run-id')!), { status: 'failed', attempt: 1, response: 'half', creditsCharged: 1 })
   })
 
   t.test('nor where there is no service: what there is is settled', async t => {
-    const alone = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, EDGE_MAX_SECONDS: '1' })
+    const alone = await startEdge(t, deno, project, { AI_GATEWAY_URL: gateway.url, EDGE_MAX_SECONDS: '3' })
     gateway.reply = hang('half')
     const told = await alone.execute()
     t.match(told.events.at(-1), { type: 'error', code: 'gateway_timeout' })

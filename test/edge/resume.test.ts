@@ -133,7 +133,7 @@ t.test('a run is asked for, followed and cancelled through the edge function', a
   })
 
   t.test('before the wall clock its reader is sent on', async t => {
-    const short = await startEdge(t, deno, project, { RAILWAY_BACKEND_URL: service.url, EDGE_MAX_SECONDS: '1' })
+    const short = await startEdge(t, deno, project, { RAILWAY_BACKEND_URL: service.url, EDGE_MAX_SECONDS: '3' })
     const { runId, leave, finish } = await begin()
     await leave()
     const told = await events(runId, '?after=1', {}, short)

@@ -1,22 +1,17 @@
-import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { Run, RunEvent } from '#shared/schemas.ts'
 import { buildApp } from '../../src/app.js'
 import { signAccessToken } from '../../src/auth/access-token.js'
 import { type Config, parseConfig } from '../../src/config/config.js'
-import { openEmbedded } from '../../src/database/embedded.js'
 import { createLogger } from '../../src/process/logger.js'
 import { type GatewayDouble, startGateway } from './doubles/gateway.js'
-import { hashMigrations } from './postgres.js'
+import { createDataDir } from './pglite.js'
 
+export { createDataDir, createEmptyPGlite } from './pglite.js'
 export { createPostgres, findPostgres, POSTGRES_URL } from './postgres.js'
 
 export const DEMO_USER = '11111111-1111-4111-8111-111111111111'
@@ -169,25 +164,4 @@ export async function endOf (service: Service, runId: string, headers?: Record<s
     if (body.finishedAt) return body
     await delay(LOOK_MS)
   }
-}
-
-/** A data directory with a migrated database and the demo rows: a copy of one that is made once for all tests. */
-export async function createDataDir (t: Test): Promise<string> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-test-'))
-  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
-  // Node's own `cp` takes several times as long for a thousand files.
-  await promisify(execFile)('cp', ['-R', join(await findTemplate(), 'postgres'), dataDir])
-  return dataDir
-}
-
-async function findTemplate (): Promise<string> {
-  const path = join(tmpdir(), `jeesi-test-template-${await hashMigrations()}`)
-  const made = await readFile(join(path, 'postgres', 'PG_VERSION')).then(() => true, () => false)
-  if (made) return path
-  const unfinished = await mkdtemp(`${path}-`)
-  await mkdir(unfinished, { recursive: true })
-  await (await openEmbedded(unfinished)).close()
-  // Another test may have been faster; its template is as good.
-  await rename(unfinished, path).catch(() => rm(unfinished, { recursive: true, force: true }))
-  return path
 }

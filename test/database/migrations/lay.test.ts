@@ -2,9 +2,9 @@ import { chmod, copyFile, mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { PGlite } from '@electric-sql/pglite'
 import { listMigrations, migrate, type SqlRunner } from '../../../src/database/migrations.js'
 import { layMigrations } from '../../../src/database/migrations/lay.js'
+import { createEmptyPGlite } from '../../support/helper.js'
 import { pasteAs020, RELEASE_020 } from '../../support/release-020.js'
 
 const OURS = fileURLToPath(new URL('../../../supabase/migrations', import.meta.url))
@@ -59,8 +59,7 @@ t.test('the files apply in their order, note what they did, and do nothing where
   }
 
   async function open (): Promise<SqlRunner> {
-    const pglite = await PGlite.create()
-    t.teardown(() => pglite.close())
+    const pglite = await createEmptyPGlite(t)
     return {
       async run (sql) { await pglite.exec(sql) },
       async query (sql, values) { return (await pglite.query<Record<string, unknown>>(sql, values)).rows }

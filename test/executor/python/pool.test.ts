@@ -141,7 +141,8 @@ t.test('workers for Python', async t => {
 
   t.test('are given nothing once they are ending', async t => {
     if (!existsSync('/proc/self/status')) return t.comment('LEFT OUT: this machine does not tell what signals a process has yet to hear')
-    const { pool, run } = create(t, { workers: 1, silenceMs: 1000 })
+    // Long enough for the next worker to begin on a busy machine.
+    const { pool, run } = create(t, { workers: 1, silenceMs: 5000 })
     await run('plain')
     const [guard] = pool.pids
     process.kill(-guard!, 'SIGSTOP')

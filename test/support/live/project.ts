@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
-import { PGlite, type Transaction } from '@electric-sql/pglite'
+import type { Transaction } from '@electric-sql/pglite'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { migrate, type SqlRunner } from '../../../src/database/migrations.js'
-import { createPostgres, findPostgres } from '../helper.js'
+import { createEmptyPGlite, createPostgres, findPostgres } from '../helper.js'
 
 /** The users of rows.sql, by what is particular about them. */
 export const LIVE_USERS = {
@@ -72,8 +72,7 @@ export async function makeLive (sql: SqlRunner): Promise<void> {
 
 /** Opens an empty database in this process. Statements of several callers are executed one after the other. */
 export async function openPglite (t: Test): Promise<LiveDatabase> {
-  const pglite = await PGlite.create()
-  t.teardown(() => pglite.close())
+  const pglite = await createEmptyPGlite(t)
   const runAs = (caller: LiveCaller, sql: string, values: unknown[] = [], keep: boolean) => pglite.transaction(async (transaction: Transaction) => {
     await transaction.query(`select ${BECOME}`, become(caller))
     const { rows } = await transaction.query<Row>(sql, values)

@@ -54,10 +54,14 @@ export async function closeConnection ({ client, transport }: Connection): Promi
   await transport.close().catch(() => {})
 }
 
+/** Loaded on demand: it takes as long as the rest of the service, and most agents have no MCP server. No server's time is spent on it. */
+export function loadClient (): Promise<typeof import('@modelcontextprotocol/client')> {
+  return import('@modelcontextprotocol/client')
+}
+
 /** @param probe how many milliseconds the question for versions may take; `older`: it is not asked. */
 async function open (server: McpServer, probe: 'older' | { timeout: number }, signal: AbortSignal): Promise<Connection> {
-  // Loaded on demand: it takes as long as the rest of the service, and most agents have no MCP server.
-  const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client')
+  const { Client, StreamableHTTPClientTransport } = await loadClient()
   const { listTimeout: timeout, url } = server
   const client = new Client(CLIENT, {
     capabilities: {},

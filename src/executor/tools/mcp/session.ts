@@ -3,7 +3,7 @@ import { Deadline } from '../../../lib/deadline.js'
 import { shorten } from '#shared/functions/result-text.ts'
 import { ToolError } from '../tool.js'
 import { type McpTool, TOOLS, type ToolPage } from './clean-result.js'
-import { beforeAbort, closeConnection, type Connection, openConnection } from './connection.js'
+import { beforeAbort, closeConnection, type Connection, loadClient, openConnection } from './connection.js'
 import { describeFailure, isSessionLost, serverSentence } from './failures.js'
 import type { McpServer } from './server.js'
 
@@ -22,6 +22,7 @@ export interface McpSession {
  * @throws {ToolError} with the reason why the server cannot be used; the signal's reason once it is aborted.
  */
 export async function connectMcp (server: McpServer): Promise<ToolPage & { session: McpSession }> {
+  await loadClient()
   const deadline = deadlineOf(server)
   let session: Session | undefined
   try {
