@@ -38,10 +38,10 @@ export const PAGE_SCRIPT = `SwaggerUIBundle({
 
 /** Reads the script of Swagger UI: a megabyte and a half, for which most processes are never asked. */
 export function readLibrary (): Promise<Buffer> {
-  return readFile(new URL(import.meta.resolve('swagger-ui-dist/swagger-ui-bundle.js')))
+  return readFile(new URL(import.meta.resolve('@fastify/swagger-ui/static/swagger-ui-bundle.js')))
 }
 
 /** Reads the style of Swagger UI. */
 export function readStyle (): Promise<Buffer> {
-  return readFile(new URL(import.meta.resolve('swagger-ui-dist/swagger-ui.css')))
+  return readFile(new URL(import.meta.resolve('@fastify/swagger-ui/static/swagger-ui.css')))
 }
