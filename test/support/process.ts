@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { buildPrograms } from './build.js'
@@ -10,9 +10,9 @@ const BUILT = await buildPrograms()
 /** For what lives for seconds: the embedded database, which is WebAssembly, is not compiled a second time to run faster. */
 const SHORT_LIVED = ['--liftoff-only']
 
-/** Where a program of ours is, such as `server.js`. */
+/** Where a program of ours is, such as `server.js`; one of another release is where its path says. */
 export function pathOf (script: string): string {
-  return join(BUILT, script)
+  return resolve(BUILT, script)
 }
 
 /**
