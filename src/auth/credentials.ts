@@ -5,11 +5,12 @@ import { sha256 } from './api-keys.js'
 
 /**
  * Compares the secret of the edge function in constant time.
+ * @param previous the secret that was changed, which may still be there.
  * @throws {ServiceError} not_configured, unauthorized.
  */
-export function checkBackendSecret (headers: IncomingHttpHeaders, expected: string | undefined): void {
+export function checkBackendSecret (headers: IncomingHttpHeaders, expected: string | undefined, previous?: string): void {
   if (!expected) throw errors.notConfigured().with({ reason: 'RAILWAY_BACKEND_SECRET is not set' })
   const given = headers['x-railway-secret']
-  if (typeof given === 'string' && timingSafeEqual(sha256(given), sha256(expected))) return
+  if (typeof given === 'string' && [expected, previous ?? expected].some(secret => timingSafeEqual(sha256(given), sha256(secret)))) return
   throw errors.unauthorized('The x-railway-secret header is missing or wrong.')
 }

@@ -9,7 +9,7 @@ const MAX_CACHED = 5_000
 
 interface Claims { sub?: unknown, role?: unknown, iss?: unknown, session_id?: unknown, exp: number }
 interface Header { alg: string, kid?: string }
-interface VerifyOptions { key?: string, algorithms: Array<'HS256' | 'ES256' | 'RS256'> }
+interface VerifyOptions { key: string, algorithms: Array<'HS256' | 'ES256' | 'RS256'> }
 
 export type TokenVerifier = (token: string) => Promise<Caller>
 
@@ -18,8 +18,8 @@ export interface TokenVerifierOptions {
   decode (token: string): { header: Header }
   /** Verifies signature and claims. Throws FAST_JWT_EXPIRED and other codes of fast-jwt. */
   verify (token: string, options: VerifyOptions): Claims
-  /** Whether there is a shared secret for HS256; `verify` knows it. */
-  hasSecret: boolean
+  /** The shared secrets for HS256: the one that signs, and while that is changed the one before. */
+  secrets: string[]
   /** Finds the project's published keys, for ES256 and RS256. */
   findKey?: PublicKeyFinder
   /** Who has to have issued a token that names its issuer. */
@@ -30,11 +30,22 @@ export interface TokenVerifierOptions {
  * Verifies Supabase's access tokens: HS256 by the shared secret, ES256 and RS256 by the project's published keys.
  * @throws {ServiceError} unauthorized, keys_unavailable.
  */
-export function createTokenVerifier ({ decode, verify, hasSecret, findKey, issuer }: TokenVerifierOptions): TokenVerifier {
+export function createTokenVerifier ({ decode, verify, secrets, findKey, issuer }: TokenVerifierOptions): TokenVerifier {
   /** The algorithm decides on the key, so that no public key is ever taken for a shared secret. */
-  async function optionsFor ({ alg, kid }: Header): Promise<VerifyOptions | undefined> {
-    if (alg === 'HS256' && hasSecret) return { algorithms: ['HS256'] }
-    if ((alg === 'ES256' || alg === 'RS256') && findKey) return { algorithms: [alg], key: await findKey(alg, kid) }
+  async function optionsFor ({ alg, kid }: Header): Promise<VerifyOptions[]> {
+    if (alg === 'HS256') return secrets.map(key => ({ algorithms: ['HS256'], key }))
+    return (alg === 'ES256' || alg === 'RS256') && findKey ? [{ algorithms: [alg], key: await findKey(alg, kid) }] : []
+  }
+
+  /** @throws what the token is told by the key that has signed it, or by the last. */
+  function verifyByAny (token: string, [first, ...others]: VerifyOptions[]): Claims {
+    if (!first) throw new Error('No key is known for its algorithm.')
+    try {
+      return verify(token, first)
+    } catch (error) {
+      if (others.length === 0 || (error as { code?: string }).code !== 'FAST_JWT_INVALID_SIGNATURE') throw error
+      return verifyByAny(token, others)
+    }
   }
 
   return withCache(async token => {
@@ -42,9 +53,7 @@ export function createTokenVerifier ({ decode, verify, hasSecret, findKey, issue
     if (token.length > MAX_TOKEN_LENGTH) throw invalid()
     let claims: Claims
     try {
-      const options = await optionsFor(decode(token).header)
-      if (!options) throw invalid()
-      claims = verify(token, options)
+      claims = verifyByAny(token, await optionsFor(decode(token).header))
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === errors.keysUnavailable.code) throw error

@@ -39,7 +39,10 @@ export interface Config {
   readonly python: PythonConfig
   readonly supabaseUrl?: string
   readonly jwtSecret?: string
+  /** The one before, while it is changed. */
+  readonly previousJwtSecret?: string
   readonly backendSecret?: string
+  readonly previousBackendSecret?: string
   readonly corsOrigins: readonly string[]
   readonly privateToolHosts: readonly PrivateHost[]
   /** Signs the webhooks whose function has no secret of its own. */
@@ -160,21 +163,34 @@ function chooseSchedules (setting: Environment['SCHEDULES'], database: DatabaseC
   return isOn ? 'service' : isEmbedded ? 'off' : 'platform'
 }
 
+const REMOVE_SECRET = 'remove it as soon as nobody has it any more'
+
 /** What is good enough to try things with is not for production. */
 function checkSecrets (env: Environment, problems: string[]): void {
   checkSecret('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, MAKE_SECRET, problems)
+  checkSecret('RAILWAY_BACKEND_SECRET_PREVIOUS', env.RAILWAY_BACKEND_SECRET_PREVIOUS, REMOVE_SECRET, problems)
   checkSecret('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, `copy your project's from its dashboard, under JWT Keys; if it has none, ${MAKE_SECRET}`, problems)
+  checkSecret('SUPABASE_JWT_SECRET_PREVIOUS', env.SUPABASE_JWT_SECRET_PREVIOUS, REMOVE_SECRET, problems)
   checkSecret('WEBHOOK_SECRET', env.WEBHOOK_SECRET?.replace(/^whsec_/, ''), 'make one with echo whsec_$(openssl rand -base64 32)', problems)
   checkIssuedKey('SUPABASE_SERVICE_ROLE_KEY', env.SUPABASE_SERVICE_ROLE_KEY, problems)
   checkIssuedKey('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
+}
+
+/** Each on one line; and an old one has a new one beside it, or it would be the only one. */
+function checkOldSecrets (env: Environment, problems: string[]): void {
+  for (const name of ['RAILWAY_BACKEND_SECRET', 'SUPABASE_JWT_SECRET'] as const) {
+    const previous = `${name}_PREVIOUS` as const
+    checkOneLine(name, env[name], problems)
+    checkOneLine(previous, env[previous], problems)
+    if (env[previous] && !env[name]) problems.push(`${previous} is set without ${name}: set that to the new secret`)
+  }
 }
 
 function compose (env: Environment, problems: string[], variables: NodeJS.ProcessEnv = {}): Config {
   const production = env.NODE_ENV === PRODUCTION
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
-  checkOneLine('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, problems)
-  checkOneLine('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, problems)
+  checkOldSecrets(env, problems)
   if (production) checkSecrets(env, problems)
   checkConcurrency(env, database.kind === 'embedded', problems)
   if (database.kind !== 'embedded') {
@@ -200,7 +216,9 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
     python: choosePython(env, variables.PATH),
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
     jwtSecret: env.SUPABASE_JWT_SECRET,
+    previousJwtSecret: env.SUPABASE_JWT_SECRET_PREVIOUS,
     backendSecret: env.RAILWAY_BACKEND_SECRET,
+    previousBackendSecret: env.RAILWAY_BACKEND_SECRET_PREVIOUS,
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
     privateToolHosts: readPrivateHosts(env.ALLOW_PRIVATE_TOOL_HOSTS, problems),
     webhookSecret: readWebhookSecret(env.WEBHOOK_SECRET, problems),

@@ -52,6 +52,8 @@ export const VARIABLES = {
     'The service role key, or a secret key (sb_secret_…), of the same project; Supabase sets it for the edge function itself.'),
   SUPABASE_JWT_SECRET: service('database', TEXT,
     'The legacy JWT secret, for tokens signed with HS256; tokens of ES256 and RS256 are checked with the project\'s published keys.'),
+  SUPABASE_JWT_SECRET_PREVIOUS: service('database', TEXT,
+    'The JWT secret before this one, while it is changed: tokens that it has signed are good still.'),
   SUPABASE_DB_URL: service('database', TEXT,
     'A Postgres connection instead of the REST interface, direct or through a pooler: postgres://…; port 6543 or ?pgbouncer=true is a transaction pooler.'),
   SUPABASE_DB_POOL_MAX: service('database', Type.Integer({ minimum: 1, default: 20 }),
@@ -89,6 +91,8 @@ export const VARIABLES = {
 
   RAILWAY_BACKEND_SECRET: both('callers', TEXT,
     'The secret with which the edge function `agent-runtime` authenticates itself (openssl rand -hex 32); without it execute-validated answers 503.'),
+  RAILWAY_BACKEND_SECRET_PREVIOUS: service('callers', TEXT,
+    'The secret before this one, while it is changed: the edge function may have either.'),
   CORS_ORIGINS: service('callers', TEXT,
     'Origins that browsers may call from, separated by commas, or *; blank: only its own.'),
 

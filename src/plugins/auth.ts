@@ -34,7 +34,7 @@ async function auth (app: FastifyInstance): Promise<void> {
   app.decorate('requireUser', (request: FastifyRequest) => admit(request, () => true))
   app.decorate('requireReader', (request: FastifyRequest) => admit(request, ({ mayRead }) => mayRead))
   app.decorate('requireSession', (request: FastifyRequest) => admit(request, ({ kind }) => kind === 'user'))
-  app.decorate('requireBackendSecret', (request: FastifyRequest) => counted(request, () => checkBackendSecret(request.headers, app.config.backendSecret)))
+  app.decorate('requireBackendSecret', (request: FastifyRequest) => counted(request, () => checkBackendSecret(request.headers, app.config.backendSecret, app.config.previousBackendSecret)))
 
   async function admit (request: FastifyRequest, isAdmitted: (caller: Caller) => boolean): Promise<void> {
     const credentials = await counted(request, () => readCredentials(request.headers['x-api-key'], request.headers.authorization))
@@ -71,7 +71,7 @@ async function registerJwt (app: FastifyInstance): Promise<TokenVerifier> {
   return createTokenVerifier({
     decode: token => app.jwt.decode(token, { complete: true })!,
     verify: (token, options) => app.jwt.verify(token, { ...app.jwt.options.verify, ...options }),
-    hasSecret: secret !== undefined,
+    secrets: [secret, app.config.previousJwtSecret].filter(secret => secret !== undefined),
     findKey: supabaseUrl ? await createPublicKeyFinder(`${supabaseUrl}/auth/v1/.well-known/jwks.json`) : undefined,
     issuer: supabaseUrl && `${supabaseUrl}/auth/v1`
   })

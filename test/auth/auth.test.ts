@@ -68,6 +68,14 @@ t.test('access tokens signed with the shared secret', async t => {
     t.match(body, { code: 'unauthorized', error: /expired/ })
   })
 
+  t.test('are good by either secret while that is changed', async t => {
+    const next = 'the-next-jwt-secret-of-these-tests-alone'
+    const changing = await startService(t, { SUPABASE_JWT_SECRET: next, SUPABASE_JWT_SECRET_PREVIOUS: JWT_SECRET })
+    for (const key of [next, JWT_SECRET]) t.equal((await ask(changing, await sign({}, { key: secretOf(key) }))).status, 200)
+    await refused(t, changing, await sign({}, { key: secretOf('another secret that nobody knows of') }), 'another secret')
+    t.match((await ask(changing, await sign({}, { exp: 1_700_000_000 }))).body, { error: /expired/ }, 'what the old one has signed is told why, too')
+  })
+
   t.test('are refused when anything about them is wrong', async t => {
     await refused(t, service, await sign({}, { key: secretOf('another secret that nobody knows of') }), 'another secret')
     await refused(t, service, await sign({}, { exp: null }), 'no exp')
@@ -241,6 +249,15 @@ t.test('the edge function', async t => {
     t.match(await asFunction(await bearer()), { status: 401, body: { code: 'unauthorized' } }, 'a user is none')
     t.match(await asFunction({ 'x-api-key': DEMO_KEY }), { status: 401, body: { code: 'unauthorized' } }, 'nor is a key')
     t.equal(service.gateway.calls.length, 1)
+  })
+
+  t.test('may have either secret while that is changed, and only the new one afterwards', async t => {
+    const next = 'the-next-backend-secret-of-these-tests'
+    const changing = await startService(t, { RAILWAY_BACKEND_SECRET: next, RAILWAY_BACKEND_SECRET_PREVIOUS: BACKEND_SECRET })
+    const changed = await startService(t, { RAILWAY_BACKEND_SECRET: next })
+    const statusOf = async ({ request }: Service, secret: string) => (await request('POST', '/api/agent/execute-validated', { body, headers: { 'x-railway-secret': secret } })).status
+    t.same(await Promise.all([next, BACKEND_SECRET, 'another'].map(secret => statusOf(changing, secret))), [200, 200, 401])
+    t.same(await Promise.all([next, BACKEND_SECRET].map(secret => statusOf(changed, secret))), [200, 401])
   })
 
   t.test('is told where the server has no secret', async t => {

@@ -30,7 +30,9 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     modelIsChosen: false,
     supabaseUrl: undefined,
     jwtSecret: undefined,
+    previousJwtSecret: undefined,
     backendSecret: undefined,
+    previousBackendSecret: undefined,
     corsOrigins: [],
     privateToolHosts: [],
     webhookSecret: undefined,
@@ -76,9 +78,11 @@ t.test('every variable is read, without the blanks around it', async t => {
     NODE_ENV: 'production',
     LOG_LEVEL: 'warn',
     SUPABASE_JWT_SECRET: JWT_SECRET,
+    SUPABASE_JWT_SECRET_PREVIOUS: ' the-old-jwt-secret-of-more-than-32-characters ',
     AI_GATEWAY_URL: 'http://localhost:11434/v1/',
     AI_MODEL: 'llama3',
     RAILWAY_BACKEND_SECRET: BACKEND_SECRET,
+    RAILWAY_BACKEND_SECRET_PREVIOUS: 'the-old-backend-secret-of-more-than-32-characters',
     CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
     ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
     WEBHOOK_SECRET,
@@ -120,7 +124,9 @@ t.test('every variable is read, without the blanks around it', async t => {
     modelIsChosen: true,
     supabaseUrl: 'https://project.supabase.co',
     jwtSecret: JWT_SECRET,
+    previousJwtSecret: 'the-old-jwt-secret-of-more-than-32-characters',
     backendSecret: BACKEND_SECRET,
+    previousBackendSecret: 'the-old-backend-secret-of-more-than-32-characters',
     corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
     privateToolHosts: [{ host: 'tools.railway.internal', port: 8080 }, { host: '10.0.0.0', bits: 8, port: undefined }],
     webhookSecret: WEBHOOK_SECRET,
@@ -239,6 +245,8 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ AI_GATEWAY_URL: 'https://ai.example.com/v1?key=x' }, 'AI_GATEWAY_URL', /no \? and no #/],
     [{ ...SUPABASE, LOVABLE_API_KEY: '', AI_GATEWAY_URL: 'https://ai.example.com/#/v1' }, 'AI_GATEWAY_URL', /no \? and no #/],
     [{ ...POSTGRES, SUPABASE_JWT_SECRET: '' }, 'SUPABASE_JWT_SECRET', /missing: .*SUPABASE_URL/],
+    [{ ...SUPABASE, SUPABASE_JWT_SECRET_PREVIOUS: 'old' }, 'SUPABASE_JWT_SECRET_PREVIOUS', /without SUPABASE_JWT_SECRET: set that to the new secret/],
+    [{ ...SUPABASE, RAILWAY_BACKEND_SECRET_PREVIOUS: 'old' }, 'RAILWAY_BACKEND_SECRET_PREVIOUS', /without RAILWAY_BACKEND_SECRET/],
     [{ ...SUPABASE, NODE_ENV: 'production' }, 'RAILWAY_BACKEND_SECRET', /missing: .*edge function/],
     [{ NODE_ENV: 'production' }, 'SUPABASE_URL', /missing: .*SUPABASE_DB_URL.*EMBEDDED=true/],
     [{ NODE_ENV: 'production', EMBEDDED: 'false' }, 'SUPABASE_URL', /missing/],
@@ -289,6 +297,7 @@ t.test('in production', async t => {
         t.match(problem, /openssl rand -hex 32.+node -p "crypto\.randomBytes\(32\)/)
         t.notOk(problem!.includes(value))
       }
+      t.match(problemsOf({ ...production, RAILWAY_BACKEND_SECRET_PREVIOUS: value }), [/^RAILWAY_BACKEND_SECRET_PREVIOUS .*: remove it as soon as nobody has it any more$/], 'nor is it one that may still be there')
       t.same(problemsOf({ ...SUPABASE, RAILWAY_BACKEND_SECRET: value }), [], 'elsewhere it is good enough')
     }
     t.match(problemsOf({ ...production, WEBHOOK_SECRET: `whsec_${Buffer.alloc(24, 'x').toString('base64')}` }), [/^WEBHOOK_SECRET repeats itself .+ whsec_\$\(openssl/])

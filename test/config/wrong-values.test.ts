@@ -141,7 +141,7 @@ t.test('a NODE_ENV that is nearly production, or is not set on Railway, is a war
   for (const mode of ['', 'development', 'test', 'staging', 'preview']) t.same(warningsOf({ NODE_ENV: mode }), [], mode)
   t.match(warningsOf({ ...RAILWAY, RAILWAY_DEPLOYMENT_DRAINING_SECONDS: '30' }), [/^NODE_ENV is not set, on Railway: write NODE_ENV=production/])
   t.same(warningsOf({ ...RAILWAY, RAILWAY_DEPLOYMENT_DRAINING_SECONDS: '30', NODE_ENV: 'staging' }), [])
-  t.same(warningsOf({ RAILWAY_BACKEND_SECRET: 'x', RAILWAY_DEPLOYMENT_DRAINING_SECONDS: '30' }), [], 'names of ours are no sign of Railway')
+  t.same(warningsOf({ RAILWAY_BACKEND_SECRET: 'x', RAILWAY_BACKEND_SECRET_PREVIOUS: 'y', RAILWAY_DEPLOYMENT_DRAINING_SECONDS: '30' }), [], 'names of ours are no sign of Railway')
 })
 
 t.test('times that are probably meant otherwise are warnings', async t => {
