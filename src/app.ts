@@ -7,7 +7,6 @@ import { answerClientError, answerFrameworkError } from './http/errors.js'
 import { describeRoutes } from './http/reference/openapi.js'
 import account from './plugins/account.js'
 import { type Hardening, readHardening } from './http/hardening.js'
-import activity from './plugins/activity.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import connections from './plugins/connections.js'
@@ -90,7 +89,6 @@ export async function buildWorker (config: Config, logger: FastifyBaseLogger): P
 
 async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOptions): Promise<void> {
   await app.register(shutdown)
-  await app.register(activity)
   await app.register(requestContext)
   await app.register(errorHandler)
   await app.register(connections)

@@ -48,4 +48,4 @@ async function openShared ({ link }: NonNullable<FastifyInstance['redis']>, onDu
   return openBullTimer(link.commands, link.openConnection(), onDue)
 }
 
-export default fp(schedulesPlugin, { name: 'schedules', dependencies: ['activity', 'database', 'redis', 'executor', 'runs', 'tools', 'shutdown'] })
+export default fp(schedulesPlugin, { name: 'schedules', dependencies: ['request-context', 'database', 'redis', 'executor', 'runs', 'tools', 'shutdown'] })
