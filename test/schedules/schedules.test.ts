@@ -147,7 +147,7 @@ t.test('a firing whose process died before its run is taken up by another, once'
   const firing = await fire()
   t.equal(await fire(), null, 'it is fired')
   // Its process had begun the run too, and did not live to hear of it.
-  const begin = () => service.app.runs.begin({ userId: DEMO_USER, agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hello' }], idempotencyKey: `schedule:${firing!.id}` })
+  const begin = () => service.app.runs.begin({ kind: 'schedule', userId: DEMO_USER, agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hello' }], idempotencyKey: `schedule:${firing!.id}` })
   const [row] = await overOf(place, id)
   t.match(row, { id: firing!.id, status: 'completed', result: 'Good morning' })
   await begin()
