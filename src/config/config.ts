@@ -10,7 +10,7 @@ import {
 import { checkConcurrency } from './concurrency.js'
 import { Environment } from './environment.js'
 import { readTexts } from './texts.js'
-import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
+import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, readCertificate, readCommit, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 import { findWarnings } from './warnings.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
@@ -40,6 +40,9 @@ export interface Config {
   readonly supabaseUrl?: string
   readonly jwtSecret?: string
   readonly backendSecret?: string
+  readonly metricsToken?: string
+  /** The commit that runs, in hexadecimal digits. */
+  readonly commit?: string
   readonly corsOrigins: readonly string[]
   readonly privateToolHosts: readonly PrivateHost[]
   /** Signs the webhooks whose function has no secret of its own. */
@@ -164,6 +167,7 @@ function chooseSchedules (setting: Environment['SCHEDULES'], database: DatabaseC
 function checkSecrets (env: Environment, problems: string[]): void {
   checkSecret('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, MAKE_SECRET, problems)
   checkSecret('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, `copy your project's from its dashboard, under JWT Keys; if it has none, ${MAKE_SECRET}`, problems)
+  checkSecret('METRICS_TOKEN', env.METRICS_TOKEN, MAKE_SECRET, problems)
   checkSecret('WEBHOOK_SECRET', env.WEBHOOK_SECRET?.replace(/^whsec_/, ''), 'make one with echo whsec_$(openssl rand -base64 32)', problems)
   checkIssuedKey('SUPABASE_SERVICE_ROLE_KEY', env.SUPABASE_SERVICE_ROLE_KEY, problems)
   checkIssuedKey('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
@@ -175,6 +179,7 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
   const gateway = chooseGateway(env, database, problems)
   checkOneLine('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, problems)
   checkOneLine('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, problems)
+  checkOneLine('METRICS_TOKEN', env.METRICS_TOKEN, problems)
   if (production) checkSecrets(env, problems)
   checkConcurrency(env, database.kind === 'embedded', problems)
   if (database.kind !== 'embedded') {
@@ -201,6 +206,8 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
     jwtSecret: env.SUPABASE_JWT_SECRET,
     backendSecret: env.RAILWAY_BACKEND_SECRET,
+    metricsToken: env.METRICS_TOKEN,
+    commit: readCommit(env.RAILWAY_GIT_COMMIT_SHA),
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
     privateToolHosts: readPrivateHosts(env.ALLOW_PRIVATE_TOOL_HOSTS, problems),
     webhookSecret: readWebhookSecret(env.WEBHOOK_SECRET, problems),

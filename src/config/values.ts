@@ -98,3 +98,8 @@ export function readCertificate (name: string, value: string | undefined, proble
 export function withoutSlash (url: string): string {
   return url.replace(/\/+$/, '')
 }
+
+/** The commit that runs; what is none is left out, since nothing depends on it. */
+export function readCommit (text: string | undefined): string | undefined {
+  return text && /^[0-9a-f]{7,64}$/i.test(text) ? text.toLowerCase() : undefined
+}
