@@ -1,4 +1,4 @@
-import { type RunKind, RUN_KINDS } from '#shared/database/run-kind.ts'
+import { RUN_KINDS } from '#shared/database/run-kind.ts'
 import type { GatewayFailure } from '#shared/gateway/failure.ts'
 import type { Run } from '#shared/schemas.ts'
 import { Distribution } from '../../lib/counts/distribution.js'
@@ -10,7 +10,6 @@ const WAIT_BOUNDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
 /** Why something is done again: the gateway failed, and the same model is asked or a fallback model; a Python worker died. */
 export type RetryKind = 'same_model' | 'fallback_model' | 'python'
-export type RunKindLabel = RunKind | 'other'
 
 /** A run as far as its times are looked at, all of them by the database's clock. */
 type Timed = Pick<Run, 'attempt' | 'createdAt' | 'startedAt' | 'finishedAt'>
