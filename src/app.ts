@@ -7,7 +7,6 @@ import { answerClientError, answerFrameworkError } from './http/errors.js'
 import { describeRoutes } from './http/reference/openapi.js'
 import account from './plugins/account.js'
 import { type Hardening, readHardening } from './http/hardening.js'
-import activity from './plugins/activity.js'
 import admin from './plugins/admin.js'
 import auth from './plugins/auth.js'
 import connections from './plugins/connections.js'
@@ -18,6 +17,7 @@ import executor from './plugins/executor.js'
 import gateway from './plugins/gateway.js'
 import leases, { type LeasesOptions } from './plugins/leases.js'
 import limits from './plugins/limits.js'
+import metrics from './plugins/metrics.js'
 import memory from './plugins/memory.js'
 import python from './plugins/python.js'
 import queue from './plugins/queue.js'
@@ -43,6 +43,7 @@ import keyRoutes from './routes/keys.js'
 import mcpRoutes from './routes/faces/mcp.js'
 import openaiRoutes from './routes/faces/openai.js'
 import responseRoutes from './routes/faces/responses.js'
+import metricsRoutes from './routes/metrics.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
 import ticketRoutes from './routes/tickets.js'
@@ -62,6 +63,7 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await registerPlugins(app, { hasRequests: true })
   await describeRoutes(app, version)
   await app.register(healthRoutes)
+  await app.register(metricsRoutes)
   await app.register(agentRoutes)
   await app.register(runRoutes)
   await app.register(creditRoutes)
@@ -85,12 +87,12 @@ export async function buildWorker (config: Config, logger: FastifyBaseLogger): P
   const app = createApp(config, logger, await readHardening())
   await registerPlugins(app, { hasRequests: false })
   await app.register(healthRoutes)
+  await app.register(metricsRoutes)
   return app
 }
 
 async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOptions): Promise<void> {
   await app.register(shutdown)
-  await app.register(activity)
   await app.register(requestContext)
   await app.register(errorHandler)
   await app.register(connections)
@@ -114,6 +116,7 @@ async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOpt
   await app.register(account)
   await app.register(admin)
   await app.register(websocket)
+  await app.register(metrics)
 }
 
 /** How often connections are looked at whose request does not arrive, at the least. */

@@ -38,16 +38,22 @@ export const ROOMS = [
     fastify: true
   },
   {
+    path: 'src/metrics',
+    may: [
+      'supabase/functions/_shared', 'src/lib', 'src/database', 'src/executor', 'src/redis', 'src/schedules', 'src/http'
+    ]
+  },
+  {
     path: 'src/plugins',
     may: [
       'supabase/functions/_shared', 'src/shutdown.ts', 'src/contract', 'src/config', 'src/lib', 'src/database', 'src/executor', 'src/redis',
-      'src/schedules', 'src/auth', 'src/administration', 'src/chats', 'src/demo', 'src/http'
+      'src/schedules', 'src/auth', 'src/administration', 'src/chats', 'src/demo', 'src/http', 'src/metrics'
     ],
     fastify: true
   },
   { path: 'src/routes', may: ['supabase/functions/_shared', 'src/contract', 'src/config', 'src/http'], fastify: true },
   { path: 'src/app.ts', may: ['supabase/functions/_shared', 'src/config', 'src/http', 'src/plugins', 'src/routes'], fastify: true },
-  { path: 'src/process', may: ['src/app.ts', 'src/shutdown.ts', 'src/config', 'src/lib', 'src/database', 'src/redis'], fastify: true },
+  { path: 'src/process', may: ['src/app.ts', 'src/shutdown.ts', 'src/config', 'src/lib', 'src/database', 'src/redis', 'src/metrics'], fastify: true },
   { path: 'src/cli', may: ['supabase/functions/_shared', 'src/contract', 'src/config', 'src/lib', 'src/database', 'src/auth'] }
 ]
 

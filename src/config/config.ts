@@ -10,7 +10,7 @@ import {
 import { checkConcurrency } from './concurrency.js'
 import { Environment } from './environment.js'
 import { readTexts } from './texts.js'
-import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
+import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, REMOVE_SECRET, readCertificate, readCommit, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 import { findWarnings } from './warnings.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
@@ -43,6 +43,9 @@ export interface Config {
   readonly previousJwtSecret?: string
   readonly backendSecret?: string
   readonly previousBackendSecret?: string
+  readonly metricsToken?: string
+  /** The commit that runs, in hexadecimal digits. */
+  readonly commit?: string
   readonly corsOrigins: readonly string[]
   readonly privateToolHosts: readonly PrivateHost[]
   /** Signs the webhooks whose function has no secret of its own. */
@@ -163,14 +166,13 @@ function chooseSchedules (setting: Environment['SCHEDULES'], database: DatabaseC
   return isOn ? 'service' : isEmbedded ? 'off' : 'platform'
 }
 
-const REMOVE_SECRET = 'remove it as soon as nobody has it any more'
-
 /** What is good enough to try things with is not for production. */
 function checkSecrets (env: Environment, problems: string[]): void {
   checkSecret('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, MAKE_SECRET, problems)
   checkSecret('RAILWAY_BACKEND_SECRET_PREVIOUS', env.RAILWAY_BACKEND_SECRET_PREVIOUS, REMOVE_SECRET, problems)
   checkSecret('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, `copy your project's from its dashboard, under JWT Keys; if it has none, ${MAKE_SECRET}`, problems)
   checkSecret('SUPABASE_JWT_SECRET_PREVIOUS', env.SUPABASE_JWT_SECRET_PREVIOUS, REMOVE_SECRET, problems)
+  checkSecret('METRICS_TOKEN', env.METRICS_TOKEN, MAKE_SECRET, problems)
   checkSecret('WEBHOOK_SECRET', env.WEBHOOK_SECRET?.replace(/^whsec_/, ''), 'make one with echo whsec_$(openssl rand -base64 32)', problems)
   checkIssuedKey('SUPABASE_SERVICE_ROLE_KEY', env.SUPABASE_SERVICE_ROLE_KEY, problems)
   checkIssuedKey('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
@@ -191,6 +193,7 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
   checkOldSecrets(env, problems)
+  checkOneLine('METRICS_TOKEN', env.METRICS_TOKEN, problems)
   if (production) checkSecrets(env, problems)
   checkConcurrency(env, database.kind === 'embedded', problems)
   if (database.kind !== 'embedded') {
@@ -219,6 +222,8 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
     previousJwtSecret: env.SUPABASE_JWT_SECRET_PREVIOUS,
     backendSecret: env.RAILWAY_BACKEND_SECRET,
     previousBackendSecret: env.RAILWAY_BACKEND_SECRET_PREVIOUS,
+    metricsToken: env.METRICS_TOKEN,
+    commit: readCommit(env.RAILWAY_GIT_COMMIT_SHA),
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
     privateToolHosts: readPrivateHosts(env.ALLOW_PRIVATE_TOOL_HOSTS, problems),
     webhookSecret: readWebhookSecret(env.WEBHOOK_SECRET, problems),

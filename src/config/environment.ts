@@ -46,6 +46,11 @@ export const VARIABLES = {
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map(level => Type.Literal(level)), { default: 'info' }),
   'The least severe level to log: trace, debug, info, warn, error, fatal or silent.'),
 
+  METRICS_TOKEN: service('process', TEXT,
+    'The bearer token with which /metrics is read from outside (openssl rand -hex 32); from this machine and Railway\'s private network none is needed. Without it nobody else reads them.'),
+  RAILWAY_GIT_COMMIT_SHA: variable('process', ['service', 'Railway'], TEXT,
+    'The commit that runs, for /health, the log and the metrics; Railway sets it itself.'),
+
   SUPABASE_URL: both('database', TEXT,
     'Your project\'s URL, from its API settings; Supabase sets it for the edge function itself.'),
   SUPABASE_SERVICE_ROLE_KEY: both('database', TEXT,

@@ -45,6 +45,8 @@ const MIN_DIFFERENT = 8
 const PLACEHOLDER = /…|\.\.\.|<.*>|change[-_ ]?(me|this)|(^|[^a-z0-9])your[-_ ]|placeholder|example|replace[-_ ]|super-secret-jwt-token/i
 /** How an operator makes a secret, by a program or with Node alone. */
 export const MAKE_SECRET = 'make one with openssl rand -hex 32, or with node -p "crypto.randomBytes(32).toString(\'hex\')"'
+/** What to do about an old secret that is not good enough. */
+export const REMOVE_SECRET = 'remove it as soon as nobody has it any more'
 
 /**
  * Checks that a secret which the operator has chosen, if there is one, cannot be guessed.
@@ -97,4 +99,9 @@ export function readCertificate (name: string, value: string | undefined, proble
 
 export function withoutSlash (url: string): string {
   return url.replace(/\/+$/, '')
+}
+
+/** The commit that runs; what is none is left out, since nothing depends on it. */
+export function readCommit (text: string | undefined): string | undefined {
+  return text && /^[0-9a-f]{7,64}$/i.test(text) ? text.toLowerCase() : undefined
 }

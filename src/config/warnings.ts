@@ -6,8 +6,8 @@ import { distance, findMisspelt } from './misspelt.js'
 /** What a warning is about: the variables as they were read, all that there are, and whether Railway runs the process. */
 interface Surroundings { env: Environment, variables: NodeJS.ProcessEnv, isOnRailway: boolean }
 
-/** What Railway sets by itself; others whose names begin with RAILWAY are ours. */
-const OF_RAILWAY = /^RAILWAY_(PROJECT|ENVIRONMENT|SERVICE|REPLICA|SNAPSHOT|VOLUME|GIT|PUBLIC|PRIVATE|STATIC|TCP)_?\w*$|^RAILWAY_DEPLOYMENT_ID$/
+/** What Railway sets by itself; others whose names begin with RAILWAY are ours, and the commit may be said anywhere. */
+const OF_RAILWAY = /^(?!RAILWAY_GIT_COMMIT_SHA$)RAILWAY_(PROJECT|ENVIRONMENT|SERVICE|REPLICA|SNAPSHOT|VOLUME|GIT|PUBLIC|PRIVATE|STATIC|TCP)_?\w*$|^RAILWAY_DEPLOYMENT_ID$/
 /** Seconds after which Railway cuts a request. */
 const RAILWAY_CUT = 900
 /** Seconds that a process needs for its end after its runs. */

@@ -126,6 +126,7 @@ export const Health = Type.Object({
   timestamp: Type.String(),
   service: Type.Literal('jeesi-railway-backend'),
   version: Type.String(),
+  commit: Type.Optional(Type.String()),
   uptime: Type.Number()
 })
 

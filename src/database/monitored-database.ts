@@ -1,14 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { errors, ServiceError } from '#shared/errors.ts'
+import { Distribution } from '../lib/counts/distribution.js'
 import type { CallParameters, FunctionName, ResultOf } from './functions.js'
-import { type Database, UnfitDatabaseError } from './port.js'
+import { type Database, type PoolState, UnfitDatabaseError } from './port.js'
 import { checkSchema, type DatabaseState } from './schema-version.js'
 
 /** How long the start waits for the database's first answer. */
 const FIRST_ANSWER_MS = 2_000
 /** How often a database that is not up is checked again. */
 const CHECK_MS = 1_000
+/** In seconds: a call takes milliseconds, and fails after 15 s. */
+const CALL_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15]
 /** Errors of a call after which the state is checked. */
 const DOUBTFUL = new Set(['database_unavailable', 'database_not_migrated'])
 
@@ -20,6 +23,10 @@ export class MonitoredDatabase implements Database {
   #state: DatabaseState = { status: 'up' }
   /** How many changes of the state were seen. */
   stateChanges = 0
+  /** How long the calls took that were answered, errors that are answers included, in seconds. */
+  readonly answered = new Distribution(CALL_BOUNDS)
+  /** How many calls got no answer, or could not be made. */
+  unanswered = 0
   /** Whether the schema was ever found to fit; before that no call is made. */
   #hasFit = false
   #checking: Promise<DatabaseState> | undefined
@@ -47,15 +54,26 @@ export class MonitoredDatabase implements Database {
     return (await this.#check()).status === 'up'
   }
 
+  /** Whether it answered the last time, with a schema that fits. */
+  get wasUp (): boolean { return this.#state.status === 'up' }
+
+  get pool (): PoolState | undefined { return this.database.pool }
+
   async call<F extends FunctionName> (fn: F, ...args: CallParameters<F>): Promise<ResultOf<F>> {
     if (this.#isFailing) throw processEnds()
     if (!this.#hasFit) await this.#untilFailed(this.#check())
     if (this.#state.status === 'unfit') throw errors.databaseNotMigrated().with({ cause: new Error(this.#state.reason) })
     if (!this.#hasFit) throw errors.databaseUnavailable().with({ cause: new Error(this.#state.reason) })
+    const startedAt = performance.now()
     try {
-      return await this.#untilFailed(this.database.call(fn, ...args))
+      const result = await this.#untilFailed(this.database.call(fn, ...args))
+      this.#noteAnswer(startedAt)
+      return result
     } catch (error) {
-      if (error instanceof ServiceError && DOUBTFUL.has(error.code) && !this.#isFailing) this.#check()
+      const isDoubtful = error instanceof ServiceError && DOUBTFUL.has(error.code)
+      if (isDoubtful) this.unanswered++
+      else this.#noteAnswer(startedAt)
+      if (isDoubtful && !this.#isFailing) this.#check()
       throw error
     }
   }
@@ -70,6 +88,10 @@ export class MonitoredDatabase implements Database {
   async close (): Promise<void> {
     this.failPending()
     await this.database.close()
+  }
+
+  #noteAnswer (startedAt: number): void {
+    this.answered.observe((performance.now() - startedAt) / 1000)
   }
 
   #untilFailed<T> (call: Promise<T>): Promise<T> {

@@ -1,5 +1,8 @@
 import type { CallParameters, FunctionName, ResultOf } from './functions.js'
 
+/** The connections for users' calls: how many are open, how many of these are not in use, how many there may be, and how many calls wait for one. */
+export interface PoolState { readonly open: number, readonly idle: number, readonly max: number, readonly waiting: number }
+
 /**
  * The port through which the service uses its database: it calls SQL functions of `supabase/migrations`, each of which
  * returns jsonb, by name.
@@ -9,6 +12,8 @@ import type { CallParameters, FunctionName, ResultOf } from './functions.js'
  * or may not have been executed.
  */
 export interface Database {
+  /** The connections of the pool, if there is one. */
+  readonly pool?: PoolState
   call<F extends FunctionName> (fn: F, ...args: CallParameters<F>): Promise<ResultOf<F>>
   close (): Promise<void>
 }

@@ -7,7 +7,7 @@ import { FunctionCalls } from './function-calls.js'
 import { GroupCommit, GroupRolledBack } from './group-commit.js'
 import { migrate, type MigrateOptions } from './migrations.js'
 import { explainFailure, isTold } from './migrations/explain.js'
-import { type Database, timeoutOf } from './port.js'
+import { type Database, type PoolState, timeoutOf } from './port.js'
 import { type Arguments, toQuery } from './statements.js'
 
 const CONNECT_TIMEOUT = 5_000
@@ -68,6 +68,7 @@ export function connectPostgres ({ url, ca, maxConnections = 20, onBroken = () =
   let hasSessions = !isTransactionPooler
   const groups = new GroupCommit<Call>({ sendAlone, sendGroup, canShare: (first, other) => first.text === other.text, lockOf })
   return {
+    get pool () { return stateOf(pools.users) },
     async call (fn: string, args: Arguments = {}): Promise<any> {
       const call = { fn, ...toQuery(fn, args) }
       try {
@@ -123,6 +124,10 @@ function isShort ({ values }: Call): boolean {
   let length = 0
   for (const value of values) if (typeof value === 'string') length += value.length
   return length <= MAX_GROUPED_LENGTH
+}
+
+function stateOf ({ totalCount: open, idleCount: idle, waitingCount: waiting, options: { max } }: pg.Pool): PoolState {
+  return { open, idle, waiting, max }
 }
 
 /** Runs calls on one connection of the pool. The connection is kept after a business error, and closed after an error that breaks it. */

@@ -6,12 +6,31 @@ import type { FastifyRequest } from 'fastify'
 const RAILWAY_PROXIES = new BlockList()
 RAILWAY_PROXIES.addSubnet('100.64.0.0', 10, 'ipv4')
 
+/** Peers that nobody can be whom the operator has not let in: this machine, and Railway's private network. */
+const PRIVATE_PEERS = new BlockList()
+PRIVATE_PEERS.addSubnet('127.0.0.0', 8, 'ipv4')
+PRIVATE_PEERS.addAddress('::1', 'ipv6')
+PRIVATE_PEERS.addSubnet('fd00::', 8, 'ipv6')
+/** What proxies say of whom they speak for. */
+const FORWARDED = ['x-real-ip', 'x-forwarded-for', 'forwarded']
+
 /** The part of an IPv6 address that names a network: its host chooses the rest as it likes. */
 const NETWORK_BITS = 64
 
+/** The address of the peer itself. */
+function peerOf (request: FastifyRequest): string {
+  return (request.socket?.remoteAddress ?? '').replace(/^::ffff:/, '').replace(/%.*$/, '')
+}
+
+/** Whether a request comes from this machine or the private network, and not through a proxy, which stands there for everybody. */
+export function isPrivatelySent (request: FastifyRequest): boolean {
+  const peer = peerOf(request)
+  return FORWARDED.every(name => request.headers[name] === undefined) && PRIVATE_PEERS.check(peer, isIPv4(peer) ? 'ipv4' : 'ipv6')
+}
+
 /** The address a request came from: behind Railway's proxy the one that the proxy saw, else the peer's. */
 export function clientAddress (request: FastifyRequest): string {
-  const peer = (request.socket?.remoteAddress ?? '').replace(/^::ffff:/, '')
+  const peer = peerOf(request)
   const reported = request.headers['x-real-ip']
   const isBelieved = isIPv4(peer) && RAILWAY_PROXIES.check(peer) && typeof reported === 'string' && (isIPv4(reported) || isIPv6(reported))
   return isBelieved ? reported : peer

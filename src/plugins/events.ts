@@ -11,6 +11,8 @@ import { type StreamOptions, SseStreams } from '../http/sse/streams.js'
 declare module 'fastify' {
   interface FastifyInstance {
     events: EventLog
+    /** The event streams that are open. */
+    streams: SseStreams
     /** Answers about runs that are no event streams of ours, and end with these. */
     openAnswers: OpenAnswers
   }
@@ -33,6 +35,7 @@ async function events (app: FastifyInstance): Promise<void> {
   const streams = new SseStreams(log, sseMaxSeconds * 1000, firstOutputSeconds * 1000)
   const answers = new OpenAnswers(sseMaxSeconds * 1000)
   app.decorate('events', log)
+  app.decorate('streams', streams)
   app.decorate('openAnswers', answers)
   app.decorateReply('streamRun', function (this: FastifyReply, run: StreamedRun, options?: StreamOptions) {
     return streams.open(this, run, options)

@@ -46,4 +46,4 @@ function sharedRuns ({ sharedQueue, redis }: FastifyInstance): SharedRuns | unde
   }
 }
 
-export default fp(leases, { name: 'leases', dependencies: ['activity', 'database', 'redis', 'memory', 'events', 'python', 'executor', 'queue', 'shutdown'] })
+export default fp(leases, { name: 'leases', dependencies: ['request-context', 'database', 'redis', 'memory', 'events', 'python', 'executor', 'queue', 'shutdown'] })

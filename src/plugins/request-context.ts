@@ -5,6 +5,10 @@ import { clientAddress } from '../http/client-address.js'
 import type { Refusal } from '../http/errors.js'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** Calls back at each request, so that what is quiet while nothing happens looks at once. Probes do not count. */
+    onRequestArrives (wake: () => void): void
+  }
   interface FastifyContextConfig {
     /** The route executes agents: operators search its log lines by [AGENT-EXECUTE]. */
     execution?: boolean
@@ -21,8 +25,17 @@ declare module 'fastify' {
   }
 }
 
-/** What hooks and handlers note on a request, and the line that is logged of it, with its route's pattern and never its URL, which may hold a token. */
+/**
+ * What hooks and handlers note on a request, who is told that it arrives, and the line that is logged of it, with its route's pattern
+ * and never its URL, which may hold a token.
+ */
 async function requestContext (app: FastifyInstance): Promise<void> {
+  const wakes: Array<() => void> = []
+  app.decorate('onRequestArrives', (wake: () => void) => { wakes.push(wake) })
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.is404 && !request.routeOptions.config.quiet) for (const wake of wakes) wake()
+    done()
+  })
   app.decorateRequest('caller', null)
   app.decorateRequest('logFields', null)
   app.decorateRequest('refusal', null)

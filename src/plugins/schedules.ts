@@ -7,7 +7,7 @@ import type { OnDue, Timer } from '../schedules/timer.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    schedules: Pick<Schedules, 'look'>
+    schedules: Pick<Schedules, 'look'> & Partial<Pick<Schedules, 'figures'>>
   }
 }
 
@@ -28,7 +28,7 @@ async function schedulesPlugin (app: FastifyInstance): Promise<void> {
   const log = (message: string, fields: Record<string, unknown>) => app.log.info(fields, `[AGENT-EXECUTOR] ${message}`)
   const schedules = new Schedules({
     database,
-    scheduler: new Scheduler({ database, begin: request => app.runs.begin(request), log }),
+    scheduler: new Scheduler({ database, begin: request => app.runs.begin({ ...request, kind: 'schedule' }), log }),
     deliveries: new Deliveries({ database, outbound: app.outbound, secret: config.webhookSecret, log }),
     openShared: redis && (onDue => openShared(redis, onDue)),
     isShared: () => redis?.link.isUp === true,
@@ -48,4 +48,4 @@ async function openShared ({ link }: NonNullable<FastifyInstance['redis']>, onDu
   return openBullTimer(link.commands, link.openConnection(), onDue)
 }
 
-export default fp(schedulesPlugin, { name: 'schedules', dependencies: ['activity', 'database', 'redis', 'executor', 'runs', 'tools', 'shutdown'] })
+export default fp(schedulesPlugin, { name: 'schedules', dependencies: ['request-context', 'database', 'redis', 'executor', 'runs', 'tools', 'shutdown'] })

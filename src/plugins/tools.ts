@@ -9,6 +9,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** HTTP to addresses that users configure. */
     outbound: Outbound
+    webhooks: Webhooks
     /** Opens an agent's functions for a run. */
     openToolbox: AttemptDeps['openToolbox']
   }
@@ -21,6 +22,7 @@ async function tools (app: FastifyInstance): Promise<void> {
   const webhooks = new Webhooks({ outbound, secret, log: (message, fields) => app.log.info(fields, message) })
 
   app.decorate('outbound', outbound)
+  app.decorate('webhooks', webhooks)
   app.decorate('openToolbox', (agent, context) => openToolbox({ outbound, webhooks, python: app.python }, agent, context))
   app.shutdown.on('webhooks', budgetMs => webhooks.close(budgetMs))
   app.shutdown.on('outbound', () => outbound.close())

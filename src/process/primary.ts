@@ -3,9 +3,11 @@ import { totalmem } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import type { Config } from '../config/config.js'
+import { version } from '../config/version.js'
 import { CLOSE_MS, PRIMARY_MS } from '../shutdown.js'
 import { logConsole } from './console.js'
 import { createLogger } from './logger.js'
+import { relayMetrics } from './metrics/relay-metrics.js'
 import { ProcessGroup } from './process-group.js'
 
 /** The part of the machine's memory that the heaps of all processes may take; the rest is buffers, Python and others. */
@@ -22,6 +24,7 @@ export async function runPrimary (program: string, config: Config): Promise<void
   for (const warning of config.warnings) log.warn(`config: ${warning}`)
   const processes = config.webConcurrency
   cluster.setupPrimary({ exec: program, args: [], execArgv: [...process.execArgv, `--max-old-space-size=${heapMib(processes)}`] })
+  relayMetrics()
   const group = new ProcessGroup(processes, log)
   const kill = () => group.kill()
   const limits = { delay: config.drainSeconds * 1000 + CLOSE_MS + PRIMARY_MS, logger: false as const }
@@ -33,7 +36,7 @@ export async function runPrimary (program: string, config: Config): Promise<void
     if (!isClean) process.exit(1)
   })
   try {
-    log.info({ processes }, `listening at ${await group.start()}`)
+    log.info({ processes, version, commit: config.commit }, `listening at ${await group.start()}`)
   } catch (error) {
     // A signal during the start ends what has started.
     if (group.isEnding) return

@@ -4,6 +4,7 @@ import closeWithGrace from 'close-with-grace'
 import type { buildApp } from '../app.js'
 import { shareConfig } from '../config/share.js'
 import { type Config, ConfigError, loadConfig } from '../config/config.js'
+import { version } from '../config/version.js'
 import { DirectoryLockedError } from '../database/directory-lock.js'
 import { UnfitDatabaseError } from '../database/port.js'
 import { UnfitRedisError } from '../redis/fitness.js'
@@ -12,6 +13,7 @@ import { tuneCollector } from './collector.js'
 import { logConsole } from './console.js'
 import { listen } from './listen.js'
 import { createLogger } from './logger.js'
+import { shareMetrics } from './metrics/share-metrics.js'
 import { runPrimary } from './primary.js'
 import { sayListening, StartError } from './process-group.js'
 
@@ -46,6 +48,7 @@ async function run (build: Build, config: Config): Promise<void> {
   logConsole(log)
   if (!cluster.isWorker) for (const warning of config.warnings) log.warn(`config: ${warning}`)
   const app = await build(config, log)
+  if (cluster.isWorker) shareMetrics(app.metrics)
   endWith(config, async (reason, err) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')
     else log.info(`${reason} received: ending`)
@@ -54,7 +57,7 @@ async function run (build: Build, config: Config): Promise<void> {
     log.info('ended')
   })
   const url = await listen(app, config)
-  log[cluster.isWorker ? 'debug' : 'info'](`listening at ${url}`)
+  log[cluster.isWorker ? 'debug' : 'info']({ version, commit: config.commit }, `listening at ${url}`)
   sayListening(url)
   if (config.database.kind === 'embedded' && config.database.hasDemo) process.stdout.write(greeting(url))
 }

@@ -143,6 +143,11 @@ export class SharedQueue implements RunQueue {
     await withTimeout(Promise.all([this.#worker?.close(), this.#queue.close()]), CLOSE_MS).catch(() => {})
   }
 
+  /** How many runs wait, over all processes; undefined if Redis does not answer. */
+  async length (): Promise<number | undefined> {
+    return (await this.#count(''))?.total
+  }
+
   /** How many runs wait; undefined if Redis does not answer. */
   async #count (userId: string): Promise<{ total: number, ofUser: number } | undefined> {
     if (!this.options.link.isUp) return undefined

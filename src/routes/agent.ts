@@ -31,13 +31,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
     const { userId, apiKeyId, visitor } = request.caller!
     const run = await consumeBody(request, () => app.runs.begin({
-      userId,
-      apiKeyId,
-      visitor,
-      agentId,
-      messages,
-      responseFormat,
-      idempotencyKey: request.headers['idempotency-key']
+      kind: 'execute', userId, apiKeyId, visitor, agentId, messages, responseFormat, idempotencyKey: request.headers['idempotency-key']
     }))
     if (background) return inBackground(request, reply, run)
     return watch(request, reply, run, known, stream)
@@ -53,6 +47,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     const { userId, agentId, agentConfig, messages, functionResults, response_format: responseFormat, stream } = request.body
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
     const run = await consumeBody(request, () => app.runs.begin({
+      kind: 'edge',
       userId,
       agentId,
       messages,

@@ -24,6 +24,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
       timestamp: new Date().toISOString(),
       service: 'jeesi-railway-backend' as const,
       version,
+      commit: app.config.commit,
       uptime: process.uptime()
     }))
   }

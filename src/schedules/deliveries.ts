@@ -4,6 +4,7 @@ import type { Database } from '../database/port.js'
 import type { Outbound, OutboundRequest } from '../executor/tools/outbound/outbound.js'
 import { type DeliveryOutcome, describeError, RETRY_DELAYS, tryDelivery } from '../executor/tools/webhooks/delivery.js'
 import { createAbortController } from '../lib/cancellation.js'
+import { Tally } from '../lib/counts/tally.js'
 import { isSent, makeOutputRequest } from './output.js'
 import { fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
@@ -28,6 +29,8 @@ const MAX_SENDING_OF_USER = 5
  * another process sends what this one does not.
  */
 export class Deliveries {
+  /** How many results have arrived, and how many have not and never will. */
+  readonly ended = new Tally<'result'>()
   #sending = new Map<Promise<void>, string>()
   #closing = createAbortController()
 
@@ -75,6 +78,7 @@ export class Deliveries {
     const result = toResult(outcome)
     if (outcome.delivered) {
       await this.#record(claimed, { status: 'delivered', result })
+      this.ended.add({ result: 'delivered' })
       return this.options.log('schedule\'s result delivered', fields)
     }
     const { reason, isFinal, pause = 0 } = outcome
@@ -82,6 +86,7 @@ export class Deliveries {
       return this.#record(claimed, { status: 'pending', result, seconds: Math.max(RETRY_DELAYS[tries]!, pause) / 1000 })
     }
     await this.#record(claimed, { status: 'failed', result, error: `The result could not be delivered: ${reason}` })
+    this.ended.add({ result: 'failed' })
     this.options.log('schedule\'s result not delivered', { ...fields, reason })
   }
 

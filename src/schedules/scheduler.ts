@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ServiceError } from '#shared/errors.ts'
 import type { Firing, Schedule } from '../database/functions/schedules.js'
 import type { Database } from '../database/port.js'
+import { Tally } from '../lib/counts/tally.js'
 import { checkSchedule, fillPrompt } from './schedule.js'
 import { ScheduleFault } from './timing.js'
 
@@ -34,6 +35,8 @@ const MAX_READ = 50
  * and only one of them creates the firing.
  */
 export class Scheduler {
+  /** What has come of firings: `fired`; `waits`, to be tried again; `failed`; and `fault`, of schedules that cannot be understood. */
+  readonly outcomes = new Tally<'result'>()
   #closing = new AbortController()
   #beginning = new Set<Promise<void>>()
   #firing = new Set<string>()
@@ -125,6 +128,7 @@ export class Scheduler {
     const { id, scheduleId, userId, agentId, content } = firing
     try {
       await this.options.begin({ userId, agentId, messages: [{ role: 'user', content }], idempotencyKey: `schedule:${id}` })
+      this.outcomes.add({ result: 'fired' })
       this.options.log('schedule fired', { scheduleId, firingId: id, agentId, userId })
     } catch (error) {
       await this.#handleFailure(firing, error)
@@ -136,10 +140,12 @@ export class Scheduler {
     const isPassing = isKnown && (error.statusCode === 503 || error.statusCode === 429)
     const code = isKnown ? error.code : 'internal_error'
     if (isPassing && Date.parse(now) - Date.parse(startedAt) < GIVE_UP_MS) {
+      this.outcomes.add({ result: 'waits' })
       this.options.log('schedule waits', { scheduleId, firingId: id, code })
       // While this process ends, another one may begin the run at once.
       await this.options.database.call('postpone_firing', { p_id: id, p_seconds: code === 'shutting_down' ? 0 : RETRY_SECONDS })
     } else {
+      this.outcomes.add({ result: 'failed' })
       this.options.log('schedule failed', { scheduleId, firingId: id, code, ...(isKnown ? {} : { err: error }) })
       await this.options.database.call('fail_firing', { p_id: id, p_error: isKnown ? error.message : 'The run could not begin.', p_refused: !isPassing })
     }
@@ -153,6 +159,7 @@ export class Scheduler {
       const isKnown = error instanceof ScheduleFault
       const reason = isKnown ? error.message : 'The schedule cannot be understood.'
       const { told } = await this.options.database.call('fault_schedule', { p_schedule_id: schedule.id, p_since: since, p_error: reason })
+      if (told) this.outcomes.add({ result: 'fault' })
       if (told) this.options.log('schedule at fault', { scheduleId: schedule.id, userId: schedule.userId, reason, ...(isKnown ? {} : { err: error }) })
     }
   }

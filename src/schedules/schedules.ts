@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { ListedSchedules } from '../database/functions/schedules.js'
 import type { MonitoredDatabase } from '../database/monitored-database.js'
 import { pollDatabase } from '../database/poll-database.js'
+import type { Tally } from '../lib/counts/tally.js'
 import { Pace } from '../lib/pace.js'
 import type { Deliveries } from './deliveries.js'
 import type { Scheduler } from './scheduler.js'
@@ -40,6 +41,8 @@ export interface SchedulesOptions {
   now? (): number
 }
 
+export interface ScheduleFigures { readonly firings: Tally<'result'>, readonly deliveries: Tally<'result'> }
+
 /** Fires schedules when they are due, and sends their results on. */
 export class Schedules {
   readonly #local = new LocalTimer(ids => this.#fire(ids))
@@ -50,6 +53,12 @@ export class Schedules {
 
   constructor (private readonly options: SchedulesOptions) {
     this.#pace = new Pace(ROUND_MS, options.now)
+  }
+
+  /** What has come of firings, and of sending their results. */
+  get figures (): ScheduleFigures {
+    const { scheduler, deliveries } = this.options
+    return { firings: scheduler.outcomes, deliveries: deliveries.ended }
   }
 
   /** Begins to time and fire schedules, and to send results. */

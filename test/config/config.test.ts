@@ -33,6 +33,8 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     previousJwtSecret: undefined,
     backendSecret: undefined,
     previousBackendSecret: undefined,
+    metricsToken: undefined,
+    commit: undefined,
     corsOrigins: [],
     privateToolHosts: [],
     webhookSecret: undefined,
@@ -83,6 +85,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     AI_MODEL: 'llama3',
     RAILWAY_BACKEND_SECRET: BACKEND_SECRET,
     RAILWAY_BACKEND_SECRET_PREVIOUS: 'the-old-backend-secret-of-more-than-32-characters',
+    METRICS_TOKEN: BACKEND_SECRET,
+    RAILWAY_GIT_COMMIT_SHA: 'ABCDEF0123456789',
     CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
     ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
     WEBHOOK_SECRET,
@@ -127,6 +131,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     previousJwtSecret: 'the-old-jwt-secret-of-more-than-32-characters',
     backendSecret: BACKEND_SECRET,
     previousBackendSecret: 'the-old-backend-secret-of-more-than-32-characters',
+    metricsToken: BACKEND_SECRET,
+    commit: 'abcdef0123456789',
     corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
     privateToolHosts: [{ host: 'tools.railway.internal', port: 8080 }, { host: '10.0.0.0', bits: 8, port: undefined }],
     webhookSecret: WEBHOOK_SECRET,
@@ -241,6 +247,7 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ ...SUPABASE, LOVABLE_API_KEY: 'k\u0435y' }, 'LOVABLE_API_KEY', /one line of ASCII/],
     [{ ...SUPABASE, SUPABASE_SERVICE_ROLE_KEY: 'eyJhbGci\n  OiJIUzI1NiJ9' }, 'SUPABASE_SERVICE_ROLE_KEY', /one line of ASCII/],
     [{ ...SUPABASE, RAILWAY_BACKEND_SECRET: 'half\nhalf' }, 'RAILWAY_BACKEND_SECRET', /one line/],
+    [{ METRICS_TOKEN: 'half\nhalf' }, 'METRICS_TOKEN', /one line/],
     [{ ...SUPABASE, SUPABASE_JWT_SECRET: 'half\r\nhalf' }, 'SUPABASE_JWT_SECRET', /one line/],
     [{ AI_GATEWAY_URL: 'https://ai.example.com/v1?key=x' }, 'AI_GATEWAY_URL', /no \? and no #/],
     [{ ...SUPABASE, LOVABLE_API_KEY: '', AI_GATEWAY_URL: 'https://ai.example.com/#/v1' }, 'AI_GATEWAY_URL', /no \? and no #/],
@@ -262,6 +269,10 @@ t.test('each rule names its variable in one readable line', async t => {
     t.same(problems.map(problem => problem.split(' ')[0]), [name])
     t.notMatch(problems.join(), '\n')
   }
+})
+
+t.test('what is no commit is left out', async t => {
+  for (const text of ['main', '12345', 'abcdef0 and more', '']) t.equal(parseConfig({ RAILWAY_GIT_COMMIT_SHA: text }).commit, undefined, text)
 })
 
 t.test('an address that is not chosen is every address, except in embedded mode', async t => {
@@ -289,7 +300,7 @@ t.test('in production', async t => {
 
   t.test('a secret that can be guessed is refused, in a line that says how to make one and not what it is', async t => {
     for (const [value, fault] of guessable) {
-      for (const name of ['RAILWAY_BACKEND_SECRET', 'SUPABASE_JWT_SECRET']) {
+      for (const name of ['METRICS_TOKEN', 'RAILWAY_BACKEND_SECRET', 'SUPABASE_JWT_SECRET']) {
         const [problem, ...others] = problemsOf({ ...production, [name]: value })
         t.same(others, [])
         t.match(problem, fault, value)

@@ -38,6 +38,8 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/use-mcp.md: { "mcpServers": { "jeesi": { "url": "http://localhost:3000/mcp", "headers": { "Authorization": "Bearer jeesi_demo_key_for_local_use_only" } } } }': 'the same',
   'docs/how-to/use-mcp.md: { "servers": { "jeesi": { "type": "http", "url": "http://localhost:3000/mcp", "headers": { "Authorization": "Bearer jeesi_demo_key_for_local_use_only" } } } }': 'the same',
   'docs/how-to/use-mcp.md: import { Client, StreamableHTTPClientTransport } from \'@modelcontextprotocol/client\'': 'needs the package; test/faces/mcp-how-to.test.ts runs it',
+  'docs/how-to/watch.md: rule_files: [alerts.yml]': 'a file of Prometheus\'s; test/metrics/prometheus.test.ts has it checked by promtool',
+  'docs/how-to/watch.md: scrape_configs:': 'the same',
   'docs/reference/http.md: const { ticket } = await (await fetch(\'/api/tickets\', { method: \'POST\', headers, body: JSON.stringify({ runId }) })).json()': 'a page of the reader\'s; test/routes/tickets.test.ts does this',
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }

@@ -108,7 +108,9 @@ async function holdsCaller (t: Test, service: Service, section: Section): Promis
     reader: ['session'],
     visitor: [],
     session: ['session'],
-    secret: ['secret']
+    secret: ['secret'],
+    // From this machine.
+    scraper: ['nobody', 'secret', 'key', 'session']
   }
   t.strictSame(admitted, expected[caller!], String(caller))
   if (path!.startsWith('/api/admin/')) t.equal(await statusFor(await bearer(OTHER_USER)), hasBody ? 400 : 403, 'admins alone')

@@ -10,6 +10,7 @@ import { CLOSE_MS, PLATFORM_MS, PRIMARY_MS } from '../../src/shutdown.js'
 import { hang, inTurn, say, startGateway, type GatewayDouble } from '../support/doubles/gateway.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { ALL_EVENTS, bearer, createPostgres, DEMO_AGENT, findPostgres, JWT_SECRET, parseStream, textOf } from '../support/helper.js'
+import { valueOf } from '../metrics/text.js'
 import { commandOf, run } from '../support/process.js'
 
 const BEGUN = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] }
@@ -35,6 +36,35 @@ interface Group {
 t.test('with WEB_CONCURRENCY several processes share a port', async t => {
   if (process.platform !== 'linux' || !await findPostgres(t) || !await findRedis(t)) return
   const shared = { SUPABASE_DB_URL: await createPostgres(t), REDIS_URL: (await startRedis(t)).url }
+
+  t.test('of which any says what all have counted, be they alive or not any more', async t => {
+    const group = await start(t, shared)
+    const scrape = async () => (await fetch(`${group.url}/metrics`, { headers: { connection: 'close' } })).text()
+    for (let n = 0; n < 4; n++) await begin(group)
+    const settled = async () => {
+      const until = Date.now() + PATIENCE_MS
+      while (Date.now() < until) {
+        const text = await scrape()
+        if (valueOf(text, 'jeesi_runs_total', { state: 'succeeded' }) === 4) return text
+        await delay(10)
+      }
+      return scrape()
+    }
+    const before = await settled()
+    t.equal(valueOf(before, 'jeesi_runs_total', { state: 'succeeded' }), 4)
+    t.equal(valueOf(before, 'jeesi_processes'), 2)
+    t.equal(valueOf(before, 'jeesi_slots'), 500)
+    t.equal(valueOf(before, 'jeesi_redis_up'), 1, 'of what is up the worst counts, and not the sum')
+    t.equal(valueOf(before, 'jeesi_shared_queue_length'), 0)
+    t.equal(valueOf(before, 'jeesi_database_pool_connections'), 20)
+    t.equal(valueOf(await scrape(), 'jeesi_credits_total'), valueOf(await scrape(), 'jeesi_credits_total'), 'whichever is asked')
+    const [pid] = group.pids()
+    process.kill(pid!, 'SIGKILL')
+    await group.said(/^a process has taken the place/)
+    const after = await scrape()
+    t.equal(valueOf(after, 'jeesi_runs_total', { state: 'succeeded' }), 4, 'nothing is counted twice, and what was counted stays')
+    t.equal(valueOf(after, 'jeesi_processes'), 2)
+  })
 
   t.test('of which any streams a run that another one makes, and one that dies is replaced', async t => {
     const group = await start(t, { ...shared, DRAIN_SECONDS: '60' })

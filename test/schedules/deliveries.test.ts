@@ -38,4 +38,5 @@ t.test('a result that is sent counts among the requests of its schedule\'s user'
   await deliveries.close(1_000)
   t.match(requests, [{ url: 'https://example.com/', owner: { userId: OTHER_USER } }])
   t.match(recorded, [{ p_id: claimed.id, p_status: 'delivered' }])
+  t.same(deliveries.ended.counts, [{ labels: { result: 'delivered' }, count: 1 }])
 })

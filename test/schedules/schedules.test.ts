@@ -147,7 +147,7 @@ t.test('a firing whose process died before its run is taken up by another, once'
   const firing = await fire()
   t.equal(await fire(), null, 'it is fired')
   // Its process had begun the run too, and did not live to hear of it.
-  const begin = () => service.app.runs.begin({ userId: DEMO_USER, agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hello' }], idempotencyKey: `schedule:${firing!.id}` })
+  const begin = () => service.app.runs.begin({ kind: 'schedule', userId: DEMO_USER, agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hello' }], idempotencyKey: `schedule:${firing!.id}` })
   const [row] = await overOf(place, id)
   t.match(row, { id: firing!.id, status: 'completed', result: 'Good morning' })
   await begin()
@@ -199,6 +199,7 @@ t.test('what cannot begin is told in its row, and the schedule goes on', async t
   await makeDue(place, service, id)
   await service.app.schedules.look()
   t.match(await overOf(place, id), [{ status: 'failed', error: 'This agent is not available right now.', result: null }], 'and so is what fails later')
+  t.same(service.app.schedules.figures!.firings.counts, [{ labels: { result: 'failed' }, count: 4 }, { labels: { result: 'fired' }, count: 1 }], 'and counted')
 })
 
 t.test('a schedule that is at fault is told of once, and rests until it is edited', async t => {
@@ -232,6 +233,7 @@ t.test('a schedule that is at fault is told of once, and rests until it is edite
   }
   t.equal(service.logs.filter(line => line.includes('schedule at fault')).length, faults.length)
   t.same(await rowsOf(place, good), [])
+  t.same(service.app.schedules.figures!.firings.counts, [{ labels: { result: 'fault' }, count: faults.length }])
 
   await place.sql('update public.agent_schedules set output_action = \'store\' where id = $1', [ids[3]])
   await place.sql('update public.agent_schedules set cron_expression = \'70 * * * *\' where id = $1', [ids[0]])

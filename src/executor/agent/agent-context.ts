@@ -6,6 +6,7 @@ import type { CancelSignal } from '../../lib/cancellation.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox } from '../tools/toolbox.js'
+import type { RunFigures } from './run-figures.js'
 
 /** A step as users read it. */
 export interface StepSummary extends Omit<StepEntry, 'startedAt'> { startedAt: Date }
@@ -25,6 +26,8 @@ export interface AgentContext {
   /** Tried in order when the agent's own model keeps failing. */
   readonly fallbackModels: readonly string[]
   readonly rates: Rates | undefined
+  /** What is counted of all runs of the process. */
+  readonly figures: RunFigures
   /** Aborted when the run is to stop. */
   readonly signal: CancelSignal
   /** Passed to every tool call. */

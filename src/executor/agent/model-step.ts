@@ -49,6 +49,7 @@ export async function runModelStep (request: ModelRequest, progress: Progress, c
       if (context.signal.aborted || (pause === undefined && nextModel === undefined)) throw error
       const delayMs = pause ?? 0
       context.log('retried', { code: error.code, tries, delayMs, nextModel })
+      context.figures.noteRetry(nextModel === undefined ? 'same_model' : 'fallback_model')
       step.rewind()
       context.emit({ type: 'retry', code: error.code, delayMs, ...(nextModel === undefined ? {} : { model: nextModel }) })
       if (nextModel === undefined) {
@@ -67,6 +68,7 @@ function noteFailure (error: ServiceError, { model }: ModelRequest, progress: Pr
   const failure = gatewayFailure(error, context.number, model ?? context.defaultModel)
   if (!failure) return
   progress.addFailure(failure)
+  context.figures.noteGatewayFailure(failure)
   const { at, attempt, ...fields } = failure
   context.log('the gateway failed', fields, levelOf(failure))
 }
@@ -138,6 +140,7 @@ class StepOutput {
    */
   toTurn (completion: Completion): Turn {
     this.billUsage(completion)
+    this.context.figures.modelSteps++
     const { usage, content, request: { model, tools = [] } } = this
     const isEmpty = completion.toolCalls.length === 0 && content === '' && this.progress.response === ''
     const failure = isEmpty ? failureOfEmpty(completion, this.#reasoning !== undefined) : undefined
@@ -152,11 +155,13 @@ class StepOutput {
 
   /** Tells readers to discard this try's output. */
   rewind (): void {
-    if (this.#firstEvent !== undefined) this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
+    if (this.#firstEvent === undefined) return
+    this.context.figures.rewinds++
+    this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
   }
 
   #emit (event: RunEvent & { content: string }): void {
-    this.progress.hasOutput = true
+    this.progress.noteOutput()
     const seq = this.context.emit(event)
     this.#firstEvent ??= seq
   }

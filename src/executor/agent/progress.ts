@@ -4,6 +4,9 @@ import type { Usage } from '#shared/schemas.ts'
 import { addUsage, NO_USAGE } from '#shared/usage.ts'
 import type { EventLog } from '../events/event-log.js'
 
+/** Is told when a run has its first output. */
+export interface OutputObserver { onFirstOutput (): void }
+
 /** The result of an agent so far. It grows while the agent runs, and is valid however the run ends. */
 export class Progress {
   model: string | null = null
@@ -18,12 +21,19 @@ export class Progress {
   failures: GatewayFailure[] | undefined
 
   /** @param log contains the text of the run; it is not stored a second time here. */
-  constructor (private readonly log: Pick<EventLog, 'textAfter'>, private readonly runId: string) {}
+  constructor (private readonly log: Pick<EventLog, 'textAfter'>, private readonly runId: string, private readonly observer?: OutputObserver) {}
 
   get response (): string { return this.textAfter() }
 
   /** The text of the events after a number; all of it by default. */
   textAfter (after?: number): string { return this.log.textAfter(this.runId, after) }
+
+  /** A model, or code, has said something. Called with each token. */
+  noteOutput (): void {
+    if (this.hasOutput) return
+    this.hasOutput = true
+    this.observer?.onFirstOutput()
+  }
 
   addFailure (failure: GatewayFailure): void {
     this.failures ??= []

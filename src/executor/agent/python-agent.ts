@@ -14,7 +14,7 @@ const MAX_OUTPUT = 8 * 1024 * 1024
 const MAX_TRIES = 2
 
 /** What a Python agent needs from the run that executes it. */
-export interface PythonContext extends Pick<AgentContext, 'tool' | 'rates' | 'emit' | 'log'> {
+export interface PythonContext extends Pick<AgentContext, 'tool' | 'rates' | 'figures' | 'emit' | 'log'> {
   readonly python: Pick<PythonPool, 'run'>
 }
 
@@ -54,6 +54,7 @@ export async function runPythonAgent (input: AgentInput, progress: Progress, con
         throw errors.pythonFailed(error.message)
       }
       context.log('retried', { code: errors.pythonFailed.code, tries, why: error.message })
+      context.figures.noteRetry('python')
       output.rewind()
     }
   }
@@ -101,7 +102,10 @@ class Output {
   /** Tells readers to discard this try's output, and that another try follows. */
   rewind (): void {
     this.discard()
-    if (this.#firstEvent !== undefined) this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
+    if (this.#firstEvent !== undefined) {
+      this.context.figures.rewinds++
+      this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
+    }
     this.context.emit({ type: 'retry', code: errors.pythonFailed.code, delayMs: 0 })
   }
 
@@ -110,6 +114,7 @@ class Output {
     this.#progressThrottle.flush()
     const content = this.#text
     this.#text = ''
+    this.run.noteOutput()
     this.run.countUsage(NO_USAGE, rateOf(this.context.rates, 'python'), true)
     const seq = this.context.emit({ type: 'chunk', content })
     this.#firstEvent ??= seq

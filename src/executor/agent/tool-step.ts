@@ -62,6 +62,7 @@ async function callAndRecord (call: ToolCall, number: number, shared: TurnOfCall
   const { id, function: { name } } = call
   const startedAt = new Date()
   const record: ToolRecord = { kind: 'tool', id, name, ...await callTool(call, shared) }
+  context.figures.noteTool(record.error !== undefined)
   context.log('tool', { tool: name, ms: Date.now() - startedAt.getTime(), failed: record.error !== undefined })
   const credits = creditsAfter(record)
   const { isEnough, reserved } = await context.record(number, { kind: 'tool', name, startedAt }, record, credits)

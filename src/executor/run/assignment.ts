@@ -20,8 +20,8 @@ export function hasInput (assignment: Assignment): assignment is CompleteAssignm
 }
 
 /** What an attempt needs while it waits, and from its end on. */
-export function withoutInput ({ run, userId, inputBytes }: Assignment): Assignment {
-  return { run, userId, inputBytes }
+export function withoutInput ({ run, userId, inputBytes, kind }: Assignment): Assignment {
+  return { run, userId, inputBytes, kind }
 }
 
 export function withInput (assignment: Assignment, { input, steps }: StoredInput): CompleteAssignment {

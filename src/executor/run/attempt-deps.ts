@@ -3,6 +3,7 @@ import type { Agent } from '#shared/agent.ts'
 import type { MemoryShare } from '../../lib/memory/memory-share.js'
 import type { AgentContext } from '../agent/agent-context.js'
 import type { PythonContext } from '../agent/python-agent.js'
+import type { RunFigures } from '../agent/run-figures.js'
 import type { EventLog } from '../events/event-log.js'
 import type { Toolbox, ToolboxContext } from '../tools/toolbox.js'
 import type { RunStore } from './run-store.js'
@@ -35,6 +36,8 @@ export interface RunAttempt { readonly runId: string, readonly number: number }
 
 /** The executor, as its attempts see it. */
 export interface AttemptOwner {
+  /** What is counted of all runs of the process. */
+  readonly figures: RunFigures
   /** Whether no later attempt at the run has begun here. */
   isLatest (attempt: RunAttempt): boolean
   onEnded (attempt: RunAttempt): void

@@ -49,7 +49,7 @@ export class Attempt implements AgentContext, PythonContext {
     private readonly deps: AttemptDeps,
     private readonly owner: AttemptOwner
   ) {
-    this.progress = new Progress(deps.events, assignment.run.runId)
+    this.progress = new Progress(deps.events, assignment.run.runId, this)
     this.#unrecorded = firstSeq(assignment.run.attempt)
     const { startedAt } = assignment.run
     if (startedAt) this.#firstStart = Date.parse(startedAt)
@@ -75,6 +75,7 @@ export class Attempt implements AgentContext, PythonContext {
   get python (): PythonContext['python'] { return this.deps.python }
   get defaultModel (): string { return this.deps.defaultModel }
   get fallbackModels (): readonly string[] { return this.deps.fallbackModels }
+  get figures (): AgentContext['figures'] { return this.owner.figures }
   get rates (): AgentContext['rates'] { return this.assignment.rates }
   get signal (): CancelSignal { return this.#cancellation }
 
@@ -98,6 +99,10 @@ export class Attempt implements AgentContext, PythonContext {
     return (this.deps.wait ?? wait)(ms, this.tool.signal)
   }
 
+  onFirstOutput (): void {
+    this.figures.noteFirstOutput(this.assignment.run, this.#seconds)
+  }
+
   emit (event: RunEvent): number {
     // The event log is the later attempt's, if one has begun here: nothing that comes late is added to it.
     if (this.signal.aborted && !this.owner.isLatest(this)) return 0
@@ -112,6 +117,8 @@ export class Attempt implements AgentContext, PythonContext {
     this.deps.log.error({ ...this.#logFields, err }, `[AGENT-EXECUTOR] ${message}`)
   }
 
+  get #seconds (): number { return (performance.now() - this.#startedAt) / 1000 }
+
   /** The fields of every line. Others are assigned to this object: V8 defines fields after a spread one by one, at a microsecond each. */
   get #logFields () {
     const { run: { runId, agentId, attempt }, userId } = this.assignment
@@ -122,6 +129,7 @@ export class Attempt implements AgentContext, PythonContext {
     let failure: unknown
     try {
       await this.#awaitSlot()
+      this.figures.noteStart(this.assignment.run, this.#seconds)
       await this.#runAgent(hasInput(this.assignment) ? this.assignment : await this.#readInput())
     } catch (error) {
       failure = this.signal.aborted ? this.signal.reason : error
@@ -195,6 +203,7 @@ export class Attempt implements AgentContext, PythonContext {
     try {
       const settled = await settle(store, this.runId, this.number, result, error => this.#logError('the result cannot be written down', error))
       this.emit(finalEvent(settled))
+      this.figures.noteEnd(settled, this.assignment.kind)
       if (settled.userWaits) this.owner.onUserWaits(this.assignment.userId)
       this.#logEnd(settled, result)
       return 'settled'
@@ -208,8 +217,7 @@ export class Attempt implements AgentContext, PythonContext {
 
   #logEnd ({ status, error, creditsCharged }: Run, { model, usage, error: failure }: Result): void {
     const reason = failure?.reason
-    const ms = Math.round(performance.now() - this.#startedAt)
-    this.log('finished', Object.assign({ status, code: error?.code, reason, model, creditsCharged, ms }, usage))
+    this.log('finished', Object.assign({ status, code: error?.code, reason, model, creditsCharged, ms: Math.round(this.#seconds * 1000) }, usage))
   }
 
   /** A later attempt that ends before it began rewinds all the same: what the attempt before emitted is no part of the run. */

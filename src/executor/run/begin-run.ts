@@ -1,6 +1,7 @@
 import { hash, randomUUID } from 'node:crypto'
 import type { Agent } from '#shared/agent.ts'
 import type { BeginRun, Begun, FirstOwner } from '#shared/database/functions.ts'
+import type { RunKind } from '#shared/database/run-kind.ts'
 import { repeatLost } from '#shared/database/repeat.ts'
 import { checkMessages } from '#shared/http/check-messages.ts'
 import { type ModelMessage, toKnownMessages } from '#shared/messages.ts'
@@ -16,6 +17,8 @@ import type { Admission } from './queue.js'
 /** What begins a run. */
 export interface RunRequest {
   userId: string
+  /** By which face it came. */
+  kind: RunKind
   /** The API key that begins it, and its visitor, if it is not the user's session or the service. */
   apiKeyId?: string | null
   visitor?: string | null
@@ -86,6 +89,8 @@ export class RunBegin {
     return orUndefined(await repeatLost(() => database.call('begin_run', begin), isDraining))
   }
 
+  get kind (): RunKind { return this.request.kind }
+
   /** What makes another request the same: OpenAI's clients repeat one without a key of its own. */
   get hash (): string {
     const { agentId, messages, functionResults, responseFormat, agent } = this.request
@@ -99,7 +104,7 @@ export class RunBegin {
       p_user_id: userId,
       p_agent_id: agentId,
       p_request_hash: this.hash,
-      p_input: { messages: this.messages, functionResults: this.functionResults, responseFormat: this.responseFormat },
+      p_input: { messages: this.messages, functionResults: this.functionResults, responseFormat: this.responseFormat, kind: this.request.kind },
       p_idempotency_key: idempotencyKey ?? null,
       ...(repetition ? { p_is_repeated: repetition.isRepeated, p_waited_ms: performance.now() - repetition.arrivedAt } : {}),
       p_agent: agent ?? null,

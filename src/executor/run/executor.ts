@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SlotTicket } from '../../lib/slots.js'
 import type { Progress } from '../agent/progress.js'
+import { RunFigures } from '../agent/run-figures.js'
 import type { Assignment } from './assignment.js'
 import type { AttemptDeps, AttemptOwner, Ending, RunAttempt } from './attempt-deps.js'
 import { Attempt } from './attempt.js'
@@ -14,6 +15,7 @@ export class Executor implements AttemptOwner {
   #isReleased = false
   /** The runs that are beginning here: the database may have them before this process has its answer. */
   readonly expected = new Set<string>()
+  readonly figures = new RunFigures()
   #ageCheck: NodeJS.Timeout | undefined
   #whenUserWaits?: (userId: string) => void
 

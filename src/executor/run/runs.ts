@@ -50,6 +50,8 @@ const FIRST_CANCEL_POLL_MS = 20
 
 /** Runs as callers have them: begin one, look at it, follow it, cancel it. */
 export class Runs {
+  /** How often somebody began to read a run that had begun before, be it after a cut or a reload. */
+  resumes = 0
   readonly #begins = new Slots({ maxConcurrent: Infinity, maxPerUser: BEGINS_OF_USER, maxWaiting: Infinity })
 
   constructor (private readonly options: RunsOptions) {}
@@ -125,6 +127,7 @@ export class Runs {
 
   /** Makes sure that a run can be followed from event `after` on. Throws `run_not_found`, `bad_request`. */
   async resume (access: RunAccess, runId: string, after: number): Promise<Run> {
+    this.resumes++
     const { executor, events } = this.options
     const run = await this.#fetch(access, runId)
     await this.#restoreEnded(run)
@@ -177,11 +180,11 @@ export class Runs {
     })
   }
 
-  async #accept (begun: Begun, { messages, functionResults, responseFormat }: RunBegin, userId: string, admission: Admission): Promise<void> {
+  async #accept (begun: Begun, { messages, functionResults, responseFormat, kind }: RunBegin, userId: string, admission: Admission): Promise<void> {
     const { run, agent, rates, cached, joined, inputBytes } = begun
     // Of two calls that adopt the same run, both repeated, the first has launched it.
     if (joined || this.options.executor.progressOf(run.runId)) await this.#restoreEnded(run)
-    else admission.accept({ run, userId, agent: agent ?? undefined, messages, functionResults, responseFormat, rates, cached, inputBytes })
+    else admission.accept({ run, userId, kind, agent: agent ?? undefined, messages, functionResults, responseFormat, rates, cached, inputBytes })
   }
 
   /** A finished run whose end the log does not know comes back from the database, with the events it emitted. */

@@ -28,7 +28,7 @@ export interface ThreadRun { run: Run, reader: AgUiReader }
 export async function beginThreadRun ({ server, caller }: FastifyRequest, agentId: string, input: RunAgentBody, isKept: boolean): Promise<ThreadRun> {
   const { threadId, runId, messages, protocolVersion } = input
   const { userId, apiKeyId, visitor } = caller!
-  const run = await server.runs.begin({ userId, apiKeyId, visitor, agentId, messages: toMessages(input), idempotencyKey: keyOf(input) })
+  const run = await server.runs.begin({ kind: 'ag_ui', userId, apiKeyId, visitor, agentId, messages: toMessages(input), idempotencyKey: keyOf(input) })
   const told = messages.map(withoutNulls)
   const kept = isKept ? { messages: toStorableValue(told) } : {}
   await server.chats.note(caller!, run.runId, chatOf(agentId, threadId), PROTOCOL, { pageRun: runId, ...kept })

@@ -29,7 +29,7 @@ export async function beginResponse (
     // The instructions of earlier responses do not count, as the protocol has it.
     const messages = [...(instructions ? [{ role: 'system' as const, content: instructions }] : []), ...earlier, ...toMessages(items)]
     if (messages.length > MAX_MESSAGES) throw errors.conversationTooLong()
-    return runs.beginOrRepeat({ userId, apiKeyId, visitor, agentId: model, messages, responseFormat: toResponseFormat(details.format) }, headers, reply.elapsedTime)
+    return runs.beginOrRepeat({ kind: 'responses', userId, apiKeyId, visitor, agentId: model, messages, responseFormat: toResponseFormat(details.format) }, headers, reply.elapsedTime)
   }
   const run = await (previousId === null ? beginAfter([]) : withConversation(request, reply, previousId, beginAfter))
   if (store === false) return { run, head: { ...run, previousId, details, isStored: false } }

@@ -33,6 +33,9 @@ export class SseStreams {
     this.#clock = setInterval(() => this.#beat(), Math.min(PING_MS, maxMs / 4)).unref()
   }
 
+  /** How many streams are open. */
+  get size (): number { return this.#streams.size }
+
   /** Answers with a run's events, until the run ends, the client leaves, or the server closes. */
   open (reply: FastifyReply, run: StreamedRun, { after = 0, format: formatName = 'jeesi', known = ALL_EVENTS }: StreamOptions = {}): FastifyReply {
     const { runId } = run

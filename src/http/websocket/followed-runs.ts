@@ -36,7 +36,7 @@ export class FollowedRuns {
   async execute ({ userId, apiKeyId, visitor }: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<string> {
     const known = readKnownEvents(events, this.known)
     this.#requireRoom()
-    const { runId } = await this.deps.runs.begin({ userId, apiKeyId, visitor, agentId, messages, idempotencyKey })
+    const { runId } = await this.deps.runs.begin({ kind: 'websocket', userId, apiKeyId, visitor, agentId, messages, idempotencyKey })
     // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
     const followed = this.#followed.get(runId)
     if (followed && requestId !== undefined) followed.reader.join(requestId, this.deps.events.entries(runId))

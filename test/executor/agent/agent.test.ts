@@ -9,6 +9,7 @@ import { responseOf } from '#shared/trace.ts'
 import type { AgentInput } from '../../../src/executor/agent/agent-context.js'
 import { runAgent } from '../../../src/executor/agent/agent.js'
 import { Progress } from '../../../src/executor/agent/progress.js'
+import { RunFigures } from '../../../src/executor/agent/run-figures.js'
 import { Gateway } from '../../../src/executor/gateway/gateway.js'
 import { type Tool, ToolError } from '../../../src/executor/tools/tool.js'
 import { EMPTY_TOOLBOX, type Toolbox } from '../../../src/executor/tools/toolbox.js'
@@ -54,6 +55,7 @@ async function setUp (t: Test, ...replies: Reply[]) {
       gateway,
       number: 1,
       rates: world.rates,
+      figures: new RunFigures(),
       tool: { runId: 'a-run', agentId: 'an-agent', userId: 'a-user', signal: stop.signal },
       openToolbox: async () => world.toolbox,
       async record (number, _summary, record, credits = 0) {

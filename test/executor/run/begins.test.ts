@@ -20,7 +20,7 @@ t.test('of one user four runs begin at once, and nobody else waits for them', as
     isDraining: () => false,
     hasPython: async () => false
   } as unknown as RunsOptions)
-  const begin = (userId: string) => runs.begin({ userId, agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] })
+  const begin = (userId: string) => runs.begin({ kind: 'execute', userId, agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] })
   const many = Promise.all(Array.from({ length: 10 }, () => begin(DEMO_USER)))
   const other = begin(OTHER_USER)
   await turn()

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createAbortController } from '../../../lib/cancellation.js'
+import { Tally } from '../../../lib/counts/tally.js'
 import { isBeyondShare } from '../../../lib/share.js'
 import type { Outbound } from '../outbound/outbound.js'
 import { ToolError } from '../tool.js'
@@ -31,6 +32,8 @@ interface Delivery { call: OutgoingWebhook, body: string, bytes: number, ended: 
 
 /** Delivers webhooks in the background, by Standard Webhooks 1.0. Webhooks that are outstanding when the process ends are lost, and logged. */
 export class Webhooks {
+  /** How many have arrived, and how many have not and never will. */
+  readonly ended = new Tally<'result'>()
   #outstanding = new Set<Delivery>()
   #bytes = 0
   #waiting = createAbortController()
@@ -47,7 +50,7 @@ export class Webhooks {
     if (response === null && call.needsAnswer) return false
     const reason = this.#refusalReason(call)
     if (reason) {
-      this.#log('webhook not delivered', call, { reason })
+      this.#lose(call, reason)
       return false
     }
     try {
@@ -57,7 +60,7 @@ export class Webhooks {
       this.#start({ call, body, bytes, ended: Promise.resolve() })
       return true
     } catch (error) {
-      this.#log('webhook not delivered', call, { reason: describeError(error) })
+      this.#lose(call, describeError(error))
       return false
     }
   }
@@ -109,12 +112,15 @@ export class Webhooks {
     for (const [index, scheduled] of RETRY_DELAYS.entries()) {
       if (!await this.#pause(Math.max(scheduled, pause))) break
       const result = await this.#try(delivery)
-      if (result.delivered) return this.#log('webhook delivered', delivery.call, { tries: index + 1 })
+      if (result.delivered) {
+        this.ended.add({ result: 'delivered' })
+        return this.#log('webhook delivered', delivery.call, { tries: index + 1 })
+      }
       reason = result.reason
       pause = result.pause ?? 0
       if (result.isFinal) break
     }
-    this.#log('webhook not delivered', delivery.call, { reason })
+    this.#lose(delivery.call, reason)
   }
 
   /** @returns false if the process is shutting down. */
@@ -133,6 +139,14 @@ export class Webhooks {
     const { outbound, secret } = this.options
     return tryDelivery(outbound, () => requestOf(call, body, secret), this.#sending.signal)
   }
+
+  #lose (call: OutgoingWebhook, reason: string): void {
+    this.ended.add({ result: 'failed' })
+    this.#log('webhook not delivered', call, { reason })
+  }
+
+  /** How many are under way, or wait for their next try. */
+  get outstanding (): number { return this.#outstanding.size }
 
   #log (message: string, { id, url, agentId }: OutgoingWebhook, fields: Record<string, unknown>): void {
     this.options.log(message, { webhookId: id, agentId, host: new URL(url.trim()).host, ...fields })

@@ -1,6 +1,7 @@
 import type { Agent, CachedAnswer } from '../agent.ts'
 import type { ToolCall } from '../messages.ts'
 import type { Rates } from '../price.ts'
+import type { RunKind } from './run-kind.ts'
 import type { FunctionResult, Message, ResponseFormat, Run, RunEvent, Usage } from '../schemas.ts'
 
 // The data of runs as the database stores and returns it.
@@ -10,6 +11,8 @@ export interface RequestInput {
   messages: Message[]
   functionResults?: FunctionResult[]
   responseFormat?: ResponseFormat
+  /** Missing in what earlier releases have stored. */
+  kind?: RunKind
 }
 
 /** A run's input as it is stored when the run begins. */

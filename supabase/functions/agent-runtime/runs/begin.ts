@@ -20,7 +20,7 @@ export async function begin (
     ...accessArguments(caller),
     p_agent_id: agentId,
     p_request_hash: await hashRequest(body),
-    p_input: { messages, responseFormat: body.response_format },
+    p_input: { messages, responseFormat: body.response_format, kind: 'edge' },
     p_lease_seconds: LEASE_SECONDS,
     p_idempotency_key: key,
     p_agent: null,

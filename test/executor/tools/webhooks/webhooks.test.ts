@@ -270,3 +270,15 @@ t.test('an answer for which the template makes too much is logged, and thrown at
   t.equal(webhooks.send(callOf(t, server.url, { payload_template: '["{{response}}","{{response}}"]' }), 'x'.repeat(3_000_000)), false)
   t.match(logged, [{ message: 'webhook not delivered', reason: /too large/ }])
 })
+
+t.test('what has arrived is counted, and what never will, be it refused at once', async t => {
+  const server = await startServer(t, respond(204))
+  const refusing = await startServer(t, respond(410))
+  const { webhooks, settled } = open(t, { maxOutstanding: 2 })
+  webhooks.send(callOf(t, server.url), 'an answer')
+  webhooks.send(callOf(t, refusing.url), 'an answer')
+  t.equal(webhooks.outstanding, 2)
+  webhooks.send(callOf(t, server.url), 'one too many')
+  await settled(3)
+  t.same(new Map(webhooks.ended.counts.map(({ labels: { result }, count }) => [result, count])), new Map([['delivered', 1], ['failed', 2]]))
+})
