@@ -5,7 +5,7 @@ import { build } from 'esbuild'
 
 const ROOT = fileURLToPath(new URL('./', import.meta.url))
 /** What a user or an operator starts. */
-const PROGRAMS = ['process/server', 'process/worker', 'cli/audit', 'cli/demo', 'cli/migrate', 'cli/token']
+const PROGRAMS = ['process/server', 'process/worker', 'cli/audit', 'cli/cli', 'cli/demo', 'cli/migrate', 'cli/token']
 /** What a program starts beside itself. */
 const THREADS = ['executor/tools/arguments/schema-worker']
 /** What looks for files beside its code, and what is optional and not installed. */

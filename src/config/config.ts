@@ -20,6 +20,8 @@ const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, me
 /** The value of NODE_ENV where others than its developers use the service. */
 const PRODUCTION = 'production'
 
+const OF_DATABASE = /^(SUPABASE_\w+|NODE_ENV|EMBEDDED|DATA_DIR)$/
+
 export interface Config {
   readonly port: number
   readonly host: string
@@ -103,6 +105,22 @@ export function loadDatabaseUrl (): { url?: string, ca?: string } {
   const read = { url: url?.trim() || undefined, ca: readCertificate('SUPABASE_DB_CA', ca?.trim(), problems) }
   if (problems.length > 0) throw new ConfigError(problems)
   return read
+}
+
+/** Which database is configured, and what signs tokens. */
+export type DatabaseSettings = Pick<Config, 'database' | 'jwtSecret'>
+
+/**
+ * Reads the variables of the database and of access tokens alone, for a command that needs nothing else of the environment.
+ * @throws {ConfigError} naming every problem of theirs at once.
+ */
+export function loadDatabase (): DatabaseSettings {
+  const problems: string[] = []
+  const variables = Object.entries({ ...readEnvFile(), ...process.env }).filter(([name]) => OF_DATABASE.test(name))
+  const env = readVariables(readTexts(Object.fromEntries(variables), problems), problems)
+  const database = env && chooseDatabase(env, env.NODE_ENV === PRODUCTION, problems)
+  if (!database || problems.length > 0) throw new ConfigError(problems)
+  return { database, jwtSecret: env.SUPABASE_JWT_SECRET }
 }
 
 /** Reads a Config from a plain object. A blank variable counts as not set. @throws {ConfigError} naming every problem at once. */
