@@ -1,5 +1,5 @@
 import { ConfigError } from '../config/config.js'
-import { print, type Subject, UsageError, runSubject } from './commands/subcommands.js'
+import { nameOf, print, runSubject, runVerb, type Subject, UsageError } from './commands/subcommands.js'
 
 /** Loaded when it is asked for: the embedded database alone is megabytes. */
 const SUBJECTS: Record<string, { does: string, load: () => Promise<Subject> }> = {
@@ -18,7 +18,9 @@ const [name = '--help', ...args] = process.argv.slice(2)
 try {
   if (['--help', '-h', 'help'].includes(name)) {
     print(['node dist/cli.js <subject> <command> [options]: administers the service on its database.',
-      ...Object.entries(SUBJECTS).map(([name, { does }]) => `  ${name.padEnd(6)}  ${does}`), '  --help  prints this; behind a subject, its commands'].join('\n'))
+      ...Object.entries(SUBJECTS).map(([name, { does }]) => `  ${name.padEnd(6)}  ${does}`), '  doctor  checks all that the service needs', '  --help  prints this; behind a subject, its commands'].join('\n'))
+  } else if (name === 'doctor') {
+    await runVerb(nameOf(name), (await import('./doctor/doctor.js')).doctor, args)
   } else {
     const subject = Object.hasOwn(SUBJECTS, name) ? SUBJECTS[name] : undefined
     if (!subject) throw new UsageError(`There is no "${name.slice(0, 100)}": see node dist/cli.js --help`)
@@ -30,3 +32,5 @@ try {
   process.stderr.write(`${text}\n`)
   process.exitCode = error instanceof UsageError ? 2 : 1
 }
+// What a check has given up waiting for would keep the process.
+if (name === 'doctor') process.stdout.write('', () => process.exit())

@@ -77,7 +77,8 @@ export interface Config {
 
 /** Everything that is wrong with an environment, one readable sentence a problem. */
 export class ConfigError extends Error {
-  constructor (readonly problems: string[]) {
+  /** @param config what there is beside the problems, for who looks further. */
+  constructor (readonly problems: string[], readonly config?: Config) {
     super(problems.join('\n'))
   }
 }
@@ -87,12 +88,17 @@ export class ConfigError extends Error {
  * @throws {ConfigError} naming every problem at once.
  */
 export function loadConfig (): Config {
-  return parseConfig({ ...readEnvFile(), ...process.env })
+  return parseConfig(readVariables())
+}
+
+/** All variables: the environment's, and those of a `.env` file that it lacks. */
+export function readVariables (): NodeJS.ProcessEnv {
+  return { ...readEnvFile(), ...process.env }
 }
 
 /** Whether NODE_ENV is `production`, for a command that needs nothing else of the environment. */
 export function isProduction (): boolean {
-  return { ...readEnvFile(), ...process.env }.NODE_ENV?.trim() === PRODUCTION
+  return readVariables().NODE_ENV?.trim() === PRODUCTION
 }
 
 /**
@@ -100,7 +106,7 @@ export function isProduction (): boolean {
  * @throws {ConfigError} if the CA is no certificate.
  */
 export function loadDatabaseUrl (): { url?: string, ca?: string } {
-  const { SUPABASE_DB_URL: url, SUPABASE_DB_CA: ca } = { ...readEnvFile(), ...process.env }
+  const { SUPABASE_DB_URL: url, SUPABASE_DB_CA: ca } = readVariables()
   const problems: string[] = []
   const read = { url: url?.trim() || undefined, ca: readCertificate('SUPABASE_DB_CA', ca?.trim(), problems) }
   if (problems.length > 0) throw new ConfigError(problems)
@@ -116,8 +122,8 @@ export type DatabaseSettings = Pick<Config, 'database' | 'jwtSecret'>
  */
 export function loadDatabase (): DatabaseSettings {
   const problems: string[] = []
-  const variables = Object.entries({ ...readEnvFile(), ...process.env }).filter(([name]) => OF_DATABASE.test(name))
-  const env = readVariables(readTexts(Object.fromEntries(variables), problems), problems)
+  const variables = Object.entries(readVariables()).filter(([name]) => OF_DATABASE.test(name))
+  const env = readEnvironment(readTexts(Object.fromEntries(variables), problems), problems)
   const database = env && chooseDatabase(env, env.NODE_ENV === PRODUCTION, problems)
   if (!database || problems.length > 0) throw new ConfigError(problems)
   return { database, jwtSecret: env.SUPABASE_JWT_SECRET }
@@ -126,9 +132,9 @@ export function loadDatabase (): DatabaseSettings {
 /** Reads a Config from a plain object. A blank variable counts as not set. @throws {ConfigError} naming every problem at once. */
 export function parseConfig (variables: NodeJS.ProcessEnv): Config {
   const problems: string[] = []
-  const env = readVariables(readTexts(variables, problems), problems)
+  const env = readEnvironment(readTexts(variables, problems), problems)
   const config = env && compose(env, problems, variables)
-  if (!config || problems.length > 0) throw new ConfigError(problems)
+  if (!config || problems.length > 0) throw new ConfigError(problems, config)
   for (const part of Object.values(config)) Object.freeze(part)
   return Object.freeze(config)
 }
@@ -143,7 +149,7 @@ function readEnvFile (): NodeJS.ProcessEnv {
   }
 }
 
-function readVariables (set: object, problems: string[]): Environment | undefined {
+function readEnvironment (set: object, problems: string[]): Environment | undefined {
   // A copy, since Ajv converts values and adds defaults in place.
   const env = { ...set }
   if (fits(env)) return env
@@ -151,7 +157,7 @@ function readVariables (set: object, problems: string[]): Environment | undefine
   // The rules that need none of the malformed values are checked too, so that one report names every problem.
   const malformed = new Set(problems.map(problem => problem.split(' ')[0]))
   const rest = Object.fromEntries(Object.entries(set).filter(([name]) => !malformed.has(name)))
-  if (fits(rest)) compose(rest, problems)
+  return fits(rest) ? rest : undefined
 }
 
 function describe (errors: ErrorObject[]): string[] {

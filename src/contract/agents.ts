@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Uuid } from '#shared/schemas.ts'
 
-const Text = (maxLength: number, minLength = 0) => Type.String({ minLength, maxLength })
+const Text = (maxLength: number, minLength?: number) => Type.String({ ...minLength && { minLength }, maxLength })
 
 /** What an agent can do besides talking, as its author writes it. */
 export const FunctionValues = Type.Object({
@@ -9,7 +9,7 @@ export const FunctionValues = Type.Object({
   description: Type.Optional(Nullable(Text(4000))),
   type: Text(50, 1),
   triggerKeywords: Type.Optional(Type.Array(Text(200), { maxItems: 100 })),
-  config: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  config: Type.Optional(Type.Object({}, { additionalProperties: true })),
   isEnabled: Type.Optional(Type.Boolean())
 }, { additionalProperties: false })
 
@@ -76,7 +76,7 @@ export const DeletedAgent = Type.Object({ agentId: Uuid, deleted: Type.Literal(t
 export type DeletedAgent = Static<typeof DeletedAgent>
 
 /** Which runs' texts are erased: of those that ended so many days ago. */
-export const EraseBody = Type.Object({ olderThanDays: Type.Number({ minimum: 0, maximum: 36_500, default: 0 }) })
+export const EraseBody = Type.Object({ olderThanDays: Type.Number({ minimum: 0, maximum: 36_500 }) })
 
 /** How many runs and firings were erased, and whether there may be more of them. */
 export const ErasedRuns = Type.Object({ erased: Type.Integer(), firings: Type.Integer(), more: Type.Boolean() })

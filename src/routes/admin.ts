@@ -44,7 +44,7 @@ const admin: FastifyPluginAsyncTypebox = async app => {
 
   app.get('/api/admin/runs/changes', {
     onRequest: app.requireSession,
-    schema: { querystring: WatchQuery, response: { 200: ...errorAnswers } }
+    schema: { querystring: WatchQuery, response: { 200: ChangedRuns, ...errorAnswers } }
   }, async request => app.admin.watchRuns(request.caller!.userId, request.query.since))
 
   app.get('/api/admin/runs/:id', {

@@ -57,7 +57,15 @@ export async function runSubject (name: string, { does, verbs }: Subject, args: 
   if (['--help', '-h', 'help'].includes(first)) return print(describeSubject(name, does, verbs))
   const found = Object.hasOwn(verbs, first) ? verbs[first] : undefined
   if (!found) throw new UsageError(`There is no command "${first.slice(0, 100)}": ${name} has ${Object.keys(verbs).join(', ')}; see ${nameOf(name)} --help`)
-  const call = `${nameOf(name)} ${first}`
+  await runVerb(`${nameOf(name)} ${first}`, found, rest)
+}
+
+/**
+ * Runs a verb with its arguments, or says what it takes.
+ * @param call how it is called.
+ * @throws {UsageError} for arguments that do not fit; whatever the verb throws.
+ */
+export async function runVerb (call: string, found: Verb, rest: string[]): Promise<void> {
   const { values: { help, ...values }, positionals } = parse({ ...found.options, ...HELP }, rest, call)
   if (help) return print(describeVerb(call, found))
   const takes = found.takes?.split(' ') ?? []

@@ -82,4 +82,6 @@ export interface SchemaVersion {
   /** The oldest version of the service's schema that this one still serves. */
   oldest: number
   writable: boolean
+  /** The database's time, ISO 8601; a schema of an earlier release does not tell it. */
+  now?: string
 }
