@@ -1,10 +1,14 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { text } from 'node:stream/consumers'
 import { PGlite } from '@electric-sql/pglite'
 import t, { type Test } from 'tap'
 import { OPERATOR } from '../../src/administration/administration.js'
+import { agents } from '../../src/cli/commands/agents.js'
+import { keys } from '../../src/cli/commands/keys.js'
+import { runs } from '../../src/cli/commands/runs.js'
+import { runSubject, type Subject, UsageError } from '../../src/cli/commands/subcommands.js'
+import { users } from '../../src/cli/commands/users.js'
 import { bearer, createDataDir, createPostgres, DEMO_AGENT, DEMO_KEY, DEMO_USER, findPostgres, JWT_SECRET, OTHER_USER, startService } from '../support/helper.js'
 import { launch, run } from '../support/process.js'
 
@@ -39,10 +43,10 @@ async function testCommands (t: Test, cli: Cli, user: string[]): Promise<void> {
   await t.test('keys are made, listed without themselves, and revoked', async t => {
     const made = await cli('keys', 'create', '--name', 'Mine', '--agent', DEMO_AGENT, ...user)
     t.match(made, { code: 0, stdout: /^jsk_\w{32}\n$/, stderr: '' })
-    const { keys } = await json('keys', 'list', ...user)
-    t.match(keys[0], { name: 'Mine', isActive: true, agentIds: [DEMO_AGENT] })
-    t.notMatch(JSON.stringify(keys), made.stdout.trim())
-    t.match(await json('keys', 'revoke', keys[0].id, ...user), { isActive: false })
+    const { keys: [key] } = await json('keys', 'list', ...user)
+    t.match(key, { name: 'Mine', isActive: true, agentIds: [DEMO_AGENT] })
+    t.notMatch(JSON.stringify(key), made.stdout.trim())
+    t.match(await json('keys', 'revoke', key.id, ...user), { isActive: false })
   })
 
   await t.test('users are found by e-mail, and given and taken credits', async t => {
@@ -53,9 +57,10 @@ async function testCommands (t: Test, cli: Cli, user: string[]): Promise<void> {
   })
 }
 
-async function testUsage (t: Test, cli: Cli): Promise<void> {
+const SUBJECTS: Record<string, Subject> = { agents, keys, runs, users }
+
+t.test('commands refuse in a sentence what is given wrongly, with exit code 2', async t => {
   for (const [args, says] of [
-    [['nothing'], /^There is no "nothing": see/],
     [['agents', 'nothing'], /^There is no command "nothing": agents has list, show,/],
     [['agents', 'create'], /^It needs --name <text>: see .+ --help$/m],
     [['agents', 'create', '--name', ' '], /^name must match/],
@@ -72,11 +77,16 @@ async function testUsage (t: Test, cli: Cli): Promise<void> {
     [['runs', 'list', '--status', 'gone'], /^--status takes one of queued, running/],
     [['keys', 'list', '--nonsense'], /^Unknown option '--nonsense': see/]
   ] as Array<[string[], RegExp]>) {
-    const { code, stdout, stderr } = await cli(...args)
-    t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: says }, args.join(' '))
-    t.equal(stderr.split('\n').length, 2, 'it is one line')
+    const [name, ...rest] = args as [string, ...string[]]
+    const refused: Error = await runSubject(name, SUBJECTS[name]!, rest).then(() => new Error('it was taken'), error => error)
+    t.match(refused, UsageError, args.join(' '))
+    t.match(refused.message, says)
+    t.notMatch(refused.message, '\n', 'it is one line')
   }
-}
+  for (const args of [['nothing'], ['agents', 'create']]) {
+    t.match(await run(t, 'cli.js', args), { code: 2, stdout: '', stderr: /^\S.+: see node dist\/cli\.js .*--help\n$/ })
+  }
+})
 
 t.test('commands explain themselves', async t => {
   for (const subject of ['agents', 'keys', 'users', 'runs']) {
@@ -90,8 +100,11 @@ t.test('commands explain themselves', async t => {
 t.test('commands on the embedded database', async t => {
   const dataDir = await createDataDir(t)
   const cli: Cli = (...args) => run(t, 'cli.js', args, { DATA_DIR: dataDir })
-  await testCommands(t, cli, [])
-  await t.test('refuse in a sentence what is given wrongly, with exit code 2', t => testUsage(t, cli))
+  await t.test('make an agent of the demo user, whose id alone is printed', async t => {
+    const made = await cli('agents', 'create', '--name', 'Mine')
+    t.match(made, { code: 0, stdout: UUID_LINE, stderr: '' })
+    t.match(JSON.parse((await cli('agents', 'show', made.stdout.trim(), '--json')).stdout), { name: 'Mine', userId: DEMO_USER, isPublished: false })
+  })
 
   await t.test('go through the service that has it, also to its runs', async t => {
     const service = launch(t, 'server.js', [], { NODE_ENV: 'development', HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir })
@@ -149,11 +162,11 @@ t.test('commands on PostgreSQL', async t => {
   t.match(await cli('keys', 'list'), { code: 2, stderr: /^Whose\? Name the user with --user <id>/ })
   const service = await startService(t, { SUPABASE_DB_URL: url })
   await service.execute()
-  const { runs } = JSON.parse((await cli('runs', 'list', '--json')).stdout)
-  t.match(await cli('runs', 'tail', runs[0].runId), { code: 0, stdout: 'Hello world\n[succeeded] usage' })
-  t.match(await cli('runs', 'tail', runs[0].runId, '--service', service.url), { code: 0, stdout: /^\[started\].+\nHello world\n\[done\]/s })
+  const { runs: [{ runId }] } = JSON.parse((await cli('runs', 'list', '--json')).stdout)
+  t.match(await cli('runs', 'tail', runId), { code: 0, stdout: 'Hello world\n[succeeded] usage' })
+  t.match(await cli('runs', 'tail', runId, '--service', service.url), { code: 0, stdout: /^\[started\].+\nHello world\n\[done\]/s })
   t.match(await cli('users', 'erase-runs', DEMO_USER), { code: 0, stdout: 'erased the texts of 1 runs and 0 firings\n' })
-  const after = await service.request('GET', `/api/runs/${runs[0].runId}`)
+  const after = await service.request('GET', `/api/runs/${runId}`)
   t.match(after.body, { response: '', creditsCharged: 1 })
   t.equal((await service.credits()).creditsRemaining, 99, 'credits stay as they are')
   t.same((await service.app.database.call('audit_credits')).problems, [])
@@ -171,7 +184,7 @@ async function urlOf (stdout: NodeJS.ReadableStream): Promise<string> {
   for await (const line of createInterface({ input: stdout })) {
     const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]
     if (!url) continue
-    text(stdout).catch(() => {})
+    stdout.resume()
     return url
   }
   throw new Error('the service did not start')

@@ -46,7 +46,7 @@ t.test('the doctor goes on when checks fail, ends with 1, and tells no secret', 
   t.match(of('gateway'), [{ state: 'wrong', says: /does not accept the key \(401\)/, advice: /LOVABLE_API_KEY/ }])
   t.match(of('redis'), [{ state: 'wrong' }])
   t.match(of('python'), [{ state: 'wrong', says: 'there is no /nowhere/python' }])
-  t.match(of('clock'), [{ state: 'wrong', says: /^this machine is (3599|3600|3601) s behind Supabase$/ }])
+  t.match(of('clock'), [{ state: 'wrong', says: /^this machine is 3[56]\d\d s behind Supabase$/ }])
   t.match(of('draining'), [{ state: 'wrong', says: /RAILWAY_DEPLOYMENT_DRAINING_SECONDS is not set/ }])
   t.notMatch(stdout, /for_the_eyes|for-the-eyes|redis-password/)
 })
