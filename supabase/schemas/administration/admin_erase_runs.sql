@@ -12,7 +12,7 @@ declare
 begin
   perform public.require_admin(p_admin_id);
   if (p_user_id is null) = (p_agent_id is null) then
-    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The texts of a user''s runs can be erased, or of an agent''s.';
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'Name a user or an agent, and not both.';
   end if;
   if p_user_id is not null and not exists (select from auth.users where id = p_user_id) then
     raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
