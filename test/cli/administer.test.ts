@@ -63,7 +63,7 @@ t.test('commands refuse in a sentence what is given wrongly, with exit code 2', 
   for (const [args, says] of [
     [['agents', 'nothing'], /^There is no command "nothing": agents has list, show,/],
     [['agents', 'create'], /^It needs --name <text>: see .+ --help$/m],
-    [['agents', 'create', '--name', ' '], /^name must match/],
+    [['agents', 'create', '--name', ' '], /^name must not be blank/],
     [['agents', 'create', '--name', 'x', '--user', 'me'], /^--user takes an id, a uuid/],
     [['agents', 'create', '--name', 'x', '--temperature', '3'], /^--temperature takes a number from 0 to 2/],
     [['agents', 'create', '--name', 'x', '--functions', '/nowhere'], /^\/nowhere cannot be read \(ENOENT\)/],
@@ -79,7 +79,7 @@ t.test('commands refuse in a sentence what is given wrongly, with exit code 2', 
   ] as Array<[string[], RegExp]>) {
     const [name, ...rest] = args as [string, ...string[]]
     const refused: Error = await runSubject(name, SUBJECTS[name]!, rest).then(() => new Error('it was taken'), error => error)
-    t.match(refused, UsageError, args.join(' '))
+    t.ok(refused instanceof UsageError, args.join(' '))
     t.match(refused.message, says)
     t.notMatch(refused.message, '\n', 'it is one line')
   }

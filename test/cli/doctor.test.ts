@@ -34,8 +34,15 @@ t.test('the doctor goes on when checks fail, ends with 1, and tells no secret', 
   const gateway = await answer(t, 401, { error: 'no' })
   const project = await answer(t, 200, { keys: [] }, { date: new Date(Date.now() + 3_600_000).toUTCString() })
   const { code, ok, of, stdout } = await examine(t, {
-    NODE_ENV: 'production', PORT: 'many', SUPABASE_URL: project, SUPABASE_SERVICE_ROLE_KEY: 'sb_secret_not_for_the_eyes', AI_GATEWAY_URL: `${gateway}/v1`,
-    LOVABLE_API_KEY: 'gateway-key-not-for-the-eyes', REDIS_URL: 'redis://:redis-password@127.0.0.1:1', PYTHON_BIN: '/nowhere/python', RAILWAY_PROJECT_ID: 'x'
+    NODE_ENV: 'production',
+    PORT: 'many',
+    SUPABASE_URL: project,
+    SUPABASE_SERVICE_ROLE_KEY: 'sb_secret_not_for_the_eyes',
+    AI_GATEWAY_URL: `${gateway}/v1`,
+    LOVABLE_API_KEY: 'gateway-key-not-for-the-eyes',
+    REDIS_URL: 'redis://:redis-password@127.0.0.1:1',
+    PYTHON_BIN: '/nowhere/python',
+    RAILWAY_PROJECT_ID: 'x'
   })
   t.equal(code, 1)
   t.equal(ok, false)

@@ -44,6 +44,7 @@ export function check (schema: TSchema, value: unknown): void {
 function describe ({ instancePath, keyword, message, params }: ErrorObject): string {
   const name = instancePath.slice(1).replaceAll('/', '.')
   if (keyword === 'additionalProperties') return `${name ? `${name} has` : 'There is'} no field "${params.additionalProperty}"`
+  if (keyword === 'pattern') return `${name} ${params.pattern === '\\S' ? 'must not be blank' : 'must be package.module:function'}`
   if (keyword === 'minProperties') return 'Nothing is to be changed'
   return [name, message].filter(Boolean).join(' ')
 }
