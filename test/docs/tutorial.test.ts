@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -50,10 +49,11 @@ t.test('the tutorial makes an agent with a tool and one in Python, beside a runn
 async function startServer (t: Test, variables: Record<string, string>): Promise<string> {
   const service = launch(t, 'server.js', [], { NODE_ENV: 'development', HOST: '127.0.0.1', ...variables })
   service.stderr!.pipe(process.stderr)
-  const lines = createInterface({ input: service.stdout! })
-  for (;;) {
-    const [line] = await once(lines, 'line')
+  for await (const line of createInterface({ input: service.stdout! })) {
     const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]
-    if (url) return url
+    if (!url) continue
+    service.stdout!.resume()
+    return url
   }
+  throw new Error('the service did not start')
 }
