@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { AgentBody, AgentEditBody, type AgentValues, type InspectedAgent } from '../../contract/agents.js'
+import { AgentBody, AgentEditBody, FunctionValues, type AgentValues, type InspectedAgent } from '../../contract/agents.js'
 import { chooseUser, SERVICE, withBackend } from './open.js'
 import { eraseAll, OLDER_THAN, readPage, PAGE } from './common.js'
 import { check, linesOf, tableOf } from './output.js'
@@ -149,6 +149,7 @@ function readFunctions (text: string): AgentValues['functions'] {
   if (!Array.isArray(list)) throw new UsageError('--functions takes a list of functions: [{"name", "type", "config", …}]')
   return list.map(each => {
     const { functionId, ...values } = Object(each)
+    check(FunctionValues, values)
     return values
   })
 }

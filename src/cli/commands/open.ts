@@ -21,7 +21,7 @@ export const SERVICE = {
  * @param service the URL of a service to ask instead.
  * @throws {Error} a sentence for operators.
  */
-export async function openBackend (service?: string): Promise<Backend> {
+async function openBackend (service?: string): Promise<Backend> {
   const settings = loadDatabase()
   if (service !== undefined) return atService(service, settings)
   try {
