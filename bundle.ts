@@ -1,11 +1,12 @@
-import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { copyFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const ROOT = fileURLToPath(new URL('./', import.meta.url))
 /** What a user or an operator starts. */
-const PROGRAMS = ['process/server', 'process/worker', 'cli/audit', 'cli/demo', 'cli/migrate', 'cli/token']
+const PROGRAMS = ['process/server', 'process/worker', 'cli/audit', 'cli/cli', 'cli/demo', 'cli/migrate', 'cli/token']
 /** What a program starts beside itself. */
 const THREADS = ['executor/tools/arguments/schema-worker']
 /** What looks for files beside its code, and what is optional and not installed. */
@@ -14,6 +15,10 @@ const APART = ['@electric-sql/pglite', 'bullmq', 'ioredis', 'pg-native']
 const COPIED = /\.lua$/
 /** Files of the client in which its types are declared; the others are inside of it. */
 const DECLARED = ['client', 'client-types', 'errors', 'run-text']
+/** What a build is made of. */
+const SOURCES = ['src', 'supabase/functions/_shared', 'bundle.ts', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json']
+/** The file of a build that says of what it was made. */
+const STAMP = 'built.json'
 /** For packages that are CommonJS, and what of Node they ask for. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
@@ -24,6 +29,8 @@ const REQUIRE = "import { createRequire } from 'node:module'; const require = cr
  * its own lies as far from them as from `src`.
  */
 export async function bundle (directory: string): Promise<void> {
+  // Before anything is read: what changes meanwhile makes another hash.
+  const hash = await hashSources()
   const { metafile } = await build({
     absWorkingDir: ROOT,
     entryPoints: [...PROGRAMS, ...THREADS].map(name => `src/${name}.ts`),
@@ -49,6 +56,44 @@ export async function bundle (directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!made.has(name)) await rm(join(directory, name), { recursive: true })
   }
+  await writeFile(join(directory, STAMP), JSON.stringify({ hash, sizes: await sizesOf(directory, [...made]) }))
+}
+
+/** Makes the programs unless they are those of the very sources that there are. Says what it does on standard output. */
+export async function bundleChanged (directory: string): Promise<void> {
+  if (await isCurrent(directory)) {
+    process.stdout.write('The build is that of these sources.\n')
+    return
+  }
+  process.stdout.write('Building … ')
+  const begun = performance.now()
+  await bundle(directory)
+  process.stdout.write(`done in ${((performance.now() - begun) / 1000).toFixed(1)} s.\n`)
+}
+
+async function isCurrent (directory: string): Promise<boolean> {
+  try {
+    const { hash, sizes } = JSON.parse(await readFile(join(directory, STAMP), 'utf8')) as { hash: string, sizes: Record<string, number> }
+    const present = await sizesOf(directory, Object.keys(sizes))
+    return hash === await hashSources() && Object.entries(sizes).every(([name, size]) => present[name] === size)
+  } catch {
+    return false
+  }
+}
+
+async function sizesOf (directory: string, names: string[]): Promise<Record<string, number>> {
+  return Object.fromEntries(await Promise.all(names.map(async name => [name, (await stat(join(directory, name))).size])))
+}
+
+/** The hash of all that a build is made of, names and contents. The lock file stands for the packages. */
+async function hashSources (): Promise<string> {
+  const hash = createHash('sha256')
+  for (const source of SOURCES) {
+    const isFolder = (await stat(join(ROOT, source))).isDirectory()
+    const files = isFolder ? (await readdir(join(ROOT, source), { recursive: true, withFileTypes: true })).filter(entry => entry.isFile()).map(entry => join(entry.parentPath ?? entry.path, entry.name)) : [join(ROOT, source)]
+    for (const path of files.sort()) hash.update(`${path.slice(ROOT.length)}\0`).update(await readFile(path)).update('\0')
+  }
+  return hash.digest('hex')
 }
 
 /** Makes the client for browsers, Node and Deno, with its types. Returns the names of the files. */
@@ -91,4 +136,4 @@ async function bundleWidget (directory: string): Promise<string[]> {
   return Object.keys(metafile.outputs)
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle(join(ROOT, 'dist'))
+if (process.argv[1] === fileURLToPath(import.meta.url)) await (process.argv.includes('--changed') ? bundleChanged : bundle)(join(ROOT, 'dist'))

@@ -54,7 +54,7 @@ export const ROOMS = [
   { path: 'src/routes', may: ['supabase/functions/_shared', 'src/contract', 'src/config', 'src/http'], fastify: true },
   { path: 'src/app.ts', may: ['supabase/functions/_shared', 'src/config', 'src/http', 'src/plugins', 'src/routes'], fastify: true },
   { path: 'src/process', may: ['src/app.ts', 'src/shutdown.ts', 'src/config', 'src/lib', 'src/database', 'src/redis', 'src/metrics'], fastify: true },
-  { path: 'src/cli', may: ['supabase/functions/_shared', 'src/contract', 'src/config', 'src/lib', 'src/database', 'src/auth'] }
+  { path: 'src/cli', may: ['supabase/functions/_shared', 'src/contract', 'src/config', 'src/lib', 'src/database', 'src/auth', 'src/administration', 'src/redis', 'src/executor/python'] }
 ]
 
 /** Packages that only rooms with `fastify` may import. */

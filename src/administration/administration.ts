@@ -1,6 +1,7 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import type { RunAccess } from '#shared/http/caller.ts'
 import type { RunStatus } from '#shared/schemas.ts'
+import type { AdminAgent, AgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../contract/agents.js'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { Database } from '../database/port.js'
 
@@ -22,10 +23,26 @@ export interface Grant {
   idempotencyKey?: string
 }
 
+export interface AgentFilter {
+  limit: number
+  userId?: string
+  published?: boolean
+  /** `nextCursor` of the page before. */
+  cursor?: string
+}
+
+/** Which runs' texts are erased: those of a user, or those of an agent, that ended so many days ago. */
+export type Erasure = { olderThanDays: number } & ({ userId: string, agentId?: undefined } | { agentId: string, userId?: undefined })
+
 export interface Ledger { credits: Credits, entries: LedgerEntry[], nextCursor: string | null }
 
 /** What an admin asks for, as `admin_actions` has it. */
 interface Look { action: string, userId?: string, details?: object }
+
+/** The admin as whom the commands act: whoever has the service's own key, or its data directory. It is no user's id. */
+export const OPERATOR = '00000000-0000-0000-0000-000000000000'
+/** Runs whose texts one call erases. */
+const ERASE_BATCH = 500
 
 /**
  * What admins may do. The database notes each act and look with its admin in `admin_actions`, also one that finds nothing,
@@ -88,6 +105,50 @@ export class Administration {
       p_reason: reason,
       p_idempotency_key: idempotencyKey ?? null
     }))
+  }
+
+  /** A page of everybody's agents, or of one user's, newest first. Throws `bad_request` for a cursor that is none. */
+  async agents (adminId: string, { limit, userId, published, cursor }: AgentFilter): Promise<{ agents: AdminAgent[], nextCursor: string | null }> {
+    const { agents, next } = await this.#noted(adminId, { action: 'agents', userId, details: { published, after: cursor } }, () => this.database.call('admin_list_agents', {
+      p_admin_id: adminId, p_limit: limit, p_user_id: userId ?? null, p_published: published ?? null, p_after: cursor ?? null
+    }))
+    return { agents, nextCursor: next }
+  }
+
+  /** An agent with its prompt and functions. Throws `agent_not_found`. */
+  agent (adminId: string, agentId: string): Promise<InspectedAgent> {
+    return this.#noted(adminId, { action: 'agent', details: { agentId } }, () =>
+      this.database.call('admin_get_agent', { p_admin_id: adminId, p_agent_id: agentId }))
+  }
+
+  /** Makes an agent of a user. Throws `user_not_found`, `bad_request`. */
+  createAgent (adminId: string, values: AgentBody): Promise<InspectedAgent> {
+    return this.#noted(adminId, { action: 'agent_create', userId: values.userId }, () =>
+      this.database.call('admin_save_agent', { p_admin_id: adminId, p_agent_id: null, p_values: values }))
+  }
+
+  /** Changes an agent; what is missing in `values` stays. Throws `agent_not_found`, `bad_request`. */
+  editAgent (adminId: string, agentId: string, values: AgentValues): Promise<InspectedAgent> {
+    return this.#noted(adminId, { action: 'agent_edit', details: { agentId } }, () =>
+      this.database.call('admin_save_agent', { p_admin_id: adminId, p_agent_id: agentId, p_values: values }))
+  }
+
+  /** Deletes an agent with its functions and schedules; its runs and the ledger stay. Throws `agent_not_found`. */
+  deleteAgent (adminId: string, agentId: string): Promise<DeletedAgent> {
+    return this.#noted(adminId, { action: 'agent_delete', details: { agentId } }, () =>
+      this.database.call('admin_delete_agent', { p_admin_id: adminId, p_agent_id: agentId }))
+  }
+
+  /** Erases a batch of runs' texts; the caller repeats it while there may be more. Throws `user_not_found`, `agent_not_found`. */
+  eraseRuns (adminId: string, { userId, agentId, olderThanDays }: Erasure): Promise<ErasedRuns> {
+    return this.#noted(adminId, { action: 'erase_runs', userId, details: { agentId, olderThanDays } }, () => this.database.call('admin_erase_runs', {
+      p_admin_id: adminId, p_user_id: userId ?? null, p_agent_id: agentId ?? null, p_days: olderThanDays, p_limit: ERASE_BATCH
+    }))
+  }
+
+  /** The runs that have begun, started or ended since a time, for who asks again with `until`. Without a time none: a watch begins. */
+  watchRuns (adminId: string, since?: string): Promise<{ runs: AdminRun[], until: string }> {
+    return this.database.call('admin_watch_runs', { p_admin_id: adminId, p_since: since ?? null })
   }
 
   /** The agents whose owners ask for another backend, those that have waited longest first. */

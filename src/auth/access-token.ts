@@ -9,7 +9,7 @@ import { createWhole } from '../lib/files.js'
  * Reads the secret that signs access tokens by HS256: the configured one; in embedded mode without one, a secret that is
  * generated at first use and kept in the data directory; otherwise undefined.
  */
-export async function readJwtSecret (config: Config): Promise<string | undefined> {
+export async function readJwtSecret (config: Pick<Config, 'jwtSecret' | 'database'>): Promise<string | undefined> {
   if (config.jwtSecret || config.database.kind !== 'embedded') return config.jwtSecret
   const { dataDir } = config.database
   const path = join(dataDir, 'jwt-secret')

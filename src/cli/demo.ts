@@ -26,7 +26,7 @@ await runCommand({
   const agent = values.python ? PYTHON_AGENT : MODEL_AGENT
   const dataDir = await mkdtemp(join(tmpdir(), 'jeesi-demo-'))
   const secret = randomBytes(32).toString('hex')
-  say('Starting the service in embedded mode …')
+  process.stdout.write('Starting the service in embedded mode, with a database of its own … ')
   const service = spawn(process.execPath, [fileURLToPath(new URL('dist/server.js', ROOT))], {
     env: environment(dataDir, secret), stdio: ['ignore', 'pipe', 'inherit']
   })
@@ -49,7 +49,9 @@ async function show (url: string, agent: typeof MODEL_AGENT, session: string): P
   say('Where to go next:')
   say('  npm start                          serves, and prints a curl line to paste')
   say('  npm run demo -- --python           executes an agent that is written in Python')
-  say('  npm run token                      prints an access token for the API and for /ws')
+  say('  npm run --silent token             prints an access token for the API and for /ws')
+  say('  npm run agents -- create --name Me makes an agent of your own, and prints its id')
+  say('  npm run runs -- tail               shows runs as they begin and end')
   say('  AI_GATEWAY_URL=… npm start         answers with a real model (Ollama: http://localhost:11434/v1)')
   say('  README.md                          deploys it on Railway beside your Supabase project')
 }
@@ -90,8 +92,11 @@ function environment (dataDir: string, secret: string): NodeJS.ProcessEnv {
   return { ...rest, NODE_ENV: 'development', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SUPABASE_JWT_SECRET: secret }
 }
 
+/** Waits until the service listens, and says what it does meanwhile. */
 async function findUrl (service: ChildProcess): Promise<string> {
+  const begun = performance.now()
   for await (const line of createInterface({ input: service.stdout! })) {
+    if (/"message":"database: /.test(line)) say(`the database is made (${((performance.now() - begun) / 1000).toFixed(1)} s).`)
     const url = /"message":"listening at ([^"]+)"/.exec(line)?.[1]
     if (url) {
       service.stdout!.resume()

@@ -15,7 +15,10 @@ export type DatabaseConfig =
 /** The Redis server that joins several processes. */
 export interface RedisConfig { readonly url: string, readonly ca?: string }
 
-/** The OpenAI-compatible gateway; `demo` is the built-in model of the embedded mode. */
+/** AI_GATEWAY_URL of who wants the built-in model beside a database of their own. */
+const DEMO = 'demo'
+
+/** The OpenAI-compatible gateway; `demo` is the built-in model: that of the embedded mode, and elsewhere of who asks for it. */
 export type GatewayConfig =
   | { readonly kind: 'remote', readonly url: string, readonly key?: string, /** `/chat/completions` was taken off the URL. */ readonly isCut?: boolean }
   | { readonly kind: 'demo' }
@@ -68,6 +71,10 @@ export function chooseRedis (env: Environment, problems: string[]): RedisConfig 
 }
 
 export function chooseGateway (env: Environment, database: DatabaseConfig, problems: string[]): GatewayConfig {
+  if (env.AI_GATEWAY_URL === DEMO) {
+    if (env.NODE_ENV === 'production') problems.push(`AI_GATEWAY_URL is ${DEMO}: its model understands nothing, and is not for production; set it to a gateway's URL`)
+    return { kind: DEMO }
+  }
   const problem = env.AI_GATEWAY_URL && problemOfHttpUrl('AI_GATEWAY_URL', env.AI_GATEWAY_URL)
   if (problem) problems.push(problem)
   checkHeaderValue('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
@@ -78,7 +85,7 @@ export function chooseGateway (env: Environment, database: DatabaseConfig, probl
     return { kind: 'demo' }
   }
   if (database.kind !== 'embedded') {
-    problems.push('LOVABLE_API_KEY is missing: set it, or AI_GATEWAY_URL to a gateway that needs no key')
+    problems.push('LOVABLE_API_KEY is missing: set it, or AI_GATEWAY_URL to a gateway that needs no key, or to demo for the built-in model')
   }
   return { kind: 'demo' }
 }

@@ -9,8 +9,9 @@ import {
 } from './backing-services.js'
 import { checkConcurrency } from './concurrency.js'
 import { Environment } from './environment.js'
+import { checkSecrets } from './secrets.js'
 import { readTexts } from './texts.js'
-import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, REMOVE_SECRET, readCertificate, readCommit, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
+import { MAKE_SECRET, readCertificate, readCommit, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 import { findWarnings } from './warnings.js'
 
 // The schema is compiled once per process: checking it against the meta-schema and optimising its code would only delay the start.
@@ -19,6 +20,8 @@ const fits = new Ajv({ allErrors: true, useDefaults: true, coerceTypes: true, me
 
 /** The value of NODE_ENV where others than its developers use the service. */
 const PRODUCTION = 'production'
+
+const OF_DATABASE = /^(SUPABASE_\w+|NODE_ENV|EMBEDDED|DATA_DIR)$/
 
 export interface Config {
   readonly port: number
@@ -81,7 +84,8 @@ export interface Config {
 
 /** Everything that is wrong with an environment, one readable sentence a problem. */
 export class ConfigError extends Error {
-  constructor (readonly problems: string[]) {
+  /** @param config what there is beside the problems, for who looks further. */
+  constructor (readonly problems: string[], readonly config?: Config) {
     super(problems.join('\n'))
   }
 }
@@ -91,12 +95,17 @@ export class ConfigError extends Error {
  * @throws {ConfigError} naming every problem at once.
  */
 export function loadConfig (): Config {
-  return parseConfig({ ...readEnvFile(), ...process.env })
+  return parseConfig(readVariables())
+}
+
+/** All variables: the environment's, and those of a `.env` file that it lacks. */
+export function readVariables (): NodeJS.ProcessEnv {
+  return { ...readEnvFile(), ...process.env }
 }
 
 /** Whether NODE_ENV is `production`, for a command that needs nothing else of the environment. */
 export function isProduction (): boolean {
-  return { ...readEnvFile(), ...process.env }.NODE_ENV?.trim() === PRODUCTION
+  return readVariables().NODE_ENV?.trim() === PRODUCTION
 }
 
 /**
@@ -104,19 +113,35 @@ export function isProduction (): boolean {
  * @throws {ConfigError} if the CA is no certificate.
  */
 export function loadDatabaseUrl (): { url?: string, ca?: string } {
-  const { SUPABASE_DB_URL: url, SUPABASE_DB_CA: ca } = { ...readEnvFile(), ...process.env }
+  const { SUPABASE_DB_URL: url, SUPABASE_DB_CA: ca } = readVariables()
   const problems: string[] = []
   const read = { url: url?.trim() || undefined, ca: readCertificate('SUPABASE_DB_CA', ca?.trim(), problems) }
   if (problems.length > 0) throw new ConfigError(problems)
   return read
 }
 
+/** Which database is configured, and what signs tokens. */
+export type DatabaseSettings = Pick<Config, 'database' | 'jwtSecret'>
+
+/**
+ * Reads the variables of the database and of access tokens alone, for a command that needs nothing else of the environment.
+ * @throws {ConfigError} naming every problem of theirs at once.
+ */
+export function loadDatabase (): DatabaseSettings {
+  const problems: string[] = []
+  const variables = Object.entries(readVariables()).filter(([name]) => OF_DATABASE.test(name))
+  const env = readEnvironment(readTexts(Object.fromEntries(variables), problems), problems)
+  const database = env && chooseDatabase(env, env.NODE_ENV === PRODUCTION, problems)
+  if (!database || problems.length > 0) throw new ConfigError(problems)
+  return { database, jwtSecret: env.SUPABASE_JWT_SECRET }
+}
+
 /** Reads a Config from a plain object. A blank variable counts as not set. @throws {ConfigError} naming every problem at once. */
 export function parseConfig (variables: NodeJS.ProcessEnv): Config {
   const problems: string[] = []
-  const env = readVariables(readTexts(variables, problems), problems)
+  const env = readEnvironment(readTexts(variables, problems), problems)
   const config = env && compose(env, problems, variables)
-  if (!config || problems.length > 0) throw new ConfigError(problems)
+  if (!config || problems.length > 0) throw new ConfigError(problems, config)
   for (const part of Object.values(config)) Object.freeze(part)
   return Object.freeze(config)
 }
@@ -131,7 +156,7 @@ function readEnvFile (): NodeJS.ProcessEnv {
   }
 }
 
-function readVariables (set: object, problems: string[]): Environment | undefined {
+function readEnvironment (set: object, problems: string[]): Environment | undefined {
   // A copy, since Ajv converts values and adds defaults in place.
   const env = { ...set }
   if (fits(env)) return env
@@ -139,7 +164,7 @@ function readVariables (set: object, problems: string[]): Environment | undefine
   // The rules that need none of the malformed values are checked too, so that one report names every problem.
   const malformed = new Set(problems.map(problem => problem.split(' ')[0]))
   const rest = Object.fromEntries(Object.entries(set).filter(([name]) => !malformed.has(name)))
-  if (fits(rest)) compose(rest, problems)
+  return fits(rest) ? rest : undefined
 }
 
 function describe (errors: ErrorObject[]): string[] {
@@ -166,35 +191,11 @@ function chooseSchedules (setting: Environment['SCHEDULES'], database: DatabaseC
   return isOn ? 'service' : isEmbedded ? 'off' : 'platform'
 }
 
-/** What is good enough to try things with is not for production. */
-function checkSecrets (env: Environment, problems: string[]): void {
-  checkSecret('RAILWAY_BACKEND_SECRET', env.RAILWAY_BACKEND_SECRET, MAKE_SECRET, problems)
-  checkSecret('RAILWAY_BACKEND_SECRET_PREVIOUS', env.RAILWAY_BACKEND_SECRET_PREVIOUS, REMOVE_SECRET, problems)
-  checkSecret('SUPABASE_JWT_SECRET', env.SUPABASE_JWT_SECRET, `copy your project's from its dashboard, under JWT Keys; if it has none, ${MAKE_SECRET}`, problems)
-  checkSecret('SUPABASE_JWT_SECRET_PREVIOUS', env.SUPABASE_JWT_SECRET_PREVIOUS, REMOVE_SECRET, problems)
-  checkSecret('METRICS_TOKEN', env.METRICS_TOKEN, MAKE_SECRET, problems)
-  checkSecret('WEBHOOK_SECRET', env.WEBHOOK_SECRET?.replace(/^whsec_/, ''), 'make one with echo whsec_$(openssl rand -base64 32)', problems)
-  checkIssuedKey('SUPABASE_SERVICE_ROLE_KEY', env.SUPABASE_SERVICE_ROLE_KEY, problems)
-  checkIssuedKey('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
-}
-
-/** Each on one line; and an old one has a new one beside it, or it would be the only one. */
-function checkOldSecrets (env: Environment, problems: string[]): void {
-  for (const name of ['RAILWAY_BACKEND_SECRET', 'SUPABASE_JWT_SECRET'] as const) {
-    const previous = `${name}_PREVIOUS` as const
-    checkOneLine(name, env[name], problems)
-    checkOneLine(previous, env[previous], problems)
-    if (env[previous] && !env[name]) problems.push(`${previous} is set without ${name}: set that to the new secret`)
-  }
-}
-
 function compose (env: Environment, problems: string[], variables: NodeJS.ProcessEnv = {}): Config {
   const production = env.NODE_ENV === PRODUCTION
   const database = chooseDatabase(env, production, problems)
   const gateway = chooseGateway(env, database, problems)
-  checkOldSecrets(env, problems)
-  checkOneLine('METRICS_TOKEN', env.METRICS_TOKEN, problems)
-  if (production) checkSecrets(env, problems)
+  checkSecrets(env, production, problems)
   checkConcurrency(env, database.kind === 'embedded', problems)
   if (database.kind !== 'embedded') {
     if (!env.SUPABASE_JWT_SECRET && !env.SUPABASE_URL) {

@@ -79,7 +79,7 @@ export const VARIABLES = {
   LOVABLE_API_KEY: both('gateway', TEXT,
     'Key of the AI gateway, sent as Authorization: Bearer; without AI_GATEWAY_URL the gateway is Lovable\'s.'),
   AI_GATEWAY_URL: both('gateway', TEXT,
-    'Base URL of any OpenAI-compatible gateway, e.g. http://localhost:11434/v1 for Ollama; without ? and #, and /chat/completions at its end is left off.'),
+    'Base URL of any OpenAI-compatible gateway, e.g. http://localhost:11434/v1 for Ollama; without ? and #, and /chat/completions at its end is left off. `demo` in the service, outside of production: the built-in model of the embedded mode.'),
   AI_MODEL: both('gateway', TEXT,
     'Model of agents that name none; by default google/gemini-2.5-flash, or in the service the first chat model of a gateway that lacks it.'),
   AI_FALLBACK_MODELS: service('gateway', TEXT,

@@ -45,8 +45,6 @@ const MIN_DIFFERENT = 8
 const PLACEHOLDER = /…|\.\.\.|<.*>|change[-_ ]?(me|this)|(^|[^a-z0-9])your[-_ ]|placeholder|example|replace[-_ ]|super-secret-jwt-token/i
 /** How an operator makes a secret, by a program or with Node alone. */
 export const MAKE_SECRET = 'make one with openssl rand -hex 32, or with node -p "crypto.randomBytes(32).toString(\'hex\')"'
-/** What to do about an old secret that is not good enough. */
-export const REMOVE_SECRET = 'remove it as soon as nobody has it any more'
 
 /**
  * Checks that a secret which the operator has chosen, if there is one, cannot be guessed.

@@ -1,5 +1,6 @@
 import type { TSchema } from '@sinclair/typebox'
 import * as shared from '#shared/schemas.ts'
+import * as agents from './agents.js'
 import * as agUi from './ag-ui/schemas.js'
 import * as keys from './api-keys.js'
 import * as mcp from './mcp/schemas.js'
@@ -8,7 +9,7 @@ import * as responses from './responses-schemas.js'
 import * as own from './schemas.js'
 import * as ui from './ui-schemas.js'
 
-const exported = Object.entries<unknown>({ ...shared, ...own, ...keys, ...mcp, ...openai, ...responses, ...ui, ...agUi })
+const exported = Object.entries<unknown>({ ...shared, ...own, ...agents, ...keys, ...mcp, ...openai, ...responses, ...ui, ...agUi })
 
 /** The schemas of the contract that are objects, by the names that documents use for them. */
 export const SHAPES: Readonly<Record<string, TSchema>> = Object.fromEntries(

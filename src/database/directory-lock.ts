@@ -6,9 +6,12 @@ import { createWhole } from '../lib/files.js'
 
 /** Milliseconds to wait while another process removes a dead owner's lock. */
 const REMOVAL_PAUSE_MS = 10
+/** The file that says where a service listens. */
+const ADDRESS = 'lock.address'
 
 export class DirectoryLockedError extends Error {
-  constructor (directory: string, pid: number) {
+  /** @param pid the living process that holds the lock. */
+  constructor (directory: string, readonly pid: number) {
     super(`The data directory ${directory} is in use by process ${pid}: stop that one, or set DATA_DIR to another directory`)
   }
 }
@@ -26,6 +29,23 @@ export async function lockDirectory (directory: string): Promise<() => Promise<v
   const holder = await acquire(path, self)
   if (holder) throw new DirectoryLockedError(directory, holder.pid)
   return () => rm(path, { force: true })
+}
+
+/** Leaves word in a directory that this process has locked where its service listens, for commands that find it locked. */
+export async function leaveAddress (directory: string, url: string): Promise<void> {
+  const path = join(directory, ADDRESS)
+  await rm(path, { force: true })
+  await createWhole(path, JSON.stringify({ pid: process.pid, url }))
+}
+
+/** Where the service of the process that has locked a directory listens; undefined if it is no service, or does not listen yet. */
+export async function readAddress (directory: string, pid: number): Promise<string | undefined> {
+  try {
+    const left = JSON.parse(await read(join(directory, ADDRESS)) ?? '') as { pid: number, url: string }
+    return left.pid === pid ? left.url : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Acquires a lock, or returns the living process that holds it. */

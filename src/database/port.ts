@@ -23,7 +23,7 @@ const PULSE = new Set(['heartbeat_worker', 'get_owned_runs', 'schema_version'])
 const PULSE_TIMEOUT = 3_000
 const CALL_TIMEOUT = 15_000
 /** Functions that read whole tables. */
-const LONG = new Set(['audit_credits', 'admin_audit_credits', 'adjust_ledger'])
+const LONG = new Set(['audit_credits', 'admin_audit_credits', 'adjust_ledger', 'admin_erase_runs'])
 const LONG_TIMEOUT = 120_000
 
 /** The timeout of a function's calls in milliseconds. A broken connection is not always reported. */

@@ -33,8 +33,34 @@ async function handle (request: IncomingMessage, response: ServerResponse): Prom
   }
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk)
-  const { messages, max_tokens: maxTokens } = JSON.parse(Buffer.concat(chunks).toString())
-  await streamWords(response, compose(messages), messages, maxTokens)
+  const { messages, tools, max_tokens: maxTokens } = JSON.parse(Buffer.concat(chunks).toString())
+  const call = chooseCall(messages, tools)
+  if (call) streamCall(response, call)
+  else await streamWords(response, compose(messages), messages, maxTokens)
+}
+
+interface Message { role: string, content: unknown }
+interface Tool { function: { name: string, parameters?: { properties?: Record<string, { type?: string }> } } }
+
+/** The tool that the question names, with the question for each text that it takes and its first number for each number. */
+function chooseCall (messages: Message[], tools: Tool[] = []): { name: string, arguments: string } | undefined {
+  const last = messages.at(-1)
+  if (last?.role !== 'user') return undefined
+  const question = textOf(last.content)
+  const tool = tools.find(({ function: { name } }) => question.toLowerCase().includes(name.toLowerCase()))
+  if (!tool) return undefined
+  const number = Number(/-?\d+/.exec(question)?.[0] ?? 0)
+  const values = Object.entries(tool.function.parameters?.properties ?? {})
+    .map(([name, { type }]) => [name, type === 'string' ? question : type === 'number' || type === 'integer' ? number : undefined])
+  return { name: tool.function.name, arguments: JSON.stringify(Object.fromEntries(values)) }
+}
+
+function streamCall (response: ServerResponse, call: { name: string, arguments: string }): void {
+  const id = `chatcmpl-${Date.now()}`
+  const delta = { role: 'assistant', content: null, tool_calls: [{ index: 0, id: `call_${Date.now()}`, type: 'function', function: call }] }
+  const frames = [{ index: 0, delta }, { index: 0, delta: {}, finish_reason: 'tool_calls' }]
+    .map(choice => `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', model: MODEL, choices: [choice] })}\n\n`)
+  response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`${frames.join('')}data: [DONE]\n\n`)
 }
 
 function sendJson (response: ServerResponse, status: number, body: object): void {
@@ -62,14 +88,19 @@ async function streamWords (response: ServerResponse, text: string, messages: un
   response.end('data: [DONE]\n\n')
 }
 
-function compose (messages: Array<{ role: string, content: unknown }>): string {
+function compose (messages: Message[]): string {
+  const last = messages.at(-1)
+  if (last?.role === 'tool') return `The tool answers: ${cut(textOf(last.content))}`
   const question = textOf(messages.findLast(message => message.role === 'user')?.content)
-  // The cut may leave half of a surrogate pair at the end.
-  const repeated = question.slice(0, MAX_REPEATED).replace(/[\ud800-\udbff]$/, '')
-  return `You said: "${repeated}". I am the built-in demo model of jeesi-railway-backend: I understand nothing, ` +
+  return `You said: "${cut(question)}". I am the built-in demo model of jeesi-railway-backend: I understand nothing, ` +
     'but every word came to you the way a real answer does, through a run with its own credits and event log. ' +
     'For a real model set AI_GATEWAY_URL to an OpenAI-compatible address (Ollama: http://localhost:11434/v1) ' +
     'or LOVABLE_API_KEY to your key, and start again.'
+}
+
+/** The cut may leave half of a surrogate pair at the end. */
+function cut (text: string): string {
+  return text.slice(0, MAX_REPEATED).replace(/[\ud800-\udbff]$/, '')
 }
 
 function textOf (content: unknown): string {

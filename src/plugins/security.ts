@@ -10,9 +10,12 @@ const MCP = ['mcp-protocol-version', 'mcp-method', 'mcp-name', 'mcp-session-id']
 const STAINLESS = ['arch', 'async', 'custom-poll-interval', 'helper-method', 'lang', 'os', 'package-version', 'poll-helper', 'retry-count', 'runtime', 'runtime-version', 'timeout']
   .map(name => `x-stainless-${name}`)
 
+/** Origins of pages that this machine serves itself. */
+const LOOPBACK = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/
+
 /** Security headers of answers, and the origins that may call from a browser (CORS). */
 async function security (app: FastifyInstance): Promise<void> {
-  const { config: { corsOrigins }, hardening } = app
+  const { config: { corsOrigins, database, production }, hardening } = app
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(hardening)
     const lacksHost = request.headers.host === undefined && request.raw.httpVersion === '1.1'
@@ -20,8 +23,9 @@ async function security (app: FastifyInstance): Promise<void> {
   })
   await app.register(fastifyCors, {
     // Tokens travel in headers and never in cookies, so `*` lets no site use a visitor's session.
-    origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
-    methods: ['GET', 'POST', 'DELETE'],
+    // On the embedded database a developer's own page, from whatever port it is served, may call at once.
+    origin: corsOrigins.includes('*') ? '*' : [...corsOrigins, ...database.kind === 'embedded' && !production ? [LOOPBACK] : []],
+    methods: ['GET', 'POST', 'PATCH', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events', ...MCP, ...STAINLESS],
     exposedHeaders: ['x-run-id', 'x-workflow-run-id', 'x-workflow-stream-tail-index', 'retry-after', 'x-request-id', 'x-should-retry', 'www-authenticate', 'mcp-session-id'],
     maxAge: 86_400,

@@ -5,7 +5,7 @@ import type { buildApp } from '../app.js'
 import { shareConfig } from '../config/share.js'
 import { type Config, ConfigError, loadConfig } from '../config/config.js'
 import { version } from '../config/version.js'
-import { DirectoryLockedError } from '../database/directory-lock.js'
+import { DirectoryLockedError, leaveAddress } from '../database/directory-lock.js'
 import { UnfitDatabaseError } from '../database/port.js'
 import { UnfitRedisError } from '../redis/fitness.js'
 import { CLOSE_MS } from '../shutdown.js'
@@ -57,6 +57,7 @@ async function run (build: Build, config: Config): Promise<void> {
     log.info('ended')
   })
   const url = await listen(app, config)
+  if (config.database.kind === 'embedded') await leaveAddress(config.database.dataDir, url)
   log[cluster.isWorker ? 'debug' : 'info']({ version, commit: config.commit }, `listening at ${url}`)
   sayListening(url)
   if (config.database.kind === 'embedded' && config.database.hasDemo) process.stdout.write(greeting(url))

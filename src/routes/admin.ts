@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { AdminAgent, AgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent } from '../contract/agents.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
 
@@ -17,11 +18,15 @@ const RunQuery = Type.Object({
   agentId: Type.Optional(Uuid)
 })
 const UserQuery = Type.Object({ ...page, email: Type.Optional(Type.String({ minLength: 1, maxLength: 320 })) })
+const AgentQuery = Type.Object({ ...page, userId: Type.Optional(Uuid), published: Type.Optional(Type.Boolean()) })
+const WatchQuery = Type.Object({ since: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,6})?Z$' })) })
 const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }) })
 
 const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })
+const ChangedRuns = Type.Object({ runs: Type.Array(AdminRun), until: Type.String() })
 const UserList = Type.Object({ users: Type.Array(AdminUser), nextCursor })
+const AgentList = Type.Object({ agents: Type.Array(AdminAgent), nextCursor })
 const RailwayUrls = Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() })
 const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
 
@@ -36,6 +41,11 @@ const admin: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireSession,
     schema: { querystring: RunQuery, response: { 200: RunList, ...errorAnswers } }
   }, async request => app.admin.runs(request.caller!.userId, request.query))
+
+  app.get('/api/admin/runs/changes', {
+    onRequest: app.requireSession,
+    schema: { querystring: WatchQuery, response: { 200: ChangedRuns, ...errorAnswers } }
+  }, async request => app.admin.watchRuns(request.caller!.userId, request.query.since))
 
   app.get('/api/admin/runs/:id', {
     onRequest: app.requireSession,
@@ -64,6 +74,7 @@ const admin: FastifyPluginAsyncTypebox = async app => {
   })
 
   await app.register(users)
+  await app.register(agents)
   await app.register(backends)
 }
 
@@ -91,6 +102,62 @@ const users: FastifyPluginAsyncTypebox = async app => {
     app.log.info({ adminId, userId, credits }, credits > 0 ? 'credits were granted' : 'credits were taken')
     return balance
   })
+}
+
+/** Everybody's agents. */
+const agents: FastifyPluginAsyncTypebox = async app => {
+  app.get('/api/admin/agents', {
+    onRequest: app.requireSession,
+    schema: { querystring: AgentQuery, response: { 200: AgentList, ...errorAnswers } }
+  }, async request => app.admin.agents(request.caller!.userId, request.query))
+
+  app.post('/api/admin/agents', {
+    onRequest: app.requireSession,
+    schema: { body: AgentBody, response: { 201: InspectedAgent, ...errorAnswers } }
+  }, async (request, reply) => {
+    const adminId = request.caller!.userId
+    const agent = await app.admin.createAgent(adminId, request.body)
+    app.log.info({ adminId, agentId: agent.agentId }, 'an agent was made')
+    return reply.code(201).send(agent)
+  })
+
+  app.get('/api/admin/agents/:id', {
+    onRequest: app.requireSession,
+    schema: { params: IdParams, response: { 200: InspectedAgent, ...errorAnswers } }
+  }, async request => app.admin.agent(request.caller!.userId, request.params.id))
+
+  app.patch('/api/admin/agents/:id', {
+    onRequest: app.requireSession,
+    schema: { params: IdParams, body: AgentEditBody, response: { 200: InspectedAgent, ...errorAnswers } }
+  }, async request => {
+    const adminId = request.caller!.userId
+    const agent = await app.admin.editAgent(adminId, request.params.id, request.body)
+    app.log.info({ adminId, agentId: agent.agentId }, 'an agent was changed')
+    return agent
+  })
+
+  app.delete('/api/admin/agents/:id', {
+    onRequest: app.requireSession,
+    schema: { params: IdParams, response: { 200: DeletedAgent, ...errorAnswers } }
+  }, async request => {
+    const adminId = request.caller!.userId
+    const deleted = await app.admin.deleteAgent(adminId, request.params.id)
+    app.log.info({ adminId, agentId: deleted.agentId }, 'an agent was deleted')
+    return deleted
+  })
+
+  for (const subject of ['agent', 'user'] as const) {
+    app.post(`/api/admin/${subject}s/:id/erase-runs`, {
+      onRequest: app.requireSession,
+      schema: { params: IdParams, body: EraseBody, response: { 200: ErasedRuns, ...errorAnswers } }
+    }, async request => {
+      const adminId = request.caller!.userId
+      const { body: { olderThanDays }, params: { id } } = request
+      const erased = await app.admin.eraseRuns(adminId, subject === 'user' ? { userId: id, olderThanDays } : { agentId: id, olderThanDays })
+      app.log.info({ adminId, [`${subject}Id`]: id, ...erased }, 'texts of runs were erased')
+      return erased
+    })
+  }
 }
 
 /** The backends that agents' owners ask for. */

@@ -336,6 +336,86 @@ end $$;
 revoke execute on function public.use_ticket(text, uuid, boolean) from public, anon, authenticated;
 grant execute on function public.use_ticket(text, uuid, boolean) to service_role;
 
+-- schemas/administration/admin_delete_agent.sql
+
+-- Deletes an agent with its functions and schedules on behalf of an admin. Its runs and the ledger stay. Raises `agent_not_found`.
+create or replace function public.admin_delete_agent(p_admin_id uuid, p_agent_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_user_id uuid;
+begin
+  perform public.require_admin(p_admin_id);
+  delete from public.agents where id = p_agent_id returning user_id into v_user_id;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  perform public.note_admin_action(p_admin_id, 'agent_delete', v_user_id, jsonb_build_object('agentId', p_agent_id));
+  return jsonb_build_object('agentId', p_agent_id, 'deleted', true);
+end $$;
+
+revoke execute on function public.admin_delete_agent(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.admin_delete_agent(uuid, uuid) to service_role;
+
+-- schemas/administration/admin_erase_runs.sql
+
+-- Erases on behalf of an admin the texts of a user's runs and firings, or of an agent's, that ended more than p_days ago, at most
+-- p_limit of each a call. The runs themselves and the ledger stay. Returns {erased, firings, more}: how many runs and firings, and
+-- whether there may be more of them. Raises `bad_request`, `user_not_found`, `agent_not_found`.
+create or replace function public.admin_erase_runs(
+  p_admin_id uuid, p_user_id uuid, p_agent_id uuid, p_days numeric default 0, p_limit integer default 500
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_ids uuid[];
+  v_before constant timestamptz := now() - make_interval(secs => p_days * 86400);
+  v_firings integer;
+begin
+  perform public.require_admin(p_admin_id);
+  if (p_user_id is null) = (p_agent_id is null) then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'Name a user or an agent, and not both.';
+  end if;
+  if p_user_id is not null and not exists (select from auth.users where id = p_user_id) then
+    raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
+  end if;
+  -- Of an agent that is deleted by now the runs are left.
+  if p_agent_id is not null and not exists (select from public.agents where id = p_agent_id)
+    and not exists (select from public.agent_runs where agent_id = p_agent_id)
+  then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  select array_agg(id) into v_ids from (
+    select id from public.agent_runs
+      where finished_at <= v_before and not erased
+        and (p_user_id is null or user_id = p_user_id) and (p_agent_id is null or agent_id = p_agent_id)
+      limit p_limit for update skip locked) as ended;
+  perform public.erase_runs(v_ids);
+  v_firings := public.erase_firings(v_before, p_limit, p_user_id, p_agent_id);
+  perform public.note_admin_action(p_admin_id, 'erase_runs', p_user_id, jsonb_build_object('agentId', p_agent_id, 'olderThanDays', p_days,
+    'erased', coalesce(cardinality(v_ids), 0), 'firings', v_firings));
+  return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0), 'firings', v_firings,
+    'more', coalesce(cardinality(v_ids), 0) = p_limit or v_firings = p_limit);
+end $$;
+
+revoke execute on function public.admin_erase_runs(uuid, uuid, uuid, numeric, integer) from public, anon, authenticated;
+grant execute on function public.admin_erase_runs(uuid, uuid, uuid, numeric, integer) to service_role;
+
+-- schemas/administration/admin_get_agent.sql
+
+-- Returns an agent with its prompt and functions on behalf of an admin: see inspected_agent. Raises `agent_not_found`.
+create or replace function public.admin_get_agent(p_admin_id uuid, p_agent_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform public.note_admin_action(p_admin_id, 'agent', (select user_id from public.agents where id = p_agent_id),
+    jsonb_build_object('agentId', p_agent_id));
+  if not exists (select from public.agents where id = p_agent_id) then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  return public.inspected_agent(p_agent_id);
+end $$;
+
+revoke execute on function public.admin_get_agent(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.admin_get_agent(uuid, uuid) to service_role;
+
 -- schemas/administration/admin_get_ledger.sql
 
 -- Returns a user's balance and a page of the ledger, newest first, on behalf of an admin: {credits, entries, next}. Entries of
@@ -446,6 +526,39 @@ end $$;
 revoke execute on function public.admin_grant_credits(uuid, uuid, integer, text, text)
   from public, anon, authenticated;
 grant execute on function public.admin_grant_credits(uuid, uuid, integer, text, text) to service_role;
+
+-- schemas/administration/admin_list_agents.sql
+
+-- Returns a page of everybody's agents, or of one user's, on behalf of an admin, newest first: {agents, next}.
+--   p_published  only such as are published, or only such as are not; null for all
+--   p_after      the `next` of the page before, the id of its last agent
+create or replace function public.admin_list_agents(
+  p_admin_id uuid, p_limit integer, p_user_id uuid default null, p_published boolean default null, p_after uuid default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_after timestamptz;
+begin
+  perform public.note_admin_action(p_admin_id, 'agents', p_user_id, jsonb_build_object('published', p_published, 'after', p_after));
+  select coalesce(created_at, '-infinity') into v_after from public.agents where id = p_after;
+  if p_after is not null and not found then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
+  end if;
+  return (with page as (
+    select a.id, row_number() over (order by coalesce(a.created_at, '-infinity') desc, a.id desc) as n from public.agents a
+      where (p_user_id is null or a.user_id = p_user_id)
+        and (p_published is null or coalesce(a.is_published, false) = p_published)
+        and (p_after is null or (coalesce(a.created_at, '-infinity'), a.id) < (v_after, p_after))
+      order by coalesce(a.created_at, '-infinity') desc, a.id desc
+      limit p_limit + 1
+  )
+  select jsonb_build_object(
+    'agents', coalesce((select jsonb_agg(public.agent_json(a) order by n) from page join public.agents a using (id) where n <= p_limit), '[]'),
+    'next', (select id from page where n = p_limit and exists (select from page where n > p_limit))));
+end $$;
+
+revoke execute on function public.admin_list_agents(uuid, integer, uuid, boolean, uuid) from public, anon, authenticated;
+grant execute on function public.admin_list_agents(uuid, integer, uuid, boolean, uuid) to service_role;
 
 -- schemas/administration/admin_list_railway_urls.sql
 
@@ -564,6 +677,69 @@ end $$;
 revoke execute on function public.admin_open_run(uuid, uuid, text) from public, anon, authenticated;
 grant execute on function public.admin_open_run(uuid, uuid, text) to service_role;
 
+-- schemas/administration/admin_save_agent.sql
+
+-- Makes an agent on behalf of an admin, or changes one. Returns it as inspected_agent does. The record has the names of what was
+-- written, and no texts: it is kept for ever. Raises `user_not_found`, `agent_not_found`, `bad_request`.
+--   p_agent_id  null makes one
+--   p_values    {userId (of a new one), name, description, systemPrompt, model, temperature, maxTokens, maxSteps, executor, entrypoint,
+--               isPublished, isHeavy, functions}: what is missing stays as it is. `functions` replaces all that the agent has:
+--               [{name, description, type, triggerKeywords, config, isEnabled}], in the order in which they run
+create or replace function public.admin_save_agent(p_admin_id uuid, p_agent_id uuid, p_values jsonb) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_id uuid := coalesce(p_agent_id, gen_random_uuid());
+  v_user_id uuid;
+begin
+  perform public.require_admin(p_admin_id);
+  if p_agent_id is null then
+    select id into v_user_id from auth.users where id = (p_values ->> 'userId')::uuid;
+    if not found then
+      raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
+    end if;
+    -- Without a model, a temperature and a limit of tokens, so that the service's own defaults apply.
+    insert into public.agents (id, user_id, name, purpose, status, ai_model, temperature, max_tokens)
+      values (v_id, v_user_id, p_values ->> 'name', coalesce(p_values ->> 'description', p_values ->> 'name'),
+        case when (p_values ->> 'isPublished')::boolean then 'active' else 'draft' end, null, null, null);
+  else
+    select user_id into v_user_id from public.agents where id = v_id for update;
+    if not found then
+      raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+    end if;
+  end if;
+  perform public.note_admin_action(p_admin_id, case when p_agent_id is null then 'agent_create' else 'agent_edit' end, v_user_id,
+    jsonb_build_object('agentId', v_id, 'fields', (select jsonb_agg(key order by key) from jsonb_object_keys(p_values) as keys (key))));
+  update public.agents set
+      name = case when p_values ? 'name' then p_values ->> 'name' else name end,
+      description = case when p_values ? 'description' then p_values ->> 'description' else description end,
+      system_prompt = case when p_values ? 'systemPrompt' then p_values ->> 'systemPrompt' else system_prompt end,
+      ai_model = case when p_values ? 'model' then p_values ->> 'model' else ai_model end,
+      temperature = case when p_values ? 'temperature' then (p_values ->> 'temperature')::numeric else temperature end,
+      max_tokens = case when p_values ? 'maxTokens' then (p_values ->> 'maxTokens')::integer else max_tokens end,
+      max_steps = case when p_values ? 'maxSteps' then (p_values ->> 'maxSteps')::integer else max_steps end,
+      executor = case when p_values ? 'executor' then p_values ->> 'executor' else executor end,
+      entrypoint = case when p_values ? 'entrypoint' then p_values ->> 'entrypoint' else entrypoint end,
+      is_published = case when p_values ? 'isPublished' then (p_values ->> 'isPublished')::boolean else is_published end,
+      is_heavy = case when p_values ? 'isHeavy' then (p_values ->> 'isHeavy')::boolean else is_heavy end,
+      updated_at = now()
+    where id = v_id;
+  if (select executor = 'python' and coalesce(entrypoint, '') = '' from public.agents where id = v_id) then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'An agent in Python needs an entrypoint: package.module:function.';
+  end if;
+  if p_values ? 'functions' then
+    delete from public.agent_functions where agent_id = v_id;
+    insert into public.agent_functions (agent_id, name, description, function_type, trigger_keywords, config, is_enabled, execution_order)
+      select v_id, f ->> 'name', f ->> 'description', f ->> 'type',
+          array(select jsonb_array_elements_text(coalesce(f -> 'triggerKeywords', '[]'))), coalesce(f -> 'config', '{}'),
+          coalesce((f ->> 'isEnabled')::boolean, true), n
+        from jsonb_array_elements(p_values -> 'functions') with ordinality as functions (f, n);
+  end if;
+  return public.inspected_agent(v_id);
+end $$;
+
+revoke execute on function public.admin_save_agent(uuid, uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.admin_save_agent(uuid, uuid, jsonb) to service_role;
+
 -- schemas/administration/admin_settle_railway_url.sql
 
 -- Approves or refuses, on behalf of an admin, the railway_url that an agent's owner asks for. Repeated, it changes nothing.
@@ -601,6 +777,57 @@ end $$;
 revoke execute on function public.admin_settle_railway_url(uuid, uuid, text, boolean) from public, anon, authenticated;
 grant execute on function public.admin_settle_railway_url(uuid, uuid, text, boolean) to service_role;
 
+-- schemas/administration/admin_watch_runs.sql
+
+-- Returns on behalf of an admin the runs that have begun, started or ended since a time, the earliest first: {runs, until}. The next
+-- call takes `until` as its p_since: it is a little earlier than now, since transactions become visible later than they begin, so a
+-- run may come twice. Without p_since there are no runs: a watch begins. It is recorded once, as is a look further back than a minute.
+create or replace function public.admin_watch_runs(p_admin_id uuid, p_since timestamptz default null, p_limit integer default 100) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_until timestamptz := clock_timestamp() - interval '2 seconds';
+  v_runs jsonb;
+  v_count integer;
+  v_last timestamptz;
+begin
+  if coalesce(p_since < now() - interval '1 minute', true) then
+    perform public.note_admin_action(p_admin_id, 'watch_runs', null, jsonb_build_object('since', public.iso_time(p_since)));
+  else
+    perform public.require_admin(p_admin_id);
+  end if;
+  select jsonb_agg(public.run_summary(id)
+      || jsonb_build_object('reason', (select reason from public.agent_run_failures f where f.run_id = page.id)) order by changed_at, id), count(*), max(changed_at) into v_runs, v_count, v_last from (
+    select id, max(changed_at) as changed_at from (
+      select id, created_at as changed_at from public.agent_runs where created_at > p_since
+      union all select id, started_at from public.agent_runs where finished_at is null and started_at > p_since
+      union all select id, finished_at from public.agent_runs where not erased and finished_at > p_since) as changes
+      group by id order by max(changed_at), id limit p_limit) as page;
+  -- Of a full page the rest is in the next one.
+  if v_count = p_limit then
+    v_until := least(v_until, v_last - interval '1 microsecond');
+  end if;
+  return jsonb_build_object('runs', coalesce(v_runs, '[]'), 'until', to_char(v_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+end $$;
+
+revoke execute on function public.admin_watch_runs(uuid, timestamp with time zone, integer) from public, anon, authenticated;
+grant execute on function public.admin_watch_runs(uuid, timestamp with time zone, integer) to service_role;
+
+-- schemas/administration/agent_json.sql
+
+-- Returns an agent as admins see it, without its prompt, its knowledge and its functions.
+create or replace function public.agent_json(p_agent public.agents) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return jsonb_build_object('agentId', p_agent.id, 'userId', p_agent.user_id, 'name', p_agent.name, 'description', p_agent.description,
+    'model', p_agent.ai_model, 'temperature', p_agent.temperature, 'maxTokens', p_agent.max_tokens, 'maxSteps', p_agent.max_steps,
+    'executor', p_agent.executor, 'entrypoint', p_agent.entrypoint,
+    'isPublished', coalesce(p_agent.is_published, false), 'isHeavy', coalesce(p_agent.is_heavy, false),
+    'createdAt', public.iso_time(p_agent.created_at), 'updatedAt', public.iso_time(p_agent.updated_at));
+end $$;
+
+revoke execute on function public.agent_json(public.agents) from public, anon, authenticated;
+grant execute on function public.agent_json(public.agents) to service_role;
+
 -- schemas/administration/get_admin_stats.sql
 
 -- Returns the platform's figures to a signed-in admin, and to the service role, whose auth.uid() is null; to everybody else no
@@ -617,6 +844,23 @@ end $$;
 
 revoke execute on function public.get_admin_stats() from public, anon, authenticated;
 grant execute on function public.get_admin_stats() to authenticated, service_role;
+
+-- schemas/administration/inspected_agent.sql
+
+-- Returns an agent as agent_json does, with its prompt and its functions in the order in which they run.
+create or replace function public.inspected_agent(p_agent_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select public.agent_json(a) || jsonb_build_object('systemPrompt', a.system_prompt, 'functions', coalesce((
+      select jsonb_agg(jsonb_build_object('functionId', f.id, 'name', f.name, 'description', f.description, 'type', f.function_type,
+          'triggerKeywords', coalesce(to_jsonb(f.trigger_keywords), '[]'), 'config', coalesce(f.config, '{}'),
+          'isEnabled', coalesce(f.is_enabled, true)) order by f.execution_order, f.created_at, f.id)
+        from public.agent_functions f where f.agent_id = a.id), '[]'))
+    from public.agents a where a.id = p_agent_id);
+end $$;
+
+revoke execute on function public.inspected_agent(uuid) from public, anon, authenticated;
+grant execute on function public.inspected_agent(uuid) to service_role;
 
 -- schemas/administration/platform_stats.sql
 
@@ -640,6 +884,24 @@ $$;
 
 revoke execute on function public.platform_stats() from public, anon, authenticated;
 grant execute on function public.platform_stats() to service_role;
+
+-- schemas/administration/require_admin.sql
+
+-- Raises `forbidden` unless the user is an admin. For functions that take the user on whose behalf they are called. The operator,
+-- who has the service's own key or its data directory, acts by commands under an id that is no user's.
+create or replace function public.require_admin(p_admin_id uuid) returns void
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if p_admin_id = '00000000-0000-0000-0000-000000000000' and not exists (select from auth.users where id = p_admin_id) then
+    return;
+  end if;
+  if not exists (select from public.user_roles where user_id = p_admin_id and role = 'admin') then
+    raise sqlstate 'PT403' using hint = 'forbidden', message = 'This is for admins.';
+  end if;
+end $$;
+
+revoke execute on function public.require_admin(uuid) from public, anon, authenticated;
+grant execute on function public.require_admin(uuid) to service_role;
 
 -- schemas/agents/bound_agent.sql
 
@@ -962,13 +1224,14 @@ grant execute on function public.batch_bytes() to service_role;
 
 -- schemas/common/schema_version.sql
 
--- Returns {version, oldest, writable}: the version of these definitions, the oldest version of the service's code that
--- they still serve, and whether the database accepts writes, which a standby does not. The service compares them with
+-- Returns {version, oldest, writable, now}: the version of these definitions, the oldest version of the service's code that
+-- they still serve, whether the database accepts writes, which a standby does not, and its time. The service compares them with
 -- its own version before it uses the database.
 create or replace function public.schema_version() returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object('version', 5, 'oldest', 4,
-    'writable', not pg_catalog.pg_is_in_recovery() and pg_catalog.current_setting('transaction_read_only') = 'off')
+    'writable', not pg_catalog.pg_is_in_recovery() and pg_catalog.current_setting('transaction_read_only') = 'off',
+    'now', public.iso_time(clock_timestamp()))
 $$;
 
 revoke execute on function public.schema_version() from public, anon, authenticated;
@@ -2435,12 +2698,7 @@ begin
     select id from public.agent_runs
       where finished_at <= v_before and not erased
       order by finished_at limit p_limit for update skip locked) as old;
-  -- A caller's key may be a text too. The code of an error stays, and its sentence, which a program may have worded, goes.
-  update public.agent_runs
-    set response = '', idempotency_key = null, request_hash = '', erased = true,
-        error = case when error is not null then jsonb_build_object('code', error ->> 'code', 'message', 'The run failed.') end
-    where id = any (v_ids);
-  perform public.erase_texts(v_ids);
+  perform public.erase_runs(v_ids);
   v_firings := public.erase_old_firings(v_before, p_limit);
   delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();
@@ -2451,6 +2709,24 @@ end $$;
 
 revoke execute on function public.erase_old_runs(numeric, integer) from public, anon, authenticated;
 grant execute on function public.erase_old_runs(numeric, integer) to service_role;
+
+-- schemas/runs/erase_runs.sql
+
+-- Erases the texts of runs that have ended: what their rows have, and what erase_texts finds in other tables. The runs themselves
+-- and the ledger stay.
+create or replace function public.erase_runs(p_run_ids uuid[]) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- A caller's key may be a text too. The code of an error stays, and its sentence, which a program may have worded, goes.
+  update public.agent_runs
+    set response = '', idempotency_key = null, request_hash = '', erased = true,
+        error = case when error is not null then jsonb_build_object('code', error ->> 'code', 'message', 'The run failed.') end
+    where id = any (p_run_ids);
+  perform public.erase_texts(p_run_ids);
+end $$;
+
+revoke execute on function public.erase_runs(uuid[]) from public, anon, authenticated;
+grant execute on function public.erase_runs(uuid[]) to service_role;
 
 -- schemas/runs/erase_texts.sql
 
@@ -3161,14 +3437,15 @@ revoke execute on function public.end_firing(uuid, text, text, text, jsonb, inte
   from public, anon, authenticated;
 grant execute on function public.end_firing(uuid, text, text, text, jsonb, integer, timestamp with time zone) to service_role;
 
--- schemas/schedules/erase_old_firings.sql
+-- schemas/schedules/erase_firings.sql
 
--- Erases what agents answered in firings by the service that ended before a time, and what went wrong in them and in schedules.
--- When they were, how they ended and what they cost stays. What the platform's own runner has fired is the platform's, whose page
--- shows it. A result that is still to be sent is left. A row that the platform's own rules keep as it is costs the others
+-- Erases what agents answered in firings by the service that ended before a time, and what went wrong in them and in schedules: in
+-- all of them, or in those of a user or an agent. When they were, how they ended and what they cost stays. What the platform's own
+-- runner has fired is the platform's, whose page shows it. A result that is still to be sent is left. A row that the platform's own rules keep as it is costs the others
 -- nothing; so many of them as may be erased at once end the call.
 -- Returns how many firings were erased, at most p_limit.
-create or replace function public.erase_old_firings(p_before timestamptz, p_limit integer) returns integer
+create or replace function public.erase_firings(p_before timestamptz, p_limit integer, p_user_id uuid default null, p_agent_id uuid default null)
+returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
   v_id uuid;
@@ -3179,6 +3456,7 @@ begin
   for v_id in
     select id from public.scheduled_runs
       where completed_at < p_before and (scheduled_for is not null or error is not null) and delivery_status is distinct from 'pending'
+        and (p_user_id is null or user_id = p_user_id) and (p_agent_id is null or agent_id = p_agent_id)
         and (generated_content is not null or result is not null or error_message is not null or error is not null)
       order by completed_at for update skip locked
   loop
@@ -3198,6 +3476,18 @@ begin
   end if;
   return v_count;
 end $$;
+
+revoke execute on function public.erase_firings(timestamp with time zone, integer, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.erase_firings(timestamp with time zone, integer, uuid, uuid) to service_role;
+
+-- schemas/schedules/erase_old_firings.sql
+
+-- Erases what firings by the service that ended before a time have of texts, at most p_limit of them: see erase_firings.
+-- Returns how many were erased.
+create or replace function public.erase_old_firings(p_before timestamptz, p_limit integer) returns integer
+language sql security definer set search_path = '' as $$
+  select public.erase_firings(p_before, p_limit)
+$$;
 
 revoke execute on function public.erase_old_firings(timestamp with time zone, integer) from public, anon, authenticated;
 grant execute on function public.erase_old_firings(timestamp with time zone, integer) to service_role;

@@ -30,11 +30,14 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
   fetch: { args: [TSX, 'test/packages/cli.ts'], says: /\(ag-ui, ai-sdk, api-documents, deno, knip, mcp, node, openai, playwright-core, supabase\)/ }
 }
 
+/** Scripts that are commands of cli.js, which test/cli/administer.test.ts and test/cli/doctor.test.ts test. */
+const ADMINISTER = ['agents', 'doctor', 'keys', 'runs', 'users']
+
 /** Scripts that are commands of others. */
 const OTHERS = ['build', 'check', 'coverage', 'knip', 'pretest', 'test', 'test:all', 'test:watch']
 
 t.test('every command of ours', async t => {
-  t.same(Object.keys(scripts).filter(name => !OTHERS.includes(name)).sort(), Object.keys(COMMANDS).sort(), 'is here')
+  t.same(Object.keys(scripts).filter(name => ![...OTHERS, ...ADMINISTER].includes(name)).sort(), Object.keys(COMMANDS).sort(), 'is here')
   for (const [name, { args, says }] of Object.entries(COMMANDS)) {
     t.test(`npm run ${name}`, async t => {
       const help = await run(t, [...args, '--help'])
@@ -45,6 +48,10 @@ t.test('every command of ours', async t => {
       }, 'refuses what it does not know')
     })
   }
+})
+
+t.test('the commands of administration are programs of cli.ts', async t => {
+  for (const name of ADMINISTER) t.equal(scripts[name], `tsx src/cli/cli.ts ${name}`)
 })
 
 t.test('npm start and npm run worker', async t => {

@@ -187,6 +187,7 @@ t.test('the gateway is the one at AI_GATEWAY_URL, else Lovable\'s by its key, el
   }
   t.strictSame(parseConfig({ LOVABLE_API_KEY: 'k' }).gateway, { kind: 'remote', url: DEFAULT_GATEWAY_URL, key: 'k' })
   t.strictSame(parseConfig({ AI_MODEL: 'm' }).gateway, { kind: 'demo' })
+  t.strictSame(parseConfig({ ...POSTGRES, LOVABLE_API_KEY: '', AI_GATEWAY_URL: 'demo' }).gateway, { kind: 'demo' }, 'beside a database of one\'s own for who asks for it')
 })
 
 t.test('private hosts of tools are names, addresses or ranges, each on one port or on all', async t => {
@@ -240,6 +241,7 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ ...POSTGRES, SUPABASE_DB_CA: fileURLToPath(import.meta.url) }, 'SUPABASE_DB_CA', /CA certificate in PEM/],
     [{ ...POSTGRES, SUPABASE_DB_CA: '-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----' }, 'SUPABASE_DB_CA', /CA certificate in PEM/],
     [{ ...SUPABASE, SUPABASE_URL: 'project.supabase.co' }, 'SUPABASE_URL', /http:\/\/ or https:\/\//],
+    [{ AI_GATEWAY_URL: 'demo', NODE_ENV: 'production', EMBEDDED: 'true' }, 'AI_GATEWAY_URL', /is demo: .+ not for production/],
     [{ AI_GATEWAY_URL: 'localhost:11434' }, 'AI_GATEWAY_URL', /http:\/\/ or https:\/\//],
     [{ ...SUPABASE, SUPABASE_SERVICE_ROLE_KEY: '' }, 'SUPABASE_SERVICE_ROLE_KEY', /missing/],
     [{ ...SUPABASE, LOVABLE_API_KEY: '' }, 'LOVABLE_API_KEY', /missing: .*AI_GATEWAY_URL/],

@@ -1,5 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
+import { AdminAgent, AdminFunction, DeletedAgent, ErasedRuns, InspectedAgent } from '../../src/contract/agents.js'
 import { ApiKey } from '../../src/contract/api-keys.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, GatewayFailure, InspectedRun, LedgerEntry, RailwayUrlRequest, RunStep } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
@@ -107,7 +108,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   get_told_steps: Type.Array(Type.Object({ runId: Text, attempt: Type.Integer(), told: Type.Array(EmittedEvents, { minItems: 1 }) }), { minItems: 1 }),
   get_run_owners: Type.Array(Type.Object({ runId: Text, owner: Type.Union([Text, Type.Null()]), hasEnded: Type.Boolean() }), { minItems: 1 }),
   erase_old_runs: Type.Object({ erased: Type.Integer({ minimum: 1 }) }),
-  schema_version: Type.Object({ version: Type.Integer(), oldest: Type.Integer(), writable: Type.Boolean() }),
+  schema_version: Type.Object({ version: Type.Integer(), oldest: Type.Integer(), writable: Type.Boolean(), now: Text }),
   get_credits: Credits,
   audit_credits: Audit,
   adjust_ledger: Type.Object({ adjusted: Type.Integer() }),
@@ -120,6 +121,12 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_grant_credits: Credits,
   admin_list_railway_urls: Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() }),
   admin_settle_railway_url: AgentBackend,
+  admin_list_agents: Type.Object({ agents: Type.Array(AdminAgent, { minItems: 1 }), next: Nullable(Text) }),
+  admin_get_agent: Type.Composite([InspectedAgent, Type.Object({ functions: Type.Array(AdminFunction, { minItems: 1 }) })]),
+  admin_save_agent: InspectedAgent,
+  admin_delete_agent: DeletedAgent,
+  admin_erase_runs: ErasedRuns,
+  admin_watch_runs: Type.Object({ runs: Type.Array(AdminRun), until: Text }),
   admin_audit_credits: Audit,
   admin_note_miss: Type.Object({ noted: Type.Literal(true) }),
   list_api_keys: Type.Object({ keys: Type.Array(ApiKey, { minItems: 1 }) }),

@@ -22,6 +22,7 @@ type UnknownArguments<S extends Samples> = {
 const OWNER = randomUUID()
 const LEASE = { p_owner: OWNER, p_lease_seconds: 60 }
 const ADMIN = { p_admin_id: DEMO_USER }
+const AGENT = { userId: DEMO_USER, name: 'An agent', functions: [{ name: 'look', type: 'api_call', triggerKeywords: ['look'], config: { url: 'https://example.com' } }] }
 const DUE = '2026-01-01T00:00:00.000Z'
 const ERROR = { code: 'a_code', message: 'A sentence.' }
 const FAILURE = { attempt: 1, at: DUE, code: 'gateway_unavailable', status: 503, reason: 'no', cause: 'ECONNREFUSED', model: 'a/model' }
@@ -81,6 +82,7 @@ export function createSamples (db: Database): Samples {
     return id
   }
   const of = <R extends object, O extends object = Record<never, never>>(required: R, optional: O = {} as O) => ({ required, optional })
+  const addAgent = () => db.call('admin_save_agent', { ...ADMIN, p_agent_id: null, p_values: AGENT })
   const addKey = () => db.call('create_api_key', {
     p_user_id: DEMO_USER, p_name: 'A key', p_key_hash: randomUUID(), p_key_prefix: 'jpk_', p_limits: LIMITS
   })
@@ -247,6 +249,25 @@ export function createSamples (db: Database): Samples {
     admin_settle_railway_url: async () => {
       await askForBackend()
       return of({ ...ADMIN, p_agent_id: DEMO_AGENT, p_url: 'https://agents.example.com', p_approve: false })
+    },
+    admin_list_agents: async () => {
+      const { next } = await db.call('admin_list_agents', { ...ADMIN, p_limit: 1 })
+      return of({ ...ADMIN, p_limit: 1 }, { p_user_id: DEMO_USER, p_published: true, p_after: next })
+    },
+    async admin_get_agent () {
+      return of({ ...ADMIN, p_agent_id: (await addAgent()).agentId })
+    },
+    admin_save_agent: () => of({ ...ADMIN, p_agent_id: null, p_values: AGENT }),
+    async admin_delete_agent () {
+      return of({ ...ADMIN, p_agent_id: (await addAgent()).agentId })
+    },
+    async admin_erase_runs () {
+      await finish(await begin())
+      return of({ ...ADMIN, p_user_id: DEMO_USER, p_agent_id: null }, { p_days: 0, p_limit: 1 })
+    },
+    async admin_watch_runs () {
+      await begin()
+      return of(ADMIN, { p_since: new Date(Date.now() - 10_000).toISOString(), p_limit: 100 })
     },
     admin_audit_credits: () => of(ADMIN, { p_limit: 1 }),
     admin_note_miss: () => of({ ...ADMIN, p_action: 'ledger', p_error: 'user_not_found' }, { p_user_id: randomUUID(), p_details: { after: null } }),

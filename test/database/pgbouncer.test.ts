@@ -63,7 +63,7 @@ t.test('the database by a pooler', async t => {
     t.same(await migratePostgres(url.href), [])
     const database = connectPostgres({ url: url.href })
     t.teardown(() => database.close())
-    t.same(await database.call('schema_version'), VERSION)
+    t.match(await database.call('schema_version'), VERSION)
   })
 
   t.test('whose server is gone is told as such, in its words', async t => {

@@ -6,7 +6,7 @@ import { checkCommands, checkEnvironment, checkJson, checkPicture, checkSocketEx
  * How a fence is marked, and what happens to it:
  *
  * - `sh`: commands of npm and tap are checked against package.json and the files of `test/`; those of curl are executed.
- * - `js run`: executed. `python agent=…`, `python tool=…`: executed as an agent or a function. `sh data-dir`: executed.
+ * - `js run`: executed. `python agent=…`, `python tool=…`: executed as an agent or a function. `sh tutorial`: executed in turn.
  * - `python client`, and `js client` beside the built client: executed. `html browser`: shown by a real browser, in test/browser.
  * - `sql`: executed on an embedded database. `env`: read as the service reads its environment.
  * - `json <Schema>`, `text sse`, `text websocket`: checked against the contract. `mermaid`: checked against the code.
@@ -44,7 +44,7 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/run-one-test.md: node --import tsx --inspect-brk test/lib/slots.test.ts': 'waits for a debugger'
 }
 
-const EXECUTED = new Set(['js run', 'js client', 'python client', 'html browser', 'python agent', 'python tool', 'sh data-dir', 'sql'])
+const EXECUTED = new Set(['js run', 'js client', 'python client', 'html browser', 'python agent', 'python tool', 'sh tutorial', 'sql'])
 
 const fences = readDocuments().flatMap(({ fences }) => fences)
 

@@ -8,7 +8,7 @@ import { signAccessToken } from '../../src/auth/access-token.js'
 import { buildPrograms } from '../support/build.js'
 import { delta, ending, openStream } from '../support/doubles/gateway.js'
 import { findDeno } from '../support/edge.js'
-import { createDataDir, DEMO_USER, JWT_SECRET, PYTHON_AGENT, type Service, startService } from '../support/helper.js'
+import { DEMO_USER, JWT_SECRET, PYTHON_AGENT, type Service, startService } from '../support/helper.js'
 import { findPython } from '../support/python.js'
 import { type Fence, readDocuments } from './markdown.js'
 import { createFolder } from './python-modules.js'
@@ -24,7 +24,7 @@ const ofKind = (language: string, word?: string) => fences.filter(fence => fence
 const placeOf = ({ file, line }: Fence) => `line ${line} of ${file}`
 
 t.test('what clients do', async t => {
-  const scripts = ofKind('sh').filter(({ text }) => commandsIn(text).some(command => /\bcurl\b/.test(command)))
+  const scripts = ofKind('sh').filter(({ words, text }) => words[0] !== 'tutorial' && commandsIn(text).some(command => /\bcurl\b/.test(command)))
   const programs = ofKind('js', 'run')
   const service = await startService(t)
 
@@ -87,18 +87,6 @@ t.test('what SQL does', async t => {
   }
 })
 
-t.test('what changes the data of the embedded mode', async t => {
-  for (const fence of ofKind('sh', 'data-dir')) {
-    t.test(`the commands in ${placeOf(fence)} succeed`, async t => {
-      const dataDir = await createDataDir(t)
-      await run('sh', ['-euc', fence.text.replaceAll('.data/', `${dataDir}/`)], { cwd: ROOT, timeout: TIMEOUT })
-      const service = await startService(t, { DATA_DIR: dataDir })
-      const { input } = await service.app.database.call<any>('begin_run', beginning()).then(begun => ({ input: begun.agent }))
-      t.equal(input.entrypoint, 'examples.shopping_list:run')
-    })
-  }
-})
-
 function toService (text: string, { url }: Service): string {
   return text.replaceAll('http://localhost:3000', url).replaceAll('ws://localhost:3000', url.replace('http', 'ws'))
 }
@@ -124,18 +112,5 @@ async function hasCurl (t: Test): Promise<boolean> {
     if (process.env.REQUIRE_SERVICES) throw error
     t.comment('LEFT OUT: no curl on this machine; this test needs it')
     return false
-  }
-}
-
-/** The arguments that begin a run of the demo's Python agent, which nobody is to make. */
-function beginning (): Record<string, unknown> {
-  return {
-    p_user_id: DEMO_USER,
-    p_agent_id: PYTHON_AGENT,
-    p_request_hash: '',
-    p_input: {},
-    p_owner: null,
-    p_lease_seconds: 60,
-    p_python: true
   }
 }

@@ -9,7 +9,7 @@ import { documentedFields, fieldsOf, wordsOf } from './schema-words.js'
 
 const PARTS = { path: 'params', query: 'querystring', header: 'headers', body: 'body' } as const
 /** Shapes that have every field of another. */
-const PARENTS: Record<string, string[]> = { ListedRun: ['Run'], AdminRun: ['Run', 'ListedRun'], CreatedApiKey: ['ApiKey'], InspectedRun: ['Run'] }
+const PARENTS: Record<string, string[]> = { ListedRun: ['Run'], AdminRun: ['Run', 'ListedRun'], CreatedApiKey: ['ApiKey'], InspectedRun: ['Run'], InspectedAgent: ['AdminAgent'] }
 const ROUTE = /^(GET|POST|PUT|PATCH|DELETE) (\/\S*)$/
 
 const document = readDocument('docs/reference/http.md')

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
@@ -5,7 +6,7 @@ import { WebSocket } from 'ws'
 import { clientAddress } from '../../src/http/client-address.js'
 import { delta, ending, type GatewayDouble, openStream, say } from '../support/doubles/gateway.js'
 import {
-  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, readStream, type Service, startService,
+  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, createPostgres, DEMO_AGENT, DEMO_KEY, endOf, findPostgres, OTHER_USER, readStream, type Service, startService,
   typesOf
 } from '../support/helper.js'
 
@@ -185,6 +186,19 @@ t.test('browsers', async t => {
     for (const origin of ['https://evil.example', `${ORIGIN}.evil.example`, 'http://app.example.com', 'null']) t.equal(await allowed(listed, origin), null, origin)
     t.equal(await allowed(anybody, 'https://evil.example'), '*')
     t.equal(await allowed(nobody, ORIGIN), null)
+  })
+
+  t.test('may call from this machine in embedded mode, and only there', async t => {
+    const pages = ['http://localhost:5173', 'https://localhost', 'http://127.0.0.1:8080', 'http://[::1]:3001']
+    for (const origin of pages) t.equal(await allowed(nobody, origin), origin, origin)
+    for (const origin of ['http://localhost.evil.example', 'http://127.0.0.1.evil.example:80', 'http://evil.example/#http://localhost', 'http://192.168.0.1', 'null']) {
+      t.equal(await allowed(nobody, origin), null, origin)
+    }
+    const production = await startService(t, {
+      NODE_ENV: 'production', EMBEDDED: 'true', RAILWAY_BACKEND_SECRET: randomBytes(32).toString('hex'), SUPABASE_JWT_SECRET: randomBytes(32).toString('hex')
+    })
+    const beside = await findPostgres(t) && await startService(t, { SUPABASE_DB_URL: await createPostgres(t) })
+    for (const service of [production, beside].filter(service => !!service)) t.equal(await allowed(service, 'http://localhost:5173'), null)
   })
 
   t.test('learn from a preflight what they may send', async t => {

@@ -1,7 +1,8 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
-import { bundle } from '../../bundle.js'
+import { bundle, bundleChanged } from '../../bundle.js'
 import { createDataDir, JWT_SECRET } from '../support/helper.js'
 import { launch } from '../support/process.js'
 
@@ -9,10 +10,28 @@ t.test('a build has every program, with a map to its sources, and nothing of an 
   const directory = t.testdir({ 'server.js': 'old', 'chunk-OLD.js': '', cli: { 'demo.js': '' } })
   await bundle(directory)
   const names = await readdir(directory)
-  for (const name of ['server.js', 'worker.js', 'audit.js', 'demo.js', 'migrate.js', 'token.js']) {
+  for (const name of ['server.js', 'worker.js', 'audit.js', 'cli.js', 'demo.js', 'migrate.js', 'token.js']) {
     t.ok(names.includes(name) && names.includes(`${name}.map`), name)
   }
   t.same(names.filter(name => name === 'chunk-OLD.js' || name === 'cli'), [])
+})
+
+t.test('a build is made again if its sources have changed, or what it has made, and not otherwise', async t => {
+  const directory = t.testdir()
+  await bundleChanged(directory)
+  const [program, stamp] = [join(directory, 'token.js'), join(directory, 'built.json')]
+  const { mtimeMs } = await stat(program)
+  await bundleChanged(directory)
+  t.equal((await stat(program)).mtimeMs, mtimeMs, 'the same sources')
+
+  const text = await readFile(stamp, 'utf8')
+  await writeFile(stamp, text.replace(/"hash":"./, '"hash":"x'))
+  await bundleChanged(directory)
+  t.equal(await readFile(stamp, 'utf8'), text, 'other sources')
+
+  await rm(program)
+  await bundleChanged(directory)
+  t.ok((await stat(program)).size > 0, 'a program that is missing')
 })
 
 t.test('a build serves what it reads from packages and from beside itself: documents, their page, the widget', async t => {

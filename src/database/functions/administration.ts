@@ -1,4 +1,5 @@
 import type { RunStatus } from '#shared/schemas.ts'
+import type { AdminAgent, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../../contract/agents.js'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../../contract/schemas.js'
 import type { RunPage } from './runs.js'
 
@@ -47,6 +48,27 @@ export interface AdministrationFunctions {
   admin_list_railway_urls: { args: { p_admin_id: string, p_limit?: number }, result: { requests: RailwayUrlRequest[], total: number } }
   /** Approves or refuses what an owner asks for. Raises `agent_not_found`, `railway_url_changed`. */
   admin_settle_railway_url: { args: { p_admin_id: string, p_agent_id: string, p_url: string, p_approve: boolean }, result: AgentBackend }
+  /** A page of everybody's agents, or of one user's, newest first. Raises `bad_request`. */
+  admin_list_agents: {
+    args: { p_admin_id: string, p_limit: number, p_user_id?: string | null, p_published?: boolean | null, p_after?: string | null }
+    result: { agents: AdminAgent[], next: string | null }
+  }
+  /** An agent with its prompt and functions. Raises `agent_not_found`. */
+  admin_get_agent: { args: { p_admin_id: string, p_agent_id: string }, result: InspectedAgent }
+  /** Makes an agent, for `p_agent_id` null, or changes one. Raises `user_not_found`, `agent_not_found`, `bad_request`. */
+  admin_save_agent: { args: { p_admin_id: string, p_agent_id: string | null, p_values: AgentValues & { userId?: string } }, result: InspectedAgent }
+  /** Deletes an agent; its runs stay. Raises `agent_not_found`. */
+  admin_delete_agent: { args: { p_admin_id: string, p_agent_id: string }, result: DeletedAgent }
+  /** Erases texts of a user's runs, or of an agent's, a batch a call. Raises `bad_request`, `user_not_found`, `agent_not_found`. */
+  admin_erase_runs: {
+    args: { p_admin_id: string, p_user_id: string | null, p_agent_id: string | null, p_days?: number, p_limit?: number }
+    result: ErasedRuns
+  }
+  /** The runs that have begun, started or ended since a time; without one none. */
+  admin_watch_runs: {
+    args: { p_admin_id: string, p_since?: string | null, p_limit?: number }
+    result: { runs: AdminRun[], until: string }
+  }
   /** Records what an admin has asked for in vain, and the code with which it was refused. */
   admin_note_miss: {
     args: { p_admin_id: string, p_action: string, p_error: string, p_user_id?: string | null, p_details?: object }
@@ -60,4 +82,6 @@ export interface SchemaVersion {
   /** The oldest version of the service's schema that this one still serves. */
   oldest: number
   writable: boolean
+  /** The database's time, ISO 8601; a schema of an earlier release does not tell it. */
+  now?: string
 }

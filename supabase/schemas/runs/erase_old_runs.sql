@@ -13,12 +13,7 @@ begin
     select id from public.agent_runs
       where finished_at <= v_before and not erased
       order by finished_at limit p_limit for update skip locked) as old;
-  -- A caller's key may be a text too. The code of an error stays, and its sentence, which a program may have worded, goes.
-  update public.agent_runs
-    set response = '', idempotency_key = null, request_hash = '', erased = true,
-        error = case when error is not null then jsonb_build_object('code', error ->> 'code', 'message', 'The run failed.') end
-    where id = any (v_ids);
-  perform public.erase_texts(v_ids);
+  perform public.erase_runs(v_ids);
   v_firings := public.erase_old_firings(v_before, p_limit);
   delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();

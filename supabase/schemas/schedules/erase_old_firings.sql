@@ -1,38 +1,9 @@
--- Erases what agents answered in firings by the service that ended before a time, and what went wrong in them and in schedules.
--- When they were, how they ended and what they cost stays. What the platform's own runner has fired is the platform's, whose page
--- shows it. A result that is still to be sent is left. A row that the platform's own rules keep as it is costs the others
--- nothing; so many of them as may be erased at once end the call.
--- Returns how many firings were erased, at most p_limit.
+-- Erases what firings by the service that ended before a time have of texts, at most p_limit of them: see erase_firings.
+-- Returns how many were erased.
 create function public.erase_old_firings(p_before timestamptz, p_limit integer) returns integer
-language plpgsql security definer set search_path = '' as $$
-declare
-  v_id uuid;
-  v_count integer := 0;
-  v_kept integer := 0;
-  v_reason text;
-begin
-  for v_id in
-    select id from public.scheduled_runs
-      where completed_at < p_before and (scheduled_for is not null or error is not null) and delivery_status is distinct from 'pending'
-        and (generated_content is not null or result is not null or error_message is not null or error is not null)
-      order by completed_at for update skip locked
-  loop
-    exit when v_count = p_limit or v_kept = p_limit;
-    begin
-      update public.scheduled_runs
-        set generated_content = null, result = null, error_message = null, error = null, output_result = '{}', request = null
-        where id = v_id;
-      v_count := v_count + 1;
-    exception when others then
-      v_kept := v_kept + 1;
-      v_reason := sqlerrm;
-    end;
-  end loop;
-  if v_kept > 0 then
-    raise warning 'scheduled_runs lets the texts of % rows not be erased: %', v_kept, v_reason;
-  end if;
-  return v_count;
-end $$;
+language sql security definer set search_path = '' as $$
+  select public.erase_firings(p_before, p_limit)
+$$;
 
 revoke execute on function public.erase_old_firings(timestamp with time zone, integer) from public, anon, authenticated;
 grant execute on function public.erase_old_firings(timestamp with time zone, integer) to service_role;

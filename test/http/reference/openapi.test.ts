@@ -9,7 +9,7 @@ import { readDocument } from '../../docs/markdown.js'
 import { fetchForTest } from '../../packages/fetch.js'
 import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, parseStream, type Service, startService } from '../../support/helper.js'
 
-const METHODS = ['get', 'post', 'delete']
+const METHODS = ['get', 'post', 'patch', 'delete']
 /** What the examples call the run that there is. */
 const RUN_OF_EXAMPLES = '6f0a1f0e-5a0e-4c58-9d5c-0d1f6f6b2a10'
 const KEY_ORIGIN = 'https://www.example.com'
@@ -158,9 +158,10 @@ class Answers {
   }
 
   #idFor (operationId: string): string {
+    if (operationId === 'deleteAgent') return this.#made.createAgent.agentId
     if (operationId === 'revokeApiKey') return this.#made.createApiKey.id
-    if (['getLedger', 'grantCredits'].includes(operationId)) return DEMO_USER
-    if (['getModel', 'settleRailwayUrl'].includes(operationId)) return DEMO_AGENT
+    if (['getLedger', 'grantCredits', 'eraseRunsOfUser'].includes(operationId)) return DEMO_USER
+    if (['getModel', 'settleRailwayUrl', 'inspectAgent', 'editAgent', 'eraseRunsOfAgent'].includes(operationId)) return DEMO_AGENT
     if (/Response$|^listInputItems$/.test(operationId)) return this.#made.createResponse?.id
     return /Chat$/.test(operationId) ? 'chat-1' : this.#made.run.runId
   }

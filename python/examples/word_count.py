@@ -1,0 +1,2 @@
+def count(args):
+    return {'words': len(args['text'].split())}

@@ -1,0 +1,33 @@
+import type { Run } from '#shared/schemas.ts'
+import type { AgentFilter, AdminRunFilter, Erasure, Grant } from '../../administration/administration.js'
+import type { AdminAgent, AgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../../contract/agents.js'
+import type { ApiKey, CreatedApiKey, KeyBody } from '../../contract/api-keys.js'
+import type { AdminRun, AdminUser, Credits, InspectedRun } from '../../contract/schemas.js'
+
+export interface Page { nextCursor: string | null }
+
+/** What commands do, on a database or at the service that has it. Each act and look is recorded, as the operator's. */
+export interface Backend {
+  agents (filter: AgentFilter): Promise<Page & { agents: AdminAgent[] }>
+  agent (id: string): Promise<InspectedAgent>
+  createAgent (values: AgentBody): Promise<InspectedAgent>
+  editAgent (id: string, values: AgentValues): Promise<InspectedAgent>
+  deleteAgent (id: string): Promise<DeletedAgent>
+  /** Erases a batch. */
+  eraseRuns (erasure: Erasure): Promise<ErasedRuns>
+  keys (userId: string): Promise<{ keys: ApiKey[] }>
+  createKey (userId: string, body: KeyBody): Promise<CreatedApiKey>
+  revokeKey (userId: string, id: string): Promise<ApiKey>
+  users (filter: { limit: number, email?: string, cursor?: string }): Promise<Page & { users: AdminUser[] }>
+  grant (grant: Grant): Promise<Credits>
+  runs (filter: AdminRunFilter): Promise<Page & { runs: AdminRun[] }>
+  run (id: string): Promise<InspectedRun>
+  cancelRun (id: string): Promise<Run>
+  watchRuns (since?: string): Promise<{ runs: AdminRun[], until: string }>
+  /** The events of a run until it ends; of a run elsewhere only how it stands and its answer. */
+  follow (id: string, signal: AbortSignal): AsyncIterable<RunLine>
+  close (): Promise<void>
+}
+
+/** Something that a run has done: an event, or a change of its state. */
+export interface RunLine { type: string, [field: string]: unknown }
