@@ -2,6 +2,7 @@ import { errors, ServiceError } from '#shared/errors.ts'
 import type { RunAccess } from '#shared/http/caller.ts'
 import type { RunStatus } from '#shared/schemas.ts'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import type { AdminAction, AdminAgent, AdminFigures, HeavyAgent } from '../contract/rows.js'
 import type { Database } from '../database/port.js'
 
 export interface AdminRunFilter {
@@ -102,6 +103,31 @@ export class Administration {
   settleRailwayUrl (adminId: string, agentId: string, { url, approve }: { url: string, approve: boolean }): Promise<AgentBackend> {
     return this.#noted(adminId, { action: 'railway_url', details: { agentId, url, approved: approve } }, () =>
       this.database.call('admin_settle_railway_url', { p_admin_id: adminId, p_agent_id: agentId, p_url: url, p_approve: approve }))
+  }
+
+  /** What was run a day, and who has runs under way or waiting, 50 users at the most. @param days today included. */
+  figures (adminId: string, days: number): Promise<AdminFigures> {
+    return this.#noted(adminId, { action: 'figures' }, () => this.database.call('admin_figures', { p_admin_id: adminId, p_days: days, p_limit: 50 }))
+  }
+
+  /** A page of what admins did and looked at, newest first. @param cursor `nextCursor` of the page before. */
+  async actions (adminId: string, { limit, cursor }: { limit: number, cursor?: number }): Promise<{ actions: AdminAction[], nextCursor: number | null }> {
+    const { actions, next } = await this.#noted(adminId, { action: 'actions', details: { after: cursor } }, () =>
+      this.database.call('admin_list_actions', { p_admin_id: adminId, p_limit: limit, p_after: cursor ?? null }))
+    return { actions, nextCursor: next }
+  }
+
+  /** A page of everybody's agents, newest first. @param name what their names have in them. Throws `bad_request` for a cursor that is none. */
+  async agents (adminId: string, { limit, name, cursor }: { limit: number, name?: string, cursor?: string }): Promise<{ agents: AdminAgent[], nextCursor: string | null }> {
+    const { agents, next } = await this.#noted(adminId, { action: 'agents', details: { name, after: cursor } }, () =>
+      this.database.call('admin_list_agents', { p_admin_id: adminId, p_limit: limit, p_name: name ?? null, p_after: cursor ?? null }))
+    return { agents, nextCursor: next }
+  }
+
+  /** Sets whether the edge function hands an agent to the service. Throws `agent_not_found`. */
+  setHeavy (adminId: string, agentId: string, heavy: boolean): Promise<HeavyAgent> {
+    return this.#noted(adminId, { action: 'heavy', details: { agentId, heavy } }, () =>
+      this.database.call('admin_set_heavy', { p_admin_id: adminId, p_agent_id: agentId, p_heavy: heavy }))
   }
 
   /** Whether balances, ledger and runs add up, with at most 100 of the problems. */

@@ -9,6 +9,7 @@ import {
 } from './backing-services.js'
 import { checkConcurrency } from './concurrency.js'
 import { Environment } from './environment.js'
+import { problemOfAnonKey } from './supabase.js'
 import { readTexts } from './texts.js'
 import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET, readCertificate, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 import { findWarnings } from './warnings.js'
@@ -38,6 +39,10 @@ export interface Config {
   readonly fallbackModels: readonly string[]
   readonly python: PythonConfig
   readonly supabaseUrl?: string
+  /** The key of the project that pages may show. */
+  readonly supabaseAnonKey?: string
+  /** Whether the console is served. */
+  readonly console: boolean
   readonly jwtSecret?: string
   readonly backendSecret?: string
   readonly corsOrigins: readonly string[]
@@ -169,6 +174,13 @@ function checkSecrets (env: Environment, problems: string[]): void {
   checkIssuedKey('LOVABLE_API_KEY', env.LOVABLE_API_KEY, problems)
 }
 
+/** Every page of the console shows it: a key that may do all would be anybody's. */
+function readAnonKey ({ SUPABASE_ANON_KEY: key }: Environment, problems: string[]): string | undefined {
+  const problem = key && problemOfAnonKey(key)
+  if (problem) problems.push(problem)
+  return key
+}
+
 function compose (env: Environment, problems: string[], variables: NodeJS.ProcessEnv = {}): Config {
   const production = env.NODE_ENV === PRODUCTION
   const database = chooseDatabase(env, production, problems)
@@ -199,6 +211,8 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
     fallbackModels: readList(env.AI_FALLBACK_MODELS),
     python: choosePython(env, variables.PATH),
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
+    supabaseAnonKey: readAnonKey(env, problems),
+    console: env.CONSOLE ?? !production,
     jwtSecret: env.SUPABASE_JWT_SECRET,
     backendSecret: env.RAILWAY_BACKEND_SECRET,
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { AdminAction, AdminAgent, AdminFigures, HeavyAgent, HeavyBody } from '../contract/rows.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
 
@@ -22,6 +23,11 @@ const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum:
 const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })
 const UserList = Type.Object({ users: Type.Array(AdminUser), nextCursor })
+const FigureQuery = Type.Object({ days: Type.Integer({ minimum: 1, maximum: 90, default: 30 }) })
+const ActionQuery = Type.Object({ limit: page.limit, cursor: Type.Optional(Type.Integer({ minimum: 1 })) })
+const ActionList = Type.Object({ actions: Type.Array(AdminAction), nextCursor: Nullable(Type.Integer()) })
+const AgentQuery = Type.Object({ ...page, name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })) })
+const AgentList = Type.Object({ agents: Type.Array(AdminAgent), nextCursor })
 const RailwayUrls = Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() })
 const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
 
@@ -31,6 +37,16 @@ const admin: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireSession,
     schema: { response: { 200: AdminStats, ...errorAnswers } }
   }, async request => app.admin.stats(request.caller!.userId))
+
+  app.get('/api/admin/figures', {
+    onRequest: app.requireSession,
+    schema: { querystring: FigureQuery, response: { 200: AdminFigures, ...errorAnswers } }
+  }, async request => app.admin.figures(request.caller!.userId, request.query.days))
+
+  app.get('/api/admin/actions', {
+    onRequest: app.requireSession,
+    schema: { querystring: ActionQuery, response: { 200: ActionList, ...errorAnswers } }
+  }, async request => app.admin.actions(request.caller!.userId, request.query))
 
   app.get('/api/admin/runs', {
     onRequest: app.requireSession,
@@ -93,8 +109,24 @@ const users: FastifyPluginAsyncTypebox = async app => {
   })
 }
 
-/** The backends that agents' owners ask for. */
+/** Agents: where they run, and the backends that their owners ask for. */
 const backends: FastifyPluginAsyncTypebox = async app => {
+  app.get('/api/admin/agents', {
+    onRequest: app.requireSession,
+    schema: { querystring: AgentQuery, response: { 200: AgentList, ...errorAnswers } }
+  }, async request => app.admin.agents(request.caller!.userId, request.query))
+
+  app.post('/api/admin/agents/:id/heavy', {
+    onRequest: app.requireSession,
+    schema: { params: IdParams, body: HeavyBody, response: { 200: HeavyAgent, ...errorAnswers } }
+  }, async request => {
+    const adminId = request.caller!.userId
+    const { params: { id: agentId }, body: { heavy } } = request
+    const agent = await app.admin.setHeavy(adminId, agentId, heavy)
+    app.log.info({ adminId, agentId, heavy }, 'the Heavy switch of an agent was set')
+    return agent
+  })
+
   app.get('/api/admin/railway-urls', {
     onRequest: app.requireSession,
     schema: { querystring: RailwayUrlQuery, response: { 200: RailwayUrls, ...errorAnswers } }

@@ -29,6 +29,8 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     model: DEFAULT_MODEL,
     modelIsChosen: false,
     supabaseUrl: undefined,
+    supabaseAnonKey: undefined,
+    console: true,
     jwtSecret: undefined,
     backendSecret: undefined,
     corsOrigins: [],
@@ -79,6 +81,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     AI_GATEWAY_URL: 'http://localhost:11434/v1/',
     AI_MODEL: 'llama3',
     RAILWAY_BACKEND_SECRET: BACKEND_SECRET,
+    CONSOLE: ' yes ',
+    SUPABASE_ANON_KEY: ' sb_publishable_key ',
     CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
     ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
     WEBHOOK_SECRET,
@@ -109,6 +113,8 @@ t.test('every variable is read, without the blanks around it', async t => {
   })
   t.strictSame(config, {
     webConcurrency: 1,
+    supabaseAnonKey: 'sb_publishable_key',
+    console: true,
     port: 8080,
     host: '127.0.0.1',
     production: true,
@@ -381,4 +387,17 @@ t.test('schedules are the platform\'s beside a project, and the service\'s other
     t.equal(of({ ...project, SCHEDULES: 'on' }), 'service')
   }
   t.throws(() => of({ SCHEDULES: 'yes' }), { message: 'SCHEDULES must be one of on, off' })
+})
+
+t.test('the console is off in production unless it is asked for, and shows no key that may do more than pages may', async t => {
+  t.equal(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true' }).console, false)
+  t.equal(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true', CONSOLE: 'true' }).console, true)
+  t.equal(parseConfig({ CONSOLE: 'false' }).console, false)
+  const keyOf = (role: string) => ['{"alg":"HS256"}', `{"role":"${role}"}`, 'signature'].map(part => Buffer.from(part).toString('base64url')).join('.')
+  for (const key of ['sb_secret_key', 'sbp_token', keyOf('service_role')]) {
+    const problems = problemsOf({ SUPABASE_ANON_KEY: key })
+    t.match(problems, [/^SUPABASE_ANON_KEY is .* pages show it to everybody/])
+    t.notMatch(problems.join(), key, 'the key is not repeated')
+  }
+  for (const key of ['sb_publishable_key', keyOf('anon')]) t.equal(parseConfig({ SUPABASE_ANON_KEY: key }).supabaseAnonKey, key)
 })

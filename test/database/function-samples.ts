@@ -248,6 +248,24 @@ export function createSamples (db: Database): Samples {
       await askForBackend()
       return of({ ...ADMIN, p_agent_id: DEMO_AGENT, p_url: 'https://agents.example.com', p_approve: false })
     },
+    list_rows: () => of({ p_user_id: DEMO_USER, p_table: 'agents' as const }, { p_agent_id: DEMO_AGENT }),
+    save_row: () => of({ p_user_id: DEMO_USER, p_table: 'agents' as const, p_row: { name: 'A name', is_published: true } }),
+    async delete_row () {
+      const { row } = await db.call('save_row', { p_user_id: DEMO_USER, p_table: 'agents', p_row: { name: 'A name' } })
+      return of({ p_user_id: DEMO_USER, p_table: 'agents' as const, p_id: String(row.id) })
+    },
+    list_demo_users: () => of({ p_limit: 10 }),
+    get_ledger: async () => of({ p_user_id: DEMO_USER, p_limit: 1 }, { p_after: await newestEntry() }),
+    admin_list_actions: () => of({ ...ADMIN, p_limit: 1 }, { p_after: 2 }),
+    admin_figures: async () => {
+      await beginFully()
+      return of({ ...ADMIN, p_days: 2, p_limit: 1 })
+    },
+    admin_list_agents: async () => {
+      const { next } = await db.call('admin_list_agents', { ...ADMIN, p_limit: 1 })
+      return of({ ...ADMIN, p_limit: 1 }, { p_name: '', p_after: next })
+    },
+    admin_set_heavy: () => of({ ...ADMIN, p_agent_id: DEMO_AGENT, p_heavy: true }),
     admin_audit_credits: () => of(ADMIN, { p_limit: 1 }),
     admin_note_miss: () => of({ ...ADMIN, p_action: 'ledger', p_error: 'user_not_found' }, { p_user_id: randomUUID(), p_details: { after: null } }),
     async list_api_keys () {
