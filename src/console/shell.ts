@@ -60,7 +60,7 @@ function Shell ({ session, version }: { session: Session, version: string }): VN
   }
   return html`<a class="skip" href="#content" onClick=${skip}>Skip to the page</a>
     <div class="shell"><${Side} places=${places} place=${place} session=${session} version=${version} />
-    <main ref=${main} tabindex="-1"><${Connection} />${html`<${pageOf(place)} session=${session} chats=${chats} route=${route as Route} />`}</main></div>`
+    <main ref=${main} id="content" tabindex="-1"><${Connection} />${html`<${pageOf(place)} session=${session} chats=${chats} route=${route as Route} />`}</main></div>`
 }
 
 function Side ({ places, place, session, version }: { places: readonly Place[], place: string, session: Session, version: string }): VNode {

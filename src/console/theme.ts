@@ -3,7 +3,7 @@ import { html, type VNode } from './base/html.js'
 
 const KEY = 'jeesi-console:theme'
 const NEXT = { auto: 'light', light: 'dark', dark: 'auto' } as const
-const NAMES = { auto: 'As the system', light: 'Light', dark: 'Dark' } as const
+const NAMES = { auto: 'Auto', light: 'Light', dark: 'Dark' } as const
 type Name = keyof typeof NEXT
 
 /** Chooses between light and dark, or what the system says. */
@@ -15,7 +15,7 @@ export function Theme (): VNode {
       localStorage.setItem(KEY, name)
     } catch {}
   }, [name])
-  return html`<button class="link" aria-label=${`Colours: ${NAMES[name]}`} onClick=${() => setName(NEXT[name])}>${NAMES[name]}</button>`
+  return html`<button class="link" title="Light, dark, or as the system has it" onClick=${() => setName(NEXT[name])}>Colours: ${NAMES[name].toLowerCase()}</button>`
 }
 
 function read (): Name {

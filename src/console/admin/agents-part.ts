@@ -48,7 +48,7 @@ export function AddressesPart ({ session }: PageProps): VNode {
   }
   if (!wishes.data) return wishes.error ? html`<${Failure} error=${wishes.error} onRetry=${wishes.reload} />` : html`<${Loading} />`
   if (wishes.data.total === 0) return html`<${Empty} title="No address waits for approval." />`
-  return html`<${Failure} error=${wishes.error} onRetry=${wishes.reload} /><p class="sub">${countText(wishes.data.total, 'address')}. The edge function sends its secret to an address that you approve.</p>
+  return html`<${Failure} error=${wishes.error} onRetry=${wishes.reload} /><p class="sub">${countText(wishes.data.total, 'address', 'addresses')} to look at. The edge function sends its secret to an address that you approve.</p>
     <ul>${wishes.data.requests.map(wish => html`<li class="card" key=${wish.agentId}><h2 class="card-title">${wish.agentName}</h2>
       <p><code>${wish.requestedUrl}</code><br /><small>instead of ${wish.railwayUrl ?? 'the platform\'s own'} · asked ${whenText(wish.requestedAt)} by ${wish.userId.slice(0, 8)}</small></p>
       <div class="actions"><${Action} tone="primary" onAct=${() => settle(wish, true)}>Approve<//><${Action} onAct=${() => settle(wish, false)}>Refuse<//></div></li>`)}</ul>`

@@ -17,7 +17,8 @@ export function AllRunsPart ({ session, route }: PageProps): VNode {
   const user = route.query.get('user') ?? ''
   const pages = usePages(`${status} ${user}`)
   const runs = useLoad(() => session.api.get<RunPage>('/api/admin/runs', { limit: PAGE, status, userId: user, cursor: pages.cursor }), [session, status, user, pages.cursor])
-  const nameOf = (id: string) => `Agent ${shortId(id)}`
+  const agents = useLoad(() => session.rows.agents(), [session])
+  const nameOf = (id: string) => agents.data?.find(agent => agent.id === id)?.name ?? `Agent ${shortId(id)}`
   return html`<div class="toolbar"><${Select} hidesLabel label="State" value=${status} options=${STATES} onInput=${(value: string) => go(addressOf('admin/runs', { status: value, user }))} />
       ${user && html`<span class="badge tint">of ${shortId(user)}</span><a href=${addressOf('admin/runs', { status })}>of everybody</a>`}<span class="grow"></span>
       <button class="quiet" onClick=${runs.reload}>Look again</button></div>

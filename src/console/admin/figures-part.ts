@@ -21,7 +21,7 @@ export function FiguresPart ({ session }: PageProps): VNode {
   const { stats, figures: { days, users } } = loaded.data
   const facts: Array<[string, number]> = [['Users', stats.total_users], ['Agents', stats.total_agents], ['Have used credits', stats.active_users], ['Credits used', stats.total_credits_used], ['This week', stats.credits_used_this_week]]
   return html`<dl class="figures">${facts.map(([name, value]) => html`<div class="figure" key=${name}><dt>${name}</dt><dd>${numberText(value)}</dd></div>`)}</dl>
-    <${DayChart} days=${days} title="Runs a day" of="runs" /><${DayChart} days=${days} title="Tokens a day" of="tokens" /><${DayChart} days=${days} title="Credits a day" of="credits" />
+    <div class="charts"><${DayChart} days=${days} title="Runs a day" of="runs" /><${DayChart} days=${days} title="Tokens a day" of="tokens" /><${DayChart} days=${days} title="Credits a day" of="credits" /></div>
     <section class="card"><div class="chart-title"><h2>Under way now</h2><button class="quiet" onClick=${loaded.reload}>Look again</button></div><${BusyUsers} users=${users} /></section>`
 }
 

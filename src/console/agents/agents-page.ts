@@ -27,7 +27,7 @@ function AgentList ({ session }: PageProps): VNode {
 }
 
 function AgentCard ({ agent, isOwn = false }: { agent: Agent, isOwn?: boolean }): VNode {
-  return html`<li class="card"><h3 class="card-title">${agent.name}</h3>
+  return html`<li class="card"><h2 class="card-title">${agent.name}</h2>
     <div class="badges"><${Badge} tone=${agent.is_published ? 'good' : ''}>${agent.is_published ? 'Published' : 'Private'}<//>
       ${agent.executor === 'python' && html`<${Badge} tone="tint">Python<//>`}${agent.is_heavy && html`<${Badge}>Heavy<//>`}</div>
     <p>${agent.description || 'No description.'}</p>

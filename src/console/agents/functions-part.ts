@@ -37,7 +37,7 @@ function FunctionCard ({ fn, session, onEdit, onChange }: { fn: AgentFunction, s
     await onChange()
   }
   const isTool = config.parameters != null && config.parameters !== ''
-  return html`<li class="card"><div class="head"><div><h3 class="card-title">${name}</h3>
+  return html`<li class="card"><div class="head"><div><h2 class="card-title">${name}</h2>
       <div class="badges"><${Badge} tone="tint">${kindOf(type).title}<//><${Badge} tone=${isOn ? 'good' : ''}>${isOn ? 'On' : 'Off'}<//>${isTool && html`<${Badge}>Tool<//>`}
         ${(words ?? []).slice(0, 8).map(word => html`<${Badge} key=${word}>${word.slice(0, 40)}<//>`)}</div>${description && html`<p class="sub">${description}</p>`}</div>
       <div class="actions"><button onClick=${onEdit} aria-label=${`Edit ${name}`}>Edit</button><${Action} tone="quiet" onAct=${toggle}>${isOn ? 'Switch off' : 'Switch on'}<//>

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { Form, needJson } from '../base/form.js'
 import { dateText, numberText, whenText } from '../base/format.js'
 import { html, type VNode } from '../base/html.js'
@@ -9,11 +9,15 @@ import type { Firing, Schedule } from '../session/rows.js'
 import type { Session } from '../session/session.js'
 
 const PRESETS = [['0 * * * *', 'Every hour'], ['0 9 * * *', 'Daily at 9'], ['0 18 * * *', 'Daily at 18'], ['0 9 * * 1', 'Mondays at 9'], ['0 9 * * 5', 'Fridays at 9'], ['0 9,18 * * *', 'Daily at 9 and 18'], ['', 'Something else']] as const
+/** How often a schedule is looked at that the service still has to plan, in milliseconds. */
+const LOOK_MS = 2000
 const OUTPUTS = [['store', 'Keep it'], ['webhook', 'Send it to a webhook'], ['api_call', 'Post it to an API']] as const
 
 /** When an agent runs by itself, and what came of it. */
 export function SchedulePart ({ session, agentId }: { session: Session, agentId: string }): VNode {
-  const schedules = useLoad(async () => (await session.rows.schedules()).find(({ agent_id }) => agent_id === agentId) ?? null, [session, agentId])
+  const [isPlanned, setPlanned] = useState(true)
+  const schedules = useLoad(async () => (await session.rows.schedules()).find(({ agent_id }) => agent_id === agentId) ?? null, [session, agentId], { every: isPlanned ? 0 : LOOK_MS })
+  useEffect(() => setPlanned(!schedules.data?.is_enabled || schedules.data.next_run_at !== null), [schedules.data])
   const firings = useLoad(() => session.rows.firings(agentId), [session, agentId])
   if (schedules.data === undefined) return schedules.error ? html`<${Failure} error=${schedules.error} onRetry=${schedules.reload} />` : html`<${Loading} />`
   const schedule = schedules.data ?? undefined

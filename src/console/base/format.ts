@@ -10,8 +10,8 @@ export function numberText (value: number | null | undefined): string {
 }
 
 /** A number of things: `1 credit`, `2 credits`. */
-export function countText (count: number, thing: string): string {
-  return `${numberText(count)} ${thing}${count === 1 ? '' : 's'}`
+export function countText (count: number, thing: string, things = `${thing}s`): string {
+  return `${numberText(count)} ${count === 1 ? thing : things}`
 }
 
 /** A time, short: how long ago, the clock today, else the day. */

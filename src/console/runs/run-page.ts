@@ -63,7 +63,7 @@ function Facts ({ run, inspected }: { run: RunRow, inspected: InspectedRun | und
     ['Time', durationText(durationOf(run))],
     ['Tokens', numberText(usage?.totalTokens), usage ? `${numberText(usage.promptTokens)} in, ${numberText(usage.completionTokens)} out${usage.estimated ? ', estimated' : ''}` : undefined],
     [finishedAt ? 'Credits' : 'Credits held', numberText(finishedAt ? creditsCharged : creditsReserved)],
-    ['Attempts', numberText(attempt), inspected && inspected.crashes > 0 ? `${countText(inspected.crashes, 'process')} died` : undefined]
+    ['Attempts', numberText(attempt), inspected && inspected.crashes > 0 ? `${countText(inspected.crashes, 'process', 'processes')} died` : undefined]
   ]
   return html`<dl class="figures">${facts.map(([name, value, more]) => html`<div class="figure" key=${name}><dt>${name}</dt><dd>${value}</dd>${more && html`<small>${more}</small>`}</div>`)}
     <div class="figure"><dt>Begun</dt><dd class="word">${dateText(createdAt)}</dd>${inspected?.model && html`<small class="mono">${inspected.model}</small>`}</div></dl>`
