@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import { join } from 'node:path'
 import t from 'tap'
-import { startBrowser } from '../support/browser.js'
-import { findingsOf, readAxe, seesText, signIn, startBuilt, violationsOf, watchPage } from '../support/console.js'
-import { delta, ending, openStream, startGateway } from '../support/doubles/gateway.js'
+import { type Page, startBrowser } from '../support/browser.js'
+import { askIn, findingsOf, readAxe, seesText, signIn, startBuilt, violationsOf, watchPage } from '../support/console.js'
+import { delta, ending, frame, openStream, refuse, type Reply, startGateway } from '../support/doubles/gateway.js'
 import { bearer, createDataDir, DEMO_AGENT, DEMO_USER, OTHER_USER } from '../support/helper.js'
 
 const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url))
@@ -40,9 +40,7 @@ t.test('every page of the console, with 5,000 runs and hostile names', async t =
   if (!open || axe === undefined) return
   const dataDir = await createDataDir(t)
   await fillDatabase(dataDir)
-  const gateway = await startGateway(t, response => {
-    openStream(response).end(delta('A run belongs to the service and not to a connection.\n\n```sh\ncurl -N $URL/api/runs/$ID/events\n```\nSo it **goes on**.') + ending())
-  })
+  const gateway = await startGateway(t, answerByTool)
   const { url } = await startBuilt(t, gateway.url, { DATA_DIR: dataDir })
   const page = await watchPage(await open())
   await page.setViewportSize(DESK)
@@ -53,9 +51,16 @@ t.test('every page of the console, with 5,000 runs and hostile names', async t =
   const executed = await fetch(`${url}/api/agent/execute`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...await bearer(DEMO_USER) },
-    body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'What is a run?' }], stream: false })
+    body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'When does the ferry leave?' }], stream: false })
   })
   const { runId } = await executed.json() as { runId: string }
+  await page.goto(`${url}/console#/talk?agent=${DEMO_AGENT}`)
+  await page.waitForFunction(id => (globalThis as any).document.querySelector('.beginning select')?.value === id, DEMO_AGENT)
+  await askIn(page, 'When does the ferry leave?')
+  await page.locator('.foot').waitFor()
+  await keepImage('talk-desk-light', page)
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await keepImage('talk-desk-dark', page)
   const pages = [...PAGES, ['run', `runs/${runId}`, 'Time line'], ['any-run', `admin/runs/${runId}`, 'Time line']] as const
 
   for (const [size, viewport] of [['desk', DESK], ['phone', PHONE]] as const) {
@@ -68,13 +73,14 @@ t.test('every page of the console, with 5,000 runs and hostile names', async t =
         for (const [name, address, text] of pages) {
           await page.goto(`${url}/console#/${address}`)
           await seesText(page, text)
+          await page.waitForFunction(() => (globalThis as any).document.querySelector('.loading') === null, undefined)
           t.strictSame(await findingsOf(page, axe), [], name)
           t.ok(await page.evaluate(() => {
             const { scrollWidth, clientWidth } = (globalThis as any).document.documentElement
             return scrollWidth <= clientWidth
           }, undefined), `${name} does not scroll sideways`)
           t.strictSame(await violationsOf(page), [], name)
-          await keep(`${name}-${size}-${colorScheme}`, path => page.screenshot({ path }))
+          await keepImage(`${name}-${size}-${colorScheme}`, page)
         }
         t.equal(await page.evaluate(() => (globalThis as any).broken, undefined), undefined, 'no name became markup')
       })
@@ -98,11 +104,27 @@ t.test('every page of the console, with 5,000 runs and hostile names', async t =
   })
 })
 
-/** Screenshots of the documents are made anew with UPDATE_GOLDEN=1. */
-async function keep (name: string, shoot: (path: string) => Promise<unknown>): Promise<void> {
-  if (!process.env.UPDATE_GOLDEN || !['runs-desk-light', 'run-desk-light', 'agents-desk-dark', 'credits-phone-dark', 'functions-desk-light', 'figures-desk-dark'].includes(name)) return
+/** The screenshots of the documents. */
+const KEPT = ['talk-desk-light', 'talk-desk-dark', 'runs-desk-light', 'run-desk-light', 'functions-desk-light', 'figures-desk-dark', 'credits-phone-dark', 'run-phone-light']
+
+/** They are made anew with UPDATE_GOLDEN=1. */
+async function keepImage (name: string, page: Page): Promise<void> {
+  if (!process.env.UPDATE_GOLDEN || !KEPT.includes(name)) return
   await mkdir(IMAGES, { recursive: true })
-  await shoot(join(IMAGES, `console-${name}.png`))
+  await page.screenshot({ path: join(IMAGES, `console-${name}.png`) })
+}
+
+/** Fails once, then calls a tool, then answers, as a model does that has something to do. */
+const answerByTool: Reply = (response, call, number) => {
+  const hasAsked = call.body.messages.some(({ role }: { role: string }) => role === 'tool')
+  if (number === 1) return refuse(503, 'The upstream model is overloaded.')(response, call, number)
+  if (hasAsked) {
+    openStream(response).end(delta('The next ferry to Suomenlinna leaves at **14:20** from Kauppatori.\n\n```sh\ncurl -N $URL/api/runs/$ID/events\n```\nThe run goes on if you close this page.') + ending())
+    return
+  }
+  openStream(response).end(
+    frame({ choices: [{ index: 0, delta: { reasoning_content: 'The timetable knows this. I look it up for today.' } }] }) +
+    frame({ choices: [{ index: 0, delta: { tool_calls: [{ index: 0, id: 'call-1', type: 'function', function: { name: 'timetable', arguments: '{"line":"ferry"}' } }] } }] }) + ending('tool_calls'))
 }
 
 /** What the demo database lacks: thousands of runs, hostile names, a backend that somebody asks for. */
@@ -117,6 +139,8 @@ async function fillDatabase (dataDir: string): Promise<void> {
       from generate_series(1, ${RUNS}) as numbers (n);
     insert into public.agents (id, user_id, name, description, purpose, is_published)
       values ('${randomUUID()}', '${DEMO_USER}', '${HOSTILE}', '${HOSTILE}', '', true);
+    insert into public.agent_functions (agent_id, name, description, function_type, config) values ('${DEMO_AGENT}', 'timetable', 'When a line leaves.', 'data_transform',
+      '{"transform_type": "format", "template": "{{line}}: 14:20, 14:40, 15:00", "parameters": {"type": "object", "properties": {"line": {"type": "string"}}}}');
     update public.agents set railway_url_requested = 'https://agents.example.com', railway_url_requested_at = now() where id = '${DEMO_AGENT}';
     insert into public.credit_usage (user_id, agent_id, credits_used, operation_type, created_at)
       select '${OTHER_USER}', null, 0, 'note', now() - n * interval '1 hour' from generate_series(1, 60) as numbers (n);`)

@@ -25,7 +25,7 @@ t.test('the console beside a Supabase project: its users sign in, and rows are r
     await signInWith(page, 'wrong')
     await seesText(page, 'Invalid login credentials')
     await signInWith(page, 'demo-password')
-    await page.getByLabel('Your message').waitFor().catch(() => seesText(page, 'There is no agent to talk to yet.'))
+    await seesText(page, 'There is no agent to talk to yet.')
     t.equal(await page.getByRole('link', { name: 'Administration' }).count(), 0)
     await page.reload()
     await page.getByRole('link', { name: 'Agents' }).click()
@@ -42,8 +42,14 @@ t.test('the console beside a Supabase project: its users sign in, and rows are r
     await page.getByRole('link', { name: 'Functions' }).click()
     await page.getByRole('button', { name: 'Add: Fixed answer' }).click()
     await page.getByLabel('Name', { exact: true }).fill('hours')
-    await page.getByLabel('Words', { exact: true }).fill('open')
+    await page.getByLabel('Condition').fill('open')
     await page.getByLabel('Answer if one occurs').fill('From 9 to 17.')
+    await page.getByLabel('A message').fill('When are you open?')
+    await page.getByRole('button', { name: 'Try it' }).click()
+    await seesText(page, 'It never runs: it has no words that run it.')
+    await page.getByLabel('Words that run it').fill('when')
+    await page.getByRole('button', { name: 'Try it' }).click()
+    await page.locator('.outcome pre').filter({ hasText: 'From 9 to 17.' }).waitFor()
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByRole('button', { name: 'Edit hours' }).waitFor()
     await page.getByRole('link', { name: 'Try it' }).click()
@@ -78,7 +84,10 @@ async function startProject (t: { teardown (end: () => unknown): unknown }, url:
     calls,
     async answer (route: Route): Promise<void> {
       const request = route.request()
-      if (request.method() === 'OPTIONS') return void await route.fulfill({ status: 204, headers: CORS })
+      if (request.method() === 'OPTIONS') {
+        await route.fulfill({ status: 204, headers: CORS })
+        return
+      }
       const { authorization = '', apikey = '' } = request.headers()
       calls.push({ authorization, apikey })
       const { pathname, searchParams } = new URL(request.url())

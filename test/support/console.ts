@@ -54,9 +54,12 @@ export async function askIn (page: Page, question: string): Promise<void> {
   await page.getByRole('button', { name: 'Send' }).click()
 }
 
-/** Waits until a text stands on the page. */
+/** Waits until a text stands on the page. @throws what stands there instead. */
 export async function seesText (page: Page, text: string): Promise<void> {
-  await page.waitForFunction(text => (globalThis as any).document.body.innerText.includes(text), text)
+  await page.waitForFunction(text => (globalThis as any).document.body.innerText.includes(text), text).catch(async error => {
+    const seen = await page.evaluate(() => (globalThis as any).document.body.innerText, undefined)
+    throw new Error(`there is no "${text}" on the page: ${seen}`, { cause: error })
+  })
 }
 
 /** The text of axe-core; undefined if it cannot be had. */

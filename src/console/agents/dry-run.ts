@@ -19,20 +19,14 @@ export function tryFunction (fn: ServiceFunction, message: string, args: Record<
   const { type, config, triggerKeywords } = fn
   if (type === 'mcp') return { runs: 'The model sees the tools of the server; the server is asked when a run begins.', result: textIn(config, 'url') }
   const isTool = hasParameters(fn)
-  const words = wordsIn(type === 'conditional' ? [...triggerKeywords, ...wordsIn(config.condition_keyword)] : triggerKeywords)
+  const words = wordsIn(triggerKeywords)
   const occurs = occursIn(searchedPartOf(message), words)
   const isAlways = type === 'webhook' && textIn(config, 'trigger_event') !== 'on_keyword'
   const text = String(args.user_input ?? message)
   const values = { user_input: text, data: text, content: text, agent_id: agentId, response: 'The answer of the agent', ...args }
   if (type === 'python') return { runs: 'It runs when the model calls it, with these arguments.', result: `${textIn(config, 'entrypoint')}(${JSON.stringify(args)})` }
-  if (!isTool && !occurs && !isAlways) return { runs: conditionalDefault(type, config, text, values) ?? 'It does not run: none of its words occurs in the message.' }
+  if (!isTool && !occurs && !isAlways) return { runs: words.length > 0 ? 'It does not run: none of its words occurs in the message.' : 'It never runs: it has no words that run it.' }
   return { runs: isTool ? 'It runs when the model calls it, with these arguments.' : isAlways ? 'It runs after each answer.' : 'It runs: one of its words occurs in the message.', result: resultOf(type, config, text, values, isTool ? args : undefined) }
-}
-
-/** A fixed answer may have one for messages without its words. */
-function conditionalDefault (type: string, config: Config, text: string, values: Record<string, unknown>): string | undefined {
-  const response = type === 'conditional' ? chooseResponse(config, text, values) : undefined
-  return response && `None of its words occurs; if one of its triggers does, it answers: ${response}`
 }
 
 function resultOf (type: string, config: Config, text: string, values: Record<string, unknown>, args: Record<string, unknown> | undefined): string {

@@ -23,11 +23,11 @@ export const KINDS: readonly Kind[] = [
   {
     type: 'conditional',
     title: 'Fixed answer',
-    hint: 'Answers by itself if a word occurs; no model is asked.',
+    hint: 'Answers by itself; no model is asked.',
     canBeTool: false,
     hasKeywords: true,
     fields: [
-      { name: 'condition_keyword', label: 'Words', hint: 'Separated by commas.', isRequired: true },
+      { name: 'condition_keyword', label: 'Condition', hint: 'Words, separated by commas, that are looked for once it runs.', isRequired: true },
       { name: 'condition_response', label: 'Answer if one occurs', rows: 3 },
       { name: 'default_response', label: 'Answer otherwise', rows: 3, hint: 'Blank: the model answers.' }
     ]

@@ -30,7 +30,7 @@ function Download ({ text, name }: { text: string, name: string }): VNode {
 function blocksOf (text: string): Children {
   const parts = text.split(/^```[^\n]*\n?/m)
   if (parts.length === 1) return inlineOf(text)
-  return parts.map((part, index) => index % 2 === 1 ? html`<pre key=${index} tabindex="0"><code>${part.replace(/\n$/, '')}</code></pre>` : html`<span key=${index}>${inlineOf(part)}</span>`)
+  return parts.map((part, index) => index % 2 === 1 ? html`<pre key=${index} tabindex="0"><code>${part.replace(/\n$/, '')}</code></pre>` : html`<span key=${index}>${inlineOf(part.replace(index < parts.length - 1 ? /^\n|\n+$/g : /^\n/g, ''))}</span>`)
 }
 
 /** What is between backticks or two asterisks, of short texts: the rest is not worth the search. */

@@ -65,8 +65,8 @@ function Facts ({ run, inspected }: { run: RunRow, inspected: InspectedRun | und
     [finishedAt ? 'Credits' : 'Credits held', numberText(finishedAt ? creditsCharged : creditsReserved)],
     ['Attempts', numberText(attempt), inspected && inspected.crashes > 0 ? `${countText(inspected.crashes, 'process', 'processes')} died` : undefined]
   ]
-  return html`<dl class="figures">${facts.map(([name, value, more]) => html`<div class="figure" key=${name}><dt>${name}</dt><dd>${value}</dd>${more && html`<small>${more}</small>`}</div>`)}
-    <div class="figure"><dt>Begun</dt><dd class="word">${dateText(createdAt)}</dd>${inspected?.model && html`<small class="mono">${inspected.model}</small>`}</div></dl>`
+  return html`<dl class="figures">${facts.map(([name, value, more]) => html`<div class="figure" key=${name}><dt>${name}</dt><dd>${value}${more && html`<small>${more}</small>`}</dd></div>`)}
+    <div class="figure"><dt>Begun</dt><dd class="word">${dateText(createdAt)}${inspected?.model && html`<small class="mono">${inspected.model}</small>`}</dd></div></dl>`
 }
 
 /** Why a run failed: in a sentence for all, in the gateway's own words for admins. */

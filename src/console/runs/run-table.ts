@@ -16,7 +16,7 @@ function Row ({ run, name, href, showsUser }: { run: RunRow, name: string, href:
   const isOver = run.finishedAt !== null
   return html`<tr>
     <td data-label="State"><${State} status=${status} /></td>
-    <td data-label="Agent"><a href=${href}>${name}</a>${attempt > 1 && html` <small>attempt ${attempt}</small>`}</td>
+    <td data-label="Agent" class="named"><a href=${href}>${name}</a>${attempt > 1 && html` <small>attempt ${attempt}</small>`}</td>
     ${showsUser && html`<td data-label="User" class="mono">${shortId(run.userId ?? '')}</td>`}
     <td data-label="Begun" class="fixed" title=${dateText(createdAt)}>${whenText(createdAt)}</td>
     <td data-label="Time" class="number">${durationText(durationOf(run))}</td>
