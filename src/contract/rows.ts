@@ -24,7 +24,6 @@ export const AgentBody = Type.Object({
   executor: Type.Optional(Enum('model', 'python')),
   entrypoint: Type.Optional(Nullable(Text(500)))
 }, { additionalProperties: false })
-export type AgentBody = Static<typeof AgentBody>
 
 /** A function to make, or, with an `id`, what changes of one. */
 export const FunctionBody = Type.Object({
@@ -38,7 +37,6 @@ export const FunctionBody = Type.Object({
   is_enabled: Type.Optional(Type.Boolean()),
   execution_order: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 }))
 }, { additionalProperties: false })
-export type FunctionBody = Static<typeof FunctionBody>
 
 /** A schedule to make, or, with an `id`, what changes of one. */
 export const ScheduleBody = Type.Object({
@@ -52,11 +50,9 @@ export const ScheduleBody = Type.Object({
   output_action: Type.Optional(Enum('store', 'webhook', 'api_call')),
   output_config: Type.Optional(Config)
 }, { additionalProperties: false })
-export type ScheduleBody = Static<typeof ScheduleBody>
 
-/** The tables whose rows a user may write, and what of a row. */
-export const BODIES = { agents: AgentBody, agent_functions: FunctionBody, agent_schedules: ScheduleBody } as const
-export type WritableTable = keyof typeof BODIES
+/** The tables whose rows a user may write. */
+export type WritableTable = 'agents' | 'agent_functions' | 'agent_schedules'
 export type RowTable = WritableTable | 'scheduled_runs'
 
 /** A row: its columns depend on its table. */

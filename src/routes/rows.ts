@@ -3,10 +3,13 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, Uuid } from '#shared/schemas.ts'
-import { BODIES, REQUIRED, Row, type WritableTable } from '../contract/rows.js'
+import { AgentBody, FunctionBody, REQUIRED, Row, ScheduleBody, type WritableTable } from '../contract/rows.js'
 
 /** How an address names a table. */
 const TABLES = { agents: 'agents', functions: 'agent_functions', schedules: 'agent_schedules' } as const
+
+/** What of a row a user may write. */
+const BODIES = { agents: AgentBody, agent_functions: FunctionBody, agent_schedules: ScheduleBody } as const
 
 const IdParams = Type.Object({ id: Uuid })
 const AgentQuery = Type.Object({ agentId: Type.Optional(Uuid) })

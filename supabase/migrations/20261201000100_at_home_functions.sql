@@ -1164,7 +1164,7 @@ begin
   if not p_is_admin and (coalesce(p_row ->> 'executor', v_agent.executor), coalesce(p_row ->> 'entrypoint', v_agent.entrypoint, ''))
     is distinct from (v_agent.executor, coalesce(v_agent.entrypoint, ''))
   then
-    raise sqlstate 'PT403' using hint = 'forbidden', message = 'Only admins set an agent''s executor or entrypoint.';
+    raise sqlstate 'PT403' using hint = 'forbidden', message = 'Only admins set the executor or the entrypoint of an agent.';
   end if;
   update public.agents a
     set (name, description, purpose, system_prompt, ai_model, temperature, max_tokens, knowledge_base, is_published, is_heavy, executor, entrypoint, updated_at) = (

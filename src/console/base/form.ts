@@ -22,7 +22,7 @@ export function Form ({ onSave, label = 'Save', children, more }: FormProps): VN
 }
 
 /** A number as it is typed; undefined if it is none, null if there is nothing. */
-export function readNumber (text: string): number | null | undefined {
+function readNumber (text: string): number | null | undefined {
   const trimmed = text.trim()
   if (trimmed === '') return null
   const number = Number(trimmed.replace(',', '.'))

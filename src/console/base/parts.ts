@@ -44,7 +44,7 @@ interface FieldProps { label: string, hint?: Children, children: (id: string) =>
 let fields = 0
 
 /** A label above what it names. */
-export function Field ({ label, hint, children }: FieldProps): VNode {
+function Field ({ label, hint, children }: FieldProps): VNode {
   const [id] = useState(() => `field-${++fields}`)
   return html`<div class="field"><label for=${id}>${label}</label>${children(id)}${hint && html`<p class="hint">${hint}</p>`}</div>`
 }

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 /** Where in the console a page is: the address behind `#`. */
 export interface Route { readonly path: readonly string[], readonly query: URLSearchParams }
 
-export function readRoute (hash = location.hash): Route {
+function readRoute (hash = location.hash): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?')
   return { path: path.split('/').filter(Boolean).map(decode), query: new URLSearchParams(query) }
 }

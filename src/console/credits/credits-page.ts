@@ -57,7 +57,7 @@ function Figure ({ name, value }: { name: string, value: number }): VNode {
 }
 
 /** From today's balance back: each entry says what the balance was before it. */
-export function pointsOf ({ credits, entries }: Ledger): Point[] {
+function pointsOf ({ credits, entries }: Ledger): Point[] {
   let value = credits.creditsRemaining + credits.creditsReserved
   const points: Point[] = [{ at: Date.now(), value }]
   for (const { createdAt, creditsUsed } of entries) {

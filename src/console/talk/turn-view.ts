@@ -56,7 +56,7 @@ function Happenings ({ answer }: { answer: Answer }): VNode | null {
 }
 
 /** A tool's call, a retry, a new attempt. */
-export function HappeningView ({ happening }: { happening: Happening }): VNode {
+function HappeningView ({ happening }: { happening: Happening }): VNode {
   switch (happening.kind) {
     case 'retry': return html`<p class="happening note">Tried again after ${happening.code}${happening.model && html` with ${happening.model}`}</p>`
     case 'attempt': return html`<p class="happening note">Attempt ${happening.attempt}: another process went on with the run</p>`
