@@ -2,4 +2,6 @@ import { render } from 'preact'
 import { html } from './base/html.js'
 import { App } from './shell.js'
 
-render(html`<${App} />`, document.getElementById('console')!)
+const place = document.getElementById('console')!
+place.replaceChildren()
+render(html`<${App} />`, place)

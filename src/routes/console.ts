@@ -8,7 +8,7 @@ import { version } from '../config/version.js'
 import { ConsoleSettings, DemoSession, DemoSessionBody } from '../contract/rows.js'
 import { keepFile, readConsole, sendFile } from '../http/console/files.js'
 import { isLoopback } from '../http/console/loopback.js'
-import { CONSOLE_PAGE, consolePolicy, UNBUILT_PAGE } from '../http/console/page.js'
+import { consolePage, consolePolicy, UNBUILT_PAGE } from '../http/console/page.js'
 
 const FileParams = Type.Object({ file: Type.String({ maxLength: 100 }) })
 const text = Type.String()
@@ -18,7 +18,7 @@ const console: FastifyPluginAsyncTypebox = async app => {
   const { config: { console: isOn, supabaseUrl, supabaseAnonKey, database }, demoUsers } = app
   if (!isOn) return
   const files = await readConsole(new URL('dist/', ROOT))
-  const page = await keepFile('text/html', files.size > 0 ? CONSOLE_PAGE : UNBUILT_PAGE)
+  const page = await keepFile('text/html', files.size > 0 ? consolePage(files.keys()) : UNBUILT_PAGE)
   const headers = { 'content-security-policy': consolePolicy(supabaseUrl) }
   const signIn = supabaseUrl && supabaseAnonKey ? 'supabase' : 'token'
 

@@ -17,11 +17,18 @@ const HEAD = `<!doctype html>
 <link rel="icon" href="data:,">
 `
 
-/** Addresses are relative, so that a proxy may serve the page below a path of its own. */
-export const CONSOLE_PAGE = `${HEAD}<link rel="stylesheet" href="console/console.css">
-<script src="console/console.js" type="module"></script>
+/** What every page of the console needs beside its script: a browser asks for it at once, and not when it has read the script. */
+const SHARED = /^console-chunk-.*\.js$/
+
+/**
+ * The console's page, which shows its name before its script has come. Addresses are relative, so that a proxy may serve it
+ * below a path of its own.
+ * @param files the names of the console's files.
+ */
+export const consolePage = (files: Iterable<string>) => `${HEAD}<link rel="stylesheet" href="console/console.css">
+${[...files].filter(name => SHARED.test(name)).map(name => `<link rel="modulepreload" href="console/${name}">\n`).join('')}<script src="console/console.js" type="module"></script>
 </head>
-<body><div id="console"></div><noscript>The console needs JavaScript.</noscript></body>
+<body><div id="console"><main class="sign-in"><p class="brand"><span class="mark" aria-hidden="true"></span>jeesi</p></main></div><noscript>The console needs JavaScript.</noscript></body>
 </html>
 `
 
