@@ -125,6 +125,7 @@ t.test('talking to agents in the console', async t => {
     await call('POST', `/api/admin/users/${OTHER_USER}/credits`, { credits: -3, reason: 'A test' })
     await page.getByRole('button', { name: 'Sign out' }).click()
     await page.getByRole('button', { name: /other@jeesi.local/ }).click()
+    await page.getByRole('button', { name: 'Sign out' }).waitFor()
     await begin('talk')
     await page.getByLabel('Your message').waitFor()
     await askIn(page, 'Hello')

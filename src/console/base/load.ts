@@ -4,6 +4,9 @@ import { JeesiError } from '../../client/client.js'
 /** What a page has loaded so far. What was loaded stays while it is loaded anew, and when that fails. */
 export interface Loaded<T> { data: T | undefined, error: Error | undefined, reload (): Promise<void> }
 
+/** After how many milliseconds a service that cannot be reached is asked again. */
+const RETRY_MS = 2000
+
 interface LoadOptions {
   /** Milliseconds after which it is loaded anew while the page is seen; 0: never. */
   every?: number
@@ -28,6 +31,12 @@ export function useLoad<T> (load: () => Promise<T>, dependencies: readonly unkno
     return () => { latest.current++ }
   }, [reload])
   useEffect(() => {
+    // What could not be reached is asked again until it can.
+    if (!isCutOff(state.error)) return
+    const timer = setTimeout(reload, RETRY_MS)
+    return () => clearTimeout(timer)
+  }, [state, reload])
+  useEffect(() => {
     if (every === 0) return
     const timer = setInterval(() => { if (!document.hidden) reload() }, every)
     return () => clearInterval(timer)
@@ -35,8 +44,12 @@ export function useLoad<T> (load: () => Promise<T>, dependencies: readonly unkno
   return { data: state.data, error: state.error, reload }
 }
 
+function isCutOff (error: unknown): boolean {
+  return error instanceof JeesiError && error.code === 'connection_failed'
+}
+
 /** An error in a sentence for people. */
 export function sentenceOf (error: unknown): string {
-  if (error instanceof JeesiError) return error.code === 'connection_failed' ? 'The service cannot be reached. This page tries again by itself.' : error.message
+  if (isCutOff(error)) return 'The service cannot be reached. This page tries again by itself.'
   return error instanceof Error && error.message ? error.message : 'Something went wrong.'
 }
