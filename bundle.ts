@@ -49,7 +49,7 @@ export async function bundle (directory: string): Promise<void> {
     metafile: true,
     logLevel: 'warning'
   })
-  const client = [...await bundleClient(directory), ...await bundleWidget(directory)]
+  const client = [...await bundleClient(directory), ...await bundleWidget(directory), ...await bundleConsole(directory)]
   const copied = (await readdir(join(ROOT, 'src'), { recursive: true })).filter(path => COPIED.test(path))
   for (const path of copied) await copyFile(join(ROOT, 'src', path), join(directory, basename(path)))
   const made = new Set([...Object.keys(metafile.outputs), ...client, ...copied].map(path => basename(path)))
@@ -128,6 +128,25 @@ async function bundleWidget (directory: string): Promise<string[]> {
     bundle: true,
     minify: true,
     format: 'iife',
+    platform: 'browser',
+    target: 'es2022',
+    metafile: true,
+    logLevel: 'warning'
+  })
+  return Object.keys(metafile.outputs)
+}
+
+/** Makes the console's script and style; what signs in beside a project is a file of its own. Returns the names of the files. */
+async function bundleConsole (directory: string): Promise<string[]> {
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['src/console/console.ts', 'src/console/console.css'],
+    outdir: directory,
+    chunkNames: 'console-[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: 'esm',
     platform: 'browser',
     target: 'es2022',
     metafile: true,

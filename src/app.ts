@@ -36,6 +36,7 @@ import agUiRoutes from './routes/faces/ag-ui.js'
 import agentRoutes from './routes/agent.js'
 import chatRoutes from './routes/faces/chat.js'
 import copilotkitRoutes from './routes/faces/copilotkit.js'
+import consoleRoutes from './routes/console.js'
 import creditRoutes from './routes/credits.js'
 import docsRoutes from './routes/docs.js'
 import healthRoutes from './routes/health.js'
@@ -44,6 +45,7 @@ import mcpRoutes from './routes/faces/mcp.js'
 import openaiRoutes from './routes/faces/openai.js'
 import responseRoutes from './routes/faces/responses.js'
 import metricsRoutes from './routes/metrics.js'
+import rowRoutes from './routes/rows.js'
 import runRoutes from './routes/runs.js'
 import socketRoutes from './routes/socket.js'
 import ticketRoutes from './routes/tickets.js'
@@ -67,6 +69,8 @@ export async function buildApp (config: Config, logger: FastifyBaseLogger): Prom
   await app.register(agentRoutes)
   await app.register(runRoutes)
   await app.register(creditRoutes)
+  await app.register(rowRoutes)
+  await app.register(consoleRoutes)
   await app.register(keyRoutes)
   await app.register(adminRoutes)
   await app.register(ticketRoutes)

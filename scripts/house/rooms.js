@@ -32,6 +32,7 @@ export const ROOMS = [
   { path: 'src/demo', may: [] },
   { path: 'src/client', may: [] },
   { path: 'src/widget', may: ['src/client'] },
+  { path: 'src/console', may: ['supabase/functions/_shared', 'src/client'] },
   {
     path: 'src/http',
     may: ['supabase/functions/_shared', 'src/shutdown.ts', 'src/contract', 'src/lib', 'src/executor/events', 'src/executor/run'],

@@ -3,6 +3,7 @@ import type { RunAccess } from '#shared/http/caller.ts'
 import type { RunStatus } from '#shared/schemas.ts'
 import type { AdminAgent, AgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../contract/agents.js'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
+import type { AdminAction, AdminFigures, HeavyAgent } from '../contract/rows.js'
 import type { Database } from '../database/port.js'
 
 export interface AdminRunFilter {
@@ -27,6 +28,8 @@ export interface AgentFilter {
   limit: number
   userId?: string
   published?: boolean
+  /** What their names have in them, in any case. */
+  name?: string
   /** `nextCursor` of the page before. */
   cursor?: string
 }
@@ -108,9 +111,9 @@ export class Administration {
   }
 
   /** A page of everybody's agents, or of one user's, newest first. Throws `bad_request` for a cursor that is none. */
-  async agents (adminId: string, { limit, userId, published, cursor }: AgentFilter): Promise<{ agents: AdminAgent[], nextCursor: string | null }> {
-    const { agents, next } = await this.#noted(adminId, { action: 'agents', userId, details: { published, after: cursor } }, () => this.database.call('admin_list_agents', {
-      p_admin_id: adminId, p_limit: limit, p_user_id: userId ?? null, p_published: published ?? null, p_after: cursor ?? null
+  async agents (adminId: string, { limit, userId, published, name, cursor }: AgentFilter): Promise<{ agents: AdminAgent[], nextCursor: string | null }> {
+    const { agents, next } = await this.#noted(adminId, { action: 'agents', userId, details: { published, name, after: cursor } }, () => this.database.call('admin_list_agents', {
+      p_admin_id: adminId, p_limit: limit, p_user_id: userId ?? null, p_published: published ?? null, p_name: name ?? null, p_after: cursor ?? null
     }))
     return { agents, nextCursor: next }
   }
@@ -163,6 +166,24 @@ export class Administration {
   settleRailwayUrl (adminId: string, agentId: string, { url, approve }: { url: string, approve: boolean }): Promise<AgentBackend> {
     return this.#noted(adminId, { action: 'railway_url', details: { agentId, url, approved: approve } }, () =>
       this.database.call('admin_settle_railway_url', { p_admin_id: adminId, p_agent_id: agentId, p_url: url, p_approve: approve }))
+  }
+
+  /** What was run a day, and who has runs under way or waiting, 50 users at the most. @param days today included. */
+  figures (adminId: string, days: number): Promise<AdminFigures> {
+    return this.#noted(adminId, { action: 'figures' }, () => this.database.call('admin_figures', { p_admin_id: adminId, p_days: days, p_limit: 50 }))
+  }
+
+  /** A page of what admins did and looked at, newest first. @param cursor `nextCursor` of the page before. */
+  async actions (adminId: string, { limit, cursor }: { limit: number, cursor?: number }): Promise<{ actions: AdminAction[], nextCursor: number | null }> {
+    const { actions, next } = await this.#noted(adminId, { action: 'actions', details: { after: cursor } }, () =>
+      this.database.call('admin_list_actions', { p_admin_id: adminId, p_limit: limit, p_after: cursor ?? null }))
+    return { actions, nextCursor: next }
+  }
+
+  /** Sets whether the edge function hands an agent to the service. Throws `agent_not_found`. */
+  setHeavy (adminId: string, agentId: string, heavy: boolean): Promise<HeavyAgent> {
+    return this.#noted(adminId, { action: 'heavy', details: { agentId, heavy } }, () =>
+      this.database.call('admin_set_heavy', { p_admin_id: adminId, p_agent_id: agentId, p_heavy: heavy }))
   }
 
   /** Whether balances, ledger and runs add up, with at most 100 of the problems. */

@@ -9,7 +9,7 @@ import {
 } from './backing-services.js'
 import { checkConcurrency } from './concurrency.js'
 import { Environment } from './environment.js'
-import { checkSecrets } from './secrets.js'
+import { checkSecrets, readAnonKey } from './secrets.js'
 import { readTexts } from './texts.js'
 import { MAKE_SECRET, readCertificate, readCommit, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
 import { findWarnings } from './warnings.js'
@@ -41,6 +41,10 @@ export interface Config {
   readonly fallbackModels: readonly string[]
   readonly python: PythonConfig
   readonly supabaseUrl?: string
+  /** The key of the project that pages may show. */
+  readonly supabaseAnonKey?: string
+  /** Whether the console is served. */
+  readonly console: boolean
   readonly jwtSecret?: string
   /** The one before, while it is changed. */
   readonly previousJwtSecret?: string
@@ -219,6 +223,8 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
     fallbackModels: readList(env.AI_FALLBACK_MODELS),
     python: choosePython(env, variables.PATH),
     supabaseUrl: env.SUPABASE_URL && withoutSlash(env.SUPABASE_URL),
+    supabaseAnonKey: readAnonKey(env, problems),
+    console: env.CONSOLE ?? !production,
     jwtSecret: env.SUPABASE_JWT_SECRET,
     previousJwtSecret: env.SUPABASE_JWT_SECRET_PREVIOUS,
     backendSecret: env.RAILWAY_BACKEND_SECRET,

@@ -98,6 +98,10 @@ export const VARIABLES = {
     'The secret with which the edge function `agent-runtime` authenticates itself (openssl rand -hex 32); without it execute-validated answers 503.'),
   RAILWAY_BACKEND_SECRET_PREVIOUS: service('callers', TEXT,
     'The secret before this one, while it is changed: the edge function may have either.'),
+  CONSOLE: service('callers', Type.Optional(Type.Boolean()),
+    'Whether the console is served at /console: true or false. By default true, in production false.'),
+  SUPABASE_ANON_KEY: service('callers', TEXT,
+    'The anon key, or a publishable key (sb_publishable_…), of the project at SUPABASE_URL: with it users sign in to the console; pages show it to everybody.'),
   CORS_ORIGINS: service('callers', TEXT,
     'Origins that browsers may call from, separated by commas, or *; blank: only its own.'),
 

@@ -1,4 +1,5 @@
 import type { Environment } from './environment.js'
+import { problemOfAnonKey } from './supabase.js'
 import { checkIssuedKey, checkOneLine, checkSecret, MAKE_SECRET } from './values.js'
 
 const REMOVE_SECRET = 'remove it as soon as nobody has it any more'
@@ -30,4 +31,11 @@ function checkForm (env: Environment, problems: string[]): void {
     checkOneLine(previous, env[previous], problems)
     if (env[previous] && !env[name]) problems.push(`${previous} is set without ${name}: set that to the new secret`)
   }
+}
+
+/** Every page of the console shows it: a key that may do all would be anybody's. */
+export function readAnonKey ({ SUPABASE_ANON_KEY: key }: Environment, problems: string[]): string | undefined {
+  const problem = key && problemOfAnonKey(key)
+  if (problem) problems.push(problem)
+  return key
 }

@@ -36,6 +36,13 @@ export function problemOfServiceKey (key: string, url: string, jwtSecret?: strin
   return what && `SUPABASE_SERVICE_ROLE_KEY is ${what}: ${SET_KEY}`
 }
 
+/** Finds what shows that a key is not for pages. Returns a sentence without the key; undefined if nothing does. */
+export function problemOfAnonKey (key: string): string | undefined {
+  const role = readToken(key)?.claims.role
+  const what = key.startsWith('sb_secret_') ? 'a secret key' : key.startsWith('sbp_') ? 'a token of an account' : role !== undefined && role !== 'anon' ? `a key of the role ${String(role).slice(0, 30)}` : undefined
+  return what && `SUPABASE_ANON_KEY is ${what}, and pages show it to everybody: set the anon key, or a publishable key (sb_publishable_…)`
+}
+
 /** A legacy key is a token that names its role and its project. */
 function whatTokenIs (key: string, url: string): string | undefined {
   const { role, ref, exp } = readToken(key)?.claims ?? {}

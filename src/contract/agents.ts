@@ -39,6 +39,7 @@ export type AgentBody = Static<typeof AgentBody>
 export const AdminAgent = Type.Object({
   agentId: Uuid,
   userId: Uuid,
+  email: Nullable(Type.String()),
   name: Type.String(),
   description: Nullable(Type.String()),
   model: Nullable(Type.String()),
@@ -49,6 +50,7 @@ export const AdminAgent = Type.Object({
   entrypoint: Nullable(Type.String()),
   isPublished: Type.Boolean(),
   isHeavy: Type.Boolean(),
+  railwayUrl: Nullable(Type.String()),
   createdAt: Nullable(Type.String()),
   updatedAt: Nullable(Type.String())
 })

@@ -6,10 +6,11 @@ import * as keys from './api-keys.js'
 import * as mcp from './mcp/schemas.js'
 import * as openai from './openai-schemas.js'
 import * as responses from './responses-schemas.js'
+import * as rows from './rows.js'
 import * as own from './schemas.js'
 import * as ui from './ui-schemas.js'
 
-const exported = Object.entries<unknown>({ ...shared, ...own, ...agents, ...keys, ...mcp, ...openai, ...responses, ...ui, ...agUi })
+const exported = Object.entries<unknown>({ ...shared, ...own, ...rows, ...agents, ...keys, ...mcp, ...openai, ...responses, ...ui, ...agUi })
 
 /** The schemas of the contract that are objects, by the names that documents use for them. */
 export const SHAPES: Readonly<Record<string, TSchema>> = Object.fromEntries(

@@ -1,6 +1,7 @@
 import type { SharedFunctions } from '#shared/database/functions.ts'
 import type { AccessFunctions } from './functions/access.js'
 import type { AdministrationFunctions } from './functions/administration.js'
+import type { ConsoleFunctions } from './functions/console.js'
 import type { KeyFunctions } from './functions/keys.js'
 import type { ResponseFunctions } from './functions/responses.js'
 import type { RunFunctions } from './functions/runs.js'
@@ -10,7 +11,7 @@ import type { ScheduleFunctions } from './functions/schedules.js'
  * Every SQL function that the service calls, by name, with its named arguments and its result. An argument whose key is
  * optional has a default in SQL. test/database/functions.test.ts compares this with the schema.
  */
-export interface DatabaseFunctions extends SharedFunctions, AccessFunctions, RunFunctions, AdministrationFunctions, KeyFunctions, ResponseFunctions, ScheduleFunctions {}
+export interface DatabaseFunctions extends SharedFunctions, AccessFunctions, RunFunctions, AdministrationFunctions, ConsoleFunctions, KeyFunctions, ResponseFunctions, ScheduleFunctions {}
 
 export type FunctionName = keyof DatabaseFunctions
 export type ArgumentsOf<F extends FunctionName> = DatabaseFunctions[F]['args']

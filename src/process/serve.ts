@@ -60,7 +60,7 @@ async function run (build: Build, config: Config): Promise<void> {
   if (config.database.kind === 'embedded') await leaveAddress(config.database.dataDir, url)
   log[cluster.isWorker ? 'debug' : 'info']({ version, commit: config.commit }, `listening at ${url}`)
   sayListening(url)
-  if (config.database.kind === 'embedded' && config.database.hasDemo) process.stdout.write(greeting(url))
+  if (config.database.kind === 'embedded' && config.database.hasDemo) process.stdout.write(greeting(url, config.console))
 }
 
 /** Calls `end` at a signal or an unexpected error, and exits. */
@@ -84,11 +84,11 @@ function endWith ({ drainSeconds }: Config, end: (reason: string, err?: Error) =
   }
 }
 
-function greeting (url: string): string {
+function greeting (url: string, hasConsole: boolean): string {
   return `
   jeesi-railway-backend runs in embedded mode at ${url}
 
-  Try it:
+  ${hasConsole ? `In a browser: ${url}/\n  ` : ''}Try it:
   curl -N ${url}/api/agent/execute -H 'content-type: application/json' -H 'x-api-key: jeesi_demo_key_for_local_use_only' -d '{"agentId":"22222222-2222-4222-8222-222222222222","messages":[{"role":"user","content":"Hello"}]}'
 
 `

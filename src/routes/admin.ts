@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
 import { AdminAgent, AgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent } from '../contract/agents.js'
+import { AdminAction, AdminFigures, HeavyAgent, HeavyBody } from '../contract/rows.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
 
@@ -18,7 +19,7 @@ const RunQuery = Type.Object({
   agentId: Type.Optional(Uuid)
 })
 const UserQuery = Type.Object({ ...page, email: Type.Optional(Type.String({ minLength: 1, maxLength: 320 })) })
-const AgentQuery = Type.Object({ ...page, userId: Type.Optional(Uuid), published: Type.Optional(Type.Boolean()) })
+const AgentQuery = Type.Object({ ...page, userId: Type.Optional(Uuid), published: Type.Optional(Type.Boolean()), name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })) })
 const WatchQuery = Type.Object({ since: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,6})?Z$' })) })
 const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }) })
 
@@ -26,6 +27,9 @@ const nextCursor = Nullable(Type.String())
 const RunList = Type.Object({ runs: Type.Array(AdminRun), nextCursor })
 const ChangedRuns = Type.Object({ runs: Type.Array(AdminRun), until: Type.String() })
 const UserList = Type.Object({ users: Type.Array(AdminUser), nextCursor })
+const FigureQuery = Type.Object({ days: Type.Integer({ minimum: 1, maximum: 90, default: 30 }) })
+const ActionQuery = Type.Object({ limit: page.limit, cursor: Type.Optional(Type.Integer({ minimum: 1 })) })
+const ActionList = Type.Object({ actions: Type.Array(AdminAction), nextCursor: Nullable(Type.Integer()) })
 const AgentList = Type.Object({ agents: Type.Array(AdminAgent), nextCursor })
 const RailwayUrls = Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() })
 const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
@@ -36,6 +40,16 @@ const admin: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireSession,
     schema: { response: { 200: AdminStats, ...errorAnswers } }
   }, async request => app.admin.stats(request.caller!.userId))
+
+  app.get('/api/admin/figures', {
+    onRequest: app.requireSession,
+    schema: { querystring: FigureQuery, response: { 200: AdminFigures, ...errorAnswers } }
+  }, async request => app.admin.figures(request.caller!.userId, request.query.days))
+
+  app.get('/api/admin/actions', {
+    onRequest: app.requireSession,
+    schema: { querystring: ActionQuery, response: { 200: ActionList, ...errorAnswers } }
+  }, async request => app.admin.actions(request.caller!.userId, request.query))
 
   app.get('/api/admin/runs', {
     onRequest: app.requireSession,
@@ -160,8 +174,19 @@ const agents: FastifyPluginAsyncTypebox = async app => {
   }
 }
 
-/** The backends that agents' owners ask for. */
+/** Where agents run, and the backends that their owners ask for. */
 const backends: FastifyPluginAsyncTypebox = async app => {
+  app.post('/api/admin/agents/:id/heavy', {
+    onRequest: app.requireSession,
+    schema: { params: IdParams, body: HeavyBody, response: { 200: HeavyAgent, ...errorAnswers } }
+  }, async request => {
+    const adminId = request.caller!.userId
+    const { params: { id: agentId }, body: { heavy } } = request
+    const agent = await app.admin.setHeavy(adminId, agentId, heavy)
+    app.log.info({ adminId, agentId, heavy }, 'the Heavy switch of an agent was set')
+    return agent
+  })
+
   app.get('/api/admin/railway-urls', {
     onRequest: app.requireSession,
     schema: { querystring: RailwayUrlQuery, response: { 200: RailwayUrls, ...errorAnswers } }

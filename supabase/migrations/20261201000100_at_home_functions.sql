@@ -399,6 +399,37 @@ end $$;
 revoke execute on function public.admin_erase_runs(uuid, uuid, uuid, numeric, integer) from public, anon, authenticated;
 grant execute on function public.admin_erase_runs(uuid, uuid, uuid, numeric, integer) to service_role;
 
+-- schemas/administration/admin_figures.sql
+
+-- Returns, on behalf of an admin, what was run a day, and who has runs under way or waiting, the most first:
+-- {days: [{day, runs, failed, tokens, credits}], users: [{userId, email, running, waiting}]}. Days are UTC's, oldest first.
+--   p_days   how many days, today included
+--   p_limit  how many users
+create or replace function public.admin_figures(p_admin_id uuid, p_days integer, p_limit integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_today date := (now() at time zone 'utc')::date;
+begin
+  perform public.note_admin_action(p_admin_id, 'figures');
+  return jsonb_build_object(
+    'days', (
+      select jsonb_agg(jsonb_build_object('day', day, 'runs', coalesce(runs, 0), 'failed', coalesce(failed, 0), 'tokens', coalesce(tokens, 0),
+          'credits', coalesce(credits, 0)) order by day)
+        from (select v_today - n as day from generate_series(0, p_days - 1) as numbers (n)) days
+        left join (
+          select (created_at at time zone 'utc')::date as day, count(*) as runs, count(*) filter (where status = 'failed') as failed,
+              sum((usage ->> 'totalTokens')::numeric)::bigint as tokens, sum(credits_charged) as credits
+            from public.agent_runs where created_at >= (v_today - (p_days - 1)) at time zone 'utc' group by 1) sums using (day)),
+    'users', coalesce((
+      select jsonb_agg(jsonb_build_object('userId', user_id, 'email', email, 'running', running, 'waiting', waiting) order by running + waiting desc, user_id)
+        from (select r.user_id, u.email, count(*) filter (where r.status = 'running') as running, count(*) filter (where r.status = 'queued') as waiting
+          from public.agent_runs r left join auth.users u on u.id = r.user_id
+          where r.finished_at is null group by r.user_id, u.email order by count(*) desc, r.user_id limit p_limit) busy), '[]'));
+end $$;
+
+revoke execute on function public.admin_figures(uuid, integer, integer) from public, anon, authenticated;
+grant execute on function public.admin_figures(uuid, integer, integer) to service_role;
+
 -- schemas/administration/admin_get_agent.sql
 
 -- Returns an agent with its prompt and functions on behalf of an admin: see inspected_agent. Raises `agent_not_found`.
@@ -418,42 +449,16 @@ grant execute on function public.admin_get_agent(uuid, uuid) to service_role;
 
 -- schemas/administration/admin_get_ledger.sql
 
--- Returns a user's balance and a page of the ledger, newest first, on behalf of an admin: {credits, entries, next}. Entries of
--- both tables are in it; what was given is below zero. p_after is the `next` of the page before, the id of its last entry.
+-- Returns a user's balance and a page of the ledger on behalf of an admin: see get_ledger.
 create or replace function public.admin_get_ledger(p_admin_id uuid, p_user_id uuid, p_limit integer, p_after uuid default null)
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
-declare
-  v_after timestamptz;
 begin
   perform public.note_admin_action(p_admin_id, 'ledger', p_user_id, jsonb_build_object('after', p_after));
   if not exists (select from auth.users where id = p_user_id) then
     raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
   end if;
-  select created_at into v_after from public.credit_usage where id = p_after and user_id = p_user_id
-    union all select created_at from public.credit_changes where id = p_after and user_id = p_user_id;
-  if p_after is not null and not found then
-    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
-  end if;
-  return (with entries as (
-    select id, run_id, agent_id, credits_used::bigint, operation_type, metadata, created_at
-      from public.credit_usage where user_id = p_user_id
-    union all
-    select id, null, null, -credits, kind, metadata || jsonb_strip_nulls(jsonb_build_object('reason', reason, 'from', credits_before,
-        'to', credits_after, 'dbRole', db_role, 'jwtRole', jwt_role)), created_at
-      from public.credit_changes where user_id = p_user_id
-  ), page as (
-    select e.*, row_number() over (order by created_at desc, id desc) as n from entries e
-      where p_after is null or (created_at, id) < (v_after, p_after)
-      order by created_at desc, id desc
-      limit p_limit + 1
-  )
-  select jsonb_build_object(
-    'credits', public.get_credits(p_user_id),
-    'entries', coalesce((select jsonb_agg(jsonb_build_object('id', id, 'runId', run_id, 'agentId', agent_id,
-        'creditsUsed', credits_used, 'operationType', operation_type, 'metadata', metadata,
-        'createdAt', public.iso_time(created_at)) order by n) from page where n <= p_limit), '[]'),
-    'next', (select id from page where n = p_limit and exists (select from page where n > p_limit))));
+  return public.get_ledger(p_user_id, p_limit, p_after);
 end $$;
 
 revoke execute on function public.admin_get_ledger(uuid, uuid, integer, uuid) from public, anon, authenticated;
@@ -527,19 +532,42 @@ revoke execute on function public.admin_grant_credits(uuid, uuid, integer, text,
   from public, anon, authenticated;
 grant execute on function public.admin_grant_credits(uuid, uuid, integer, text, text) to service_role;
 
+-- schemas/administration/admin_list_actions.sql
+
+-- Returns a page of what admins did and looked at, newest first, on behalf of an admin: {actions, next}. p_after is the `next`
+-- of the page before, the number of its last action.
+create or replace function public.admin_list_actions(p_admin_id uuid, p_limit integer, p_after bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform public.note_admin_action(p_admin_id, 'actions', null, jsonb_build_object('after', p_after));
+  return (with page as (
+    select a.*, row_number() over (order by a.id desc) as n from public.admin_actions a
+      where p_after is null or a.id < p_after order by a.id desc limit p_limit + 1
+  )
+  select jsonb_build_object(
+    'actions', coalesce((select jsonb_agg(jsonb_build_object('id', page.id, 'adminId', page.admin_id, 'adminEmail', m.email, 'action', page.action,
+        'userId', page.user_id, 'userEmail', u.email, 'details', page.details, 'createdAt', public.iso_time(page.created_at)) order by n)
+      from page left join auth.users m on m.id = page.admin_id left join auth.users u on u.id = page.user_id where n <= p_limit), '[]'),
+    'next', (select id from page where n = p_limit and exists (select from page where n > p_limit))));
+end $$;
+
+revoke execute on function public.admin_list_actions(uuid, integer, bigint) from public, anon, authenticated;
+grant execute on function public.admin_list_actions(uuid, integer, bigint) to service_role;
+
 -- schemas/administration/admin_list_agents.sql
 
 -- Returns a page of everybody's agents, or of one user's, on behalf of an admin, newest first: {agents, next}.
 --   p_published  only such as are published, or only such as are not; null for all
+--   p_name       what their names have in them, in any case; null for all
 --   p_after      the `next` of the page before, the id of its last agent
 create or replace function public.admin_list_agents(
-  p_admin_id uuid, p_limit integer, p_user_id uuid default null, p_published boolean default null, p_after uuid default null
+  p_admin_id uuid, p_limit integer, p_user_id uuid default null, p_published boolean default null, p_name text default null, p_after uuid default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_after timestamptz;
 begin
-  perform public.note_admin_action(p_admin_id, 'agents', p_user_id, jsonb_build_object('published', p_published, 'after', p_after));
+  perform public.note_admin_action(p_admin_id, 'agents', p_user_id, jsonb_build_object('published', p_published, 'name', p_name, 'after', p_after));
   select coalesce(created_at, '-infinity') into v_after from public.agents where id = p_after;
   if p_after is not null and not found then
     raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
@@ -548,6 +576,7 @@ begin
     select a.id, row_number() over (order by coalesce(a.created_at, '-infinity') desc, a.id desc) as n from public.agents a
       where (p_user_id is null or a.user_id = p_user_id)
         and (p_published is null or coalesce(a.is_published, false) = p_published)
+        and (p_name is null or strpos(lower(a.name), lower(p_name)) > 0)
         and (p_after is null or (coalesce(a.created_at, '-infinity'), a.id) < (v_after, p_after))
       order by coalesce(a.created_at, '-infinity') desc, a.id desc
       limit p_limit + 1
@@ -557,8 +586,8 @@ begin
     'next', (select id from page where n = p_limit and exists (select from page where n > p_limit))));
 end $$;
 
-revoke execute on function public.admin_list_agents(uuid, integer, uuid, boolean, uuid) from public, anon, authenticated;
-grant execute on function public.admin_list_agents(uuid, integer, uuid, boolean, uuid) to service_role;
+revoke execute on function public.admin_list_agents(uuid, integer, uuid, boolean, text, uuid) from public, anon, authenticated;
+grant execute on function public.admin_list_agents(uuid, integer, uuid, boolean, text, uuid) to service_role;
 
 -- schemas/administration/admin_list_railway_urls.sql
 
@@ -740,6 +769,26 @@ end $$;
 revoke execute on function public.admin_save_agent(uuid, uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.admin_save_agent(uuid, uuid, jsonb) to service_role;
 
+-- schemas/administration/admin_set_heavy.sql
+
+-- Sets, on behalf of an admin, whether the edge function hands an agent to the service: {agentId, isHeavy}. Raises `agent_not_found`.
+create or replace function public.admin_set_heavy(p_admin_id uuid, p_agent_id uuid, p_heavy boolean) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_user_id uuid;
+begin
+  perform public.require_admin(p_admin_id);
+  update public.agents set is_heavy = p_heavy where id = p_agent_id returning user_id into v_user_id;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  perform public.note_admin_action(p_admin_id, 'heavy', v_user_id, jsonb_build_object('agentId', p_agent_id, 'heavy', p_heavy));
+  return jsonb_build_object('agentId', p_agent_id, 'isHeavy', p_heavy);
+end $$;
+
+revoke execute on function public.admin_set_heavy(uuid, uuid, boolean) from public, anon, authenticated;
+grant execute on function public.admin_set_heavy(uuid, uuid, boolean) to service_role;
+
 -- schemas/administration/admin_settle_railway_url.sql
 
 -- Approves or refuses, on behalf of an admin, the railway_url that an agent's owner asks for. Repeated, it changes nothing.
@@ -818,10 +867,10 @@ grant execute on function public.admin_watch_runs(uuid, timestamp with time zone
 create or replace function public.agent_json(p_agent public.agents) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return jsonb_build_object('agentId', p_agent.id, 'userId', p_agent.user_id, 'name', p_agent.name, 'description', p_agent.description,
+  return jsonb_build_object('agentId', p_agent.id, 'userId', p_agent.user_id, 'email', (select email from auth.users where id = p_agent.user_id), 'name', p_agent.name, 'description', p_agent.description,
     'model', p_agent.ai_model, 'temperature', p_agent.temperature, 'maxTokens', p_agent.max_tokens, 'maxSteps', p_agent.max_steps,
     'executor', p_agent.executor, 'entrypoint', p_agent.entrypoint,
-    'isPublished', coalesce(p_agent.is_published, false), 'isHeavy', coalesce(p_agent.is_heavy, false),
+    'isPublished', coalesce(p_agent.is_published, false), 'isHeavy', coalesce(p_agent.is_heavy, false), 'railwayUrl', p_agent.railway_url,
     'createdAt', public.iso_time(p_agent.created_at), 'updatedAt', public.iso_time(p_agent.updated_at));
 end $$;
 
@@ -1236,6 +1285,230 @@ $$;
 
 revoke execute on function public.schema_version() from public, anon, authenticated;
 grant execute on function public.schema_version() to service_role;
+
+-- schemas/console/agent_row.sql
+
+-- Returns an agent as its owner's pages read it.
+create or replace function public.agent_row(a public.agents) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_build_object('id', a.id, 'user_id', a.user_id, 'name', a.name, 'description', a.description, 'purpose', a.purpose,
+    'status', a.status, 'system_prompt', a.system_prompt, 'ai_model', a.ai_model, 'temperature', a.temperature, 'max_tokens', a.max_tokens,
+    'knowledge_base', a.knowledge_base, 'is_published', coalesce(a.is_published, false), 'is_heavy', coalesce(a.is_heavy, false),
+    'executor', a.executor, 'entrypoint', a.entrypoint, 'created_at', a.created_at, 'updated_at', a.updated_at);
+end $$;
+
+revoke execute on function public.agent_row(public.agents) from public, anon, authenticated;
+grant execute on function public.agent_row(public.agents) to service_role;
+
+-- schemas/console/delete_row.sql
+
+-- Deletes a row of a user's: {deleted: true}. Raises `not_found`.
+--   p_table  agents, agent_functions or agent_schedules
+create or replace function public.delete_row(p_user_id uuid, p_table text, p_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+begin
+  if p_table = 'agents' then
+    delete from public.agents where id = p_id and user_id = p_user_id;
+  elsif p_table = 'agent_functions' then
+    delete from public.agent_functions f using public.agents a where f.id = p_id and a.id = f.agent_id and a.user_id = p_user_id;
+  else
+    delete from public.agent_schedules where id = p_id and user_id = p_user_id;
+  end if;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'not_found', message = 'There is no such row.';
+  end if;
+  return '{"deleted": true}';
+end $$;
+
+revoke execute on function public.delete_row(uuid, text, uuid) from public, anon, authenticated;
+grant execute on function public.delete_row(uuid, text, uuid) to service_role;
+
+-- schemas/console/list_demo_users.sql
+
+-- Returns users whom the embedded mode's console lets sign in, admins and the oldest first: {users: [{userId, email, isAdmin}]}.
+create or replace function public.list_demo_users(p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return jsonb_build_object('users', coalesce((
+    select jsonb_agg(jsonb_build_object('userId', id, 'email', email, 'isAdmin', is_admin) order by is_admin desc, created_at, email, id)
+      from (select u.id, u.email, u.created_at, exists (select from public.user_roles r where r.user_id = u.id and r.role = 'admin') as is_admin
+        from auth.users u order by is_admin desc, u.created_at, u.email, u.id limit p_limit) users), '[]'));
+end $$;
+
+revoke execute on function public.list_demo_users(integer) from public, anon, authenticated;
+grant execute on function public.list_demo_users(integer) to service_role;
+
+-- schemas/console/list_rows.sql
+
+-- Returns a user's rows of a table as pages beside Supabase read them, newest first: {rows}, 500 at the most.
+--   p_table     agents: the user's own, without their prompts and knowledge, and those that others have published, with their
+--               names alone; agent_functions and scheduled_runs of an agent of the user's; agent_schedules
+--   p_agent_id  agents: this one alone, wholly, if it is the user's
+create or replace function public.list_rows(p_user_id uuid, p_table text, p_agent_id uuid default null) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_rows jsonb;
+begin
+  if p_table = 'agents' and p_agent_id is not null then
+    select jsonb_build_array(public.agent_row(a)) into v_rows from public.agents a where a.id = p_agent_id and a.user_id = p_user_id;
+  elsif p_table = 'agents' then
+    select jsonb_agg(case when a.user_id = p_user_id then public.agent_row(a) - '{system_prompt,knowledge_base}'::text[]
+        else jsonb_build_object('id', a.id, 'user_id', a.user_id, 'name', left(a.name, 200), 'description', left(a.description, 500), 'is_published', true) end
+        order by (a.user_id = p_user_id) desc, a.created_at desc, a.id) into v_rows
+      from (select * from public.agents where user_id = p_user_id or is_published
+        order by (user_id = p_user_id) desc, created_at desc, id limit 500) a;
+  elsif p_table = 'agent_functions' then
+    select jsonb_agg(to_jsonb(f) order by f.execution_order, f.created_at, f.id) into v_rows
+      from public.agent_functions f join public.agents a on a.id = f.agent_id
+      where f.agent_id = p_agent_id and a.user_id = p_user_id;
+  elsif p_table = 'agent_schedules' then
+    select jsonb_agg(to_jsonb(s) - '{unplanned_since,refusals,timed_at}'::text[] order by s.created_at desc, s.id) into v_rows
+      from (select * from public.agent_schedules where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
+        order by created_at desc, id limit 500) s;
+  elsif p_table = 'scheduled_runs' then
+    select jsonb_agg(jsonb_build_object('id', r.id, 'schedule_id', r.schedule_id, 'agent_id', r.agent_id, 'status', r.status, 'started_at', r.started_at,
+        'completed_at', r.completed_at, 'generated_content', left(r.generated_content, 2000), 'error_message', r.error_message,
+        'credits_used', r.credits_used, 'run_id', r.run_id) order by r.created_at desc, r.id) into v_rows
+      from (select * from public.scheduled_runs where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
+        order by created_at desc, id limit 20) r;
+  end if;
+  return jsonb_build_object('rows', coalesce(v_rows, '[]'));
+end $$;
+
+revoke execute on function public.list_rows(uuid, text, uuid) from public, anon, authenticated;
+grant execute on function public.list_rows(uuid, text, uuid) to service_role;
+
+-- schemas/console/save_agent.sql
+
+-- Makes an agent, or changes one of the user's, for save_row.
+create or replace function public.save_agent(p_user_id uuid, p_id uuid, p_row jsonb, p_is_admin boolean) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_agent public.agents;
+begin
+  if p_id is null then
+    insert into public.agents (user_id, name, purpose, status) values (p_user_id, p_row ->> 'name', '', 'active') returning * into v_agent;
+  else
+    select * into v_agent from public.agents where id = p_id and user_id = p_user_id for update;
+    if not found then
+      raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+    end if;
+  end if;
+  if not p_is_admin and (coalesce(p_row ->> 'executor', v_agent.executor), coalesce(p_row ->> 'entrypoint', v_agent.entrypoint, ''))
+    is distinct from (v_agent.executor, coalesce(v_agent.entrypoint, ''))
+  then
+    raise sqlstate 'PT403' using hint = 'forbidden', message = 'Only admins set the executor or the entrypoint of an agent.';
+  end if;
+  update public.agents a
+    set (name, description, purpose, system_prompt, ai_model, temperature, max_tokens, knowledge_base, is_published, is_heavy, executor, entrypoint, updated_at) = (
+      select n.name, n.description, n.purpose, n.system_prompt, n.ai_model, n.temperature, n.max_tokens, n.knowledge_base, n.is_published, n.is_heavy,
+          n.executor, n.entrypoint, now()
+        from jsonb_populate_record(v_agent, p_row) n)
+    where id = v_agent.id
+    returning * into v_agent;
+  return public.agent_row(v_agent);
+end $$;
+
+revoke execute on function public.save_agent(uuid, uuid, jsonb, boolean) from public, anon, authenticated;
+grant execute on function public.save_agent(uuid, uuid, jsonb, boolean) to service_role;
+
+-- schemas/console/save_function.sql
+
+-- Makes a function of a user's agent, or changes one, for save_row.
+create or replace function public.save_function(p_user_id uuid, p_id uuid, p_row jsonb, p_is_admin boolean) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_function public.agent_functions;
+begin
+  if p_id is null then
+    insert into public.agent_functions (agent_id, name, function_type)
+      values ((p_row ->> 'agent_id')::uuid, p_row ->> 'name', p_row ->> 'function_type') returning * into v_function;
+  else
+    select f.* into v_function from public.agent_functions f join public.agents a on a.id = f.agent_id
+      where f.id = p_id and a.user_id = p_user_id for update of f;
+    if not found then
+      raise sqlstate 'PT404' using hint = 'not_found', message = 'There is no such row.';
+    end if;
+  end if;
+  if coalesce(p_row ->> 'function_type', v_function.function_type) = 'python' and not p_is_admin
+    and (p_id is null or v_function.function_type <> 'python'
+      or coalesce(p_row -> 'config', v_function.config) -> 'entrypoint' is distinct from v_function.config -> 'entrypoint')
+  then
+    raise sqlstate 'PT403' using hint = 'forbidden', message = 'Only admins make functions that are Python, or say what code they are.';
+  end if;
+  update public.agent_functions f
+    set (name, description, function_type, trigger_keywords, config, is_enabled, execution_order, updated_at) = (
+      select n.name, n.description, n.function_type, n.trigger_keywords, n.config, n.is_enabled, n.execution_order, now()
+        from jsonb_populate_record(v_function, p_row) n)
+    where id = v_function.id
+    returning * into v_function;
+  return to_jsonb(v_function);
+end $$;
+
+revoke execute on function public.save_function(uuid, uuid, jsonb, boolean) from public, anon, authenticated;
+grant execute on function public.save_function(uuid, uuid, jsonb, boolean) to service_role;
+
+-- schemas/console/save_row.sql
+
+-- Makes a row of a user's, or changes the one whose id `p_row` has, and returns it: {row}. What `p_row` does not name stays as
+-- it is. Whose a row is and what the service writes into it cannot be set. As the policies and triggers have it for users:
+-- only admins set which code runs. Raises `not_found`, `agent_not_found`, `forbidden`, `unauthorized`, and what triggers refuse.
+--   p_table  agents, agent_functions or agent_schedules
+create or replace function public.save_row(p_user_id uuid, p_table text, p_row jsonb) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_id uuid := p_row ->> 'id';
+  v_agent_id uuid := p_row ->> 'agent_id';
+  v_is_admin boolean := exists (select from public.user_roles where user_id = p_user_id and role = 'admin');
+begin
+  if not exists (select from auth.users where id = p_user_id) then
+    raise sqlstate 'PT401' using hint = 'unauthorized', message = 'There is no such user any more.';
+  end if;
+  if v_agent_id is not null and not exists (select from public.agents where id = v_agent_id and user_id = p_user_id) then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+  if p_table = 'agents' then
+    return jsonb_build_object('row', public.save_agent(p_user_id, v_id, p_row, v_is_admin));
+  elsif p_table = 'agent_functions' then
+    return jsonb_build_object('row', public.save_function(p_user_id, v_id, p_row, v_is_admin));
+  end if;
+  return jsonb_build_object('row', public.save_schedule(p_user_id, v_id, p_row));
+end $$;
+
+revoke execute on function public.save_row(uuid, text, jsonb) from public, anon, authenticated;
+grant execute on function public.save_row(uuid, text, jsonb) to service_role;
+
+-- schemas/console/save_schedule.sql
+
+-- Makes a schedule of a user's agent, or changes one, for save_row. An agent has one: to make it again changes it.
+create or replace function public.save_schedule(p_user_id uuid, p_id uuid, p_row jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_schedule public.agent_schedules;
+begin
+  if p_id is null then
+    select * into v_schedule from public.agent_schedules where agent_id = (p_row ->> 'agent_id')::uuid and user_id = p_user_id for update;
+    if not found then
+      insert into public.agent_schedules (agent_id, user_id) values ((p_row ->> 'agent_id')::uuid, p_user_id) returning * into v_schedule;
+    end if;
+  else
+    select * into v_schedule from public.agent_schedules where id = p_id and user_id = p_user_id for update;
+    if not found then
+      raise sqlstate 'PT404' using hint = 'not_found', message = 'There is no such row.';
+    end if;
+  end if;
+  update public.agent_schedules s
+    set (is_enabled, schedule_type, cron_expression, timezone, prompt_template, output_action, output_config, updated_at) = (
+      select n.is_enabled, n.schedule_type, n.cron_expression, n.timezone, n.prompt_template, n.output_action, n.output_config, now()
+        from jsonb_populate_record(v_schedule, p_row) n)
+    where id = v_schedule.id
+    returning * into v_schedule;
+  return to_jsonb(v_schedule) - '{unplanned_since,refusals,timed_at}'::text[];
+end $$;
+
+revoke execute on function public.save_schedule(uuid, uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.save_schedule(uuid, uuid, jsonb) to service_role;
 
 -- schemas/credits/check_plan_limits.sql
 
@@ -2114,6 +2387,44 @@ end $$;
 
 revoke execute on function public.enter_change(uuid, text, bigint, bigint, bigint, text, jsonb) from public, anon, authenticated;
 grant execute on function public.enter_change(uuid, text, bigint, bigint, bigint, text, jsonb) to service_role;
+
+-- schemas/ledger/get_ledger.sql
+
+-- Returns a user's balance and a page of the ledger, newest first: {credits, entries, next}. Entries of both tables are in it;
+-- what was given is below zero. p_after is the `next` of the page before, the id of its last entry.
+create or replace function public.get_ledger(p_user_id uuid, p_limit integer, p_after uuid default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_after timestamptz;
+begin
+  select created_at into v_after from public.credit_usage where id = p_after and user_id = p_user_id
+    union all select created_at from public.credit_changes where id = p_after and user_id = p_user_id;
+  if p_after is not null and not found then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'The cursor is none that this service has given out.';
+  end if;
+  return (with entries as (
+    select id, run_id, agent_id, credits_used::bigint, operation_type, metadata, created_at
+      from public.credit_usage where user_id = p_user_id
+    union all
+    select id, null, null, -credits, kind, metadata || jsonb_strip_nulls(jsonb_build_object('reason', reason, 'from', credits_before,
+        'to', credits_after, 'dbRole', db_role, 'jwtRole', jwt_role)), created_at
+      from public.credit_changes where user_id = p_user_id
+  ), page as (
+    select e.*, row_number() over (order by created_at desc, id desc) as n from entries e
+      where p_after is null or (created_at, id) < (v_after, p_after)
+      order by created_at desc, id desc
+      limit p_limit + 1
+  )
+  select jsonb_build_object(
+    'credits', public.get_credits(p_user_id),
+    'entries', coalesce((select jsonb_agg(jsonb_build_object('id', id, 'runId', run_id, 'agentId', agent_id,
+        'creditsUsed', credits_used, 'operationType', operation_type, 'metadata', metadata,
+        'createdAt', public.iso_time(created_at)) order by n) from page where n <= p_limit), '[]'),
+    'next', (select id from page where n = p_limit and exists (select from page where n > p_limit))));
+end $$;
+
+revoke execute on function public.get_ledger(uuid, integer, uuid) from public, anon, authenticated;
+grant execute on function public.get_ledger(uuid, integer, uuid) to service_role;
 
 -- schemas/ledger/match_entry.sql
 

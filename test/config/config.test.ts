@@ -29,6 +29,8 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     model: DEFAULT_MODEL,
     modelIsChosen: false,
     supabaseUrl: undefined,
+    supabaseAnonKey: undefined,
+    console: true,
     jwtSecret: undefined,
     previousJwtSecret: undefined,
     backendSecret: undefined,
@@ -87,6 +89,8 @@ t.test('every variable is read, without the blanks around it', async t => {
     RAILWAY_BACKEND_SECRET_PREVIOUS: 'the-old-backend-secret-of-more-than-32-characters',
     METRICS_TOKEN: BACKEND_SECRET,
     RAILWAY_GIT_COMMIT_SHA: 'ABCDEF0123456789',
+    CONSOLE: ' yes ',
+    SUPABASE_ANON_KEY: ' sb_publishable_key ',
     CORS_ORIGINS: 'https://app.example.com/, http://localhost:5173,',
     ALLOW_PRIVATE_TOOL_HOSTS: 'Tools.railway.internal:8080, 10.0.0.0/8',
     WEBHOOK_SECRET,
@@ -117,6 +121,8 @@ t.test('every variable is read, without the blanks around it', async t => {
   })
   t.strictSame(config, {
     webConcurrency: 1,
+    supabaseAnonKey: 'sb_publishable_key',
+    console: true,
     port: 8080,
     host: '127.0.0.1',
     production: true,
@@ -403,4 +409,17 @@ t.test('schedules are the platform\'s beside a project, and the service\'s other
     t.equal(of({ ...project, SCHEDULES: 'on' }), 'service')
   }
   t.throws(() => of({ SCHEDULES: 'yes' }), { message: 'SCHEDULES must be one of on, off' })
+})
+
+t.test('the console is off in production unless it is asked for, and shows no key that may do more than pages may', async t => {
+  t.equal(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true' }).console, false)
+  t.equal(parseConfig({ NODE_ENV: 'production', EMBEDDED: 'true', CONSOLE: 'true' }).console, true)
+  t.equal(parseConfig({ CONSOLE: 'false' }).console, false)
+  const keyOf = (role: string) => ['{"alg":"HS256"}', `{"role":"${role}"}`, 'signature'].map(part => Buffer.from(part).toString('base64url')).join('.')
+  for (const key of ['sb_secret_key', 'sbp_token', keyOf('service_role')]) {
+    const problems = problemsOf({ SUPABASE_ANON_KEY: key })
+    t.match(problems, [/^SUPABASE_ANON_KEY is .* pages show it to everybody/])
+    t.notMatch(problems.join(), key, 'the key is not repeated')
+  }
+  for (const key of ['sb_publishable_key', keyOf('anon')]) t.equal(parseConfig({ SUPABASE_ANON_KEY: key }).supabaseAnonKey, key)
 })

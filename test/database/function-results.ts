@@ -2,6 +2,7 @@ import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
 import { AdminAgent, AdminFunction, DeletedAgent, ErasedRuns, InspectedAgent } from '../../src/contract/agents.js'
 import { ApiKey } from '../../src/contract/api-keys.js'
+import { AdminAction, AdminFigures, DemoUser, HeavyAgent, Row } from '../../src/contract/rows.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, GatewayFailure, InspectedRun, LedgerEntry, RailwayUrlRequest, RunStep } from '../../src/contract/schemas.js'
 import type { FunctionName, ResultOf } from '../../src/database/functions.js'
 
@@ -127,6 +128,14 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_delete_agent: DeletedAgent,
   admin_erase_runs: ErasedRuns,
   admin_watch_runs: Type.Object({ runs: Type.Array(AdminRun), until: Text }),
+  list_rows: Type.Object({ rows: Type.Array(Row, { minItems: 1 }) }),
+  save_row: Type.Object({ row: Row }),
+  delete_row: Type.Object({ deleted: Type.Literal(true) }),
+  list_demo_users: Type.Object({ users: Type.Array(DemoUser, { minItems: 1 }) }),
+  get_ledger: Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry, { minItems: 1 }), next: Nullable(Text) }),
+  admin_list_actions: Type.Object({ actions: Type.Array(AdminAction, { minItems: 1 }), next: Nullable(Type.Integer()) }),
+  admin_figures: AdminFigures,
+  admin_set_heavy: HeavyAgent,
   admin_audit_credits: Audit,
   admin_note_miss: Type.Object({ noted: Type.Literal(true) }),
   list_api_keys: Type.Object({ keys: Type.Array(ApiKey, { minItems: 1 }) }),

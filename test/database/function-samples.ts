@@ -252,7 +252,7 @@ export function createSamples (db: Database): Samples {
     },
     admin_list_agents: async () => {
       const { next } = await db.call('admin_list_agents', { ...ADMIN, p_limit: 1 })
-      return of({ ...ADMIN, p_limit: 1 }, { p_user_id: DEMO_USER, p_published: true, p_after: next })
+      return of({ ...ADMIN, p_limit: 1 }, { p_user_id: DEMO_USER, p_published: true, p_name: '', p_after: next })
     },
     async admin_get_agent () {
       return of({ ...ADMIN, p_agent_id: (await addAgent()).agentId })
@@ -269,6 +269,20 @@ export function createSamples (db: Database): Samples {
       await begin()
       return of(ADMIN, { p_since: new Date(Date.now() - 10_000).toISOString(), p_limit: 100 })
     },
+    list_rows: () => of({ p_user_id: DEMO_USER, p_table: 'agents' as const }, { p_agent_id: DEMO_AGENT }),
+    save_row: () => of({ p_user_id: DEMO_USER, p_table: 'agents' as const, p_row: { name: 'A name', is_published: true } }),
+    async delete_row () {
+      const { row } = await db.call('save_row', { p_user_id: DEMO_USER, p_table: 'agents', p_row: { name: 'A name' } })
+      return of({ p_user_id: DEMO_USER, p_table: 'agents' as const, p_id: String(row.id) })
+    },
+    list_demo_users: () => of({ p_limit: 10 }),
+    get_ledger: async () => of({ p_user_id: DEMO_USER, p_limit: 1 }, { p_after: await newestEntry() }),
+    admin_list_actions: () => of({ ...ADMIN, p_limit: 1 }, { p_after: 2 }),
+    admin_figures: async () => {
+      await beginFully()
+      return of({ ...ADMIN, p_days: 2, p_limit: 1 })
+    },
+    admin_set_heavy: () => of({ ...ADMIN, p_agent_id: DEMO_AGENT, p_heavy: true }),
     admin_audit_credits: () => of(ADMIN, { p_limit: 1 }),
     admin_note_miss: () => of({ ...ADMIN, p_action: 'ledger', p_error: 'user_not_found' }, { p_user_id: randomUUID(), p_details: { after: null } }),
     async list_api_keys () {

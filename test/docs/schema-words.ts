@@ -18,7 +18,7 @@ function typeWords (schema: TSchema): string {
     case 'integer':
     case 'number': return `${schema.type}${boundsOf(schema.minimum, schema.maximum)}`
     case 'array': return `${itemWords(schema.items)}[]${boundsOf(schema.minItems, schema.maxItems, '')}`
-    case 'object': return Object.keys(schema.properties).length === 0 ? 'object' : `{ ${fieldsOf(schema).map(([name, type]) => `${name}: ${type}`).join(', ')} }`
+    case 'object': return Object.keys(schema.properties ?? {}).length === 0 ? 'object' : `{ ${fieldsOf(schema).map(([name, type]) => `${name}: ${type}`).join(', ')} }`
     default: return schema.type ?? 'any'
   }
 }

@@ -9,7 +9,7 @@ import type { Test } from 'tap'
 import { DirectoryLockedError, lockDirectory } from '../../src/database/directory-lock.js'
 
 /** Folders beside this file: each has a package.json with exact versions, and the lock that npm made of it. */
-export const PACKAGES = ['ag-ui', 'ai-sdk', 'api-documents', 'deno', 'knip', 'mcp', 'node', 'openai', 'playwright-core', 'supabase'] as const
+export const PACKAGES = ['ag-ui', 'ai-sdk', 'api-documents', 'axe-core', 'deno', 'knip', 'mcp', 'node', 'openai', 'playwright-core', 'supabase'] as const
 export type Package = typeof PACKAGES[number]
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url))

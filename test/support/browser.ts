@@ -18,8 +18,48 @@ export interface Page {
   on (event: 'request', listener: (request: { url (): string }) => void): void
   /** Runs a function in the page. */
   evaluate<A, R> (run: (argument: A) => R, argument: A): Promise<Awaited<R>>
+  reload (): Promise<unknown>
+  /** Takes text fields, buttons and the like by what people call them; throws if it finds several. */
+  getByLabel (text: string, options?: { exact?: boolean }): Locator
+  getByRole (role: string, options?: { name?: string | RegExp, exact?: boolean }): Locator
+  getByText (text: string | RegExp, options?: { exact?: boolean }): Locator
+  locator (selector: string): Locator
+  readonly keyboard: { press (key: string): Promise<unknown>, type (text: string): Promise<unknown> }
+  setViewportSize (size: { width: number, height: number }): Promise<unknown>
+  emulateMedia (media: { colorScheme: 'light' | 'dark' }): Promise<unknown>
+  screenshot (options: { path?: string, fullPage?: boolean }): Promise<Buffer>
+  addScriptTag (script: { content: string }): Promise<unknown>
+  /** Answers requests in the place of who they are for. */
+  route (url: RegExp, handler: (route: Route) => unknown): Promise<unknown>
+  context (): { setOffline (isOffline: boolean): Promise<unknown> }
+  close (): Promise<unknown>
   /** Waits in the page until a function says so. */
   waitForFunction<A> (run: (argument: A) => unknown, argument: A): Promise<unknown>
+}
+
+/** Something in a page that may not be there yet: who acts on it waits for it. */
+export interface Locator {
+  click (): Promise<unknown>
+  fill (text: string): Promise<unknown>
+  selectOption (value: string): Promise<unknown>
+  waitFor (options?: { state?: 'visible' | 'hidden' | 'attached' }): Promise<unknown>
+  textContent (): Promise<string | null>
+  inputValue (): Promise<string>
+  count (): Promise<number>
+  focus (): Promise<unknown>
+  first (): Locator
+  filter (options: { hasText: string | RegExp }): Locator
+  locator (selector: string): Locator
+  getByRole (role: string, options?: { name?: string | RegExp, exact?: boolean }): Locator
+  getByLabel (text: string, options?: { exact?: boolean }): Locator
+}
+
+/** A request that a test answers. */
+export interface Route {
+  request (): { url (): string, method (): string, headers (): Record<string, string>, postData (): string | null }
+  fulfill (answer: { status?: number, contentType?: string, headers?: Record<string, string>, body?: string }): Promise<unknown>
+  continue (): Promise<unknown>
+  abort (): Promise<unknown>
 }
 
 interface Context { newPage (): Promise<Page>, setDefaultTimeout (ms: number): void, close (): Promise<void> }

@@ -50,7 +50,7 @@ export interface AdministrationFunctions {
   admin_settle_railway_url: { args: { p_admin_id: string, p_agent_id: string, p_url: string, p_approve: boolean }, result: AgentBackend }
   /** A page of everybody's agents, or of one user's, newest first. Raises `bad_request`. */
   admin_list_agents: {
-    args: { p_admin_id: string, p_limit: number, p_user_id?: string | null, p_published?: boolean | null, p_after?: string | null }
+    args: { p_admin_id: string, p_limit: number, p_user_id?: string | null, p_published?: boolean | null, p_name?: string | null, p_after?: string | null }
     result: { agents: AdminAgent[], next: string | null }
   }
   /** An agent with its prompt and functions. Raises `agent_not_found`. */

@@ -55,6 +55,7 @@ export const errors = {
   sessionRequired: define('forbidden', 403, () => 'This needs an access token: an API key may not do it.'),
   originNotAllowed: define('forbidden', 403, () => 'This API key is not for pages of this origin.'),
   pageNotAllowed: define('forbidden', 403, () => 'Pages of this origin may not ask here.'),
+  demoUsersElsewhere: define('forbidden', 403, () => 'Demo users sign in on the machine of the service alone.'),
   visitorRequired: define('forbidden', 403, () => 'Only publishable API keys have visitors.'),
   notFound: define('not_found', 404, () => 'There is nothing at this address.'),
   modelNotFound: define('agent_not_found', 404, (model: string) => `There is no model "${model.slice(0, 100)}": a model is the id of an agent.`),

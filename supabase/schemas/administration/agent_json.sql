@@ -2,10 +2,10 @@
 create function public.agent_json(p_agent public.agents) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return jsonb_build_object('agentId', p_agent.id, 'userId', p_agent.user_id, 'name', p_agent.name, 'description', p_agent.description,
+  return jsonb_build_object('agentId', p_agent.id, 'userId', p_agent.user_id, 'email', (select email from auth.users where id = p_agent.user_id), 'name', p_agent.name, 'description', p_agent.description,
     'model', p_agent.ai_model, 'temperature', p_agent.temperature, 'maxTokens', p_agent.max_tokens, 'maxSteps', p_agent.max_steps,
     'executor', p_agent.executor, 'entrypoint', p_agent.entrypoint,
-    'isPublished', coalesce(p_agent.is_published, false), 'isHeavy', coalesce(p_agent.is_heavy, false),
+    'isPublished', coalesce(p_agent.is_published, false), 'isHeavy', coalesce(p_agent.is_heavy, false), 'railwayUrl', p_agent.railway_url,
     'createdAt', public.iso_time(p_agent.created_at), 'updatedAt', public.iso_time(p_agent.updated_at));
 end $$;
 

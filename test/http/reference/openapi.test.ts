@@ -14,7 +14,7 @@ const METHODS = ['get', 'post', 'patch', 'delete']
 const RUN_OF_EXAMPLES = '6f0a1f0e-5a0e-4c58-9d5c-0d1f6f6b2a10'
 const KEY_ORIGIN = 'https://www.example.com'
 /** What is answered otherwise than with success here: nobody has asked for the address, the sources may have no widget, and MCP's messages are not described. */
-const REFUSED: Record<string, RegExp> = { settleRailwayUrl: /^409$/, getWidget: /^(200|404)$/, callMcp: /^415$/ }
+const REFUSED: Record<string, RegExp> = { settleRailwayUrl: /^409$/, getWidget: /^(200|404)$/, getConsoleFile: /^404$/, callMcp: /^415$/ }
 /** Whose streams are not of the native events. */
 const OTHERS = /^\/(v1|api\/chat|ag-ui|copilotkit|mcp)/
 /** Of the examples. */
@@ -158,10 +158,11 @@ class Answers {
   }
 
   #idFor (operationId: string): string {
-    if (operationId === 'deleteAgent') return this.#made.createAgent.agentId
+    if (operationId === 'deleteAnyAgent') return this.#made.createAgent.agentId
+    if (/^delete(Agent|Function|Schedule)$/.test(operationId)) return this.#made[operationId.replace('delete', 'save')].id
     if (operationId === 'revokeApiKey') return this.#made.createApiKey.id
     if (['getLedger', 'grantCredits', 'eraseRunsOfUser'].includes(operationId)) return DEMO_USER
-    if (['getModel', 'settleRailwayUrl', 'inspectAgent', 'editAgent', 'eraseRunsOfAgent'].includes(operationId)) return DEMO_AGENT
+    if (['getModel', 'settleRailwayUrl', 'setHeavy', 'inspectAgent', 'editAgent', 'eraseRunsOfAgent'].includes(operationId)) return DEMO_AGENT
     if (/Response$|^listInputItems$/.test(operationId)) return this.#made.createResponse?.id
     return /Chat$/.test(operationId) ? 'chat-1' : this.#made.run.runId
   }
