@@ -1,7 +1,7 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import type { RunAccess } from '#shared/http/caller.ts'
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminAgent, AgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../contract/agents.js'
+import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../contract/agents.js'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { AdminAction, AdminFigures, HeavyAgent } from '../contract/rows.js'
 import type { Database } from '../database/port.js'
@@ -125,7 +125,7 @@ export class Administration {
   }
 
   /** Makes an agent of a user. Throws `user_not_found`, `bad_request`. */
-  createAgent (adminId: string, values: AgentBody): Promise<InspectedAgent> {
+  createAgent (adminId: string, values: NewAgentBody): Promise<InspectedAgent> {
     return this.#noted(adminId, { action: 'agent_create', userId: values.userId }, () =>
       this.database.call('admin_save_agent', { p_admin_id: adminId, p_agent_id: null, p_values: values }))
   }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
-import { Ajv, type ErrorObject } from 'ajv'
+import { Ajv } from 'ajv'
 import { DEFAULT_MODEL } from '#shared/gateway/defaults.ts'
 import type { PrivateHost } from '#shared/http/addresses.ts'
 import { readList, readPrivateHosts } from '#shared/http/private-hosts.ts'
@@ -9,6 +9,7 @@ import {
 } from './backing-services.js'
 import { checkConcurrency } from './concurrency.js'
 import { Environment } from './environment.js'
+import { describeErrors } from './malformed.js'
 import { checkSecrets, readAnonKey } from './secrets.js'
 import { readTexts } from './texts.js'
 import { MAKE_SECRET, readCertificate, readCommit, readOrigins, readWebhookSecret, withoutSlash } from './values.js'
@@ -164,28 +165,11 @@ function readEnvironment (set: object, problems: string[]): Environment | undefi
   // A copy, since Ajv converts values and adds defaults in place.
   const env = { ...set }
   if (fits(env)) return env
-  problems.push(...describe(fits.errors!))
+  problems.push(...describeErrors(fits.errors!))
   // The rules that need none of the malformed values are checked too, so that one report names every problem.
   const malformed = new Set(problems.map(problem => problem.split(' ')[0]))
   const rest = Object.fromEntries(Object.entries(set).filter(([name]) => !malformed.has(name)))
   return fits(rest) ? rest : undefined
-}
-
-function describe (errors: ErrorObject[]): string[] {
-  const lines = errors
-    .filter(error => error.keyword !== 'const')
-    .map(({ instancePath, keyword, message }) => {
-      const name = instancePath.slice(1)
-      if (keyword === 'anyOf') return `${name} must be one of ${literalsOf(name)}`
-      return `${name} ${message}${message === 'must be boolean' ? ': write true or false' : ''}`
-    })
-  return [...new Set(lines)]
-}
-
-/** The values of a variable that has a few. */
-function literalsOf (name: string): string {
-  const { anyOf } = Environment.properties[name as 'LOG_LEVEL' | 'SCHEDULES'] as unknown as { anyOf: Array<{ const: string }> }
-  return anyOf.map(literal => literal.const).join(', ')
 }
 
 /** Beside a Supabase project the platform's own runner fires schedules, unless the operator says otherwise. */

@@ -32,8 +32,8 @@ export const AgentEditBody = Type.Object({ name: Type.Optional(Type.String({ min
 export type AgentValues = Static<typeof AgentEditBody>
 
 /** A new agent, and whose it is. */
-export const AgentBody = Type.Object({ userId: Uuid, name: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' }), ...values }, { additionalProperties: false })
-export type AgentBody = Static<typeof AgentBody>
+export const NewAgentBody = Type.Object({ userId: Uuid, name: Type.String({ minLength: 1, maxLength: 1000, pattern: '\\S' }), ...values }, { additionalProperties: false })
+export type NewAgentBody = Static<typeof NewAgentBody>
 
 /** An agent as admins list it. */
 export const AdminAgent = Type.Object({

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminAgent, AgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent } from '../contract/agents.js'
+import { AdminAgent, NewAgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent } from '../contract/agents.js'
 import { AdminAction, AdminFigures, HeavyAgent, HeavyBody } from '../contract/rows.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
@@ -127,7 +127,7 @@ const agents: FastifyPluginAsyncTypebox = async app => {
 
   app.post('/api/admin/agents', {
     onRequest: app.requireSession,
-    schema: { body: AgentBody, response: { 201: InspectedAgent, ...errorAnswers } }
+    schema: { body: NewAgentBody, response: { 201: InspectedAgent, ...errorAnswers } }
   }, async (request, reply) => {
     const adminId = request.caller!.userId
     const agent = await app.admin.createAgent(adminId, request.body)

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { AgentBody, AgentEditBody, FunctionValues, type AgentValues, type InspectedAgent } from '../../contract/agents.js'
+import { NewAgentBody, AgentEditBody, FunctionValues, type AgentValues, type InspectedAgent } from '../../contract/agents.js'
 import { chooseUser, SERVICE, withBackend } from './open.js'
 import { eraseAll, OLDER_THAN, readPage, PAGE } from './common.js'
 import { check, linesOf, tableOf } from './output.js'
@@ -63,7 +63,7 @@ export const agents: Subject = {
         if (values.name === undefined) throw new UsageError('It needs --name <text>')
         const userId = readId('--user', chooseUser(values.user))
         const body = { ...await readValues(values), name: values.name, userId, ...values.publish && { isPublished: true } }
-        check(AgentBody, body)
+        check(NewAgentBody, body)
         const agent = await withBackend(values.service, backend => backend.createAgent(body))
         print(values.json ? JSON.stringify(agent) : agent.agentId)
       }

@@ -1,6 +1,6 @@
 import type { Run } from '#shared/schemas.ts'
 import type { AgentFilter, AdminRunFilter, Erasure, Grant } from '../../administration/administration.js'
-import type { AdminAgent, AgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../../contract/agents.js'
+import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../../contract/agents.js'
 import type { ApiKey, CreatedApiKey, KeyBody } from '../../contract/api-keys.js'
 import type { AdminRun, AdminUser, Credits, InspectedRun } from '../../contract/schemas.js'
 
@@ -10,7 +10,7 @@ export interface Page { nextCursor: string | null }
 export interface Backend {
   agents (filter: AgentFilter): Promise<Page & { agents: AdminAgent[] }>
   agent (id: string): Promise<InspectedAgent>
-  createAgent (values: AgentBody): Promise<InspectedAgent>
+  createAgent (values: NewAgentBody): Promise<InspectedAgent>
   editAgent (id: string, values: AgentValues): Promise<InspectedAgent>
   deleteAgent (id: string): Promise<DeletedAgent>
   /** Erases a batch. */
