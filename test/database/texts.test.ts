@@ -248,7 +248,7 @@ t.test('with KEEP_MESSAGES the question and the whole trace stay until the reten
   const told = await service.execute({ agentId: agent, messages: [{ role: 'user', content: 'A marked question' }] }, headers)
   const runId = told.headers.get('x-run-id')!
   const { rows: [{ input, trace }] } = await sql.query('select input, trace::text from public.agent_run_inputs join public.agent_run_traces using (run_id) where run_id = $1', [runId])
-  t.same(input, { messages: [{ role: 'user', content: 'A marked question' }] })
+  t.same(input, { kind: 'execute', messages: [{ role: 'user', content: 'A marked question' }] })
   t.match(trace, 'a marked word')
   t.same(await findInRedis(redis), new Map())
   service.app.events.evict(runId)
