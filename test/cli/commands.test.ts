@@ -27,7 +27,7 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
   picture: { args: [TSX, 'scripts/house/picture.ts'], says: /draws the rooms/ },
   schema: { args: [TSX, 'scripts/build-migration.ts'], says: /migration of the changed functions/ },
   docs: { args: [TSX, 'scripts/build-docs.ts'], says: /\.env\.example/ },
-  fetch: { args: [TSX, 'test/packages/cli.ts'], says: /\(ag-ui, ai-sdk, api-documents, deno, knip, mcp, node, openai, playwright-core, supabase\)/ }
+  fetch: { args: [TSX, 'test/packages/cli.ts'], says: /\(ag-ui, ai-sdk, api-documents, axe-core, deno, knip, mcp, node, openai, playwright-core, supabase\)/ }
 }
 
 /** Scripts that are commands of cli.js, which test/cli/administer.test.ts and test/cli/doctor.test.ts test. */
