@@ -3,6 +3,7 @@ import type { StepRecord } from '#shared/database/runs.ts'
 import type { ToolCall } from '#shared/messages.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import type { AgentContext } from '../../../src/executor/agent/agent-context.js'
+import { RunFigures } from '../../../src/executor/agent/run-figures.js'
 import { StepLog } from '../../../src/executor/agent/step-record.js'
 import { callTools } from '../../../src/executor/agent/tool-step.js'
 import { MAX_RESULT_CHARACTERS } from '#shared/functions/result-text.ts'
@@ -21,7 +22,8 @@ async function callEach (tools: Tool[]) {
       stored.push(record)
       return { reserved: 0, isEnough: true }
     },
-    log () {}
+    log () {},
+    figures: new RunFigures()
   } as unknown as AgentContext
   const calls: ToolCall[] = tools.map(({ name }) => ({ id: `call-${name}`, type: 'function', function: { name, arguments: '{}' } }))
   const records = await callTools(calls, tools, new StepLog(), context, () => 0)

@@ -17,7 +17,7 @@ const TOO_MANY = `It started more processes than PYTHON_MAX_PROCESSES (${MAX_PRO
 const TOO_MANY_THREADS = `It started more threads than PYTHON_MAX_PROCESSES (${MAX_PROCESSES}) allows, which is 16 times as many.`
 const TOO_MUCH = `It and the processes that it started need more than PYTHON_MEMORY_MB (${MEMORY_MB}) allows.`
 /** Milliseconds; what others may wait at most. On a machine that is loaded by others anyway, as many times as long. */
-const MAX_WAIT = 1_000 * Math.max(1, loadavg()[0]! / availableParallelism())
+const MAX_WAIT = 2_000 * Math.max(1, loadavg()[0]! / availableParallelism())
 
 t.test('the bounds of a Python worker', async t => {
   const command = await findPython(t)
