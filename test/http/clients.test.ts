@@ -122,7 +122,7 @@ t.test('a method that an address does not take is 405, with those that it takes'
     t.match(await ask(t, service, `OPTIONS ${path}`), { status: 204, headers: { 'access-control-allow-methods': String } }, `OPTIONS ${path} is a browser's question`)
   }
   t.match(await ask(t, service, 'PUT //health'), { status: 405 }, 'doubled slashes are one')
-  for (const path of ['/', '/nothing', '/health/', `/api/runs/${id}/else`, '/api/keys/a/b']) {
+  for (const path of ['/else', '/nothing', '/health/', `/api/runs/${id}/else`, '/api/keys/a/b']) {
     const { status, headers } = await ask(t, service, `PUT ${path}`)
     t.equal(status, 404, path)
     t.notOk('allow' in headers)

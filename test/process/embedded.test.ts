@@ -87,7 +87,7 @@ t.test('a first boot that is killed with -9 at whatever moment, and again, leave
   const service = await start(t, dataDir)
   t.match(await service.get('/api/credits'), { creditsRemaining: 100, creditsReserved: 0 })
   t.match(await (await service.execute({ stream: false })).json(), { response: String, creditsUsed: 1 })
-  t.same((await readdir(dataDir)).sort(), ['jwt-secret', 'lock', 'postgres'], 'and nothing half-made is left')
+  t.same((await readdir(dataDir)).sort(), ['jwt-secret', 'lock', 'lock.address', 'postgres'], 'and nothing half-made is left')
 })
 
 t.test('the lock of a directory', async t => {
