@@ -896,15 +896,20 @@ grant execute on function public.get_admin_stats() to authenticated, service_rol
 
 -- schemas/administration/inspected_agent.sql
 
--- Returns an agent as agent_json does, with its prompt and its functions in the order in which they run.
+-- Returns an agent as agent_json does, with its prompt and its functions in the order in which they run: as many of these as have 2 MB
+-- together, the first in any case, for an answer is written in one turn of an event loop.
 create or replace function public.inspected_agent(p_agent_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return (select public.agent_json(a) || jsonb_build_object('systemPrompt', a.system_prompt, 'functions', coalesce((
-      select jsonb_agg(jsonb_build_object('functionId', f.id, 'name', f.name, 'description', f.description, 'type', f.function_type,
-          'triggerKeywords', coalesce(to_jsonb(f.trigger_keywords), '[]'), 'config', coalesce(f.config, '{}'),
-          'isEnabled', coalesce(f.is_enabled, true)) order by f.execution_order, f.created_at, f.id)
-        from public.agent_functions f where f.agent_id = a.id), '[]'))
+      select jsonb_agg(content order by n) from (
+        select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
+          select jsonb_build_object('functionId', f.id, 'name', f.name, 'description', f.description, 'type', f.function_type,
+              'triggerKeywords', coalesce(to_jsonb(f.trigger_keywords), '[]'), 'config', coalesce(f.config, '{}'),
+              'isEnabled', coalesce(f.is_enabled, true)) as content,
+              row_number() over (order by f.execution_order, f.created_at, f.id) as n
+            from public.agent_functions f where f.agent_id = a.id) r) summed
+        where n = 1 or bytes <= 2000000), '[]'))
     from public.agents a where a.id = p_agent_id);
 end $$;
 
@@ -1341,7 +1346,8 @@ grant execute on function public.list_demo_users(integer) to service_role;
 
 -- schemas/console/list_rows.sql
 
--- Returns a user's rows of a table as pages beside Supabase read them, newest first: {rows}, 500 at the most.
+-- Returns a user's rows of a table as pages beside Supabase read them, newest first: {rows}, 500 at the most, and of what authors
+-- write without a small bound as many as have 2 MB together, the first in any case: an answer is written in one turn of an event loop.
 --   p_table     agents: the user's own, without their prompts and knowledge, and those that others have published, with their
 --               names alone; agent_functions and scheduled_runs of an agent of the user's; agent_schedules
 --   p_agent_id  agents: this one alone, wholly, if it is the user's
@@ -1349,26 +1355,37 @@ create or replace function public.list_rows(p_user_id uuid, p_table text, p_agen
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_rows jsonb;
+  v_max constant integer := 2000000;
 begin
   if p_table = 'agents' and p_agent_id is not null then
     select jsonb_build_array(public.agent_row(a)) into v_rows from public.agents a where a.id = p_agent_id and a.user_id = p_user_id;
   elsif p_table = 'agents' then
-    select jsonb_agg(case when a.user_id = p_user_id then public.agent_row(a) - '{system_prompt,knowledge_base}'::text[]
-        else jsonb_build_object('id', a.id, 'user_id', a.user_id, 'name', left(a.name, 200), 'description', left(a.description, 500), 'is_published', true) end
+    -- Prompts and knowledge, a megabyte an agent, are not even read.
+    select jsonb_agg(jsonb_build_object('id', a.id, 'user_id', a.user_id, 'name', left(a.name, 200), 'description', left(a.description, 500),
+        'is_published', coalesce(a.is_published, false)) || case when a.user_id <> p_user_id then '{}' else jsonb_build_object(
+          'purpose', left(a.purpose, 500), 'status', a.status, 'ai_model', a.ai_model, 'temperature', a.temperature, 'max_tokens', a.max_tokens,
+          'is_heavy', coalesce(a.is_heavy, false), 'executor', a.executor, 'entrypoint', a.entrypoint,
+          'created_at', a.created_at, 'updated_at', a.updated_at) end
         order by (a.user_id = p_user_id) desc, a.created_at desc, a.id) into v_rows
       from (select * from public.agents where user_id = p_user_id or is_published
         order by (user_id = p_user_id) desc, created_at desc, id limit 500) a;
   elsif p_table = 'agent_functions' then
-    select jsonb_agg(to_jsonb(f) order by f.execution_order, f.created_at, f.id) into v_rows
-      from public.agent_functions f join public.agents a on a.id = f.agent_id
-      where f.agent_id = p_agent_id and a.user_id = p_user_id;
+    select jsonb_agg(content order by n) into v_rows from (
+      select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
+        select to_jsonb(f) as content, row_number() over (order by f.execution_order, f.created_at, f.id) as n
+          from public.agent_functions f join public.agents a on a.id = f.agent_id
+          where f.agent_id = p_agent_id and a.user_id = p_user_id) r) summed
+      where n = 1 or bytes <= v_max;
   elsif p_table = 'agent_schedules' then
-    select jsonb_agg(to_jsonb(s) - '{unplanned_since,refusals,timed_at}'::text[] order by s.created_at desc, s.id) into v_rows
-      from (select * from public.agent_schedules where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
-        order by created_at desc, id limit 500) s;
+    select jsonb_agg(content order by n) into v_rows from (
+      select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
+        select to_jsonb(s) - '{unplanned_since,refusals,timed_at}'::text[] as content, row_number() over (order by s.created_at desc, s.id) as n
+          from (select * from public.agent_schedules where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
+            order by created_at desc, id limit 500) s) r) summed
+      where n = 1 or bytes <= v_max;
   elsif p_table = 'scheduled_runs' then
     select jsonb_agg(jsonb_build_object('id', r.id, 'schedule_id', r.schedule_id, 'agent_id', r.agent_id, 'status', r.status, 'started_at', r.started_at,
-        'completed_at', r.completed_at, 'generated_content', left(r.generated_content, 2000), 'error_message', r.error_message,
+        'completed_at', r.completed_at, 'generated_content', left(r.generated_content, 2000), 'error_message', left(r.error_message, 2000),
         'credits_used', r.credits_used, 'run_id', r.run_id) order by r.created_at desc, r.id) into v_rows
       from (select * from public.scheduled_runs where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
         order by created_at desc, id limit 20) r;

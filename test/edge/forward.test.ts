@@ -231,7 +231,9 @@ t.test('an agent that is heavy runs at the backend', async t => {
       openStream(response).write(delta('Grüße '))
       finish = () => response.end(delta('🙂') + ending())
     }
+    const startedAt = Date.now()
     const told = await short.execute(HEAVY)
+    t.ok(Date.now() - startedAt < 6000)
     const runId = told.headers.get('x-run-id')!
     t.match(told.events.at(-1), { type: 'reconnect', after: 2, runId, url: `${service.url}/api/runs/${runId}/events` })
     t.notOk(/^id:/m.test(told.raw.split('\n\n').at(-2)!), 'a frame without a number')

@@ -46,6 +46,20 @@ async function testRows (t: Test, { request }: Service): Promise<void> {
     await as(DEMO_USER, 'DELETE', `/api/functions/${fn.id}`)
   })
 
+  t.test('a list has as many functions as have two megabytes together, the first in any case, for their owner and for admins', async t => {
+    const { body: mine } = await as(OTHER_USER, 'POST', '/api/agents', { name: 'Large' })
+    const config = { condition_keyword: 'x', condition_response: 'x'.repeat(190_000) }
+    for (let n = 0; n < 12; n++) {
+      t.equal((await as(OTHER_USER, 'POST', '/api/functions', { agent_id: mine.id, name: `f${n}`, function_type: 'conditional', config, execution_order: n })).status, 200)
+    }
+    const { body: { rows } } = await as(OTHER_USER, 'GET', `/api/functions?agentId=${mine.id}`)
+    const { body: { functions } } = await as(DEMO_USER, 'GET', `/api/admin/agents/${mine.id}`)
+    const first = Array.from({ length: 10 }, (_, n) => `f${n}`)
+    t.same(rows.map(({ name }: any) => name), first)
+    t.same(functions.map(({ name }: any) => name), first)
+    await as(OTHER_USER, 'DELETE', `/api/agents/${mine.id}`)
+  })
+
   t.test('only admins say which code runs', async t => {
     t.match(await as(OTHER_USER, 'POST', '/api/agents', { name: 'Code', executor: 'python', entrypoint: 'os:system' }), { status: 403, body: { code: 'forbidden' } })
     const { body: { rows } } = await as(OTHER_USER, 'GET', '/api/agents')

@@ -23,8 +23,7 @@ export function linesOf (object: Record<string, unknown>): string {
 
 /** A text for a terminal: without the control characters by which it could rule the terminal; lines stay. */
 export function printable (text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')
+  return text.replace(/[^\P{Cc}\t\n]/gu, '')
 }
 
 function cell (value: unknown): string {

@@ -1,12 +1,17 @@
--- Returns an agent as agent_json does, with its prompt and its functions in the order in which they run.
+-- Returns an agent as agent_json does, with its prompt and its functions in the order in which they run: as many of these as have 2 MB
+-- together, the first in any case, for an answer is written in one turn of an event loop.
 create function public.inspected_agent(p_agent_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return (select public.agent_json(a) || jsonb_build_object('systemPrompt', a.system_prompt, 'functions', coalesce((
-      select jsonb_agg(jsonb_build_object('functionId', f.id, 'name', f.name, 'description', f.description, 'type', f.function_type,
-          'triggerKeywords', coalesce(to_jsonb(f.trigger_keywords), '[]'), 'config', coalesce(f.config, '{}'),
-          'isEnabled', coalesce(f.is_enabled, true)) order by f.execution_order, f.created_at, f.id)
-        from public.agent_functions f where f.agent_id = a.id), '[]'))
+      select jsonb_agg(content order by n) from (
+        select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
+          select jsonb_build_object('functionId', f.id, 'name', f.name, 'description', f.description, 'type', f.function_type,
+              'triggerKeywords', coalesce(to_jsonb(f.trigger_keywords), '[]'), 'config', coalesce(f.config, '{}'),
+              'isEnabled', coalesce(f.is_enabled, true)) as content,
+              row_number() over (order by f.execution_order, f.created_at, f.id) as n
+            from public.agent_functions f where f.agent_id = a.id) r) summed
+        where n = 1 or bytes <= 2000000), '[]'))
     from public.agents a where a.id = p_agent_id);
 end $$;
 
