@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Caller } from '#shared/http/caller.ts'
 import { clientAddress } from '../http/client-address.js'
@@ -39,22 +39,27 @@ async function requestContext (app: FastifyInstance): Promise<void> {
   app.decorateRequest('caller', null)
   app.decorateRequest('logFields', null)
   app.decorateRequest('refusal', null)
-  app.addHook('onResponse', async (request, reply) => {
-    const { config, url: route } = request.routeOptions
-    if (config.quiet && reply.statusCode < 500) return
-    const ms = Math.round(reply.elapsedTime)
-    const prefix = config.execution ? '[AGENT-EXECUTE] ' : ''
-    const { statusCode } = reply
-    request.log.info(
-      { method: request.method, route, statusCode, ms, userId: request.caller?.userId, ...request.logFields, ...refusalFields(request) },
-      `${prefix}${request.method} ${route ?? '(no route)'} ${statusCode} in ${ms} ms`)
+  app.addHook('onResponse', (request, reply, done) => {
+    if (!request.routeOptions.config.quiet || reply.statusCode >= 500) logRequest(request, reply)
+    done()
   })
 }
 
+function logRequest (request: FastifyRequest, reply: FastifyReply): void {
+  const { config, url: route } = request.routeOptions
+  const ms = Math.round(reply.elapsedTime)
+  const prefix = config.execution ? '[AGENT-EXECUTE] ' : ''
+  const { method } = request
+  const { statusCode } = reply
+  request.log.info(
+    Object.assign({ method, route, statusCode, ms, userId: request.caller?.userId }, request.logFields, refusalFields(request)),
+    `${prefix}${method} ${route ?? '(no route)'} ${statusCode} in ${ms} ms`)
+}
+
 /** Why a request was refused and, if that is for its caller to mend, where it came from. */
-function refusalFields (request: FastifyRequest): object {
+function refusalFields (request: FastifyRequest): object | undefined {
   const { refusal } = request
-  if (!refusal) return {}
+  if (!refusal) return undefined
   const { code, statusCode, reason } = refusal
   return statusCode === 400 || statusCode === 401 ? { code, reason, address: clientAddress(request) } : { code }
 }

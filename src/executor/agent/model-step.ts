@@ -147,10 +147,12 @@ class StepOutput {
     if (failure) throw failure
     // A run without tools has a single step, whose figures are in the line 'finished'.
     if (tools.length > 0) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
+    const turn: Turn = Object.assign(completion, { content, askedFor: model ?? this.context.defaultModel, usage })
+    if (turn.toolCalls.length === 0) return turn
     // As the database returns them, so that a later attempt sends the same.
-    const toolCalls = toStoredValue(withUniqueIds(withKnownNames(completion.toolCalls, tools))) as ToolCall[]
-    const extra = completion.extra && { extra: toStoredValue(completion.extra) as Record<string, unknown> }
-    return { ...completion, ...extra, toolCalls, content, askedFor: model ?? this.context.defaultModel, usage }
+    turn.toolCalls = toStoredValue(withUniqueIds(withKnownNames(turn.toolCalls, tools))) as ToolCall[]
+    if (turn.extra) turn.extra = toStoredValue(turn.extra) as Record<string, unknown>
+    return turn
   }
 
   /** Tells readers to discard this try's output. */

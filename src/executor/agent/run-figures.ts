@@ -74,7 +74,7 @@ function waitBefore ({ createdAt, startedAt }: Timed): number {
   return secondsBetween(createdAt, startedAt) || 0
 }
 
-/** NaN if one is missing. */
+/** NaN if one is missing. A run that has not waited has the same text twice, so that nothing is parsed. */
 function secondsBetween (from: string | null, to: string | null): number {
-  return (Date.parse(to ?? '') - Date.parse(from ?? '')) / 1000
+  return from === to && from !== null ? 0 : (Date.parse(to ?? '') - Date.parse(from ?? '')) / 1000
 }

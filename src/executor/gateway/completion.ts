@@ -232,7 +232,10 @@ export class CompletionHandler implements ResponseHandler, AnswerReader, TextRea
     const extra = calls.length > 0 ? this.#extra : undefined
     if (extra?.isTooLong) return this.#fail(errors.gatewayAnswerTooLong())
     const fields = extra?.toObject()
-    this.#finish(() => this.resolve({ ...this.#frames.end, toolCalls: calls, ...(hasMore && { hasMoreCalls: true }), ...(fields && { extra: fields }) }))
+    const completion: Completion = Object.assign(this.#frames.end, { toolCalls: calls })
+    if (hasMore) completion.hasMoreCalls = true
+    if (fields) completion.extra = fields
+    this.#finish(() => this.resolve(completion))
   }
 
   #fail (error: unknown): void {

@@ -40,7 +40,6 @@ export class SseStream implements Reader {
 
   follow (): void {
     this.#followFrom(this.options.after)
-    this.#sink.on('drain', this.#resume)
   }
 
   /** The connection has closed, or was kept for another request. */
@@ -61,6 +60,7 @@ export class SseStream implements Reader {
     const hasRoom = this.#socket
       ? this.#socket.write(frameOf(entry, format.encode, runId), 'latin1')
       : this.raw.write(format.encodePlain(entry.seq, entry.event, runId))
+    if (!hasRoom) this.#sink.once('drain', this.#resume)
     const isOver = format.hasFailed || (format.state && format.state() !== 'open')
     if (isOver && !isFinal(entry.event)) this.#leave()
     return hasRoom

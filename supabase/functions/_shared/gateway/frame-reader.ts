@@ -57,12 +57,14 @@ export class FrameReader {
   /** Whether the stream has said that nothing follows. */
   get isDone (): boolean { return this.#isDone }
 
-  /** The end, once the answer has ended. */
+  /** The end, once the answer has ended: another object at each call. */
   get end (): AnswerEnd {
     const reason = this.#finishReason ?? (this.#isAtUnknown ? this.#unknownReason : null)
     // A model's refusal ends by `stop`, and is no answer.
     const finishReason = this.#isRefusal && (reason === null || reason === 'stop') ? 'content_filter' : reason
-    return { model: this.#model, finishReason, ...(this.#usage && { usage: this.#usage }) }
+    const end: AnswerEnd = { model: this.#model, finishReason }
+    if (this.#usage) end.usage = this.#usage
+    return end
   }
 
   /**
