@@ -1,7 +1,7 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import type { RunAccess } from '#shared/http/caller.ts'
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../contract/agents.js'
+import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, RetentionPeriod } from '../contract/agents.js'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { AdminAction, AdminFigures, HeavyAgent } from '../contract/rows.js'
 import type { Database } from '../database/port.js'
@@ -34,8 +34,11 @@ export interface AgentFilter {
   cursor?: string
 }
 
+/** A user, or an agent. */
+export type Subject = { userId: string, agentId?: undefined } | { agentId: string, userId?: undefined }
+
 /** Which runs' texts are erased: those of a user, or those of an agent, that ended so many days ago. */
-export type Erasure = { olderThanDays: number } & ({ userId: string, agentId?: undefined } | { agentId: string, userId?: undefined })
+export type Erasure = { olderThanDays: number } & Subject
 
 export interface Ledger { credits: Credits, entries: LedgerEntry[], nextCursor: string | null }
 
@@ -147,6 +150,19 @@ export class Administration {
     return this.#noted(adminId, { action: 'erase_runs', userId, details: { agentId, olderThanDays } }, () => this.database.call('admin_erase_runs', {
       p_admin_id: adminId, p_user_id: userId ?? null, p_agent_id: agentId ?? null, p_days: olderThanDays, p_limit: ERASE_BATCH
     }))
+  }
+
+  /** Sets for how many days the texts of runs are kept after their end; null: as long as those of all. Throws `user_not_found`, `agent_not_found`, `bad_request`. */
+  setRetention (adminId: string, { userId, agentId }: Subject, days: number | null): Promise<RetentionPeriod> {
+    return this.#noted(adminId, { action: 'set_retention', userId, details: { agentId, days } }, () => this.database.call('admin_set_retention', {
+      p_admin_id: adminId, p_user_id: userId ?? null, p_agent_id: agentId ?? null, p_days: days
+    }))
+  }
+
+  /** A page of the periods of users and agents, newest first. */
+  async retention (adminId: string, { limit, cursor }: { limit: number, cursor?: number }): Promise<{ periods: ListedPeriod[], nextCursor: number | null }> {
+    const { periods, next } = await this.database.call('admin_list_retention', { p_admin_id: adminId, p_limit: limit, p_after: cursor ?? null })
+    return { periods, nextCursor: next }
   }
 
   /** The runs that have begun, started or ended since a time, for who asks again with `until`. Without a time none: a watch begins. */

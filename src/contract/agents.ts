@@ -80,6 +80,24 @@ export type DeletedAgent = Static<typeof DeletedAgent>
 /** Which runs' texts are erased: of those that ended so many days ago. */
 export const EraseBody = Type.Object({ olderThanDays: Type.Number({ minimum: 0, maximum: 36_500 }) })
 
+/** For how many days after their end the texts of runs are kept; null: as long as those of all. */
+export const RetentionBody = Type.Object({ days: Nullable(Type.Number({ minimum: 0, maximum: 36_500 })) })
+
+/** The period of a user or of an agent. */
+export const RetentionPeriod = Type.Object({ userId: Nullable(Uuid), agentId: Nullable(Uuid), days: Nullable(Type.Number()) })
+export type RetentionPeriod = Static<typeof RetentionPeriod>
+
+export const ListedPeriod = Type.Object({
+  id: Type.Integer(),
+  userId: Nullable(Uuid),
+  userEmail: Nullable(Type.String()),
+  agentId: Nullable(Uuid),
+  agentName: Nullable(Type.String()),
+  days: Type.Number(),
+  updatedAt: Type.String()
+})
+export type ListedPeriod = Static<typeof ListedPeriod>
+
 /** How many runs and firings were erased, and whether there may be more of them. */
 export const ErasedRuns = Type.Object({ erased: Type.Integer(), firings: Type.Integer(), more: Type.Boolean() })
 export type ErasedRuns = Static<typeof ErasedRuns>

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminAgent, NewAgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent } from '../contract/agents.js'
+import { AdminAgent, NewAgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent, ListedPeriod, RetentionBody, RetentionPeriod } from '../contract/agents.js'
 import { AdminAction, AdminFigures, HeavyAgent, HeavyBody } from '../contract/rows.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
@@ -30,6 +30,7 @@ const UserList = Type.Object({ users: Type.Array(AdminUser), nextCursor })
 const FigureQuery = Type.Object({ days: Type.Integer({ minimum: 1, maximum: 90, default: 30 }) })
 const ActionQuery = Type.Object({ limit: page.limit, cursor: Type.Optional(Type.Integer({ minimum: 1 })) })
 const ActionList = Type.Object({ actions: Type.Array(AdminAction), nextCursor: Nullable(Type.Integer()) })
+const PeriodList = Type.Object({ periods: Type.Array(ListedPeriod), nextCursor: Nullable(Type.Integer()) })
 const AgentList = Type.Object({ agents: Type.Array(AdminAgent), nextCursor })
 const RailwayUrls = Type.Object({ requests: Type.Array(RailwayUrlRequest), total: Type.Integer() })
 const Ledger = Type.Object({ credits: Credits, entries: Type.Array(LedgerEntry), nextCursor })
@@ -89,6 +90,7 @@ const admin: FastifyPluginAsyncTypebox = async app => {
 
   await app.register(users)
   await app.register(agents)
+  await app.register(texts)
   await app.register(backends)
 }
 
@@ -159,7 +161,10 @@ const agents: FastifyPluginAsyncTypebox = async app => {
     app.log.info({ adminId, agentId: deleted.agentId }, 'an agent was deleted')
     return deleted
   })
+}
 
+/** The texts of runs: how long they are kept, and their erasing. */
+const texts: FastifyPluginAsyncTypebox = async app => {
   for (const subject of ['agent', 'user'] as const) {
     app.post(`/api/admin/${subject}s/:id/erase-runs`, {
       onRequest: app.requireSession,
@@ -171,7 +176,23 @@ const agents: FastifyPluginAsyncTypebox = async app => {
       app.log.info({ adminId, [`${subject}Id`]: id, ...erased }, 'texts of runs were erased')
       return erased
     })
+
+    app.post(`/api/admin/${subject}s/:id/retention`, {
+      onRequest: app.requireSession,
+      schema: { params: IdParams, body: RetentionBody, response: { 200: RetentionPeriod, ...errorAnswers } }
+    }, async request => {
+      const adminId = request.caller!.userId
+      const { body: { days }, params: { id } } = request
+      const period = await app.admin.setRetention(adminId, subject === 'user' ? { userId: id } : { agentId: id }, days)
+      app.log.info({ adminId, [`${subject}Id`]: id, days }, 'a period of retention was set')
+      return period
+    })
   }
+
+  app.get('/api/admin/retention', {
+    onRequest: app.requireSession,
+    schema: { querystring: ActionQuery, response: { 200: PeriodList, ...errorAnswers } }
+  }, async request => app.admin.retention(request.caller!.userId, request.query))
 }
 
 /** Where agents run, and the backends that their owners ask for. */

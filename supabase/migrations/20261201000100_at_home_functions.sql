@@ -366,34 +366,13 @@ create or replace function public.admin_erase_runs(
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_ids uuid[];
-  v_before constant timestamptz := now() - make_interval(secs => p_days * 86400);
-  v_firings integer;
+  v_erased jsonb;
 begin
   perform public.require_admin(p_admin_id);
-  if (p_user_id is null) = (p_agent_id is null) then
-    raise sqlstate 'PT400' using hint = 'bad_request', message = 'Name a user or an agent, and not both.';
-  end if;
-  if p_user_id is not null and not exists (select from auth.users where id = p_user_id) then
-    raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
-  end if;
-  -- Of an agent that is deleted by now the runs are left.
-  if p_agent_id is not null and not exists (select from public.agents where id = p_agent_id)
-    and not exists (select from public.agent_runs where agent_id = p_agent_id)
-  then
-    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
-  end if;
-  select array_agg(id) into v_ids from (
-    select id from public.agent_runs
-      where finished_at <= v_before and not erased
-        and (p_user_id is null or user_id = p_user_id) and (p_agent_id is null or agent_id = p_agent_id)
-      limit p_limit for update skip locked) as ended;
-  perform public.erase_runs(v_ids);
-  v_firings := public.erase_firings(v_before, p_limit, p_user_id, p_agent_id);
-  perform public.note_admin_action(p_admin_id, 'erase_runs', p_user_id, jsonb_build_object('agentId', p_agent_id, 'olderThanDays', p_days,
-    'erased', coalesce(cardinality(v_ids), 0), 'firings', v_firings));
-  return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0), 'firings', v_firings,
-    'more', coalesce(cardinality(v_ids), 0) = p_limit or v_firings = p_limit);
+  perform public.check_subject(p_user_id, p_agent_id);
+  v_erased := public.erase_runs_of(p_user_id, p_agent_id, now() - make_interval(secs => p_days * 86400), p_limit);
+  perform public.note_admin_action(p_admin_id, 'erase_runs', p_user_id, jsonb_build_object('agentId', p_agent_id, 'olderThanDays', p_days) || v_erased);
+  return v_erased || jsonb_build_object('more', greatest((v_erased ->> 'erased')::integer, (v_erased ->> 'firings')::integer) = p_limit);
 end $$;
 
 revoke execute on function public.admin_erase_runs(uuid, uuid, uuid, numeric, integer) from public, anon, authenticated;
@@ -610,6 +589,28 @@ end $$;
 revoke execute on function public.admin_list_railway_urls(uuid, integer) from public, anon, authenticated;
 grant execute on function public.admin_list_railway_urls(uuid, integer) to service_role;
 
+-- schemas/administration/admin_list_retention.sql
+
+-- Returns a page of the periods of users and agents, newest first, on behalf of an admin: {periods: [{id, userId, userEmail, agentId,
+-- agentName, days, updatedAt}], next}. p_after is the `next` of the page before, the id of its last period.
+create or replace function public.admin_list_retention(p_admin_id uuid, p_limit integer, p_after bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform public.note_admin_action(p_admin_id, 'retention', null, jsonb_build_object('after', p_after));
+  return (with page as (
+    select p.*, row_number() over (order by p.id desc) as n from public.retention_periods p
+      where p_after is null or p.id < p_after order by p.id desc limit p_limit + 1
+  )
+  select jsonb_build_object(
+    'periods', coalesce((select jsonb_agg(jsonb_build_object('id', page.id, 'userId', page.user_id, 'userEmail', u.email, 'agentId', page.agent_id,
+        'agentName', left(a.name, 200), 'days', page.days, 'updatedAt', public.iso_time(page.updated_at)) order by n)
+      from page left join auth.users u on u.id = page.user_id left join public.agents a on a.id = page.agent_id where n <= p_limit), '[]'),
+    'next', (select id from page where n = p_limit and exists (select from page where n > p_limit))));
+end $$;
+
+revoke execute on function public.admin_list_retention(uuid, integer, bigint) from public, anon, authenticated;
+grant execute on function public.admin_list_retention(uuid, integer, bigint) to service_role;
+
 -- schemas/administration/admin_list_runs.sql
 
 -- Returns a page of everybody's runs, or of one user's, on behalf of an admin: see page_of_runs. A run has the `reason` for
@@ -789,6 +790,39 @@ end $$;
 revoke execute on function public.admin_set_heavy(uuid, uuid, boolean) from public, anon, authenticated;
 grant execute on function public.admin_set_heavy(uuid, uuid, boolean) to service_role;
 
+-- schemas/administration/admin_set_retention.sql
+
+-- Sets on behalf of an admin for how many days the texts of a user's runs are kept after their end, or those of an agent's; null: as long
+-- as those of all. Returns {userId, agentId, days}. Raises `bad_request`, `user_not_found`, `agent_not_found`.
+create or replace function public.admin_set_retention(p_admin_id uuid, p_user_id uuid, p_agent_id uuid, p_days numeric) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  -- Each is looked at every hour.
+  v_max constant integer := 1000;
+begin
+  perform public.note_admin_action(p_admin_id, 'set_retention', p_user_id, jsonb_build_object('agentId', p_agent_id, 'days', coalesce(to_jsonb(p_days), to_jsonb('default'::text))));
+  perform public.check_subject(p_user_id, p_agent_id);
+  if p_days is null then
+    delete from public.retention_periods where user_id = p_user_id or agent_id = p_agent_id;
+    return jsonb_build_object('userId', p_user_id, 'agentId', p_agent_id, 'days', null);
+  end if;
+  if p_days not between 0 and 36500 then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'A period has from 0 to 36500 days.';
+  end if;
+  lock table public.retention_periods in share row exclusive mode;
+  update public.retention_periods set days = p_days, updated_at = now() where user_id = p_user_id or agent_id = p_agent_id;
+  if not found then
+    if (select count(*) from public.retention_periods) >= v_max then
+      raise sqlstate 'PT400' using hint = 'bad_request', message = 'There are as many periods as there may be: 1000.';
+    end if;
+    insert into public.retention_periods (user_id, agent_id, days) values (p_user_id, p_agent_id, p_days);
+  end if;
+  return jsonb_build_object('userId', p_user_id, 'agentId', p_agent_id, 'days', p_days);
+end $$;
+
+revoke execute on function public.admin_set_retention(uuid, uuid, uuid, numeric) from public, anon, authenticated;
+grant execute on function public.admin_set_retention(uuid, uuid, uuid, numeric) to service_role;
+
 -- schemas/administration/admin_settle_railway_url.sql
 
 -- Approves or refuses, on behalf of an admin, the railway_url that an agent's owner asks for. Repeated, it changes nothing.
@@ -876,6 +910,29 @@ end $$;
 
 revoke execute on function public.agent_json(public.agents) from public, anon, authenticated;
 grant execute on function public.agent_json(public.agents) to service_role;
+
+-- schemas/administration/check_subject.sql
+
+-- Whether either a user or an agent is named that there is, or, of an agent that is deleted by now, whose runs are left.
+-- Raises `bad_request`, `user_not_found`, `agent_not_found`.
+create or replace function public.check_subject(p_user_id uuid, p_agent_id uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  if (p_user_id is null) = (p_agent_id is null) then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'Name a user or an agent, and not both.';
+  end if;
+  if p_user_id is not null and not exists (select from auth.users where id = p_user_id) then
+    raise sqlstate 'PT404' using hint = 'user_not_found', message = 'There is no such user.';
+  end if;
+  if p_agent_id is not null and not exists (select from public.agents where id = p_agent_id)
+    and not exists (select from public.agent_runs where agent_id = p_agent_id)
+  then
+    raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
+  end if;
+end $$;
+
+revoke execute on function public.check_subject(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.check_subject(uuid, uuid) to service_role;
 
 -- schemas/administration/get_admin_stats.sql
 
@@ -3009,18 +3066,45 @@ end $$;
 revoke execute on function public.drop_run(uuid, uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.drop_run(uuid, uuid, jsonb) to service_role;
 
+-- schemas/runs/erase_by_periods.sql
+
+-- Erases the texts of runs and firings of those users and agents whose own period is shorter than p_days and over, at most p_limit of
+-- each a call. Returns the number of runs, or that of firings if it is larger.
+create or replace function public.erase_by_periods(p_days numeric, p_limit integer) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_period record;
+  v_erased jsonb;
+  v_runs integer := 0;
+  v_firings integer := 0;
+begin
+  for v_period in select user_id, agent_id, days from public.retention_periods where days < p_days order by id loop
+    exit when greatest(v_runs, v_firings) >= p_limit;
+    v_erased := public.erase_runs_of(v_period.user_id, v_period.agent_id, now() - make_interval(secs => v_period.days * 86400),
+      p_limit - greatest(v_runs, v_firings));
+    v_runs := v_runs + (v_erased ->> 'erased')::integer;
+    v_firings := v_firings + (v_erased ->> 'firings')::integer;
+  end loop;
+  return greatest(v_runs, v_firings);
+end $$;
+
+revoke execute on function public.erase_by_periods(numeric, integer) from public, anon, authenticated;
+grant execute on function public.erase_by_periods(numeric, integer) to service_role;
+
 -- schemas/runs/erase_old_runs.sql
 
--- Erases the texts of runs that ended more than p_days ago, and of firings, at most p_limit of each a call, together with
+-- Erases the texts of runs that ended more than p_days ago, or longer ago than a shorter period of their user's or agent's own, and of
+-- firings, at most p_limit of each a call, together with
 -- expired cached responses, tickets that nobody has used for a week, workers that have been gone for a day, and refusals of schedules as old. The runs themselves and
 -- the ledger stay.
--- Returns {erased}: the number of runs, or that of firings if it is larger.
+-- Returns {erased}: the number of runs, or that of firings if it is larger; p_limit where there may be more of either kind.
 create or replace function public.erase_old_runs(p_days numeric, p_limit integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_ids uuid[];
   v_before constant timestamptz := now() - make_interval(secs => p_days * 86400);
   v_firings integer := 0;
+  v_own integer;
 begin
   select array_agg(id) into v_ids from (
     select id from public.agent_runs
@@ -3028,11 +3112,12 @@ begin
       order by finished_at limit p_limit for update skip locked) as old;
   perform public.erase_runs(v_ids);
   v_firings := public.erase_old_firings(v_before, p_limit);
+  v_own := public.erase_by_periods(p_days, p_limit);
   delete from public.agent_workers where greatest(lease_until, seen_at) < now() - interval '1 day';
   delete from public.response_cache where expires_at < now();
   delete from public.access_tickets where expires_at < now() - interval '1 day' and coalesce(used_at < now() - interval '7 days', true);
   delete from public.schedule_refusals where since < now() - interval '1 day';
-  return jsonb_build_object('erased', greatest(coalesce(cardinality(v_ids), 0), v_firings));
+  return jsonb_build_object('erased', greatest(coalesce(cardinality(v_ids), 0), v_firings, v_own));
 end $$;
 
 revoke execute on function public.erase_old_runs(numeric, integer) from public, anon, authenticated;
@@ -3055,6 +3140,34 @@ end $$;
 
 revoke execute on function public.erase_runs(uuid[]) from public, anon, authenticated;
 grant execute on function public.erase_runs(uuid[]) to service_role;
+
+-- schemas/runs/erase_runs_of.sql
+
+-- Erases the texts of a user's runs and firings, or of an agent's, that ended before a time, at most p_limit of each. The runs themselves
+-- and the ledger stay. Returns {erased, firings}: how many runs and firings.
+create or replace function public.erase_runs_of(p_user_id uuid, p_agent_id uuid, p_before timestamptz, p_limit integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_ids uuid[];
+begin
+  -- One query for each, so that it has the index of what it looks for.
+  if p_user_id is not null then
+    select array_agg(id) into v_ids from (
+      select id from public.agent_runs
+        where user_id = p_user_id and finished_at is not null and finished_at <= p_before and not erased
+        order by finished_at limit p_limit for update skip locked) as ended;
+  else
+    select array_agg(id) into v_ids from (
+      select id from public.agent_runs
+        where agent_id = p_agent_id and finished_at is not null and finished_at <= p_before and not erased
+        order by finished_at limit p_limit for update skip locked) as ended;
+  end if;
+  perform public.erase_runs(v_ids);
+  return jsonb_build_object('erased', coalesce(cardinality(v_ids), 0), 'firings', public.erase_firings(p_before, p_limit, p_user_id, p_agent_id));
+end $$;
+
+revoke execute on function public.erase_runs_of(uuid, uuid, timestamp with time zone, integer) from public, anon, authenticated;
+grant execute on function public.erase_runs_of(uuid, uuid, timestamp with time zone, integer) to service_role;
 
 -- schemas/runs/erase_texts.sql
 

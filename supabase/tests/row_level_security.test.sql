@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(91);
+select plan(96);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -79,7 +79,8 @@ select results_eq('select user_id::text, credits_used from public.credit_usage',
 select results_eq('select user_id::text, role::text from public.user_roles',
   $$ values ('a0000000-0000-4000-8000-000000000002', 'user') $$, 'a user reads their own roles and no others');
 select is_empty('select from public.admin_actions', 'a user does not see what admins did');
-select pg_temp.cannot_write(t) from unnest(array['agent_runs', 'agent_run_steps', 'credit_balances', 'credit_usage', 'credit_changes', 'admin_actions']) as t;
+select is_empty('select from public.retention_periods', 'nor how long texts are kept');
+select pg_temp.cannot_write(t) from unnest(array['agent_runs', 'agent_run_steps', 'credit_balances', 'credit_usage', 'credit_changes', 'admin_actions', 'retention_periods']) as t;
 select throws_ok('truncate public.credit_usage', '42501', null, 'nobody empties the ledger');
 select throws_ok($$ insert into public.user_roles (user_id, role) values ('a0000000-0000-4000-8000-000000000002', 'admin') $$, '42501', null, 'nobody makes themselves an admin');
 select throws_ok('select from public.agent_run_inputs', '42501', null, 'what a run is made from is the service''s');
@@ -154,6 +155,7 @@ select ok((select count(*) from public.credit_usage) >= 2, 'an admin reads the w
 select ok((select count(*) from public.credit_changes) >= 2, 'also what is no use');
 select ok((select count(*) from public.agent_run_failures) >= 2, 'an admin reads why runs failed');
 select lives_ok('select from public.admin_actions', 'an admin sees what admins did');
+select lives_ok('select from public.retention_periods', 'and how long texts are kept');
 select throws_ok('update public.credit_balances set credits_remaining = 1000', '42501', null, 'and writes no balance either');
 select throws_ok('delete from public.credit_usage', '42501', null, 'nor the ledger');
 select throws_ok('delete from public.credit_changes', '42501', null, 'in neither table');

@@ -74,6 +74,8 @@ t.test('commands refuse in a sentence what is given wrongly, with exit code 2', 
     [['agents', 'list', '--limit', '0'], /^--limit takes a whole number from 1 to 100/],
     [['users', 'credits', OTHER_USER, '5'], /^It needs --reason <text>/],
     [['users', 'erase-runs', OTHER_USER, '--older-than', '-1'], /^(--older-than takes|Option '--older-than')/],
+    [['users', 'set-retention', OTHER_USER, 'soon'], /^<days> takes a number from 0 to 36500/],
+    [['users', 'set-retention', OTHER_USER], /^It needs <days>/],
     [['runs', 'list', '--status', 'gone'], /^--status takes one of queued, running/],
     [['keys', 'list', '--nonsense'], /^Unknown option '--nonsense': see/]
   ] as Array<[string[], RegExp]>) {
@@ -131,6 +133,12 @@ t.test('commands on the embedded database', async t => {
     t.match(await cli('agents', 'erase-runs', DEMO_AGENT, '--older-than', '1'), { stdout: 'erased the texts of 0 runs and 0 firings\n' })
     t.match(await cli('agents', 'erase-runs', DEMO_AGENT), { stdout: 'erased the texts of 1 runs and 0 firings\n' })
     t.match(JSON.parse((await cli('runs', 'show', runId, '--json')).stdout), { response: '', creditsCharged: 1, status: 'succeeded' })
+    t.match(await cli('agents', 'set-retention', DEMO_AGENT, '0.5'), { code: 0, stdout: 'kept for 0.5 days after their end\n' })
+    t.match(await cli('users', 'set-retention', OTHER_USER, '7'), { code: 0, stdout: 'kept for 7 days after their end\n' })
+    t.match(JSON.parse((await cli('users', 'retention', '--limit', '1', '--json')).stdout), { periods: [{ userId: OTHER_USER, userEmail: 'other@jeesi.local', agentId: null, days: 7 }], nextCursor: Number })
+    t.match(await cli('agents', 'retention'), { code: 0, stdout: new RegExp(`^of .+\\nuser +${OTHER_USER} +other@jeesi\\.local +7\\nagent +${DEMO_AGENT} .+ 0\\.5\\n$`) })
+    t.match(await cli('users', 'set-retention', OTHER_USER, 'default'), { code: 0, stdout: 'kept as long as those of all\n' })
+    t.match(await cli('users', 'set-retention', UNKNOWN, '1'), { code: 1, stderr: 'There is no such user.\n' })
     const exit = once(service, 'exit')
     service.kill('SIGTERM')
     await exit
@@ -141,7 +149,7 @@ t.test('commands on the embedded database', async t => {
     t.teardown(() => pglite.close())
     const { rows } = await pglite.query<{ action: string, admin_id: string }>('select distinct action, admin_id from public.admin_actions')
     t.same([...new Set(rows.map(row => row.admin_id))], [OPERATOR])
-    for (const action of ['agent_create', 'agent_edit', 'agent_delete', 'grant', 'erase_runs', 'watch_runs', 'cancel', 'run_events']) {
+    for (const action of ['agent_create', 'agent_edit', 'agent_delete', 'grant', 'erase_runs', 'set_retention', 'retention', 'watch_runs', 'cancel', 'run_events']) {
       t.ok(rows.some(row => row.action === action), action)
     }
     t.notMatch(JSON.stringify((await pglite.query('select details from public.admin_actions where action like \'agent_%\'')).rows), 'Be brief', 'without texts of agents')
@@ -176,6 +184,9 @@ t.test('who is no admin erases nothing, and the operator\'s id is no way in for 
   const { request } = await startService(t)
   const headers = await bearer(OTHER_USER)
   t.match(await request('POST', `/api/admin/users/${DEMO_USER}/erase-runs`, { body: { olderThanDays: 0 }, headers }), { status: 403 })
+  t.match(await request('POST', `/api/admin/users/${DEMO_USER}/retention`, { body: { days: 0 }, headers }), { status: 403 })
+  t.match(await request('GET', '/api/admin/retention', { headers }), { status: 403 })
+  t.match(await request('POST', `/api/admin/agents/${DEMO_AGENT}/retention`, { body: { days: -1 } }), { status: 400 })
   t.match(await request('POST', `/api/admin/users/${UNKNOWN}/erase-runs`, { body: { olderThanDays: 0 } }), { status: 404, body: { code: 'user_not_found' } })
   t.match(await request('POST', `/api/admin/agents/${UNKNOWN}/erase-runs`, { body: { olderThanDays: 0 } }), { status: 404, body: { code: 'agent_not_found' } })
 })

@@ -265,6 +265,11 @@ export function createSamples (db: Database): Samples {
       await finish(await begin())
       return of({ ...ADMIN, p_user_id: DEMO_USER, p_agent_id: null }, { p_days: 0, p_limit: 1 })
     },
+    admin_set_retention: () => of({ ...ADMIN, p_user_id: DEMO_USER, p_agent_id: null, p_days: 7 }),
+    async admin_list_retention () {
+      await db.call('admin_set_retention', { ...ADMIN, p_user_id: DEMO_USER, p_agent_id: null, p_days: 7 })
+      return of({ ...ADMIN, p_limit: 1 }, { p_after: Number.MAX_SAFE_INTEGER })
+    },
     async admin_watch_runs () {
       await begin()
       return of(ADMIN, { p_since: new Date(Date.now() - 10_000).toISOString(), p_limit: 100 })

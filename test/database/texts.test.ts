@@ -4,7 +4,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { delta, ending, frame, inTurn, openStream } from '../support/doubles/gateway.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
-import { bearer, createPostgres, endOf, findPostgres, parseStream, startService } from '../support/helper.js'
+import { bearer, createPostgres, DEMO_AGENT, DEMO_USER, endOf, findPostgres, OTHER_USER, parseStream, startService } from '../support/helper.js'
 import { until } from '../support/replica.js'
 import { readDocument, sectionOf, tableOf } from '../docs/markdown.js'
 
@@ -210,6 +210,37 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
       select id, agent_id, user_id, 'failed', 'a fault', 'a fault', now() - interval '40 days' from public.agent_schedules limit 1 returning id`)
     t.same(await service.app.database.call('erase_old_runs', { p_days: 30, p_limit: 500 }), { erased: 1 })
     t.same((await sql.query('select error, error_message from public.scheduled_runs where id = $1', [id])).rows, [{ error: null, error_message: null }])
+  })
+
+  t.test('what a user or an agent has a shorter period for goes after that, and what others have stays', async t => {
+    const { database } = service.app
+    const set = (p_user_id: string | null, p_agent_id: string | null, p_days: number | null) => database.call('admin_set_retention', { p_admin_id: DEMO_USER, p_user_id, p_agent_id, p_days })
+    const erase = () => database.call('erase_old_runs', { p_days: 30, p_limit: 500 })
+    const insertRun = async (userId: string, agentId: string, days: number) => (await sql.query(`
+      insert into public.agent_runs (user_id, agent_id, status, request_hash, response, finished_at)
+        values ($1, $2, 'succeeded', 'x', 'kept', now() - make_interval(days => $3)) returning id`, [userId, agentId, days])).rows[0].id as string
+    const keptOf = async (ids: string[]) => (await sql.query("select id from public.agent_runs where id = any($1) and response = 'kept'", [ids])).rows.map(({ id }) => ids.indexOf(id)).sort()
+    const otherAgent = randomUUID()
+    const ids = [await insertRun(user, otherAgent, 8), await insertRun(user, otherAgent, 6), await insertRun(OTHER_USER, otherAgent, 8), await insertRun(OTHER_USER, agent, 8)]
+    const firing = await insertFiring('service', 'kept', 8)
+    const firings = async () => (await sql.query('select generated_content from public.scheduled_runs where id = $1', [firing])).rows
+    await erase()
+    t.same(await keptOf(ids), [0, 1, 2, 3], 'within the period of all')
+    await set(user, null, 7)
+    await erase()
+    t.same(await keptOf(ids), [1, 2, 3], 'the user\'s that ended before')
+    t.same(await firings(), [{ generated_content: null }], 'and firings')
+    await set(null, agent, 7)
+    await set(user, null, null)
+    await set(OTHER_USER, null, 60)
+    await erase()
+    t.same(await keptOf(ids), [1, 2], 'the agent\'s too, and nothing of who has none any more, or a longer one')
+    await sql.query('insert into public.retention_periods (agent_id, days) select gen_random_uuid(), 1 from generate_series(1, 998)')
+    await t.rejects(set(null, DEMO_AGENT, 1), { code: 'bad_request', message: 'There are as many periods as there may be: 1000.' })
+    t.match(await set(null, agent, 3), { days: 3 }, 'one that is there may be changed')
+    await sql.query('delete from public.retention_periods')
+    await sql.query('delete from public.scheduled_runs where id = $1', [firing])
+    await sql.query('delete from public.agent_runs where id = any($1)', [ids])
   })
 
   t.test('what the platform\'s own runner has fired stays: its page shows it, however old', async t => {

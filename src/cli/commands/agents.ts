@@ -3,6 +3,7 @@ import { NewAgentBody, AgentEditBody, FunctionValues, type AgentValues, type Ins
 import { chooseUser, SERVICE, withBackend } from './open.js'
 import { eraseAll, OLDER_THAN, readPage, PAGE } from './common.js'
 import { check, linesOf, tableOf } from './output.js'
+import { listRetention, setRetention } from './retention.js'
 import { print, readId, readNumber, type Subject, UsageError, verb } from './subcommands.js'
 
 /** Bytes of a file with functions. */
@@ -95,7 +96,9 @@ export const agents: Subject = {
       does: 'erases the texts of an agent\'s runs that have ended; the runs and the ledger stay',
       options: { ...OLDER_THAN, ...SERVICE },
       run: ({ values, taken: [id] }) => eraseAll(values, olderThanDays => ({ agentId: readId('<id>', id!), olderThanDays }))
-    })
+    }),
+    'set-retention': setRetention('an agent\'s', agentId => ({ agentId })),
+    retention: listRetention()
   }
 }
 

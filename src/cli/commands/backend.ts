@@ -1,6 +1,6 @@
 import type { Run } from '#shared/schemas.ts'
-import type { AgentFilter, AdminRunFilter, Erasure, Grant } from '../../administration/administration.js'
-import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent } from '../../contract/agents.js'
+import type { AgentFilter, AdminRunFilter, Erasure, Grant, Subject } from '../../administration/administration.js'
+import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, RetentionPeriod } from '../../contract/agents.js'
 import type { ApiKey, CreatedApiKey, KeyBody } from '../../contract/api-keys.js'
 import type { AdminRun, AdminUser, Credits, InspectedRun } from '../../contract/schemas.js'
 
@@ -15,6 +15,8 @@ export interface Backend {
   deleteAgent (id: string): Promise<DeletedAgent>
   /** Erases a batch. */
   eraseRuns (erasure: Erasure): Promise<ErasedRuns>
+  setRetention (subject: Subject, days: number | null): Promise<RetentionPeriod>
+  retention (filter: { limit: number, cursor?: number }): Promise<{ periods: ListedPeriod[], nextCursor: number | null }>
   keys (userId: string): Promise<{ keys: ApiKey[] }>
   createKey (userId: string, body: KeyBody): Promise<CreatedApiKey>
   revokeKey (userId: string, id: string): Promise<ApiKey>

@@ -19,6 +19,8 @@ export function connectDirectly (database: Database): Backend {
     editAgent: (id, values) => administration.editAgent(OPERATOR, id, values),
     deleteAgent: id => administration.deleteAgent(OPERATOR, id),
     eraseRuns: erasure => administration.eraseRuns(OPERATOR, erasure),
+    setRetention: (subject, days) => administration.setRetention(OPERATOR, subject, days),
+    retention: filter => administration.retention(OPERATOR, filter),
     keys: userId => keys.list(userId),
     createKey: (userId, body) => keys.create(userId, body),
     revokeKey: (userId, id) => keys.revoke(userId, id),

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { fetch } from 'undici'
+import type { Subject } from '../../administration/administration.js'
 import type { Backend, RunLine } from './backend.js'
 
 /** Milliseconds for an answer; the erasing of a batch may take as long as the database lets it. */
@@ -26,14 +27,16 @@ export function connectService (url: string, tokenOf: (userId: string) => Promis
     return response.json()
   }
   const at = (path: string, id: string, rest = '') => `/api/admin/${path}/${id}${rest}`
+  const of = ({ userId, agentId }: Subject, rest: string) => userId === undefined ? at('agents', agentId, rest) : at('users', userId, rest)
   return {
     agents: filter => ask('GET', `/api/admin/agents${query(filter)}`),
     agent: id => ask('GET', at('agents', id)),
     createAgent: body => ask('POST', '/api/admin/agents', { body }),
     editAgent: (id, body) => ask('PATCH', at('agents', id), { body }),
     deleteAgent: id => ask('DELETE', at('agents', id)),
-    eraseRuns: ({ userId, agentId, olderThanDays }) =>
-      ask('POST', userId === undefined ? at('agents', agentId, '/erase-runs') : at('users', userId, '/erase-runs'), { body: { olderThanDays } }),
+    eraseRuns: ({ olderThanDays, ...subject }) => ask('POST', of(subject, '/erase-runs'), { body: { olderThanDays } }),
+    setRetention: (subject, days) => ask('POST', of(subject, '/retention'), { body: { days } }),
+    retention: filter => ask('GET', `/api/admin/retention${query(filter)}`),
     keys: as => ask('GET', '/api/keys', { as }),
     createKey: (as, body) => ask('POST', '/api/keys', { as, body }),
     revokeKey: (as, id) => ask('DELETE', `/api/keys/${id}`, { as }),

@@ -1,11 +1,12 @@
 import { SERVICE, withBackend } from './open.js'
 import { eraseAll, OLDER_THAN, PAGE, readPage } from './common.js'
 import { tableOf } from './output.js'
+import { listRetention, setRetention } from './retention.js'
 import { print, readId, readNumber, type Subject, UsageError, verb } from './subcommands.js'
 
 /** The commands for users. */
 export const users: Subject = {
-  does: 'finds users, gives and takes credits, erases texts.',
+  does: 'finds users, gives and takes credits, erases texts, and says how long they are kept.',
   verbs: {
     list: verb({
       does: 'lists users with their balances, newest first',
@@ -44,6 +45,8 @@ export const users: Subject = {
       does: 'erases the texts of a user\'s runs that have ended; the runs and the ledger stay',
       options: { ...OLDER_THAN, ...SERVICE },
       run: ({ values, taken: [id] }) => eraseAll(values, olderThanDays => ({ userId: readId('<id>', id!), olderThanDays }))
-    })
+    }),
+    'set-retention': setRetention('a user\'s', userId => ({ userId })),
+    retention: listRetention()
   }
 }

@@ -232,9 +232,7 @@ export class CompletionHandler implements ResponseHandler, AnswerReader, TextRea
     const extra = calls.length > 0 ? this.#extra : undefined
     if (extra?.isTooLong) return this.#fail(errors.gatewayAnswerTooLong())
     const fields = extra?.toObject()
-    const completion: Completion = Object.assign(this.#frames.end, { toolCalls: calls })
-    if (hasMore) completion.hasMoreCalls = true
-    if (fields) completion.extra = fields
+    const completion: Completion = Object.assign(this.#frames.end, { toolCalls: calls }, hasMore && { hasMoreCalls: true as const }, fields && { extra: fields })
     this.#finish(() => this.resolve(completion))
   }
 

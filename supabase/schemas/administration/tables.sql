@@ -19,3 +19,22 @@ grant select on public.admin_actions to authenticated;
 grant select, insert, update, delete on public.admin_actions to service_role;
 create policy admin_actions_admin on public.admin_actions for select to authenticated
   using ((select public.has_role((select auth.uid()), 'admin')));
+
+-- How long the texts of a user's runs are kept, or those of an agent's, where that is less than for all. An agent's period outlives
+-- the agent, as its runs do.
+create table public.retention_periods (
+  id bigint generated always as identity primary key,
+  user_id uuid unique references auth.users (id) on delete cascade,
+  agent_id uuid unique,
+  -- After a run's end.
+  days numeric not null check (days between 0 and 36500),
+  updated_at timestamptz not null default now(),
+  check ((user_id is null) <> (agent_id is null))
+);
+alter table public.retention_periods enable row level security;
+revoke all on public.retention_periods from public, anon, authenticated;
+revoke all on sequence public.retention_periods_id_seq from public, anon, authenticated;
+grant select on public.retention_periods to authenticated;
+grant select, insert, update, delete on public.retention_periods to service_role;
+create policy retention_periods_admin on public.retention_periods for select to authenticated
+  using ((select public.has_role((select auth.uid()), 'admin')));

@@ -53,6 +53,9 @@ create index agent_runs_waiting on public.agent_runs (user_id)
   where finished_at is null and (owner is null or lease_until = '-infinity');
 create index agent_runs_owned on public.agent_runs (owner) where finished_at is null;
 create index agent_runs_to_erase on public.agent_runs (finished_at) where not erased;
+-- The same of a user or an agent, whose texts may be kept for a shorter time.
+create index agent_runs_kept_of_user on public.agent_runs (user_id, finished_at) where not erased and finished_at is not null;
+create index agent_runs_kept_of_agent on public.agent_runs (agent_id, finished_at) where not erased and finished_at is not null;
 alter table public.agent_runs enable row level security;
 revoke all on public.agent_runs from public, anon, authenticated;
 grant select on public.agent_runs to authenticated;

@@ -161,8 +161,8 @@ class Answers {
     if (operationId === 'deleteAnyAgent') return this.#made.createAgent.agentId
     if (/^delete(Agent|Function|Schedule)$/.test(operationId)) return this.#made[operationId.replace('delete', 'save')].id
     if (operationId === 'revokeApiKey') return this.#made.createApiKey.id
-    if (['getLedger', 'grantCredits', 'eraseRunsOfUser'].includes(operationId)) return DEMO_USER
-    if (['getModel', 'settleRailwayUrl', 'setHeavy', 'inspectAgent', 'editAgent', 'eraseRunsOfAgent'].includes(operationId)) return DEMO_AGENT
+    if (['getLedger', 'grantCredits', 'eraseRunsOfUser', 'setRetentionOfUser'].includes(operationId)) return DEMO_USER
+    if (['getModel', 'settleRailwayUrl', 'setHeavy', 'inspectAgent', 'editAgent', 'eraseRunsOfAgent', 'setRetentionOfAgent'].includes(operationId)) return DEMO_AGENT
     if (/Response$|^listInputItems$/.test(operationId)) return this.#made.createResponse?.id
     return /Chat$/.test(operationId) ? 'chat-1' : this.#made.run.runId
   }
