@@ -1,7 +1,7 @@
 import { errors, ServiceError } from '#shared/errors.ts'
 import type { RunAccess } from '#shared/http/caller.ts'
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, RetentionPeriod } from '../contract/agents.js'
+import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, MadeUser, RetentionPeriod } from '../contract/agents.js'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../contract/schemas.js'
 import type { AdminAction, AdminFigures, HeavyAgent } from '../contract/rows.js'
 import type { Database } from '../database/port.js'
@@ -150,6 +150,11 @@ export class Administration {
     return this.#noted(adminId, { action: 'erase_runs', userId, details: { agentId, olderThanDays } }, () => this.database.call('admin_erase_runs', {
       p_admin_id: adminId, p_user_id: userId ?? null, p_agent_id: agentId ?? null, p_days: olderThanDays, p_limit: ERASE_BATCH
     }))
+  }
+
+  /** Makes a user; beside a Supabase project its Auth does. Throws `bad_request`. */
+  createUser (adminId: string, email: string): Promise<MadeUser> {
+    return this.#noted(adminId, { action: 'user_create' }, () => this.database.call('admin_create_user', { p_admin_id: adminId, p_email: email }))
   }
 
   /** Sets for how many days the texts of runs are kept after their end; null: as long as those of all. Throws `user_not_found`, `agent_not_found`, `bad_request`. */

@@ -13,24 +13,35 @@ import { Theme } from './theme.js'
 /** The console: who is not signed in signs in, everybody else has pages. */
 export function App (): VNode {
   useStore(current)
-  const [start, setStart] = useState<{ settings: Settings, signIn: SignIn }>()
+  const [start, setStart] = useState<Start>()
   const [error, setError] = useState<unknown>()
   const open = async () => {
     setError(undefined)
     try {
-      const settings = await (await ask('GET', '/api/console')).json() as Settings
-      const signIn = await signInOf(settings)
-      current.set(await signIn.resume())
-      setStart({ settings, signIn })
+      const start = await readStart()
+      current.set(await start.signIn.resume())
+      setStart(start)
     } catch (failure) {
       setError(failure)
     }
   }
   useEffect(() => { open() }, [])
+  // Who may sign in may have changed since: admins make users.
+  const isLeft = start?.settings.signIn === 'demo' && current.session === undefined
+  useEffect(() => {
+    if (isLeft) readStart().then(setStart, () => {})
+  }, [isLeft])
   if (!start) return html`<main class="sign-in">${error ? html`<${Failure} error=${error} onRetry=${open} />` : html`<${Loading} />`}</main>`
   return current.session
     ? html`<${Shell} key=${current.session.userId} session=${current.session} version=${start.settings.version} />`
     : html`<${SignInPage} settings=${start.settings} signIn=${start.signIn} />`
+}
+
+interface Start { settings: Settings, signIn: SignIn }
+
+async function readStart (): Promise<Start> {
+  const settings = await (await ask('GET', '/api/console')).json() as Settings
+  return { settings, signIn: await signInOf(settings) }
 }
 
 /** What signs in beside a project is loaded only there. */

@@ -80,6 +80,12 @@ export type DeletedAgent = Static<typeof DeletedAgent>
 /** Which runs' texts are erased: of those that ended so many days ago. */
 export const EraseBody = Type.Object({ olderThanDays: Type.Number({ minimum: 0, maximum: 36_500 }) })
 
+/** A user to make where there is no Supabase Auth. */
+export const NewUserBody = Type.Object({ email: Type.String({ minLength: 3, maxLength: 320 }) })
+
+export const MadeUser = Type.Object({ userId: Uuid, email: Type.String() })
+export type MadeUser = Static<typeof MadeUser>
+
 /** For how many days after their end the texts of runs are kept; null: as long as those of all. */
 export const RetentionBody = Type.Object({ days: Nullable(Type.Number({ minimum: 0, maximum: 36_500 })) })
 

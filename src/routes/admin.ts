@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { refuse } from '#shared/http/refuse.ts'
 import { errorAnswers, IdempotencyHeaders, Nullable, Run, RunStatus, Uuid } from '#shared/schemas.ts'
-import { AdminAgent, NewAgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent, ListedPeriod, RetentionBody, RetentionPeriod } from '../contract/agents.js'
+import { AdminAgent, NewAgentBody, AgentEditBody, DeletedAgent, EraseBody, ErasedRuns, InspectedAgent, ListedPeriod, MadeUser, NewUserBody, RetentionBody, RetentionPeriod } from '../contract/agents.js'
 import { AdminAction, AdminFigures, HeavyAgent, HeavyBody } from '../contract/rows.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Credits, GrantBody, InspectedRun, LedgerEntry, RailwayUrlBody, RailwayUrlRequest } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
@@ -100,6 +100,16 @@ const users: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireSession,
     schema: { querystring: UserQuery, response: { 200: UserList, ...errorAnswers } }
   }, async request => app.admin.users(request.caller!.userId, request.query))
+
+  app.post('/api/admin/users', {
+    onRequest: app.requireSession,
+    schema: { body: NewUserBody, response: { 201: MadeUser, ...errorAnswers } }
+  }, async (request, reply) => {
+    const adminId = request.caller!.userId
+    const user = await app.admin.createUser(adminId, request.body.email)
+    app.log.info({ adminId, userId: user.userId }, 'a user was made')
+    return reply.code(201).send(user)
+  })
 
   app.get('/api/admin/users/:id/ledger', {
     onRequest: app.requireSession,

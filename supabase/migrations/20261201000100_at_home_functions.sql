@@ -336,6 +336,33 @@ end $$;
 revoke execute on function public.use_ticket(text, uuid, boolean) from public, anon, authenticated;
 grant execute on function public.use_ticket(text, uuid, boolean) to service_role;
 
+-- schemas/administration/admin_create_user.sql
+
+-- Makes a user on behalf of an admin where there is no Supabase Auth, which makes those of a project: {userId, email}. Raises `bad_request`,
+-- also for an address that somebody has.
+create or replace function public.admin_create_user(p_admin_id uuid, p_email text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id constant uuid := gen_random_uuid();
+  v_email constant text := lower(trim(p_email));
+begin
+  perform public.note_admin_action(p_admin_id, 'user_create', v_id);
+  if to_regclass('auth.identities') is not null then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'Supabase Auth makes the users of a project: see its dashboard.';
+  end if;
+  if v_email !~ '^[^\s@]{1,200}@[^\s@]{1,100}$' then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'This is no e-mail address.';
+  end if;
+  if exists (select from auth.users where lower(email) = v_email) then
+    raise sqlstate 'PT400' using hint = 'bad_request', message = 'There is a user with this e-mail address.';
+  end if;
+  insert into auth.users (id, aud, role, email, created_at, updated_at) values (v_id, 'authenticated', 'authenticated', v_email, now(), now());
+  return jsonb_build_object('userId', v_id, 'email', v_email);
+end $$;
+
+revoke execute on function public.admin_create_user(uuid, text) from public, anon, authenticated;
+grant execute on function public.admin_create_user(uuid, text) to service_role;
+
 -- schemas/administration/admin_delete_agent.sql
 
 -- Deletes an agent with its functions and schedules on behalf of an admin. Its runs and the ledger stay. Raises `agent_not_found`.

@@ -49,6 +49,14 @@ async function testCommands (t: Test, cli: Cli, user: string[]): Promise<void> {
     t.match(await json('keys', 'revoke', key.id, ...user), { isActive: false })
   })
 
+  await t.test('users are made, once an address', async t => {
+    const made = await cli('users', 'create', 'Somebody@Example.com')
+    t.match(made, { code: 0, stdout: UUID_LINE, stderr: '' })
+    t.match((await json('users', 'list', '--email', 'some')).users, [{ userId: made.stdout.trim(), email: 'somebody@example.com', isAdmin: false, credits: { creditsRemaining: Number } }])
+    t.match(await cli('users', 'create', 'somebody@example.com'), { code: 1, stderr: 'There is a user with this e-mail address.\n' })
+    t.match(await cli('users', 'create', 'nobody'), { code: 1, stderr: 'This is no e-mail address.\n' })
+  })
+
   await t.test('users are found by e-mail, and given and taken credits', async t => {
     t.match((await json('users', 'list', '--email', 'OTHER')).users, [{ userId: OTHER_USER, email: 'other@jeesi.local', credits: { creditsRemaining: 3 } }])
     t.match(await cli('users', 'credits', OTHER_USER, '5', '--reason', 'A voucher'), { code: 0, stdout: 'gave 5: 8 credits remain\n' })
@@ -149,7 +157,7 @@ t.test('commands on the embedded database', async t => {
     t.teardown(() => pglite.close())
     const { rows } = await pglite.query<{ action: string, admin_id: string }>('select distinct action, admin_id from public.admin_actions')
     t.same([...new Set(rows.map(row => row.admin_id))], [OPERATOR])
-    for (const action of ['agent_create', 'agent_edit', 'agent_delete', 'grant', 'erase_runs', 'set_retention', 'retention', 'watch_runs', 'cancel', 'run_events']) {
+    for (const action of ['agent_create', 'agent_edit', 'agent_delete', 'user_create', 'grant', 'erase_runs', 'set_retention', 'retention', 'watch_runs', 'cancel', 'run_events']) {
       t.ok(rows.some(row => row.action === action), action)
     }
     t.notMatch(JSON.stringify((await pglite.query('select details from public.admin_actions where action like \'agent_%\'')).rows), 'Be brief', 'without texts of agents')

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Nullable, Run, RunEvent, Usage } from '#shared/schemas.ts'
-import { AdminAgent, AdminFunction, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, RetentionPeriod } from '../../src/contract/agents.js'
+import { AdminAgent, AdminFunction, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, MadeUser, RetentionPeriod } from '../../src/contract/agents.js'
 import { ApiKey } from '../../src/contract/api-keys.js'
 import { AdminAction, AdminFigures, DemoUser, HeavyAgent, Row } from '../../src/contract/rows.js'
 import { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, GatewayFailure, InspectedRun, LedgerEntry, RailwayUrlRequest, RunStep } from '../../src/contract/schemas.js'
@@ -127,6 +127,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   admin_save_agent: InspectedAgent,
   admin_delete_agent: DeletedAgent,
   admin_erase_runs: ErasedRuns,
+  admin_create_user: MadeUser,
   admin_set_retention: RetentionPeriod,
   admin_list_retention: Type.Object({ periods: Type.Array(ListedPeriod, { minItems: 1 }), next: Nullable(Type.Integer()) }),
   admin_watch_runs: Type.Object({ runs: Type.Array(AdminRun), until: Text }),

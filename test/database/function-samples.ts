@@ -265,6 +265,7 @@ export function createSamples (db: Database): Samples {
       await finish(await begin())
       return of({ ...ADMIN, p_user_id: DEMO_USER, p_agent_id: null }, { p_days: 0, p_limit: 1 })
     },
+    admin_create_user: () => of({ ...ADMIN, p_email: `${randomUUID()}@jeesi.local` }),
     admin_set_retention: () => of({ ...ADMIN, p_user_id: DEMO_USER, p_agent_id: null, p_days: 7 }),
     async admin_list_retention () {
       await db.call('admin_set_retention', { ...ADMIN, p_user_id: DEMO_USER, p_agent_id: null, p_days: 7 })

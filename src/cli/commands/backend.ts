@@ -1,6 +1,6 @@
 import type { Run } from '#shared/schemas.ts'
 import type { AgentFilter, AdminRunFilter, Erasure, Grant, Subject } from '../../administration/administration.js'
-import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, RetentionPeriod } from '../../contract/agents.js'
+import type { AdminAgent, NewAgentBody, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, MadeUser, RetentionPeriod } from '../../contract/agents.js'
 import type { ApiKey, CreatedApiKey, KeyBody } from '../../contract/api-keys.js'
 import type { AdminRun, AdminUser, Credits, InspectedRun } from '../../contract/schemas.js'
 
@@ -21,6 +21,7 @@ export interface Backend {
   createKey (userId: string, body: KeyBody): Promise<CreatedApiKey>
   revokeKey (userId: string, id: string): Promise<ApiKey>
   users (filter: { limit: number, email?: string, cursor?: string }): Promise<Page & { users: AdminUser[] }>
+  createUser (email: string): Promise<MadeUser>
   grant (grant: Grant): Promise<Credits>
   runs (filter: AdminRunFilter): Promise<Page & { runs: AdminRun[] }>
   run (id: string): Promise<InspectedRun>

@@ -25,6 +25,7 @@ export function connectDirectly (database: Database): Backend {
     createKey: (userId, body) => keys.create(userId, body),
     revokeKey: (userId, id) => keys.revoke(userId, id),
     users: filter => administration.users(OPERATOR, filter),
+    createUser: email => administration.createUser(OPERATOR, email),
     grant: grant => administration.grant(OPERATOR, grant),
     runs: filter => administration.runs(OPERATOR, filter),
     run: id => administration.run(OPERATOR, id),

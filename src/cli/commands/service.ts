@@ -41,6 +41,7 @@ export function connectService (url: string, tokenOf: (userId: string) => Promis
     createKey: (as, body) => ask('POST', '/api/keys', { as, body }),
     revokeKey: (as, id) => ask('DELETE', `/api/keys/${id}`, { as }),
     users: filter => ask('GET', `/api/admin/users${query(filter)}`),
+    createUser: email => ask('POST', '/api/admin/users', { body: { email } }),
     grant: ({ userId, credits, reason }) => ask('POST', at('users', userId, '/credits'), { body: { credits, reason } }),
     runs: filter => ask('GET', `/api/admin/runs${query(filter)}`),
     run: id => ask('GET', at('runs', id)),

@@ -6,7 +6,7 @@ import { print, readId, readNumber, type Subject, UsageError, verb } from './sub
 
 /** The commands for users. */
 export const users: Subject = {
-  does: 'finds users, gives and takes credits, erases texts, and says how long they are kept.',
+  does: 'finds and makes users, gives and takes credits, erases texts, and says how long they are kept.',
   verbs: {
     list: verb({
       does: 'lists users with their balances, newest first',
@@ -22,6 +22,15 @@ export const users: Subject = {
           user: userId, email, admin: isAdmin ? 'yes' : 'no', plan: planType, credits: creditsRemaining, reserved: creditsReserved
         })), 'There are no such users.'))
         if (page.nextCursor) print(`… and more: --cursor ${page.nextCursor}`)
+      }
+    }),
+    create: verb({
+      takes: '<e-mail>',
+      does: 'makes a user, and prints the id; beside a Supabase project its Auth makes them',
+      options: SERVICE,
+      async run ({ values, taken: [email] }) {
+        const user = await withBackend(values.service, backend => backend.createUser(email!))
+        print(values.json ? JSON.stringify(user) : user.userId)
       }
     }),
     credits: verb({

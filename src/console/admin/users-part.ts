@@ -22,9 +22,24 @@ export function UsersPart ({ session }: PageProps): VNode {
     event.preventDefault()
     setEmail(typed.trim())
   }
+  const make = async (address: string) => {
+    await session.api.post('/api/admin/users', { email: address })
+    users.reload()
+  }
   return html`<form class="toolbar" onSubmit=${search}><input type="search" aria-label="E-mail begins with" placeholder="E-mail begins with …" value=${typed} onInput=${(event: Event) => setTyped((event.target as HTMLInputElement).value)} /><button>Search</button></form>
-    <${Failure} error=${users.error} onRetry=${users.reload} />
+    ${!session.hasProject && html`<${NewUserForm} onMake=${make} />`}<${Failure} error=${users.error} onRetry=${users.reload} />
     ${!users.data ? !users.error && html`<${Loading} />` : users.data.users.length === 0 ? html`<${Empty} title="There is no such user." />` : html`<${UserTable} users=${users.data.users} /><${Pager} pages=${pages} next=${users.data.nextCursor} />`}`
+}
+
+/** Beside a project its Auth makes users. */
+function NewUserForm ({ onMake }: { onMake: (email: string) => Promise<void> }): VNode {
+  const [email, setEmail] = useState('')
+  const make = async () => {
+    await onMake(email.trim())
+    setEmail('')
+  }
+  return html`<details class="card"><summary>Make a user</summary><${Form} onSave=${make} label="Make">
+    <${Input} label="E-mail" type="email" required value=${email} onInput=${setEmail} hint="Has the credits of a new user, and signs in as the others do." /><//></details>`
 }
 
 function UserTable ({ users }: { users: readonly User[] }): VNode {

@@ -1,5 +1,5 @@
 import type { RunStatus } from '#shared/schemas.ts'
-import type { AdminAgent, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, RetentionPeriod } from '../../contract/agents.js'
+import type { AdminAgent, AgentValues, DeletedAgent, ErasedRuns, InspectedAgent, ListedPeriod, MadeUser, RetentionPeriod } from '../../contract/agents.js'
 import type { AdminRun, AdminStats, AdminUser, AgentBackend, Audit, Credits, InspectedRun, LedgerEntry, RailwayUrlRequest } from '../../contract/schemas.js'
 import type { RunPage } from './runs.js'
 
@@ -64,6 +64,8 @@ export interface AdministrationFunctions {
     args: { p_admin_id: string, p_user_id: string | null, p_agent_id: string | null, p_days?: number, p_limit?: number }
     result: ErasedRuns
   }
+  /** Makes a user where there is no Supabase Auth. Raises `bad_request`. */
+  admin_create_user: { args: { p_admin_id: string, p_email: string }, result: MadeUser }
   /** Sets for how long texts of a user's runs are kept, or of an agent's. Raises `bad_request`, `user_not_found`, `agent_not_found`. */
   admin_set_retention: {
     args: { p_admin_id: string, p_user_id: string | null, p_agent_id: string | null, p_days: number | null }
