@@ -2,7 +2,7 @@ import { copyFile, readdir, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
-import { BUILT, ROOT } from './built.js'
+import { BUILT, ROOT } from './places.js'
 
 /** What a program starts beside itself, as a file of its own. */
 const THREADS = { 'schema-worker': 'src/executor/tools/arguments/schema-worker.ts' }
@@ -21,7 +21,7 @@ const NO_MAP = `\n//# sourceMappingURL=data:application/json;base64,${btoa('{"ve
 
 /**
  * Makes the tests, of seven hundred files that Node would have to find and tsx to translate for each of them, into some
- * which they share. What a test is and where it stands does not change: see `built.js`.
+ * which they share. See `run.js`.
  */
 async function buildTests (): Promise<void> {
   await rm(BUILT, { recursive: true, force: true })
