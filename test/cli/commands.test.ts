@@ -34,7 +34,7 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
 const ADMINISTER = ['agents', 'doctor', 'keys', 'runs', 'users']
 
 /** Scripts that are commands of others. */
-const OTHERS = ['build', 'check', 'coverage', 'knip', 'pretest', 'test', 'test:all', 'test:watch']
+const OTHERS = ['build', 'check', 'coverage', 'knip', 'pretest', 'style', 'test', 'test:all', 'test:watch', 'types']
 
 t.test('every command of ours', async t => {
   t.same(Object.keys(scripts).filter(name => ![...OTHERS, ...ADMINISTER].includes(name)).sort(), Object.keys(COMMANDS).sort(), 'is here')
