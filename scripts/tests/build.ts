@@ -24,10 +24,9 @@ const NO_MAP = `\n//# sourceMappingURL=data:application/json;base64,${btoa('{"ve
  * which they share. See `run.js`.
  */
 async function buildTests (): Promise<void> {
-  await rm(BUILT, { recursive: true, force: true })
   const tests = (await readdir(join(ROOT, 'test'), { recursive: true })).filter(name => name.endsWith('.test.ts')).map(name => join('test', name))
   const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
-  await build({
+  const { metafile } = await build({
     absWorkingDir: ROOT,
     entryPoints: { ...THREADS, ...Object.fromEntries(tests.map(name => [name.replace(/\.ts$/, ''), name])) },
     outdir: BUILT,
@@ -42,10 +41,15 @@ async function buildTests (): Promise<void> {
     plugins: [places],
     sourcemap: true,
     sourcesContent: false,
+    metafile: true,
     logLevel: 'warning'
   })
   const copied = (await readdir(join(ROOT, 'src'), { recursive: true })).filter(name => COPIED.test(name))
   for (const name of copied) await copyFile(join(ROOT, 'src', name), join(BUILT, basename(name)))
+  // Only what is out of date: tests that are under way go on with the rest.
+  const made = new Set([...Object.keys(metafile.outputs).map(path => join(ROOT, path)), ...copied.map(name => join(BUILT, basename(name)))])
+  const present = (await readdir(BUILT, { recursive: true, withFileTypes: true })).filter(entry => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
+  for (const path of present.filter(path => !made.has(path))) await rm(path)
 }
 
 /**
