@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import t from 'tap'
 import { BUILT, ROOT } from './places.js'
 
-/** Processes at a time: each waits for others, its database and the network for half of its time. */
+/** Processes at a time, on two processors: each also waits for its database, the network and what it has started. */
 const JOBS = 4
 /** Seconds for a file, in its short form and in its long one. */
 const TIMEOUT = { short: 300, long: 1200 }
