@@ -6,7 +6,7 @@ const SOURCES = ['src/**/*.ts', 'supabase/functions/**/*.ts']
 
 export default [
   // Without JSX: package.json puts another package in the place of eslint-plugin-react, which is large.
-  ...neostandard({ ts: true, noJsx: true, ignores: ['dist/', '.tap/', 'node_modules/'] }),
+  ...neostandard({ ts: true, noJsx: true, ignores: ['dist/', '.tap/', '.tests/', 'node_modules/'] }),
   {
     rules: {
       'new-cap': ['error', { capIsNew: false }],

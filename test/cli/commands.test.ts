@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +8,8 @@ import t, { type Test } from 'tap'
 import { pathOf } from '../support/process.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const TSX = createRequire(import.meta.url).resolve('tsx/cli')
+/** As `tsx` starts a program, without a process of its own. */
+const TSX = ['--import', 'tsx']
 const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
 
 /** Commands by their npm script: how the program is started, and something of what it says of itself. */
@@ -20,21 +20,21 @@ const COMMANDS: Record<string, { args: string[], says: RegExp }> = {
   token: { args: [pathOf('token.js')], says: /--user <id> .+\(default: 11111111-1111-4111-8111-111111111111\)$/m },
   migrate: { args: [pathOf('migrate.js')], says: /--url <postgres url> .+$/m },
   audit: { args: [pathOf('audit.js')], says: /--accept <reason> .+$/m },
-  dev: { args: [TSX, 'src/cli/dev.ts'], says: /serves the sources/ },
-  chaos: { args: [TSX, 'test/chaos/cli.ts'], says: /--blows <n> .+\(default: 100\)$/m },
-  siege: { args: [TSX, 'test/siege/cli.ts'], says: /--only <attack,…> .+: .+$/m },
-  bench: { args: [TSX, 'bench/cli.ts'], says: /--url <postgres url> .+\(default: postgres:.+\)$/m },
-  picture: { args: [TSX, 'scripts/house/picture.ts'], says: /draws the rooms/ },
-  schema: { args: [TSX, 'scripts/build-migration.ts'], says: /migration of the changed functions/ },
-  docs: { args: [TSX, 'scripts/build-docs.ts'], says: /\.env\.example/ },
-  fetch: { args: [TSX, 'test/packages/cli.ts'], says: /\(ag-ui, ai-sdk, api-documents, axe-core, deno, knip, mcp, node, openai, playwright-core, supabase\)/ }
+  dev: { args: [...TSX, 'src/cli/dev.ts'], says: /serves the sources/ },
+  chaos: { args: [...TSX, 'test/chaos/cli.ts'], says: /--blows <n> .+\(default: 100\)$/m },
+  siege: { args: [...TSX, 'test/siege/cli.ts'], says: /--only <attack,…> .+: .+$/m },
+  bench: { args: [...TSX, 'bench/cli.ts'], says: /--url <postgres url> .+\(default: postgres:.+\)$/m },
+  picture: { args: [...TSX, 'scripts/house/picture.ts'], says: /draws the rooms/ },
+  schema: { args: [...TSX, 'scripts/build-migration.ts'], says: /migration of the changed functions/ },
+  docs: { args: [...TSX, 'scripts/build-docs.ts'], says: /\.env\.example/ },
+  fetch: { args: [...TSX, 'test/packages/cli.ts'], says: /\(ag-ui, ai-sdk, api-documents, axe-core, deno, knip, mcp, node, openai, playwright-core, supabase\)/ }
 }
 
 /** Scripts that are commands of cli.js, which test/cli/administer.test.ts and test/cli/doctor.test.ts test. */
 const ADMINISTER = ['agents', 'doctor', 'keys', 'runs', 'users']
 
 /** Scripts that are commands of others. */
-const OTHERS = ['build', 'check', 'coverage', 'knip', 'pretest', 'test', 'test:all', 'test:watch']
+const OTHERS = ['build', 'check', 'coverage', 'knip', 'pretest', 'style', 'test', 'test:all', 'test:watch', 'types']
 
 t.test('every command of ours', async t => {
   t.same(Object.keys(scripts).filter(name => ![...OTHERS, ...ADMINISTER].includes(name)).sort(), Object.keys(COMMANDS).sort(), 'is here')

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import t from 'tap'
 import * as shared from '#shared/errors.ts'
 import { readDocument, sectionOf, tableOf } from './markdown.js'
@@ -11,15 +10,12 @@ const STORED = /'code', '(\w+)', 'message', '([^']*)'/g
 /** What of an error's sentence depends on the request. */
 const VARYING = '…'
 
-const EDGE = new URL('../../supabase/functions/agent-runtime/errors.ts', import.meta.url)
-
 t.test('errors.md', async t => {
   const document = readDocument('docs/reference/errors.md')
   const bodies = await bodiesOfFunctions(await openSql(t))
 
   t.test('lists every error with its status, its sentence and whether to try again, and no other', async t => {
-    const edge = existsSync(EDGE) ? await import(EDGE.href) : {}
-    const defined = [...tablesIn(shared), ...tablesIn(edge)].flatMap(table => Object.values(table).map(define => {
+    const defined = tablesIn(shared).flatMap(table => Object.values(table).map(define => {
       const { code, statusCode, message } = define(VARYING, VARYING)
       return rowOf(code, statusCode, message)
     }))

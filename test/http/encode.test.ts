@@ -8,6 +8,7 @@ import type { Bytes } from '../../src/executor/events/event-log.js'
 import { toHttpChunk, toTextFrame } from '../../src/http/bytes.js'
 import { encodeSseChunk } from '../../src/http/sse/encode.js'
 import { encodeSocket } from '../../src/http/websocket/encode.js'
+import { often } from '../support/scope.js'
 
 const text = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', '"', '\\', '\n', '\u0000', '\u007f', '\u2028', 'é', '😀') }))
 
@@ -34,14 +35,14 @@ t.test('a chunk of text is encoded as JSON would be', async t => {
     assert.deepEqual(onTheWire(encodeSseChunk(7, { type: 'chunk', content })), onTheWire(toHttpChunk(`id: 7\ndata: ${JSON.stringify({ type: 'chunk', content })}\n\n`)))
     const expected = JSON.stringify({ type: 'agent_chunk', content, runId: 'a', seq: 7 })
     assert.deepEqual(onTheWire(encodeSocket(7, { type: 'chunk', content }, 'a')), onTheWire(toTextFrame(expected)))
-  }), { numRuns: 1000 }))
+  }), { numRuns: often(1000) }))
 })
 
 t.test('a chunk of HTTP has its length in bytes before it', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(text, content => {
     const bytes = Buffer.from(content)
     assert.deepEqual(onTheWire(toHttpChunk(content)), Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]))
-  }), { numRuns: 1000 }))
+  }), { numRuns: often(1000) }))
 })
 
 t.test('a WebSocket client reads each frame as the message it was, of any length and script', async t => {

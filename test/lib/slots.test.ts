@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { Slots, type SlotTicket } from '../../src/lib/slots.js'
+import { often } from '../support/scope.js'
 
 /** Slots whose tickets have names: the user's letter and a number. */
 function setUp ({ maxConcurrent = 10, maxPerUser = 10, maxWaiting = 100 } = {}) {
@@ -209,5 +210,5 @@ t.test('in any history the limits hold, no ticket waits while it could have a sl
       check()
     }
     await Promise.all(everyTurn)
-  }), { numRuns: 500 }))
+  }), { numRuns: often(500) }))
 })

@@ -13,6 +13,7 @@ import { signAccessToken } from '../../src/auth/access-token.js'
 import { lockDirectory } from '../../src/database/directory-lock.js'
 import { ALL_EVENTS, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, LOOK_MS } from '../support/helper.js'
 import { launch } from '../support/process.js'
+import { often } from '../support/scope.js'
 
 t.test('a second process is refused in one clear sentence, and the first goes on', async t => {
   const dataDir = await createDataDir(t)
@@ -112,7 +113,7 @@ t.test('the lock of a directory', async t => {
       return (await Promise.all(takers.map(take => take(directory)))).filter(Boolean).length
     }
     const counts = { new: new Set<number>(), dead: new Set<number>() }
-    for (let round = 0; round < 300; round++) counts.new.add(await winners({}))
+    for (let round = 0; round < often(300); round++) counts.new.add(await winners({}))
     for (let round = 0; round < 20; round++) counts.dead.add(await winners({ lock: '{"pid":4194305,"started":"x"}' }))
     t.same([...counts.new], [1], 'winners in a new directory')
     t.same([...counts.dead], [1], 'winners where the owner is dead')

@@ -6,6 +6,7 @@ import { buildMessages } from '#shared/prompt.ts'
 import type { ModelMessage } from '#shared/messages.ts'
 import type { FunctionResult } from '#shared/schemas.ts'
 import { addUsage, measureUsage, NO_USAGE } from '#shared/usage.ts'
+import { often } from '../support/scope.js'
 
 const CONVERSATION: ModelMessage[] = [
   { role: 'user', content: 'Hi' },
@@ -157,5 +158,5 @@ t.test('a run of one step costs what its bill says; a model without a rate costs
     assert.equal(priceOf({ 'a/model': rate }, 'a/model', { totalTokens }), expected)
     assert.equal(priceOf({ '*': rate }, 'a/model', { totalTokens }), expected)
     assert.equal(priceOf({}, 'a/model', { totalTokens }), 1)
-  }), { numRuns: 300 })
+  }), { numRuns: often(300) })
 })

@@ -4,9 +4,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import type { Test } from 'tap'
+import { tsImport } from 'tsx/esm/api'
 import type { Run } from '#shared/schemas.ts'
 import { type GatewayDouble, startGateway } from './doubles/gateway.js'
 import { type Auth, type Sql, startPostgrest } from './doubles/postgrest.js'
@@ -17,6 +18,12 @@ import {
 import { fetchForTest } from '../packages/fetch.js'
 
 export const FUNCTION = fileURLToPath(new URL('../../supabase/functions/agent-runtime/', import.meta.url))
+
+/** A module of the function in this process: it is loaded by its path, since TypeScript would check it without Deno's types. */
+export function loadFunction (file: string): Promise<any> {
+  return tsImport(pathToFileURL(FUNCTION + file).href, import.meta.url)
+}
+
 export const SERVICE_KEY = 'service-role-key'
 /** Agents of the demo user that are not heavy, and heavy at an address of their own. */
 export const SIMPLE_AGENT = '66666666-6666-4666-8666-666666666666'

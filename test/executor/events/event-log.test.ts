@@ -11,6 +11,7 @@ import { MemoryEventLog } from '../../../src/executor/events/memory-event-log.js
 import { toTextFrame } from '../../../src/http/bytes.js'
 import { encodeSocket } from '../../../src/http/websocket/encode.js'
 import { chunk, DONE, read, testEventLog } from './event-log-contract.js'
+import { often } from '../../support/scope.js'
 
 const MINUTE = 60_000
 
@@ -124,7 +125,7 @@ t.test('the text after an event has neither reasoning nor rewound text', async t
     assert.equal(log.textAfter('a', first - 1 + after), responseOf(log.entries('a', first - 1 + after)))
     assert.equal(log.textAfter('another'), '')
     log.close()
-  }), { numRuns: 1000 }))
+  }), { numRuns: often(1000) }))
 })
 
 t.test('a log built on this one may keep ended runs for now, and learns of each eviction', async t => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { DeltaTemplate, templateFieldOf } from '../../../src/executor/gateway/delta-template.js'
+import { often } from '../../support/scope.js'
 
 type Shape = (text: string, number: number) => string
 
@@ -54,7 +55,7 @@ t.test('a template extracts the same texts as parsing, for all gateways and any 
         template.learn(frames[number]!, 'content', parsed[number]!)
         number++
       }
-    }), { numRuns: 500 }), name)
+    }), { numRuns: often(500) }), name)
   }
 })
 

@@ -5,6 +5,7 @@ import { CompletionHandler } from '../../../src/executor/gateway/completion.js'
 import { ResponseParser } from '../../../src/executor/gateway/http/response-parser.js'
 import { ToolCallCollector } from '../../../src/executor/gateway/tool-calls.js'
 import { ANSWERS } from '../../support/gateway-answers.js'
+import { often } from '../../support/scope.js'
 
 interface Outcome { text: string, reasoning: string, error?: string, finishReason?: string | null, usage?: object, calls?: string[][] }
 
@@ -137,7 +138,7 @@ t.test('streams of any frames come to what a plain reading of the whole comes to
     ends[expected.error ? 'failed' : 'whole']++
     const { usage, ...outcome } = send(stream, sizes, positions, breaks)
     assert.deepEqual({ ...outcome, ...(usage && { usage }) }, JSON.parse(JSON.stringify(expected)))
-  }), { numRuns: 2000 }))
+  }), { numRuns: often(2000) }))
   t.ok(ends.failed > 100 && ends.whole > 100, JSON.stringify(ends))
 })
 
@@ -180,7 +181,7 @@ t.test('tool calls come to what was called, in whatever style a gateway writes t
       for (const pieces of write(calls, sizes)) collector.add(pieces)
       assert.deepEqual(collector.calls.map(({ function: { name, arguments: args } }) => [name, args]), calls)
       assert.ok(collector.length >= calls.flat().join('').length)
-    }), { numRuns: 300 }), style)
+    }), { numRuns: often(300) }), style)
   }
 })
 
@@ -194,7 +195,7 @@ t.test('pieces of calls of any form end in calls of the protocol, or in a Servic
       assert.ok(typeof call.id === 'string' && call.id !== '' && call.type === 'function')
       assert.deepEqual([typeof call.function.name, typeof call.function.arguments], ['string', 'string'])
     }
-  }), { numRuns: 1000 }))
+  }), { numRuns: often(1000) }))
 })
 
 t.test('frames and documents of any JSON end in a completion or in an error of the gateway', async t => {
@@ -208,5 +209,5 @@ t.test('frames and documents of any JSON end in a completion or in an error of t
       if (error === undefined) assert.ok('finishReason' in outcome)
       else assert.match(error, /^gateway_/)
     }
-  }), { numRuns: 1000 }))
+  }), { numRuns: often(1000) }))
 })

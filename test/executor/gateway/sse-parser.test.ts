@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { SseParser } from '../../../src/executor/gateway/sse-parser.js'
+import { often } from '../../support/scope.js'
 
 const MIB = 1024 * 1024
 
@@ -47,7 +48,7 @@ const line = fc.oneof(
 const streamOf = (end: fc.Arbitrary<string>) => fc.tuple(fc.boolean(), fc.array(fc.tuple(line, end), { maxLength: 30 }), line)
   .map(([bom, lines, last]) => Buffer.from((bom ? '\ufeff' : '') + lines.flat().join('') + last))
 const stream = streamOf(lineEnd)
-const RUNS = { numRuns: 2000 }
+const RUNS = { numRuns: often(2000) }
 
 t.test('the events of a stream do not depend on how its bytes are split', async t => {
   const cuts = fc.array(fc.nat(), { maxLength: 40 })

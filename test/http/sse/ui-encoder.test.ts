@@ -5,6 +5,7 @@ import type { RunEvent } from '#shared/schemas.ts'
 import { findRewound, type NumberedEvent, responseOf } from '#shared/trace.ts'
 import type { UiProtocol } from '../../../src/contract/ui-messages.js'
 import { UiEncoder } from '../../../src/http/sse/ui-encoder.js'
+import { often } from '../../support/scope.js'
 
 const RUN = { runId: '00000000-0000-4000-8000-000000000000', agentId: '00000000-0000-4000-8000-000000000001', createdAt: '2026-01-01T00:00:00.000Z' }
 
@@ -170,7 +171,7 @@ for (const protocol of ['5', '6', '7'] as const) {
         if (!page.isWhole && !mayBreak) throw new Error('it could have been told')
         if (!acts.some(({ is }) => is === 'attempt' || is === 'rewind') && !page.isWhole) throw new Error('nothing was taken back')
       }
-    }), { numRuns: 1000 })
+    }), { numRuns: often(1000) })
     t.pass('whatever the run takes back')
   })
 }
@@ -192,6 +193,6 @@ t.test('a page that resumes by the number of its chunks has the right text in th
     }
     connection.read()
     if (!page.isWhole || page.text !== response) throw new Error(`it has ${page.text}, and not ${response}`)
-  }), { numRuns: 3000 })
+  }), { numRuns: often(3000) })
   t.pass('wherever its connections break')
 })

@@ -7,6 +7,7 @@ import { type EventGroup, readKnownEvents } from '#shared/reader/known-events.ts
 import { MARK } from '#shared/reader/plain-text.ts'
 import type { RunEvent } from '#shared/schemas.ts'
 import { type NumberedEvent, responseOf } from '#shared/trace.ts'
+import { often } from '../../support/scope.js'
 
 const RUN = '6f0a1f0e-5a0e-4c58-9d5c-0d1f6f6b2a10'
 
@@ -179,14 +180,14 @@ t.test('whatever a run does, a reader that appends has its answer in the end, an
     const response = responseOf(entries)
     assert.ok(isRight(text, response), JSON.stringify(text))
     assert.ok(text.lastIndexOf(MARK) === -1 ? text === response : text.slice(text.lastIndexOf(MARK) + MARK.length) === response)
-  }), { numRuns: 3000 }))
+  }), { numRuns: often(3000) }))
 })
 
 t.test('there is a mark only where a text was taken back that the answer does not begin with', async t => {
   t.doesNotThrow(() => fc.assert(fc.property(fc.array(piece, { maxLength: 6 }), fc.array(fc.nat(6), { maxLength: 3 }), (pieces, cuts) => {
     const { text } = new Reader().take(retried(...cuts.map(cut => pieces.slice(0, cut)), pieces))
     assert.equal(text, pieces.join(''))
-  }), { numRuns: 1000 }))
+  }), { numRuns: often(1000) }))
 })
 
 t.test('a reader that resumes after anything it was told has the same in the end as one that stayed', async t => {
@@ -205,5 +206,5 @@ t.test('a reader that resumes after anything it was told has the same in the end
     const text = textOf(before) + rest.text
     assert.ok(isRight(text, responseOf(entries)), JSON.stringify(text))
     if (last === 1) assert.equal(text, all.text)
-  }), { numRuns: 3000 }))
+  }), { numRuns: often(3000) }))
 })

@@ -3,8 +3,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import { HttpParseError, type ResponseHead } from '../../../../src/executor/gateway/http/response-head.js'
 import { ResponseParser } from '../../../../src/executor/gateway/http/response-parser.js'
+import { often } from '../../../support/scope.js'
 
-const RUNS = { numRuns: 1000 }
+const RUNS = { numRuns: often(1000) }
 
 /** What a reader received, and the final state of the parser. */
 interface Read { heads: ResponseHead[], body: string, isDone: boolean, isPersistent: boolean, idleMs: number, mayEnd: boolean, error?: string }
@@ -133,7 +134,7 @@ t.test('the result for malformed bytes, or their HttpParseError, does not depend
     const { error, ...state } = read(...cutAt(Buffer.from(mutated), positions))
     assert.equal(error !== undefined, whole.error !== undefined)
     assert.deepEqual({ ...state, error: whole.error }, whole)
-  }), { numRuns: 3000 }))
+  }), { numRuns: often(3000) }))
   t.ok(failures > 300, `${failures} of them were malformed`)
 })
 

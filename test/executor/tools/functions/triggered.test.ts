@@ -7,6 +7,7 @@ import { extract, patternsIn } from '#shared/functions/extract.ts'
 import { runTriggered } from '../../../../src/executor/tools/functions/triggered.js'
 import { MAX_RESULT_CHARACTERS } from '#shared/functions/result-text.ts'
 import { AGENT, createContext, fn, openOutbound, respond, startServer } from '../../../support/tools.js'
+import { often } from '../../../support/scope.js'
 
 t.test('the last message of the user counts, and of one in parts its texts', async t => {
   t.equal(lastUserText([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'no' }]), 'one')
@@ -251,5 +252,5 @@ t.test('property: whatever a configuration holds, a function has a result and no
     const context = createContext(t, { outbound })
     const { results } = await runTriggered([fn(type, config)], `go ${text}`, context)
     return context.logged.length === 0 && results.every(({ success, error }) => success || typeof error === 'string')
-  }), { numRuns: 300 })
+  }), { numRuns: often(300) })
 })

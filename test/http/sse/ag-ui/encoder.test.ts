@@ -6,6 +6,7 @@ import { findRewound, type NumberedEvent, responseOf } from '#shared/trace.ts'
 import type { AgUiReader } from '../../../../src/contract/ag-ui/messages.js'
 import { createAgUiFormat } from '../../../../src/http/sse/ag-ui/format.js'
 import { type AgUiSdk, loadAgUi, type Message } from '../../../faces/ag-ui-client.js'
+import { often } from '../../../support/scope.js'
 
 const RUN = { runId: '00000000-0000-4000-8000-000000000000', agentId: '00000000-0000-4000-8000-000000000001', createdAt: '2026-01-01T00:00:00.000Z' }
 const ASKED = [{ id: 'm1', role: 'user', content: 'Hi' }]
@@ -149,7 +150,7 @@ async function testEncoder (t: Test, sdk: AgUiSdk): Promise<void> {
         const open = shown.flatMap(({ toolCalls = [] }) => toolCalls).filter(({ id }) => !shown.some(({ toolCallId }) => toolCallId === id))
         if (open.length > 0 && ending !== 'done') throw new Error('a call is left open')
       }
-    }), { numRuns: 200 })
+    }), { numRuns: often(200) })
     t.same(warnings(), [], 'and it knows all of it')
   })
 }
