@@ -1,9 +1,8 @@
 import t from 'tap'
-import { hang, say } from '../support/doubles/gateway.js'
-import { bearer } from '../support/helper.js'
+import { hang, say, startGateway } from '../support/doubles/gateway.js'
 import { creditsOf, startCollector, toTree } from '../support/doubles/otlp-collector.js'
 import { findDeno, HEAVY, startBackend, startEdge, startProject } from '../support/edge.js'
-import { startGateway } from '../support/doubles/gateway.js'
+import { bearer } from '../support/helper.js'
 
 const CALLER = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'vendor=a1' }
 const TRACE = '0af7651916cd43dd8448eb211c80319c'

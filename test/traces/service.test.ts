@@ -1,5 +1,5 @@
 import { on } from 'node:events'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import WebSocket from 'ws'
 import { hang, inTurn, refuse, say } from '../support/doubles/gateway.js'
 import { creditsOf, type ReceivedSpan, startCollector, toTree } from '../support/doubles/otlp-collector.js'
@@ -17,7 +17,7 @@ const MARK = 'Kohlrabi-7731'
 const find = (spans: ReceivedSpan[], name: string): ReceivedSpan => spans.find(span => span.name === name)!
 
 /** The service beside a project whose demo agent has a tool that asks an HTTP server, and a webhook. */
-async function startTraced (t: any, variables: Record<string, string> = {}) {
+async function startTraced (t: Test, variables: Record<string, string> = {}) {
   const collector = await startCollector(t)
   const project = await startProject(t)
   const web = await startServer(t, respond(200, { found: MARK }))
