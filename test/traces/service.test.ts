@@ -2,10 +2,12 @@ import { on } from 'node:events'
 import t, { type Test } from 'tap'
 import WebSocket from 'ws'
 import { hang, inTurn, refuse, say } from '../support/doubles/gateway.js'
+import { startMcp } from '../support/doubles/mcp.js'
 import { creditsOf, type ReceivedSpan, startCollector, toTree } from '../support/doubles/otlp-collector.js'
 import { startBackend, startProject } from '../support/edge.js'
-import { ALL_EVENTS, bearer, DEMO_AGENT, endOf } from '../support/helper.js'
+import { ALL_EVENTS, bearer, DEMO_AGENT, endOf, PYTHON_AGENT } from '../support/helper.js'
 import { callTool } from '../support/pair.js'
+import { findPython } from '../support/python.js'
 import { respond, startServer } from '../support/tools.js'
 
 const CALLER = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
@@ -171,6 +173,35 @@ t.test('the service with a collector', async t => {
     const [row] = await project.query('select count(*)::int as steps from public.agent_run_steps where run_id = $1', [told.headers.get('x-run-id')])
     t.equal(spans.filter(({ name }) => name.startsWith('step')).length, row!.steps, 'a span for each step of the database')
   })
+})
+
+t.test('MCP servers are handed the trace, and a call of their tools is a span', async t => {
+  const collector = await startCollector(t)
+  const project = await startProject(t)
+  const mcp = await startMcp(t)
+  const service = await startBackend(t, project, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ALLOW_PRIVATE_TOOL_HOSTS: '127.0.0.1' })
+  await project.query('insert into public.agent_functions (agent_id, name, function_type, config) values ($1, $2, $3, $4)', [DEMO_AGENT, 'served', 'mcp', { url: mcp.url }])
+  service.gateway.reply = inTurn(callTool('echo', { a: 'x' }, ''), say('Done.'))
+  const told = await service.execute(ASKED, { traceparent: CALLER })
+  const spans = await collector.traceOf(told.headers.get('x-run-id')!)
+  t.ok(find(spans, 'execute_tool echo'))
+  t.ok(mcp.asked.length > 2)
+  const { spanId } = find(spans, 'attempt 1')
+  t.ok(mcp.asked.every(({ headers }) => headers.traceparent === `00-${TRACE}-${spanId}-01`))
+})
+
+t.test('an agent in Python is handed the trace, and is a step', async t => {
+  const found = await findPython(t)
+  if (!found) return
+  const collector = await startCollector(t)
+  const project = await startProject(t)
+  const service = await startBackend(t, project, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, PYTHON_BIN: found })
+  await project.query('update public.agents set entrypoint = $1 where id = $2', ['agents:traced', PYTHON_AGENT])
+  const told = await service.execute({ agentId: PYTHON_AGENT, ...ASKED }, { traceparent: CALLER, tracestate: 'vendor=a1' })
+  const spans = await collector.traceOf(told.headers.get('x-run-id')!)
+  t.same(toTree(spans), ['POST /api/agent/execute', '  invoke_agent', '    attempt 1', '      step 1'])
+  t.match(find(spans, 'step 1').attributes, { 'jeesi.step.kind': 'python', 'jeesi.step.credits': 1 })
+  t.equal(told.text, `00-${TRACE}-${find(spans, 'step 1').spanId}-01 vendor=a1`)
 })
 
 t.test('with OTEL_CAPTURE_CONTENT=true spans have the texts, cut at a bound', async t => {

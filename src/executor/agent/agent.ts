@@ -126,7 +126,10 @@ async function runModelLoop (
     const step = recorded ? undefined : context.spans?.openStep('model', progress.bill.credits)
     const result = recorded ? replayTurn(recorded, progress, context) : await runModelStep(request, progress, context, step)
     const { content, toolCalls } = result
-    if (toolCalls.length === 0 || isLast) return void step?.end({ number: steps.next, credits: progress.bill.credits })
+    if (toolCalls.length === 0 || isLast) {
+      step?.end({ number: steps.next, credits: progress.bill.credits })
+      return
+    }
     // A replayed turn is recorded again: the earlier attempt may have ended before it learned whether the balance suffices.
     const { askedFor: model, extra } = result
     conversation.add({ role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls), origin: { model, extra } })
