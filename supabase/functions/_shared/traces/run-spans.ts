@@ -136,7 +136,7 @@ export class RunSpans implements StepOwner {
         'gen_ai.operation.name': 'invoke_agent',
         'gen_ai.agent.id': agentId,
         'gen_ai.agent.name': name,
-        'gen_ai.request.model': toModelName(model),
+        'gen_ai.response.model': toModelName(model),
         'gen_ai.usage.input_tokens': usage?.promptTokens,
         'gen_ai.usage.output_tokens': usage?.completionTokens,
         'jeesi.run.id': runId,
