@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
+import { isHeaderName } from '#shared/http/header-value.ts'
 import { Connection, type ConnectionEvents, onRead } from './connection.js'
 import { Delivery } from './delivery.js'
 import { Exchange, type ResponseHandler } from './exchange.js'
@@ -155,7 +156,7 @@ function closedError (): Error {
 
 function toLines (headers: Record<string, string>): string {
   return Object.entries(headers).map(([name, value]) => {
-    if (!/^[!#$%&'*+.^`|~\w-]+$/.test(name) || /[^\t -~]/.test(value)) throw new TypeError(`The header ${JSON.stringify(name)} has a character that cannot be sent.`)
+    if (!isHeaderName(name) || /[^\t -~]/.test(value)) throw new TypeError(`The header ${JSON.stringify(name)} has a character that cannot be sent.`)
     return `${name}: ${value}\r\n`
   }).join('')
 }

@@ -1,5 +1,5 @@
 import { problemOfHttpUrl } from '../environment/urls.ts'
-import { isHeaderValue } from '../http/header-value.ts'
+import { isHeaderName, isHeaderValue } from '../http/header-value.ts'
 import type { SamplerName } from './sampler.ts'
 
 /** The variables of OpenTelemetry that are read here, once their types are known to be right. */
@@ -33,7 +33,6 @@ export interface TraceSettings {
 
 const PATH = '/v1/traces'
 const PROTOCOL = 'http/json'
-const TOKEN = /^[!#$%&'*+.^`|~\w-]+$/
 /** What a request of spans has by itself. */
 const OWN_HEADERS = new Set(['content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'expect', 'upgrade', 'keep-alive'])
 const MAX_PAIRS = 64
@@ -86,7 +85,7 @@ function readHeaders (text: string | undefined, problems: string[]): Record<stri
   const name = 'OTEL_EXPORTER_OTLP_HEADERS'
   const pairs = readPairs(name, text, problems)
   for (const [header, value] of Object.entries(pairs)) {
-    if (!TOKEN.test(header) || !isHeaderValue(value)) problems.push(`${name} has a header that cannot be sent: names are letters and dashes, values one line of ASCII`)
+    if (!isHeaderName(header) || !isHeaderValue(value)) problems.push(`${name} has a header that cannot be sent: names are letters and dashes, values one line of ASCII`)
     else if (OWN_HEADERS.has(header.toLowerCase())) problems.push(`${name} must not have ${header.toLowerCase()}, which each request has by itself`)
   }
   return pairs
