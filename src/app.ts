@@ -24,12 +24,12 @@ import queue from './plugins/queue.js'
 import redis from './plugins/redis.js'
 import remoteReaders from './plugins/remote-readers.js'
 import requestContext from './plugins/request-context.js'
-import retention from './plugins/retention.js'
 import runs from './plugins/runs.js'
 import schedules from './plugins/schedules.js'
 import security from './plugins/security.js'
 import shutdown from './plugins/shutdown.js'
 import tools from './plugins/tools.js'
+import traces from './plugins/traces.js'
 import websocket from './plugins/websocket.js'
 import adminRoutes from './routes/admin.js'
 import agUiRoutes from './routes/faces/ag-ui.js'
@@ -98,6 +98,7 @@ export async function buildWorker (config: Config, logger: FastifyBaseLogger): P
 async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOptions): Promise<void> {
   await app.register(shutdown)
   await app.register(requestContext)
+  await app.register(traces)
   await app.register(errorHandler)
   await app.register(connections)
   await app.register(memory)
@@ -114,7 +115,6 @@ async function registerPlugins (app: FastifyInstance, { hasRequests }: LeasesOpt
   await app.register(queue)
   await app.register(leases, { hasRequests })
   await app.register(remoteReaders)
-  await app.register(retention)
   await app.register(runs)
   await app.register(schedules)
   await app.register(account)

@@ -25,6 +25,7 @@ export const SHUTDOWN = [
   { phase: 'clients', part: 'outbound', budgetMs: 500, ends: 'connections of tools' },
   { phase: 'clients', part: 'gateway', budgetMs: 500, ends: 'connections to the AI gateway, and the demo model' },
   { phase: 'clients', part: 'eventLog', budgetMs: 500, ends: 'the event log' },
+  { phase: 'stores', part: 'traces', budgetMs: 2_000, ends: 'sending spans to the collector; what it does not take by then is lost' },
   { phase: 'stores', part: 'redis', budgetMs: 2_500, ends: 'connections to Redis' },
   { phase: 'stores', part: 'database', budgetMs: 2_500, ends: 'connections to the database' }
 ] as const satisfies readonly Row[]

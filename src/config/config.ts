@@ -4,6 +4,7 @@ import { Ajv } from 'ajv'
 import { DEFAULT_MODEL } from '#shared/gateway/defaults.ts'
 import type { PrivateHost } from '#shared/http/addresses.ts'
 import { readList, readPrivateHosts } from '#shared/http/private-hosts.ts'
+import { readTraceSettings, type TraceSettings } from '#shared/traces/settings.ts'
 import {
   chooseDatabase, chooseGateway, choosePython, chooseRedis, type DatabaseConfig, type GatewayConfig, type PythonConfig, type RedisConfig
 } from './backing-services.js'
@@ -52,6 +53,8 @@ export interface Config {
   readonly backendSecret?: string
   readonly previousBackendSecret?: string
   readonly metricsToken?: string
+  /** Undefined where nothing is traced. */
+  readonly traces?: TraceSettings
   /** The commit that runs, in hexadecimal digits. */
   readonly commit?: string
   readonly corsOrigins: readonly string[]
@@ -214,6 +217,7 @@ function compose (env: Environment, problems: string[], variables: NodeJS.Proces
     backendSecret: env.RAILWAY_BACKEND_SECRET,
     previousBackendSecret: env.RAILWAY_BACKEND_SECRET_PREVIOUS,
     metricsToken: env.METRICS_TOKEN,
+    traces: readTraceSettings(env, 'jeesi-railway-backend', problems),
     commit: readCommit(env.RAILWAY_GIT_COMMIT_SHA),
     corsOrigins: readOrigins(env.CORS_ORIGINS, problems),
     privateToolHosts: readPrivateHosts(env.ALLOW_PRIVATE_TOOL_HOSTS, problems),

@@ -1,4 +1,5 @@
 import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox'
+import { SAMPLERS } from '#shared/traces/sampler.ts'
 
 /** What reads a variable: the service, the edge function, the tests, or Railway. */
 export type Reader = 'service' | 'edge function' | 'tests' | 'Railway'
@@ -11,6 +12,7 @@ export const GROUPS = {
   python: 'Agents and functions in Python',
   callers: 'Callers',
   tools: 'Tools and webhooks of agents',
+  traces: 'Traces',
   limits: 'Limits',
   retention: 'What is kept',
   time: 'Time',
@@ -109,6 +111,29 @@ export const VARIABLES = {
     'Hosts that agents\' tools may reach although they are not public: names, addresses or CIDRs, separated by commas, each with or without :port.'),
   WEBHOOK_SECRET: both('tools', TEXT,
     'Signs the webhooks whose function has no secret of its own, by Standard Webhooks (echo whsec_$(openssl rand -base64 32)).'),
+
+  OTEL_EXPORTER_OTLP_ENDPOINT: both('traces', TEXT,
+    'Base URL of a collector of OpenTelemetry, to whose /v1/traces spans are sent as OTLP over HTTP in JSON, e.g. http://localhost:4318; without it and the next nothing is traced.'),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: both('traces', TEXT,
+    'The whole URL of a collector that takes traces at another path; it wins.'),
+  OTEL_EXPORTER_OTLP_PROTOCOL: both('traces', TEXT,
+    'http/json, or not set: that is how spans are sent.'),
+  OTEL_EXPORTER_OTLP_HEADERS: both('traces', TEXT,
+    'Headers of these requests, such as a key: name=value pairs, separated by commas; a comma in a value is %2C.'),
+  OTEL_EXPORTER_OTLP_TIMEOUT: both('traces', Type.Integer({ minimum: 1, maximum: 60_000, default: 10_000 }),
+    'Milliseconds within which the collector has to answer.'),
+  OTEL_SERVICE_NAME: both('traces', TEXT,
+    'What the service is called in traces; by default jeesi-railway-backend, and the edge function agent-runtime.'),
+  OTEL_RESOURCE_ATTRIBUTES: both('traces', TEXT,
+    'What all spans say of where they are from: name=value pairs, separated by commas, e.g. deployment.environment.name=staging.'),
+  OTEL_TRACES_SAMPLER: both('traces', Type.Union(SAMPLERS.map(name => Type.Literal(name)), { default: 'parentbased_always_on' }),
+    `Which traces are recorded: ${SAMPLERS.join(', ')}. By parent: as the caller says in its traceparent.`),
+  OTEL_TRACES_SAMPLER_ARG: both('traces', Type.Number({ minimum: 0, maximum: 1, default: 1 }),
+    'The share of traces that the samplers with traceidratio record, from 0 to 1.'),
+  OTEL_SDK_DISABLED: both('traces', Type.Boolean({ default: false }),
+    'true: nothing is traced, whatever the others say.'),
+  OTEL_CAPTURE_CONTENT: both('traces', Type.Boolean({ default: false }),
+    'true: spans have texts of users, authors and models, cut at a bound; else none has any.'),
 
   MAX_CONCURRENT_RUNS: service('limits', Type.Integer({ minimum: 0, default: 500 }),
     'Runs at once in this process, or in all those of WEB_CONCURRENCY together; more wait in a queue. 0: the process takes requests and leaves their runs to others (npm run worker).'),

@@ -20,7 +20,9 @@ export const SocketMessages = {
     messages: Messages,
     requestId: RequestId,
     idempotencyKey: Type.Optional(IdempotencyKey),
-    events: KnownEventsText
+    events: KnownEventsText,
+    traceparent: Type.Optional(Type.String()),
+    tracestate: Type.Optional(Type.String())
   })
 }
 

@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 async function executorPlugin (app: FastifyInstance): Promise<void> {
-  const { config, database, memory, events, gateway, python, openToolbox } = app
+  const { config, database, memory, events, gateway, python, openToolbox, tracer } = app
   const closing = createAbortController()
   const executor = new Executor({
     gateway,
@@ -23,6 +23,7 @@ async function executorPlugin (app: FastifyInstance): Promise<void> {
     memory: memory.runs,
     log: app.log as Logger,
     openToolbox,
+    tracer,
     defaultModel: config.model,
     fallbackModels: config.fallbackModels,
     maxRunSeconds: config.maxRunSeconds
@@ -36,4 +37,4 @@ async function executorPlugin (app: FastifyInstance): Promise<void> {
   })
 }
 
-export default fp(executorPlugin, { name: 'executor', dependencies: ['database', 'memory', 'events', 'gateway', 'python', 'tools', 'shutdown'] })
+export default fp(executorPlugin, { name: 'executor', dependencies: ['database', 'memory', 'events', 'gateway', 'python', 'tools', 'traces', 'shutdown'] })

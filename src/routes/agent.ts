@@ -31,7 +31,7 @@ const agent: FastifyPluginAsyncTypebox = async app => {
     const known = readKnownEvents(request.headers['x-stream-events'] ?? request.query.events)
     const { userId, apiKeyId, visitor } = request.caller!
     const run = await consumeBody(request, () => app.runs.begin({
-      kind: 'execute', userId, apiKeyId, visitor, agentId, messages, responseFormat, idempotencyKey: request.headers['idempotency-key']
+      kind: 'execute', userId, apiKeyId, visitor, agentId, messages, responseFormat, idempotencyKey: request.headers['idempotency-key'], trace: request.trace
     }))
     if (background) return inBackground(request, reply, run)
     return watch(request, reply, run, known, stream)
@@ -62,7 +62,8 @@ const agent: FastifyPluginAsyncTypebox = async app => {
         knowledgeBase: agentConfig.knowledge_base
       },
       idempotencyKey: request.headers['idempotency-key'],
-      runId: request.headers['x-run-id']
+      runId: request.headers['x-run-id'],
+      trace: request.trace
     }))
     return watch(request, reply, run, known, stream)
   })

@@ -2825,7 +2825,7 @@ grant execute on function public.adopt_run(uuid, uuid, uuid, numeric, boolean, b
 -- schemas/runs/begin_run.sql
 
 -- Begins a run. One transaction checks the idempotency key, reads the agent, reserves the credits and writes the run.
---   p_input   {messages, functionResults, responseFormat, kind}; it is kept so that another process can begin the run again
+--   p_input   {messages, functionResults, responseFormat, kind, traceContext}; it is kept so that another process can begin the run again
 --   p_owner   the process that owns the run; null means that no process owns it until one adopts it or its lease ends
 --   p_agent   the agent's configuration, given by a caller that has checked the user and the credits itself; the run is
 --             then never charged, and the table of agents is not read

@@ -37,6 +37,7 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
     previousBackendSecret: undefined,
     metricsToken: undefined,
     commit: undefined,
+    traces: undefined,
     corsOrigins: [],
     privateToolHosts: [],
     webhookSecret: undefined,
@@ -68,6 +69,8 @@ t.test('nothing has to be set: the embedded mode, the demo model, and defaults',
   t.equal(DEFAULT_GATEWAY_URL, 'https://ai.gateway.lovable.dev/v1')
   t.equal(DEFAULT_MODEL, 'google/gemini-2.5-flash')
 })
+
+const TRACED = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318/otel/' }
 
 t.test('the configuration is frozen', async t => {
   const config = parseConfig({}) as { port: number }
@@ -139,6 +142,7 @@ t.test('every variable is read, without the blanks around it', async t => {
     previousBackendSecret: 'the-old-backend-secret-of-more-than-32-characters',
     metricsToken: BACKEND_SECRET,
     commit: 'abcdef0123456789',
+    traces: undefined,
     corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
     privateToolHosts: [{ host: 'tools.railway.internal', port: 8080 }, { host: '10.0.0.0', bits: 8, port: undefined }],
     webhookSecret: WEBHOOK_SECRET,
@@ -256,6 +260,18 @@ t.test('each rule names its variable in one readable line', async t => {
     [{ ...SUPABASE, SUPABASE_SERVICE_ROLE_KEY: 'eyJhbGci\n  OiJIUzI1NiJ9' }, 'SUPABASE_SERVICE_ROLE_KEY', /one line of ASCII/],
     [{ ...SUPABASE, RAILWAY_BACKEND_SECRET: 'half\nhalf' }, 'RAILWAY_BACKEND_SECRET', /one line/],
     [{ METRICS_TOKEN: 'half\nhalf' }, 'METRICS_TOKEN', /one line/],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318' }, 'OTEL_EXPORTER_OTLP_ENDPOINT', /write http:\/\/localhost:4318/],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://me:secret@otel.example.com/x' }, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', /no user name or password in it: send them by/],
+    [{ ...TRACED, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, 'OTEL_EXPORTER_OTLP_PROTOCOL', /must be http\/json, or not set/],
+    [{ ...TRACED, OTEL_EXPORTER_OTLP_HEADERS: 'secret' }, 'OTEL_EXPORTER_OTLP_HEADERS', /pairs of name=value, separated by commas, 64 at the most; a comma in a value is %2C$/],
+    [{ ...TRACED, OTEL_EXPORTER_OTLP_HEADERS: 'x-key=%E0' }, 'OTEL_EXPORTER_OTLP_HEADERS', /pairs of name=value/],
+    [{ ...TRACED, OTEL_EXPORTER_OTLP_HEADERS: 'x-key=a%0D%0Ab' }, 'OTEL_EXPORTER_OTLP_HEADERS', /a header that cannot be sent: .+$/],
+    [{ ...TRACED, OTEL_EXPORTER_OTLP_HEADERS: 'Content-Type=text/plain' }, 'OTEL_EXPORTER_OTLP_HEADERS', /must not have content-type/],
+    [{ ...TRACED, OTEL_RESOURCE_ATTRIBUTES: 'staging' }, 'OTEL_RESOURCE_ATTRIBUTES', /pairs of name=value/],
+    [{ ...TRACED, OTEL_EXPORTER_OTLP_TIMEOUT: '10s' }, 'OTEL_EXPORTER_OTLP_TIMEOUT', /integer/],
+    [{ ...TRACED, OTEL_TRACES_SAMPLER: 'some' }, 'OTEL_TRACES_SAMPLER', /must be one of always_on, always_off, traceidratio, /],
+    [{ ...TRACED, OTEL_TRACES_SAMPLER_ARG: '1.5' }, 'OTEL_TRACES_SAMPLER_ARG', /<= 1/],
+    [{ ...TRACED, OTEL_CAPTURE_CONTENT: 'maybe' }, 'OTEL_CAPTURE_CONTENT', /true or false/],
     [{ ...SUPABASE, SUPABASE_JWT_SECRET: 'half\r\nhalf' }, 'SUPABASE_JWT_SECRET', /one line/],
     [{ AI_GATEWAY_URL: 'https://ai.example.com/v1?key=x' }, 'AI_GATEWAY_URL', /no \? and no #/],
     [{ ...SUPABASE, LOVABLE_API_KEY: '', AI_GATEWAY_URL: 'https://ai.example.com/#/v1' }, 'AI_GATEWAY_URL', /no \? and no #/],
@@ -277,6 +293,31 @@ t.test('each rule names its variable in one readable line', async t => {
     t.same(problems.map(problem => problem.split(' ')[0]), [name])
     t.notMatch(problems.join(), '\n')
   }
+})
+
+t.test('where spans go is read from the variables of OpenTelemetry, and only if a collector is named', async t => {
+  t.strictSame(parseConfig({
+    ...TRACED,
+    OTEL_EXPORTER_OTLP_HEADERS: ' authorization=Bearer%20a%2Cb , x-team=one=1,',
+    OTEL_EXPORTER_OTLP_TIMEOUT: '500',
+    OTEL_SERVICE_NAME: 'agents',
+    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=staging,service.name=other',
+    OTEL_TRACES_SAMPLER: 'TraceIdRatio',
+    OTEL_TRACES_SAMPLER_ARG: '0.25',
+    OTEL_CAPTURE_CONTENT: 'yes'
+  }).traces, {
+    url: 'http://localhost:4318/otel/v1/traces',
+    headers: { authorization: 'Bearer a,b', 'x-team': 'one=1' },
+    timeoutMs: 500,
+    resource: { 'service.name': 'agents', 'deployment.environment.name': 'staging' },
+    sampler: 'traceidratio',
+    ratio: 0.25,
+    hasContent: true
+  })
+  t.match(parseConfig(TRACED).traces, { resource: { 'service.name': 'jeesi-railway-backend' }, sampler: 'parentbased_always_on', timeoutMs: 10_000, hasContent: false })
+  t.equal(parseConfig({ ...TRACED, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://otel.example.com/in?k=1' }).traces!.url, 'https://otel.example.com/in?k=1', 'as it is')
+  t.equal(parseConfig({ ...TRACED, OTEL_SDK_DISABLED: 'true' }).traces, undefined)
+  t.equal(parseConfig({ OTEL_EXPORTER_OTLP_HEADERS: 'nonsense', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }).traces, undefined, 'what other programs are told is left alone')
 })
 
 t.test('what is no commit is left out', async t => {

@@ -2,6 +2,8 @@ import type { Agent } from '#shared/agent.ts'
 import type { StoredStep, RunInput, StepEntry, StepRecord } from '#shared/database/runs.ts'
 import type { Rates } from '#shared/price.ts'
 import type { RunEvent } from '#shared/schemas.ts'
+import type { RunSpans } from '#shared/traces/run-spans.ts'
+import type { TraceContext } from '#shared/traces/trace-context.ts'
 import type { CancelSignal } from '../../lib/cancellation.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { ToolContext } from '../tools/tool.js'
@@ -28,6 +30,10 @@ export interface AgentContext {
   readonly rates: Rates | undefined
   /** What is counted of all runs of the process. */
   readonly figures: RunFigures
+  /** The spans of the attempt; undefined where the run is not traced. */
+  readonly spans?: RunSpans
+  /** The trace that requests hand on, if one was handed to the run or it is traced. */
+  readonly trace?: TraceContext
   /** Aborted when the run is to stop. */
   readonly signal: CancelSignal
   /** Passed to every tool call. */

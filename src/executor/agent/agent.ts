@@ -1,11 +1,12 @@
 import type { Agent, CachedAnswer } from '#shared/agent.ts'
-import type { ModelRecord, ToolRecord } from '#shared/database/runs.ts'
+import type { ModelRecord, StepRecord, ToolRecord } from '#shared/database/runs.ts'
 import { errors } from '#shared/errors.ts'
 import { DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE } from '#shared/gateway/defaults.ts'
 import type { ModelMessage } from '#shared/messages.ts'
 import { Bill, rateOf } from '#shared/price.ts'
 import { buildMessages, lastUserText } from '#shared/prompt.ts'
 import type { FunctionResult } from '#shared/schemas.ts'
+import type { StepSpan } from '#shared/traces/step-span.ts'
 import { estimatePrompt, NO_USAGE } from '#shared/usage.ts'
 import type { ModelRequest } from '../gateway/gateway.js'
 import { MAX_CALLS, toSendable } from '../gateway/tool-calls.js'
@@ -14,7 +15,7 @@ import { EMPTY_TOOLBOX, type Toolbox } from '../tools/toolbox.js'
 import type { AgentContext, AgentInput, Reservation } from './agent-context.js'
 import { runModelStep, type Turn } from './model-step.js'
 import type { Progress } from './progress.js'
-import { StepLog } from './step-record.js'
+import { StepLog, withSpans } from './step-record.js'
 import { callTools } from './tool-step.js'
 
 const DEFAULT_MAX_STEPS = 16
@@ -72,12 +73,17 @@ function emitText (text: string, context: AgentContext): void {
 async function runFunctions (input: AgentInput, toolbox: Toolbox, steps: StepLog, context: AgentContext) {
   const recorded = steps.peek('functions')
   const startedAt = new Date()
+  const step = recorded ? undefined : context.spans?.openStep('functions')
   const found = recorded ?? { kind: 'functions' as const, ...await toolbox.runTriggered(lastUserText(input.messages)) }
   context.signal.throwIfAborted()
-  if (found.emitted.length === 0 && found.results.length === 0 && found.answer === undefined) return found
+  if (found.emitted.length === 0 && found.results.length === 0 && found.answer === undefined) {
+    step?.drop()
+    return found
+  }
   const number = steps.take()
+  if (recorded) context.spans?.keepRecorded(recorded.spans)
   const credits = found.answer === undefined ? creditsWithResults(input, found.results, context) : 0
-  const { isEnough, reserved } = recorded ? ENOUGH : await context.record(number, { kind: 'tool', name: 'functions', startedAt }, found, credits)
+  const { isEnough, reserved } = recorded ? ENOUGH : await context.record(number, { kind: 'tool', name: 'functions', startedAt }, withSpans(found, step?.end({ number })), credits)
   if (!isEnough) throw errors.insufficientCredits(credits, reserved)
   context.signal.throwIfAborted()
   for (const event of found.emitted) context.emit(event)
@@ -117,13 +123,17 @@ async function runModelLoop (
     const isLast = request.forbidToolCalls = turn >= maxSteps
     const recorded = steps.peek('model')
     const startedAt = Date.now()
-    const result = recorded ? replayTurn(recorded, progress, context) : await runModelStep(request, progress, context)
+    const step = recorded ? undefined : context.spans?.openStep('model', progress.bill.credits)
+    const result = recorded ? replayTurn(recorded, progress, context) : await runModelStep(request, progress, context, step)
     const { content, toolCalls } = result
-    if (toolCalls.length === 0 || isLast) return
+    if (toolCalls.length === 0 || isLast) {
+      step?.end({ number: steps.next, credits: progress.bill.credits })
+      return
+    }
     // A replayed turn is recorded again: the earlier attempt may have ended before it learned whether the balance suffices.
     const { askedFor: model, extra } = result
     conversation.add({ role: 'assistant', content: content || null, tool_calls: toSendable(toolCalls), origin: { model, extra } })
-    await recordTurn(steps.take(), result, new Date(startedAt), conversation.creditsFor(result), progress, context)
+    await recordTurn(steps.take(), result, new Date(startedAt), conversation.creditsFor(result), progress, context, step)
     const results = await callTools(toolCalls, toolbox.tools, steps, context, record => conversation.creditsFor(result, toMessage(record)))
     conversation.add(...toMessages(results, result))
   }
@@ -157,16 +167,18 @@ class Conversation {
  * @param credits what the run may cost by its end.
  * @throws {ServiceError} `insufficient_credits` if the balance does not cover it.
  */
-async function recordTurn (number: number, turn: Turn, startedAt: Date, credits: number, progress: Progress, context: AgentContext): Promise<void> {
+async function recordTurn (number: number, turn: Turn, startedAt: Date, credits: number, progress: Progress, context: AgentContext, step?: StepSpan): Promise<void> {
   const { content, toolCalls, hasMoreCalls, extra, finishReason, model, askedFor, usage } = turn
+  const record: StepRecord = { kind: 'model', content, toolCalls, ...(hasMoreCalls && { hasMoreCalls }), ...(extra && { extra }), finishReason, model, askedFor, usage }
   const { isEnough, reserved } = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
-    { kind: 'model', content, toolCalls, ...(hasMoreCalls && { hasMoreCalls }), ...(extra && { extra }), finishReason, model, askedFor, usage }, credits)
+    withSpans(record, step?.end({ number, credits: progress.bill.credits })), credits)
   context.signal.throwIfAborted()
   if (!isEnough) throw errors.insufficientCredits(credits, reserved)
 }
 
 /** Emits the text of a recorded turn again, and adds its usage. */
-function replayTurn (turn: ModelRecord, progress: Progress, context: AgentContext): Turn {
+function replayTurn (turn: ModelRecord & Pick<StepRecord, 'spans'>, progress: Progress, context: AgentContext): Turn {
+  context.spans?.keepRecorded(turn.spans)
   emitText(turn.content, context)
   progress.countUsage(turn.usage, rateOf(context.rates, turn.askedFor), true)
   progress.model = turn.model

@@ -6,6 +6,7 @@ import type { ToolCall } from '#shared/messages.ts'
 import { rateOf } from '#shared/price.ts'
 import type { RunEvent, Usage } from '#shared/schemas.ts'
 import { toStoredValue } from '#shared/text.ts'
+import type { StepSpan } from '#shared/traces/step-span.ts'
 import { measureUsage, NO_USAGE } from '#shared/usage.ts'
 import { GrowingText } from '../../lib/growing-text.js'
 import type { Completion } from '../gateway/completion.js'
@@ -30,18 +31,24 @@ export interface Turn extends Omit<Completion, 'usage'> {
 /**
  * Executes one model step. Retryable errors are retried up to three times with exponential backoff; then the fallback
  * models are tried in order. The output of a failed try is rewound.
+ * @param span the step's, below which each try has one.
  * @throws {ServiceError} the error of the last try.
  * @throws the signal's reason when it is aborted.
  */
-export async function runModelStep (request: ModelRequest, progress: Progress, context: AgentContext): Promise<Turn> {
+export async function runModelStep (request: ModelRequest, progress: Progress, context: AgentContext, span?: StepSpan): Promise<Turn> {
   const { fallbackModels } = context
   let asked = request
   for (let fallbacks = 0, tries = 1; ; tries++) {
     const step = new StepOutput(asked, progress, context)
+    const call = span?.openChat({ ...asked, model: asked.model ?? context.defaultModel })
+    asked.trace = call?.context ?? context.trace
     try {
-      return step.toTurn(await context.gateway.complete(asked, step, context.signal))
+      const turn = step.toTurn(await context.gateway.complete(asked, step, context.signal))
+      call?.end({ ...turn, text: turn.content })
+      return turn
     } catch (error) {
       step.billUsage()
+      call?.end({ usage: step.usage === NO_USAGE ? undefined : step.usage, error: context.signal.aborted ? 'cut_off' : error instanceof ServiceError ? error.code : 'failed' })
       if (!(error instanceof ServiceError)) throw error
       if (!context.signal.aborted) noteFailure(error, asked, progress, context)
       const pause = pauseBefore(error, tries, error.code === errors.gatewayEmptyAnswer.code ? MAX_EMPTY_TRIES : MAX_TRIES)

@@ -2,6 +2,7 @@ import { errors } from '#shared/errors.ts'
 import { toKnownMessages } from '#shared/messages.ts'
 import { rateOf } from '#shared/price.ts'
 import { lastUserText } from '#shared/prompt.ts'
+import { traceHeaders } from '#shared/traces/trace-context.ts'
 import { NO_USAGE } from '#shared/usage.ts'
 import { Throttle } from '../../lib/throttle.js'
 import { PythonError } from '../python/job.js'
@@ -14,7 +15,7 @@ const MAX_OUTPUT = 8 * 1024 * 1024
 const MAX_TRIES = 2
 
 /** What a Python agent needs from the run that executes it. */
-export interface PythonContext extends Pick<AgentContext, 'tool' | 'rates' | 'figures' | 'emit' | 'log'> {
+export interface PythonContext extends Pick<AgentContext, 'tool' | 'rates' | 'figures' | 'emit' | 'log' | 'spans' | 'trace'> {
   readonly python: Pick<PythonPool, 'run'>
 }
 
@@ -28,13 +29,14 @@ export async function runPythonAgent (input: AgentInput, progress: Progress, con
   // The pool alternates between users.
   const { runId, userId, signal } = context.tool
   if (!entrypoint) throw errors.pythonFailed('The agent is written in Python and has no entrypoint.')
+  const step = context.spans?.openStep('python', progress.bill.credits)
   for (let tries = 1; ; tries++) {
     const output = new Output(progress, context)
     try {
       await context.python.run(userId, {
         runId,
         entrypoint,
-        input: toInput(input),
+        input: { ...toInput(input), ...traceHeaders(step?.context ?? context.trace) },
         signal,
         maxOutput: MAX_OUTPUT,
         onText: text => output.text(text),
@@ -42,6 +44,7 @@ export async function runPythonAgent (input: AgentInput, progress: Progress, con
       })
       output.end()
       progress.finishReason = 'stop'
+      step?.end({ number: 1, credits: progress.bill.credits })
       return
     } catch (error) {
       // The run may already continue in another process, so buffered output is not emitted.

@@ -1,4 +1,5 @@
 import type { StoredStep, StepRecord } from '#shared/database/runs.ts'
+import type { RecordedSpans } from '#shared/traces/span.ts'
 
 /**
  * Numbers the steps of a run and finds their records. Every attempt executes the same steps in the same order, so a number
@@ -32,4 +33,9 @@ export function sizeOf (record: StepRecord): number {
   if (record.kind === 'functions') return JSON.stringify(record.results).length
   const extra = record.extra ? JSON.stringify(record.extra).length : 0
   return record.toolCalls.reduce((size, { function: { arguments: json } }) => size + json.length, record.content.length + extra)
+}
+
+/** The record with the spans of its step, where the run is traced. */
+export function withSpans (record: StepRecord, spans: RecordedSpans | undefined): StepRecord {
+  return spans ? { ...record, spans } : record
 }

@@ -10,7 +10,7 @@ import { withoutWarning } from '../../lib/cancellation.js'
 import { type Tool, type ToolContext, ToolError } from '../tools/tool.js'
 import { ArgumentChecker, type TurnCheck } from '../tools/arguments/argument-checker.js'
 import type { AgentContext } from './agent-context.js'
-import type { StepLog } from './step-record.js'
+import { type StepLog, withSpans } from './step-record.js'
 
 /** One for the process: its thread starts with the first call. */
 const checker = new ArgumentChecker()
@@ -41,7 +41,10 @@ export async function callTools (
   const settled = await Promise.allSettled(numbered.map(async ({ call, number }) => {
     await inTurn(() => context.emit(describeCall(call)))
     const recorded = steps.peek('tool', number)
-    if (recorded) creditsAfter(recorded)
+    if (recorded) {
+      context.spans?.keepRecorded(recorded.spans)
+      creditsAfter(recorded)
+    }
     const record = recorded ?? await callAndRecord(call, number, shared)
     // Nothing more is emitted after the run was stopped.
     tool.signal.throwIfAborted()
@@ -61,11 +64,14 @@ async function callAndRecord (call: ToolCall, number: number, shared: TurnOfCall
   const { context, creditsAfter } = shared
   const { id, function: { name } } = call
   const startedAt = new Date()
-  const record: ToolRecord = { kind: 'tool', id, name, ...await callTool(call, shared) }
+  const step = context.spans?.openStep('tool')
+  const span = step?.openTool(call, shared.tools.some(tool => tool.name === name))
+  const record: ToolRecord = { kind: 'tool', id, name, ...await callTool(call, span ? { ...shared, toolContext: { ...shared.toolContext, trace: span.context } } : shared) }
+  span?.end(record)
   context.figures.noteTool(record.error !== undefined)
   context.log('tool', { tool: name, ms: Date.now() - startedAt.getTime(), failed: record.error !== undefined })
   const credits = creditsAfter(record)
-  const { isEnough, reserved } = await context.record(number, { kind: 'tool', name, startedAt }, record, credits)
+  const { isEnough, reserved } = await context.record(number, { kind: 'tool', name, startedAt }, withSpans(record, step?.end({ number })), credits)
   if (!isEnough) throw errors.insufficientCredits(credits, reserved)
   return record
 }

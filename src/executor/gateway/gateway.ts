@@ -5,6 +5,7 @@ import { Refusal } from '#shared/gateway/refusals.ts'
 import { toWireJson } from '#shared/gateway/wire.ts'
 import { type ModelMessage, toSentMessages } from '#shared/messages.ts'
 import type { ResponseFormat } from '#shared/schemas.ts'
+import { type TraceContext, traceHeaders } from '#shared/traces/trace-context.ts'
 import { type CancelSignal, toAbortSignal } from '../../lib/cancellation.js'
 import { type Completion, CompletionHandler, type ModelSink } from './completion.js'
 import { GatewayHealth, type GatewayNews } from './health.js'
@@ -49,6 +50,8 @@ export interface ModelRequest {
   /** Describes the tools but forbids calling them: a conversation that contains tool calls needs the descriptions. */
   forbidToolCalls?: boolean
   responseFormat?: ResponseFormat
+  /** The trace that the request hands on. */
+  trace?: TraceContext
 }
 
 /** In milliseconds, as the other timeouts. */
@@ -108,7 +111,7 @@ export class Gateway {
         if (error instanceof Refusal) resolve(this.#repeatAdapted(error, body, request, sink, signal))
         else reject(this.#report(error, request))
       })
-      handler.attach(this.#client.post(toWireJson(body), handler))
+      handler.attach(this.#client.post(toWireJson(body), handler, traceHeaders(request.trace)))
     })
   }
 

@@ -1,4 +1,5 @@
 import type { StoredInput } from '#shared/database/runs.ts'
+import { fitAgent } from '#shared/bounds/fit-agent.ts'
 import type { Run, RunEvent } from '#shared/schemas.ts'
 import type { AgentInput } from '../agent/agent-context.js'
 
@@ -20,10 +21,17 @@ export function hasInput (assignment: Assignment): assignment is CompleteAssignm
 }
 
 /** What an attempt needs while it waits, and from its end on. */
-export function withoutInput ({ run, userId, inputBytes, kind }: Assignment): Assignment {
-  return { run, userId, inputBytes, kind }
+export function withoutInput ({ run, userId, inputBytes, kind, traceContext }: Assignment): Assignment {
+  return { run, userId, inputBytes, kind, traceContext }
 }
 
 export function withInput (assignment: Assignment, { input, steps }: StoredInput): CompleteAssignment {
   return { ...assignment, ...input, steps }
+}
+
+/** The input with its agent within the bounds of authors: the agent's rows may be older than those. @param onCut takes the names of the columns that were cut. */
+export function withFitAgent (assignment: CompleteAssignment, onCut: (columns: readonly string[]) => void): CompleteAssignment {
+  const { agent, cut } = fitAgent(assignment.agent)
+  if (cut.length > 0) onCut(cut)
+  return agent === assignment.agent ? assignment : { ...assignment, agent }
 }

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Agent } from '#shared/agent.ts'
+import type { Tracer } from '#shared/traces/tracer.ts'
 import type { MemoryShare } from '../../lib/memory/memory-share.js'
 import type { AgentContext } from '../agent/agent-context.js'
 import type { PythonContext } from '../agent/python-agent.js'
@@ -20,6 +21,8 @@ export interface AttemptDeps {
   /** For what runs gather while they are under way. */
   memory: MemoryShare
   log: Logger
+  /** Undefined where no collector of traces is configured. */
+  tracer?: Pick<Tracer, 'openRun'>
   openToolbox (agent: Agent, context: ToolboxContext): Promise<Toolbox>
   /** The model of agents that name none. */
   defaultModel: string

@@ -4,8 +4,8 @@ import type { StepRecord } from '#shared/database/runs.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { firstSeq } from '#shared/event-number.ts'
 import { finalEvent } from '#shared/final-event.ts'
-import { fitAgent } from '#shared/bounds/fit-agent.ts'
 import type { Run, RunEvent } from '#shared/schemas.ts'
+import type { RunSpans } from '#shared/traces/run-spans.ts'
 import { beginning, toTrace } from '#shared/trace.ts'
 import { Cancellation, type CancelSignal } from '../../lib/cancellation.js'
 import { INPUT_COST } from '../../lib/memory/memory-budget.js'
@@ -19,7 +19,7 @@ import { sizeOf } from '../agent/step-record.js'
 import type { ToolContext } from '../tools/tool.js'
 import type { Toolbox } from '../tools/toolbox.js'
 import type { AttemptDeps, AttemptOwner, Ending } from './attempt-deps.js'
-import { type Assignment, type CompleteAssignment, hasInput, withInput, withoutInput } from './assignment.js'
+import { type Assignment, type CompleteAssignment, hasInput, withFitAgent, withInput, withoutInput } from './assignment.js'
 import type { RecordedStep, Result } from './run-store.js'
 import { resultOf, settle, Stop } from './settlement.js'
 
@@ -42,6 +42,7 @@ export class Attempt implements AgentContext, PythonContext {
   #tool?: ToolContext
   /** The memory of what the run's steps have gathered. */
   #gathered?: Hold
+  spans?: RunSpans
 
   constructor (
     private assignment: Assignment,
@@ -78,10 +79,11 @@ export class Attempt implements AgentContext, PythonContext {
   get figures (): AgentContext['figures'] { return this.owner.figures }
   get rates (): AgentContext['rates'] { return this.assignment.rates }
   get signal (): CancelSignal { return this.#cancellation }
+  get trace (): AgentContext['trace'] { return this.spans?.context ?? this.assignment.traceContext }
 
   get tool (): ToolContext {
     const { run: { runId, agentId }, userId } = this.assignment
-    this.#tool ??= { runId, agentId, userId, signal: this.#cancellation.abortSignal }
+    this.#tool ??= { runId, agentId, userId, signal: this.#cancellation.abortSignal, trace: this.trace }
     return this.#tool
   }
 
@@ -156,19 +158,13 @@ export class Attempt implements AgentContext, PythonContext {
 
   #runAgent (assignment: CompleteAssignment): Promise<void> {
     this.signal.throwIfAborted()
-    const agent = this.#fit(assignment.agent)
+    const input = withFitAgent(assignment, columns => this.log('agent cut', { columns }))
+    const { agent } = input
+    this.spans = this.deps.tracer?.openRun(input)
     const isPython = agent.executor === 'python'
     this.log('started', isPython ? { entrypoint: agent.entrypoint } : { model: agent.model ?? this.defaultModel })
     this.#emitBeginning()
-    const input = agent === assignment.agent ? assignment : { ...assignment, agent }
     return isPython ? runPythonAgent(input, this.progress, this) : runAgent(input, this.progress, this)
-  }
-
-  /** The agent within the bounds of authors: its rows may be older than those. */
-  #fit (whole: Agent): Agent {
-    const { agent, cut } = fitAgent(whole)
-    if (cut.length > 0) this.log('agent cut', { columns: cut })
-    return agent
   }
 
   async #end (failure: unknown): Promise<Ending> {
@@ -203,6 +199,8 @@ export class Attempt implements AgentContext, PythonContext {
     try {
       const settled = await settle(store, this.runId, this.number, result, error => this.#logError('the result cannot be written down', error))
       this.emit(finalEvent(settled))
+      const spans = this.spans ?? this.deps.tracer?.openRun(this.assignment)
+      spans?.end(settled, result)
       this.figures.noteEnd(settled, this.assignment.kind)
       if (settled.userWaits) this.owner.onUserWaits(this.assignment.userId)
       this.#logEnd(settled, result)

@@ -8,6 +8,8 @@ import { type ModelMessage, toKnownMessages } from '#shared/messages.ts'
 import { requestText } from '#shared/request-text.ts'
 import type { FunctionResult, Message, ResponseFormat } from '#shared/schemas.ts'
 import { toStoredValue } from '#shared/text.ts'
+import type { RequestTrace } from '#shared/traces/request-span.ts'
+import type { TraceContext } from '#shared/traces/trace-context.ts'
 import { estimatePrompt } from '#shared/usage.ts'
 import type { Database } from '../../database/port.js'
 import { INLINE_INPUT } from '../../lib/memory/memory-budget.js'
@@ -36,6 +38,8 @@ export interface RunRequest {
    * that was stored with it.
    */
   runId?: string
+  /** The trace in which the request is, and whom to tell that it has begun a run. */
+  trace?: RequestTrace
 }
 
 export interface BeginOptions {
@@ -90,6 +94,12 @@ export class RunBegin {
   }
 
   get kind (): RunKind { return this.request.kind }
+  get traceContext (): TraceContext | undefined { return this.request.trace?.context }
+
+  /** The request has begun the run, and joined none. */
+  noteBegun (): void {
+    this.request.trace?.onBegun?.(this.runId)
+  }
 
   /** What makes another request the same: OpenAI's clients repeat one without a key of its own. */
   get hash (): string {
@@ -104,7 +114,7 @@ export class RunBegin {
       p_user_id: userId,
       p_agent_id: agentId,
       p_request_hash: this.hash,
-      p_input: { messages: this.messages, functionResults: this.functionResults, responseFormat: this.responseFormat, kind: this.request.kind },
+      p_input: { messages: this.messages, functionResults: this.functionResults, responseFormat: this.responseFormat, kind: this.kind, traceContext: this.traceContext },
       p_idempotency_key: idempotencyKey ?? null,
       ...(repetition ? { p_is_repeated: repetition.isRepeated, p_waited_ms: performance.now() - repetition.arrivedAt } : {}),
       p_agent: agent ?? null,

@@ -180,11 +180,13 @@ export class Runs {
     })
   }
 
-  async #accept (begun: Begun, { messages, functionResults, responseFormat, kind }: RunBegin, userId: string, admission: Admission): Promise<void> {
+  async #accept (begun: Begun, begin: RunBegin, userId: string, admission: Admission): Promise<void> {
+    const { messages, functionResults, responseFormat, kind, traceContext } = begin
     const { run, agent, rates, cached, joined, inputBytes } = begun
     // Of two calls that adopt the same run, both repeated, the first has launched it.
-    if (joined || this.options.executor.progressOf(run.runId)) await this.#restoreEnded(run)
-    else admission.accept({ run, userId, kind, agent: agent ?? undefined, messages, functionResults, responseFormat, rates, cached, inputBytes })
+    if (joined || this.options.executor.progressOf(run.runId)) return this.#restoreEnded(run)
+    begin.noteBegun()
+    admission.accept({ run, userId, kind, traceContext, agent: agent ?? undefined, messages, functionResults, responseFormat, rates, cached, inputBytes })
   }
 
   /** A finished run whose end the log does not know comes back from the database, with the events it emitted. */

@@ -1,6 +1,7 @@
 import type { AgentFunction } from '#shared/agent.ts'
 import type { TemplateValues } from '#shared/functions/template.ts'
 import type { Trigger, TriggeredRun } from '#shared/functions/triggered.ts'
+import type { TraceContext } from '#shared/traces/trace-context.ts'
 import type { PythonPool } from '../python/pool.js'
 import type { Outbound } from './outbound/outbound.js'
 import type { RequestOwner } from './outbound/permits.js'
@@ -53,6 +54,8 @@ export interface OpenContext {
   /** The names in use; each opened tool adds its own. */
   readonly names: ToolNames
   readonly signal: AbortSignal
+  /** The trace that requests to servers hand on. */
+  readonly trace?: TraceContext
   readonly log: Log
 }
 

@@ -1,3 +1,5 @@
+import type { TraceContext } from '#shared/traces/trace-context.ts'
+
 export { ToolError } from '#shared/functions/tool-error.ts'
 
 /** The run that calls a tool. */
@@ -7,6 +9,8 @@ export interface ToolContext {
   readonly userId: string
   /** Aborted when the run is cancelled or its attempt is abandoned. */
   readonly signal: AbortSignal
+  /** The trace that requests hand on. */
+  readonly trace?: TraceContext
 }
 
 /** A tool that a model may call. */

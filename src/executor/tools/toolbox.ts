@@ -65,7 +65,7 @@ export async function openToolbox (deps: FunctionDeps, agent: Agent, context: To
   const names = new ToolNames()
   const triggerContext = { ...tool, outbound: deps.outbound, log }
   const ofParameters = functionTools(functions, { ...deps, names, log })
-  const opened = await openTools(functions, deps, { owner: { userId: tool.userId, runId: tool.runId }, names, signal: tool.signal, log })
+  const opened = await openTools(functions, deps, { owner: { userId: tool.userId, runId: tool.runId }, names, signal: tool.signal, trace: tool.trace, log })
   return {
     tools: firstTools([...ofParameters, ...opened.tools], log),
     async runTriggered (userText) {

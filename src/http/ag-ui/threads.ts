@@ -25,10 +25,10 @@ export interface ThreadRun { run: Run, reader: AgUiReader }
  * @param isKept whether the messages are kept for a page that connects to the thread later.
  * @throws {ServiceError} as `Runs.begin`; idempotency_key_reused, if the client has called another request so.
  */
-export async function beginThreadRun ({ server, caller }: FastifyRequest, agentId: string, input: RunAgentBody, isKept: boolean): Promise<ThreadRun> {
+export async function beginThreadRun ({ server, caller, trace }: FastifyRequest, agentId: string, input: RunAgentBody, isKept: boolean): Promise<ThreadRun> {
   const { threadId, runId, messages, protocolVersion } = input
   const { userId, apiKeyId, visitor } = caller!
-  const run = await server.runs.begin({ kind: 'ag_ui', userId, apiKeyId, visitor, agentId, messages: toMessages(input), idempotencyKey: keyOf(input) })
+  const run = await server.runs.begin({ kind: 'ag_ui', userId, apiKeyId, visitor, agentId, messages: toMessages(input), idempotencyKey: keyOf(input), trace })
   const told = messages.map(withoutNulls)
   const kept = isKept ? { messages: toStorableValue(told) } : {}
   await server.chats.note(caller!, run.runId, chatOf(agentId, threadId), PROTOCOL, { pageRun: runId, ...kept })

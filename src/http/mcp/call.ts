@@ -47,7 +47,7 @@ async function begin (request: FastifyRequest, { tool, taken }: ToolCall): Promi
   const { message: content } = taken
   if (typeof content !== 'string' || content.trim() === '') throw errors.badRequest('Call this tool with a message, which is a text: {"message": "…"}.')
   const run = await consumeBody(request, () => runs.begin({
-    kind: 'mcp', userId, apiKeyId, visitor, agentId, messages: [{ role: 'user', content }], idempotencyKey: keyOf(headers)
+    kind: 'mcp', userId, apiKeyId, visitor, agentId, messages: [{ role: 'user', content }], idempotencyKey: keyOf(headers), trace: request.trace
   }))
   taken.message = undefined
   request.logFields = { ...request.logFields, runId: run.runId, agentId }

@@ -19,7 +19,7 @@ export async function beginResponse (
   request: FastifyRequest, reply: FastifyReply, body: ResponsesBody, headers: RepeatableHeaders
 ): Promise<{ run: Run, head: ResponseHead }> {
   const { model, input, instructions, previous_response_id: previous, store } = body
-  const { server: { runs, database }, caller } = request
+  const { server: { runs, database }, caller, trace } = request
   const { userId, apiKeyId, visitor } = caller!
   if (!UUID.test(model)) throw errors.modelNotFound(model)
   const details = readDetails(body)
@@ -29,7 +29,7 @@ export async function beginResponse (
     // The instructions of earlier responses do not count, as the protocol has it.
     const messages = [...(instructions ? [{ role: 'system' as const, content: instructions }] : []), ...earlier, ...toMessages(items)]
     if (messages.length > MAX_MESSAGES) throw errors.conversationTooLong()
-    return runs.beginOrRepeat({ kind: 'responses', userId, apiKeyId, visitor, agentId: model, messages, responseFormat: toResponseFormat(details.format) }, headers, reply.elapsedTime)
+    return runs.beginOrRepeat({ kind: 'responses', userId, apiKeyId, visitor, agentId: model, messages, responseFormat: toResponseFormat(details.format), trace }, headers, reply.elapsedTime)
   }
   const run = await (previousId === null ? beginAfter([]) : withConversation(request, reply, previousId, beginAfter))
   if (store === false) return { run, head: { ...run, previousId, details, isStored: false } }

@@ -1,8 +1,12 @@
 import type { Writable } from 'node:stream'
+import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
-import { errors } from '#shared/errors.ts'
+import { errors, toServiceError } from '#shared/errors.ts'
 import { type Caller, readAccessOf } from '#shared/http/caller.ts'
 import { type KnownEvents, readKnownEvents } from '#shared/reader/known-events.ts'
+import type { Run } from '#shared/schemas.ts'
+import type { RequestTrace } from '#shared/traces/request-span.ts'
+import type { TraceContext } from '#shared/traces/trace-context.ts'
 import type { CancelMessage, ExecuteMessage, ResumeMessage } from '../../contract/socket-messages.js'
 import type { EventLog } from '../../executor/events/event-log.js'
 import { follow, type Follower } from '../../executor/events/follow.js'
@@ -18,6 +22,8 @@ export interface FollowDeps {
   readonly runs: Pick<Runs, 'begin' | 'resume' | 'cancel'>
   readonly events: EventLog
   isDraining (): boolean
+  /** The trace of a message. @param type what the message is called. */
+  traceMessage (request: FastifyRequest, type: string, message: Partial<TraceContext>): RequestTrace | undefined
 }
 
 /** The runs that one connection begins, follows and cancels. */
@@ -32,16 +38,28 @@ export class FollowedRuns {
     private readonly known: KnownEvents
   ) {}
 
-  /** Begins a run and follows it. Returns its id. */
-  async execute ({ userId, apiKeyId, visitor }: Caller, { agentId, messages, idempotencyKey, requestId, events }: ExecuteMessage): Promise<string> {
+  /** Begins a run and follows it. Returns its id. @param request the connection's handshake. */
+  async execute (caller: Caller, message: ExecuteMessage, request: FastifyRequest): Promise<string> {
+    const { requestId, events } = message
     const known = readKnownEvents(events, this.known)
     this.#requireRoom()
-    const { runId } = await this.deps.runs.begin({ kind: 'websocket', userId, apiKeyId, visitor, agentId, messages, idempotencyKey })
+    const { runId } = await this.#begin(caller, message, this.deps.traceMessage(request, message.type, message))
     // A repeated key on one connection joins the run: only the events that answer a request are sent for it again.
     const followed = this.#followed.get(runId)
     if (followed && requestId !== undefined) followed.reader.join(requestId, this.deps.events.entries(runId))
     else if (!followed) this.#follow({ runId, after: 0, known, requestId })
     return runId
+  }
+
+  async #begin ({ userId, apiKeyId, visitor }: Caller, { agentId, messages, idempotencyKey }: ExecuteMessage, trace: RequestTrace | undefined): Promise<Run> {
+    try {
+      return await this.deps.runs.begin({ kind: 'websocket', userId, apiKeyId, visitor, agentId, messages, idempotencyKey, trace })
+    } catch (error) {
+      trace?.end?.({ code: toServiceError(error).code })
+      throw error
+    } finally {
+      trace?.end?.({})
+    }
   }
 
   async resume (caller: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {

@@ -204,7 +204,7 @@ export class SocketSession implements Session {
   }
 
   async #execute (caller: Caller, message: ExecuteMessage): Promise<void> {
-    const runId = await this.#runs.execute(caller, message)
+    const runId = await this.#runs.execute(caller, message, this.request)
     this.request.log.info({ runId, agentId: message.agentId, userId: caller.userId }, '[AGENT-EXECUTE] WebSocket agent_execute')
   }
 

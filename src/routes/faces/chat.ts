@@ -25,7 +25,7 @@ const chat: FastifyPluginAsyncTypebox = async app => {
     const protocol = String(ui) as UiProtocol
     const { userId, apiKeyId, visitor } = request.caller!
     const run = await consumeBody(request, async () => app.runs.begin({
-      kind: 'ai_sdk', userId, apiKeyId, visitor, agentId, messages: toMessages(messages), idempotencyKey: request.headers['idempotency-key']
+      kind: 'ai_sdk', userId, apiKeyId, visitor, agentId, messages: toMessages(messages), idempotencyKey: request.headers['idempotency-key'], trace: request.trace
     }))
     request.logFields = { runId: run.runId, agentId }
     await app.chats.note(request.caller!, run.runId, chatId ?? run.runId, protocol)

@@ -32,7 +32,7 @@ const openai: FastifyPluginAsyncTypebox = async app => {
     const { model, messages, stream, stream_options: options, response_format: responseFormat } = request.body
     if (!UUID.test(model)) throw errors.modelNotFound(model)
     const { userId, apiKeyId, visitor } = request.caller!
-    const asked = { kind: 'chat_completions' as const, userId, apiKeyId, visitor, agentId: model, messages, responseFormat: responseFormat ?? undefined }
+    const asked = { kind: 'chat_completions' as const, userId, apiKeyId, visitor, agentId: model, messages, responseFormat: responseFormat ?? undefined, trace: request.trace }
     const run = await consumeBody(request, () => app.runs.beginOrRepeat(asked, request.headers, reply.elapsedTime))
     const { runId, agentId } = run
     request.logFields = { runId, agentId }

@@ -6,6 +6,8 @@ import { DEFAULT_GATEWAY_URL, DEFAULT_MODEL } from '../_shared/gateway/defaults.
 import type { PrivateHost } from '../_shared/http/addresses.ts'
 import { isHeaderValue } from '../_shared/http/header-value.ts'
 import { readPrivateHosts } from '../_shared/http/private-hosts.ts'
+import type { TraceSettings } from '../_shared/traces/settings.ts'
+import { readTraceTexts } from '../_shared/traces/trace-texts.ts'
 
 /** The free plan ends a function after 150 s; the rest is for settling the run and ending the stream. */
 const DEFAULT_MAX_SECONDS = 140
@@ -34,6 +36,8 @@ export interface Config {
   readonly maxRunMs: number
   /** How long the head of a plain reader's stream waits for the first output, in milliseconds. */
   readonly firstOutputMs: number
+  /** Undefined where nothing is traced. */
+  readonly traces?: TraceSettings
   /** What is wrong with variables that are set, a sentence each; those that cannot be used count as not set. */
   readonly problems: readonly string[]
 }
@@ -55,6 +59,7 @@ export function readConfig (env: (name: string) => string | undefined): Config {
     maxMs: readMs('EDGE_MAX_SECONDS', DEFAULT_MAX_SECONDS),
     maxRunMs: readMs('MAX_RUN_SECONDS', DEFAULT_MAX_RUN_SECONDS),
     firstOutputMs: readMs('FIRST_OUTPUT_SECONDS', DEFAULT_FIRST_OUTPUT_SECONDS, { mayBeZero: true }),
+    traces: readTraceTexts(read, 'agent-runtime', problems),
     problems
   }
 

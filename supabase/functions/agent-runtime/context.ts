@@ -5,6 +5,8 @@ import { accessArguments, type RunAccess } from '../_shared/http/caller.ts'
 import type { KnownEvents } from '../_shared/reader/known-events.ts'
 import type { Run } from '../_shared/schemas.ts'
 import type { EndedRun } from '../_shared/trace.ts'
+import type { RequestTrace } from '../_shared/traces/request-span.ts'
+import type { Tracer } from '../_shared/traces/tracer.ts'
 import { type Config, toHttpUrl } from './config.ts'
 import type { Database } from './database.ts'
 import { log, type LogFields } from './http/log.ts'
@@ -17,6 +19,8 @@ export interface Isolate {
   readonly supabase: () => SupabaseClient
   readonly database: Database
   readonly leases: Leases
+  /** Undefined where no collector of traces is configured. */
+  readonly tracer?: Tracer
   /** The unfinished runs of this isolate, by id. */
   readonly running: Map<string, LocalRun>
   /** The agents whose wish for another address has been logged. */
@@ -31,6 +35,8 @@ export interface RequestContext extends Isolate {
   readonly deltas?: boolean
   /** The Authorization header by which the service knows the caller, where that is not the request's own. */
   readonly authorization?: string
+  /** What the request hands on to the run that it begins. */
+  readonly trace?: RequestTrace
   /** What the caller knows of events. */
   readonly known: KnownEvents
   /** When the request has to end, in milliseconds since 1970. */

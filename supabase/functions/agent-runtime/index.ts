@@ -11,12 +11,14 @@ import { answer, answerPreflight } from './http/responses.ts'
 import { execute } from './runs/execute.ts'
 import { Leases } from './runs/leases.ts'
 import { resume } from './runs/resume.ts'
+import { openTrace, openTracer, sendSpans } from './traces.ts'
 
 const config = readConfig(name => Deno.env.get(name))
 for (const problem of config.problems) log('error', problem, {})
 const supabase = connect(config)
 const database = createDatabase(supabase)
-const isolate: Isolate = { config, supabase, database, leases: new Leases(database), running: new Map(), notedWishes: new Set() }
+const tracer = await openTracer(config)
+const isolate: Isolate = { config, supabase, database, tracer, leases: new Leases(database), running: new Map(), notedWishes: new Set() }
 
 /** The paths of this function, with the platform's prefix or without. */
 const PATH = new RegExp(`^(?:/functions/v1)?/agent-runtime(?:/runs/(${UUID_PATTERN})(?:/(events|cancel))?)?/?$`, 'i')
@@ -25,7 +27,9 @@ const VISITORS = /^(?:\/functions\/v1)?\/agent-runtime\/visitors\/?$/i
 function serve (request: Request): Promise<Response> | Response {
   if (request.method === 'OPTIONS') return answerPreflight()
   const deadline = Date.now() + config.maxMs
-  return answer(request, fields => route({ ...isolate, request, fields, deadline }))
+  const trace = openTrace(tracer, request)
+  const answering = answer(request, fields => route({ ...isolate, request, fields, deadline, trace }))
+  return tracer ? answering.then(response => sendSpans(tracer, trace, response)) : answering
 }
 
 async function route (context: Omit<RequestContext, 'known'>): Promise<Response> {

@@ -18,6 +18,10 @@ def plain(input):
     return f'Hello {input["prompt"]}'
 
 
+def traced(input):
+    return f'{input.get("traceparent")} {input.get("tracestate")}'
+
+
 def structured(input, context):
     return {'prompt': input['prompt'], 'agent': input['agent']['name'], 'é': [1, None]}
 

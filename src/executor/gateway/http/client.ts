@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
+import { isHeaderName } from '#shared/http/header-value.ts'
 import { Connection, type ConnectionEvents, onRead } from './connection.js'
 import { Delivery } from './delivery.js'
 import { Exchange, type ResponseHandler } from './exchange.js'
@@ -67,9 +68,11 @@ export class HttpClient {
    * Sends a request. It is never sent twice, unless it is redirected: a request that was sent and fails is reported to the
    * handler.
    * @param body JSON, or any other text.
+   * @param headers beside those of all requests.
    */
-  post (body: string, handler: ResponseHandler): Pick<Exchange, 'abort' | 'isSent'> {
-    return new Delivery(this.#url, body, handler, (url, body, handler) => this.#clientFor(url).#send(url, body, handler))
+  post (body: string, handler: ResponseHandler, headers: Record<string, string> = {}): Pick<Exchange, 'abort' | 'isSent'> {
+    const lines = toLines(headers)
+    return new Delivery(this.#url, body, handler, (url, body, handler) => this.#clientFor(url).#send(url, body, handler, lines))
   }
 
   /** The same name has another origin only by TLS, see `redirectOf`. */
@@ -80,8 +83,9 @@ export class HttpClient {
     return this.#secured
   }
 
-  #send ({ pathname, search }: URL, body: string, handler: ResponseHandler): Exchange {
-    const exchange = new Exchange(`POST ${pathname}${search} HTTP/1.1\r\n${this.#headers}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
+  /** @param lines the headers of this request alone. */
+  #send ({ pathname, search }: URL, body: string, handler: ResponseHandler, lines: string): Exchange {
+    const exchange = new Exchange(`POST ${pathname}${search} HTTP/1.1\r\n${this.#headers}${lines}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, handler)
     const connection = this.#takeIdle()
     if (connection) connection.send(exchange)
     else this.#sendOnNew(exchange)
@@ -152,7 +156,7 @@ function closedError (): Error {
 
 function toLines (headers: Record<string, string>): string {
   return Object.entries(headers).map(([name, value]) => {
-    if (!/^[!#$%&'*+.^`|~\w-]+$/.test(name) || /[^\t -~]/.test(value)) throw new TypeError(`The header ${JSON.stringify(name)} has a character that cannot be sent.`)
+    if (!isHeaderName(name) || /[^\t -~]/.test(value)) throw new TypeError(`The header ${JSON.stringify(name)} has a character that cannot be sent.`)
     return `${name}: ${value}\r\n`
   }).join('')
 }

@@ -12,14 +12,14 @@ export const apiCall: FunctionKind = {
   trigger: {
     stage: 'before_model',
     replacesAnswer: false,
-    async run (fn, { values }, { outbound, signal, userId, runId }) {
-      const answer = await outbound.request({ ...makeApiRequest(configOf(fn), values), owner: { userId, runId } }, signal)
+    async run (fn, { values }, { outbound, signal, userId, runId, trace }) {
+      const answer = await outbound.request({ ...makeApiRequest(configOf(fn), values), owner: { userId, runId }, trace }, signal)
       if (answer.status < 200 || answer.status > 299) throw new ToolError(`${answer.host} answered with status ${answer.status}.`)
       return textOf(answer)
     }
   },
-  async call ({ config }, { args, values }, { outbound }, { signal, userId, runId }) {
-    const answer = await outbound.request({ ...makeApiRequest(config, values, JSON.stringify(args)), owner: { userId, runId } }, signal)
+  async call ({ config }, { args, values }, { outbound }, { signal, userId, runId, trace }) {
+    const answer = await outbound.request({ ...makeApiRequest(config, values, JSON.stringify(args)), owner: { userId, runId }, trace }, signal)
     return `Status ${answer.status}\n${textOf(answer)}`
   },
   open: null

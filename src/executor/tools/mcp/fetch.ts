@@ -20,7 +20,7 @@ export interface InterruptedResponse { jsonrpc: '2.0', id: string | number, erro
  * Creates the fetch function of one MCP session. It uses the outbound client and adds the server's configured headers.
  * @param respond is called with an error response if a response is interrupted; without it, the SDK would wait until its timeout.
  */
-export function createMcpFetch ({ headers: own, outbound, owner, listTimeout, callTimeout }: McpServer, respond: (error: InterruptedResponse) => void) {
+export function createMcpFetch ({ headers: own, outbound, owner, trace, listTimeout, callTimeout }: McpServer, respond: (error: InterruptedResponse) => void) {
   let resumptions = 0
   return async (url: string | URL, init: RequestInit = {}): Promise<Response> => {
     const headers = new Headers(init.headers)
@@ -37,6 +37,7 @@ export function createMcpFetch ({ headers: own, outbound, owner, listTimeout, ca
     const response = await outbound.stream({
       url: String(url),
       owner,
+      trace,
       method: init.method,
       headers: { ...own, ...Object.fromEntries(headers) },
       body,

@@ -1,3 +1,4 @@
+import type { TraceContext } from '#shared/traces/trace-context.ts'
 import type { Outbound } from '../outbound/outbound.js'
 import type { RequestOwner } from '../outbound/permits.js'
 
@@ -8,6 +9,8 @@ export interface McpServer {
   outbound: Outbound
   owner: RequestOwner
   signal: AbortSignal
+  /** The trace that all requests hand on. */
+  trace?: TraceContext
   /** Milliseconds. */
   listTimeout: number
   callTimeout: number

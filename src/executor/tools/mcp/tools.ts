@@ -49,12 +49,12 @@ export async function openMcpTools (functions: readonly AgentFunction[], options
 interface OpenServer { fn: AgentFunction, session: McpSession, tools: McpTool[] }
 
 async function openServer (fn: AgentFunction, options: McpOptions): Promise<OpenServer | undefined> {
-  const { outbound, owner, signal, log, listTimeout = LIST_TIMEOUT, callTimeout = CALL_TIMEOUT } = options
+  const { outbound, owner, signal, trace, log, listTimeout = LIST_TIMEOUT, callTimeout = CALL_TIMEOUT } = options
   let host: string | undefined
   try {
     const { url, headers } = firstHop({ url: textIn(fn.config, 'url'), headers: readHeaders(fn.config.headers_json) })
     host = url.host
-    const { session, tools, bad } = await connectMcp({ url, headers, outbound, owner, signal, listTimeout, callTimeout, maxTools: MAX_TOOLS })
+    const { session, tools, bad } = await connectMcp({ url, headers, outbound, owner, signal, trace, listTimeout, callTimeout, maxTools: MAX_TOOLS })
     if (bad > 0) log('MCP tools left out', { host, count: bad, reason: 'they have no name, or a schema that is not one of an object' })
     try {
       const wanted = selectTools(tools, fn)

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
+import { type TraceContext, traceHeaders } from '#shared/traces/trace-context.ts'
 import { Deadline } from '../../../lib/deadline.js'
 import { ToolError } from '../tool.js'
 import { type ConnectorOptions, createConnector } from './connector.js'
@@ -31,6 +32,8 @@ export interface OutboundRequest {
   method?: string
   headers?: Record<string, string>
   body?: string
+  /** The trace that the request hands on, unless its headers have another. */
+  trace?: TraceContext
   /** By default up to 5 redirects are followed; if false, a redirect is the response. */
   followRedirects?: boolean
   /** Milliseconds for the whole response; by default 30,000. */
@@ -118,7 +121,7 @@ export class Outbound {
 
   async #open (request: OutboundRequest, signal: AbortSignal): Promise<OpenResponse> {
     const { timeout = TOTAL_TIMEOUT, maxBytes = MAX_BYTES, followRedirects = true, owner = { userId: '' } } = request
-    const first = firstHop(request)
+    const first = firstHop(request.trace ? { ...request, headers: { ...traceHeaders(request.trace), ...request.headers } } : request)
     const host = first.url.hostname
     signal.throwIfAborted()
     const deadline = new Deadline(timeout, signal, new ToolError(`${host} did not answer in full within ${timeout / 1000} seconds.`))

@@ -1,6 +1,8 @@
 import type { Agent, CachedAnswer } from '../agent.ts'
 import type { ToolCall } from '../messages.ts'
 import type { Rates } from '../price.ts'
+import type { RecordedSpans } from '../traces/span.ts'
+import type { TraceContext } from '../traces/trace-context.ts'
 import type { RunKind } from './run-kind.ts'
 import type { FunctionResult, Message, ResponseFormat, Run, RunEvent, Usage } from '../schemas.ts'
 
@@ -13,6 +15,8 @@ export interface RequestInput {
   responseFormat?: ResponseFormat
   /** Missing in what earlier releases have stored. */
   kind?: RunKind
+  /** In which trace the run is, if one was handed to it. */
+  traceContext?: TraceContext
 }
 
 /** A run's input as it is stored when the run begins. */
@@ -85,8 +89,8 @@ export interface ModelRecord {
 /** A tool's result, or the reason why it failed, as the model reads it. */
 export interface ToolRecord { kind: 'tool', id: string, name: string, result?: string, error?: string }
 
-/** A step that has ended, with everything that a later attempt needs to continue after it without repeating it. */
-export type StepRecord = FunctionsRecord | ModelRecord | ToolRecord
+/** A step that has ended, with everything that a later attempt needs to continue after it without repeating it; its spans where the run is traced. */
+export type StepRecord = (FunctionsRecord | ModelRecord | ToolRecord) & { spans?: RecordedSpans }
 
 /** A step that an earlier attempt has recorded, with its number in the run. */
 export type StoredStep = StepRecord & { step: number }

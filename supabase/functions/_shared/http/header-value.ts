@@ -2,3 +2,8 @@
 export function isHeaderValue (text: string): boolean {
   return !/[^ -~]/.test(text)
 }
+
+/** Whether a text can be the name of a header. */
+export function isHeaderName (text: string): boolean {
+  return /^[!#$%&'*+.^`|~\w-]+$/.test(text)
+}

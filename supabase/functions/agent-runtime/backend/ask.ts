@@ -1,4 +1,5 @@
 import { EVENTS_HEADER } from '../../_shared/reader/known-events.ts'
+import { traceHeaders } from '../../_shared/traces/trace-context.ts'
 import { findEnded, type RequestContext } from '../context.ts'
 import type { Rest } from '../streams/sources.ts'
 
@@ -12,9 +13,9 @@ const PATHS: Record<RunAction, string> = { read: '', events: '/events', cancel: 
 
 /** Asks the backend about a run, on behalf of the caller; about its events for all of them. Undefined if it cannot be reached. */
 export function askBackend (
-  { request, authorization }: RequestContext, backend: string, runId: string, action: RunAction, { after = 0, signal }: { after?: number, signal?: AbortSignal } = {}
+  { request, authorization, trace }: RequestContext, backend: string, runId: string, action: RunAction, { after = 0, signal }: { after?: number, signal?: AbortSignal } = {}
 ): Promise<Response | undefined> {
-  const headers = new Headers({ [EVENTS_HEADER]: '*' })
+  const headers = new Headers({ [EVENTS_HEADER]: '*', ...traceHeaders(trace?.context) })
   for (const name of PASSED_HEADERS) {
     const value = request.headers.get(name)
     if (value !== null) headers.set(name, value)

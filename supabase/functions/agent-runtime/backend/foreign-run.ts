@@ -51,7 +51,7 @@ export async function settleForeignRun (context: RequestContext, forwarded: Forw
 }
 
 /** Adopts the run. Returns how to settle it, which does nothing if another process has adopted it before. */
-async function adopt ({ database, leases }: RequestContext, { userId, agent, body: { messages }, run: { runId } }: ForwardedRun): Promise<(result: ForeignResult) => Promise<void>> {
+async function adopt ({ database, leases, tracer }: RequestContext, { userId, agent, body: { messages }, run: { runId }, trace }: ForwardedRun): Promise<(result: ForeignResult) => Promise<void>> {
   const { run, rates, joined } = await database.persist('adopt_run', {
     p_user_id: userId,
     p_run_id: runId,
@@ -63,10 +63,11 @@ async function adopt ({ database, leases }: RequestContext, { userId, agent, bod
   })
   if (joined) return async () => {}
   const release = leases.hold(runId, () => {})
+  const spans = tracer?.openRun({ run, kind: 'edge', traceContext: trace, agent })
   const [model = '*'] = Object.keys(rates ?? {}).filter(name => name !== '*')
   return async ({ response, hasOutput, usage: reported = NO_USAGE, error }) => {
     const usage = boundUsage(reported, [...toKnownMessages(messages), { role: 'system', content: JSON.stringify(agent) }], response, { maxTokens: agent.maxTokens ?? DEFAULT_MAX_TOKENS })
-    await database.persist('finish_run', {
+    const settled = await database.persist('finish_run', {
       p_run_id: runId,
       p_attempt: run.attempt,
       p_status: error ? 'failed' : 'succeeded',
@@ -77,6 +78,8 @@ async function adopt ({ database, leases }: RequestContext, { userId, agent, bod
       p_model: null,
       p_error: error ?? null
     }).finally(release)
+    spans?.end(settled, { model: null })
+    await tracer?.exporter.flush()
   }
 }
 

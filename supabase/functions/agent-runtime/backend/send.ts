@@ -1,6 +1,7 @@
 import type { FoundAgent } from '../../_shared/database/functions.ts'
 import { EVENTS_HEADER } from '../../_shared/reader/known-events.ts'
 import type { ExecuteBody, Run } from '../../_shared/schemas.ts'
+import { type TraceContext, traceHeaders } from '../../_shared/traces/trace-context.ts'
 
 /** A run that this function has begun for a backend to adopt. */
 export interface ForwardedRun {
@@ -12,6 +13,8 @@ export interface ForwardedRun {
   backend: string
   secret: string
   body: ExecuteBody
+  /** The trace of the request. */
+  trace?: TraceContext
 }
 
 const RETRY_PAUSE_MS = 250
@@ -30,7 +33,7 @@ export async function send (forwarded: ForwardedRun, signal: AbortSignal): Promi
   }
 }
 
-function post ({ userId, agent, run, backend, secret, body }: ForwardedRun, signal: AbortSignal): Promise<Response> {
+function post ({ userId, agent, run, backend, secret, body, trace }: ForwardedRun, signal: AbortSignal): Promise<Response> {
   return fetch(`${backend}/api/agent/execute-validated`, {
     method: 'POST',
     headers: {
@@ -40,7 +43,8 @@ function post ({ userId, agent, run, backend, secret, body }: ForwardedRun, sign
       // Callers that know less are told less by this function, which resumes behind them.
       [EVENTS_HEADER]: '*',
       // For backends that do not know x-run-id: they do not run a repeated request twice.
-      'idempotency-key': run.runId
+      'idempotency-key': run.runId,
+      ...traceHeaders(trace)
     },
     body: JSON.stringify({
       userId,

@@ -1,6 +1,7 @@
 import { ToolError } from '../../_shared/functions/tool-error.ts'
 import { type WebhookCall, webhookHeaders } from '../../_shared/functions/webhook.ts'
 import type { PrivateHost } from '../../_shared/http/addresses.ts'
+import { type TraceContext, traceHeaders } from '../../_shared/traces/trace-context.ts'
 import { describe, log } from '../http/log.ts'
 import { parsePublicUrl, refusePrivateHost } from './public-host.ts'
 
@@ -10,6 +11,8 @@ export interface WebhookOptions {
   privateHosts: readonly PrivateHost[]
   /** When this function has to end, in milliseconds since 1970: later tries are not made. */
   deadline: number
+  /** The trace of the run. */
+  trace?: TraceContext
 }
 
 /** Milliseconds before each try. */
@@ -45,7 +48,7 @@ async function attempt (call: WebhookCall, response: string, options: WebhookOpt
     const body = call.body(response)
     const answer = await fetch(url, {
       method: 'POST',
-      headers: { 'user-agent': 'jeesi-railway-backend', ...webhookHeaders(call.id, Math.floor(Date.now() / 1000), body, call.secret ?? options.secret) },
+      headers: { 'user-agent': 'jeesi-railway-backend', ...webhookHeaders(call.id, Math.floor(Date.now() / 1000), body, call.secret ?? options.secret), ...traceHeaders(options.trace) },
       body,
       // A redirect could lead to where webhooks may not go, and by the standard it is a failure.
       redirect: 'manual',

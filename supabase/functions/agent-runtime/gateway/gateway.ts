@@ -8,6 +8,7 @@ import { readRetryAfter } from '../../_shared/http/retry-after.ts'
 import { toWireJson } from '../../_shared/gateway/wire.ts'
 import type { ModelMessage } from '../../_shared/messages.ts'
 import type { ResponseFormat } from '../../_shared/schemas.ts'
+import type { TraceContext } from '../../_shared/traces/trace-context.ts'
 import { readAnswer } from './answer-body.ts'
 import { post } from './post.ts'
 import { AnswerReader, type ModelSink } from './answer-reader.ts'
@@ -20,6 +21,8 @@ export interface ModelRequest {
   temperature: number
   maxTokens: number
   responseFormat?: ResponseFormat
+  /** The trace that the request hands on. */
+  trace?: TraceContext
 }
 
 /**
@@ -37,7 +40,7 @@ async function ask (gateway: Gateway, request: ModelRequest, sink: ModelSink, si
   // Each refusal removes or renames one parameter, so this ends.
   for (;;) {
     const body = dialects.speak(common, refused)
-    const response = await post(gateway, toWireJson(body), signal)
+    const response = await post(gateway, toWireJson(body), signal, request.trace)
     if (response.status === 200) return await read(response, request.model, sink, signal)
     const said = readErrorBody(await response.text().catch(() => ''))
     const error = errorOfStatus(response.status, said, readRetryAfter(name => response.headers.get(name)))

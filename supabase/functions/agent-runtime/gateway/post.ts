@@ -1,5 +1,6 @@
 import { errors } from '../../_shared/errors.ts'
 import { MAX_REDIRECTS, redirectOf, sayRedirect } from '../../_shared/http/redirect.ts'
+import { type TraceContext, traceHeaders } from '../../_shared/traces/trace-context.ts'
 import { decodedBody } from './decode.ts'
 
 /**
@@ -7,9 +8,13 @@ import { decodedBody } from './decode.ts'
  * @returns the answer, whose body is decoded.
  * @throws {ServiceError} gateway_unavailable; the signal's reason, if it is aborted.
  */
-export async function post ({ url, key }: { url: string, key?: string }, body: string, signal: AbortSignal): Promise<Response> {
+export async function post ({ url, key }: { url: string, key?: string }, body: string, signal: AbortSignal, trace?: TraceContext): Promise<Response> {
   const headers = {
-    'content-type': 'application/json', accept: 'text/event-stream', 'accept-encoding': 'identity', ...(key ? { authorization: `Bearer ${key}` } : {})
+    'content-type': 'application/json',
+    accept: 'text/event-stream',
+    'accept-encoding': 'identity',
+    ...(key ? { authorization: `Bearer ${key}` } : {}),
+    ...traceHeaders(trace)
   }
   let target = new URL(`${url}/chat/completions`)
   for (let redirects = 0; ; redirects++) {

@@ -11,7 +11,7 @@ import { LEASE_SECONDS } from './leases.ts'
 
 /** Begins a run and reserves its credits, or joins the run that the Idempotency-Key has begun, here or at the service. */
 export async function begin (
-  { config, database, fields, leases }: RequestContext, caller: RunAccess, body: ExecuteBody, key: string | null, owner: Omit<FirstOwner, 'p_lease_seconds'>
+  { config, database, fields, leases, trace }: RequestContext, caller: RunAccess, body: ExecuteBody, key: string | null, owner: Omit<FirstOwner, 'p_lease_seconds'>
 ): Promise<Begun> {
   const { agentId, messages: sent } = body
   const messages = toKnownMessages(sent)
@@ -20,7 +20,7 @@ export async function begin (
     ...accessArguments(caller),
     p_agent_id: agentId,
     p_request_hash: await hashRequest(body),
-    p_input: { messages, responseFormat: body.response_format, kind: 'edge' },
+    p_input: { messages, responseFormat: body.response_format, kind: 'edge', traceContext: trace?.context },
     p_lease_seconds: LEASE_SECONDS,
     p_idempotency_key: key,
     p_agent: null,
@@ -33,6 +33,7 @@ export async function begin (
   try {
     const begun = await repeatLost(() => database.call('begin_run', args))
     fields.runId = begun.run.runId
+    if (!begun.joined) trace?.onBegun?.(begun.run.runId)
     return begun
   } finally {
     leases.expected.delete(runId)

@@ -61,7 +61,7 @@ async function executeRemotely (context: RequestContext, caller: Caller, agent: 
   const { run, joined } = await begin(context, caller, body, key, { p_owner: null, p_waiting: true, p_python: true })
   const ended = joined && run.finishedAt && await findEnded(context, run.runId)
   if (ended) return replay(context, ended, body)
-  return forward(context, { userId: caller.userId, agent, run, joined, backend, secret, body })
+  return forward(context, { userId: caller.userId, agent, run, joined, backend, secret, body, trace: context.trace?.context })
 }
 
 async function executeHere (context: RequestContext, caller: Caller, found: FoundAgent, body: ExecuteBody, key: string | null): Promise<Response> {
@@ -88,6 +88,8 @@ async function executeHere (context: RequestContext, caller: Caller, found: Foun
     defaultModel: config.model,
     deadline,
     maxRunMs: config.maxRunMs,
+    tracer: context.tracer,
+    traceContext: context.trace?.context,
     hasBackend: backend !== undefined,
     webhooks: { secret: config.webhookSecret, privateHosts: config.privateToolHosts, deadline }
   }

@@ -1,4 +1,4 @@
-import type { Agent, CachedAnswer } from '../../_shared/agent.ts'
+import type { CachedAnswer } from '../../_shared/agent.ts'
 import type { FinishRun } from '../../_shared/database/functions.ts'
 import { errors, failureOf, ServiceError, toServiceError } from '../../_shared/errors.ts'
 import { pauseBefore } from '../../_shared/gateway/backoff.ts'
@@ -8,37 +8,23 @@ import { type GatewayFailure, gatewayFailure, levelOf } from '../../_shared/gate
 import type { AnswerEnd } from '../../_shared/gateway/frame-reader.ts'
 import { finalEvent } from '../../_shared/final-event.ts'
 import { fitAgent } from '../../_shared/bounds/fit-agent.ts'
-import { priceOf, type Rates } from '../../_shared/price.ts'
+import { priceOf } from '../../_shared/price.ts'
 import { buildMessages, lastUserText } from '../../_shared/prompt.ts'
-import type { FunctionResult, Message, ResponseFormat, Run, RunEvent } from '../../_shared/schemas.ts'
+import type { FunctionResult, Run, RunEvent, Usage } from '../../_shared/schemas.ts'
 import { beginning, toTrace, withoutTexts } from '../../_shared/trace.ts'
+import type { RunSpans } from '../../_shared/traces/run-spans.ts'
+import type { StepSpan } from '../../_shared/traces/step-span.ts'
+import type { TraceContext } from '../../_shared/traces/trace-context.ts'
 import { measureUsage, NO_USAGE } from '../../_shared/usage.ts'
 import type { Database } from '../database.ts'
 import { runFunctions, runsInPlace } from '../functions/run-functions.ts'
-import { sendWebhooks, type WebhookOptions } from '../functions/send-webhooks.ts'
-import { complete, type Gateway, type ModelRequest } from '../gateway/gateway.ts'
+import { sendWebhooks } from '../functions/send-webhooks.ts'
+import { complete, type ModelRequest } from '../gateway/gateway.ts'
 import { describe, keepAlive, log } from '../http/log.ts'
 import { pause } from '../streams/poll.ts'
+import type { Assignment } from './assignment.ts'
+import { finishRun } from './finish-run.ts'
 import type { Leases, Stop } from './leases.ts'
-
-/** Everything that a run in this isolate needs. */
-export interface Assignment {
-  run: Run
-  agent: Agent
-  messages: Message[]
-  responseFormat?: ResponseFormat
-  rates?: Rates
-  cached?: CachedAnswer | null
-  gateway: Gateway
-  defaultModel: string
-  /** When the request that began the run has to end, in milliseconds since 1970. */
-  deadline: number
-  /** How long a run may last, in milliseconds. */
-  maxRunMs: number
-  /** Whether there is a service that would take the run over. */
-  hasBackend: boolean
-  webhooks: WebhookOptions
-}
 
 /** The end of a run here: the settled run, or `goesOn` if it continues elsewhere. */
 export type Outcome = { run: Run } | { goesOn: true }
@@ -61,12 +47,15 @@ export class LocalRun {
   #functionResults: FunctionResult[] = []
   /** Why the gateway has failed, try by try. */
   #failures: GatewayFailure[] = []
+  readonly #spans: RunSpans | undefined
+  #step: StepSpan | undefined
 
   private readonly assignment: Assignment
 
   constructor (assignment: Assignment, private readonly database: Database, private readonly leases: Leases) {
     const { agent, cut } = fitAgent(assignment.agent)
     this.assignment = { ...assignment, agent }
+    this.#spans = assignment.tracer?.openRun({ ...this.assignment, kind: 'edge' })
     if (cut.length > 0) log('info', 'agent cut', { columns: cut, runId: this.runId })
     const release = leases.hold(assignment.run.runId, why => this.stop(why))
     const { deadline, maxRunMs } = assignment
@@ -81,6 +70,8 @@ export class LocalRun {
   get runId (): string { return this.assignment.run.runId }
 
   stop: Stop = why => this.#abort.abort(why)
+
+  get #trace (): TraceContext | undefined { return this.#spans?.context ?? this.assignment.traceContext }
 
   /** Calls back after each new event. Returns the function that ends this. */
   listen (onEvent: () => void): () => void {
@@ -118,7 +109,7 @@ export class LocalRun {
     for (const event of emitted) this.#emit(event)
     this.#functionResults = results
     // The platform's receivers are told at once, and of a model's answer nothing.
-    keepAlive(sendWebhooks(webhooks, cached?.response ?? answer ?? '', options), runId)
+    keepAlive(sendWebhooks(webhooks, cached?.response ?? answer ?? '', { ...options, trace: this.#trace }), runId)
     return answer
   }
 
@@ -130,16 +121,21 @@ export class LocalRun {
   }
 
   async #askModel (tries: number): Promise<void> {
+    const request = this.#request()
+    this.#step ??= this.#spans?.openStep('model', 0)
+    const call = this.#step?.openChat(request)
     try {
       const sink = {
         text: (content: string) => { this.#response += content; this.#emitOutput({ type: 'chunk', content }) },
         reasoning: (content: string) => this.#emitOutput({ type: 'reasoning', content })
       }
       this.#wasAsked = true
-      this.#completion = await complete(this.assignment.gateway, this.#request(), sink, this.#abort.signal)
+      this.#completion = await complete(this.assignment.gateway, { ...request, trace: call?.context ?? this.#trace }, sink, this.#abort.signal)
       const failure = this.#response === '' ? failureOfEmpty(this.#completion, this.#hasOutput) : undefined
       if (failure) throw failure
+      call?.end({ ...this.#completion, text: this.#response, usage: this.#usage(request) })
     } catch (error) {
+      call?.end({ error: this.#abort.signal.aborted ? 'cut_off' : error instanceof ServiceError ? error.code : 'failed' })
       // A try that failed before any output costs nothing.
       if (!this.#abort.signal.aborted) this.#wasAsked = false
       if (!this.#abort.signal.aborted && error instanceof ServiceError) this.#noteFailure(error)
@@ -198,12 +194,24 @@ export class LocalRun {
     try {
       const run = await this.#finish(failure)
       this.#emit(finalEvent(run))
+      this.#sendSpans(run)
       return { run }
     } catch (error) {
       // The run is still unfinished. Its new owner, or whoever claims it, ends it.
       log('error', 'not settled', { cause: describe(error), runId: this.runId })
       return { goesOn: true }
     }
+  }
+
+  #sendSpans (run: Run): void {
+    this.#step?.end({ number: 1, credits: run.creditsCharged, error: run.error?.code })
+    this.#spans?.end(run, { model: this.#completion?.model ?? this.#request().model })
+    if (this.#spans) keepAlive(this.assignment.tracer!.exporter.flush(), this.runId)
+  }
+
+  #usage (request: ModelRequest): Usage {
+    const text = this.events.map(event => 'content' in event ? event.content : '').join('')
+    return measureUsage(this.#completion?.usage, request.messages, text, request)
   }
 
   #errorOf (failure: unknown): unknown {
@@ -216,9 +224,8 @@ export class LocalRun {
       ? null
       : toServiceError(this.#errorOf(failure))
     const request = this.#request()
-    const text = this.events.map(event => 'content' in event ? event.content : '').join('')
     const isUsed = this.#completion || this.#hasOutput || (failure === 'cancelled' && this.#wasAsked)
-    const usage = isUsed ? measureUsage(this.#completion?.usage, request.messages, text, request) : NO_USAGE
+    const usage = isUsed ? this.#usage(request) : NO_USAGE
     // Nobody pays for our own faults, nor for a failure that came before any output, unless a model has worked for it.
     const isFree = !isUsed || (error && (error.code === errors.internal.code || !(this.#hasOutput || this.#completion)))
     const result: FinishRun = {
@@ -233,17 +240,6 @@ export class LocalRun {
       p_error: error && failureOf(error),
       p_trace: withoutTexts(toTrace(this.events.map((event, index) => ({ seq: index + 1, event }))))
     }
-    // They are in the log too, so that they may be lost here.
-    if (this.#failures.length > 0) {
-      await this.database.call('note_failures', { p_run_id: this.runId, p_attempt: result.p_attempt, p_failures: this.#failures }).catch(() => {})
-    }
-    try {
-      return await this.database.persist('finish_run', result)
-    } catch (refusal) {
-      if (!(refusal instanceof ServiceError) || refusal.code !== errors.internal.code) throw refusal
-      // A result that the database always rejects must still end the run, or the run would be repeated again and again.
-      const { code, message } = refusal
-      return this.database.persist('finish_run', { ...result, p_status: 'failed', p_credits: 0, p_error: { code, message } })
-    }
+    return finishRun(this.database, result, this.#failures)
   }
 }
