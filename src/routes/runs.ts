@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { readAccessOf } from '#shared/http/caller.ts'
 import { UUID } from '#shared/uuid.ts'
 import { errorAnswers, ListedRun, Run, RunStatus, Uuid } from '#shared/schemas.ts'
+import { RunStep } from '../contract/schemas.js'
 import { FOLLOW_SCHEMA, followRun } from '../http/sse/follow-run.js'
 
 const RunParams = Type.Object({ id: Uuid })
@@ -21,6 +22,7 @@ const NO_RUN = '00000000-0000-4000-8000-000000000000'
 /** A browser's EventSource can send a ticket, and no header. */
 const EventsQuery = Type.Object({ ...FOLLOW_SCHEMA.querystring.properties, ticket: Type.Optional(Type.String()) })
 
+const StepList = Type.Object({ steps: Type.Array(RunStep) })
 const RunList = Type.Object({ runs: Type.Array(ListedRun), nextCursor: Type.Union([Type.String(), Type.Null()]) })
 
 /** The caller's runs: all of a user's, or those that a key has begun. */
@@ -34,6 +36,11 @@ const runs: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.requireUser,
     schema: { params: RunParams, response: { 200: Run, ...errorAnswers } }
   }, async request => app.runs.get(readAccessOf(request.caller!), request.params.id))
+
+  app.get('/api/runs/:id/steps', {
+    onRequest: app.requireUser,
+    schema: { params: RunParams, response: { 200: StepList, ...errorAnswers } }
+  }, async request => ({ steps: await app.runs.steps(readAccessOf(request.caller!), request.params.id) }))
 
   app.get('/api/runs/:id/events', {
     onRequest: [requireTicketOrUser, app.countConnection],

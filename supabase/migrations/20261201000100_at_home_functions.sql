@@ -492,11 +492,7 @@ begin
     'crashes', v_run.crashes,
     'reason', v_failed.reason,
     'failures', coalesce(v_failed.failures, '[]'),
-    'steps', coalesce((
-      select jsonb_agg(jsonb_build_object('step', s.step, 'attempt', s.attempt, 'kind', s.kind, 'name', s.name,
-          'finishReason', s.finish_reason, 'usage', s.usage, 'startedAt', public.iso_time(s.started_at),
-          'finishedAt', public.iso_time(s.finished_at)) order by s.step)
-        from public.agent_run_steps s where s.run_id = p_run_id), '[]'));
+    'steps', public.steps_json(p_run_id));
 end $$;
 
 revoke execute on function public.admin_get_run(uuid, uuid) from public, anon, authenticated;
@@ -4519,6 +4515,36 @@ end $$;
 
 revoke execute on function public.get_told_steps(jsonb) from public, anon, authenticated;
 grant execute on function public.get_told_steps(jsonb) to service_role;
+
+-- schemas/steps/list_steps.sql
+
+-- Returns the finished steps of a user's run: {steps}; for an API key, or a visitor of it, only of a run that this key, or visitor, has
+-- begun. Raises `run_not_found`.
+create or replace function public.list_steps(p_user_id uuid, p_run_id uuid, p_api_key_id uuid default null, p_visitor text default null) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform public.get_run(p_user_id, p_run_id, p_api_key_id, p_visitor);
+  return jsonb_build_object('steps', public.steps_json(p_run_id));
+end $$;
+
+revoke execute on function public.list_steps(uuid, uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.list_steps(uuid, uuid, uuid, text) to service_role;
+
+-- schemas/steps/steps_json.sql
+
+-- Returns the finished steps of a run in their order, the first 500: [{step, attempt, kind, name, finishReason, usage, startedAt, finishedAt}].
+create or replace function public.steps_json(p_run_id uuid) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce((
+    select jsonb_agg(jsonb_build_object('step', s.step, 'attempt', s.attempt, 'kind', s.kind, 'name', s.name,
+        'finishReason', s.finish_reason, 'usage', s.usage, 'startedAt', public.iso_time(s.started_at),
+        'finishedAt', public.iso_time(s.finished_at)) order by s.step)
+      from (select * from public.agent_run_steps where run_id = p_run_id order by step limit 500) s), '[]');
+end $$;
+
+revoke execute on function public.steps_json(uuid) from public, anon, authenticated;
+grant execute on function public.steps_json(uuid) to service_role;
 
 -- PostgREST learns of what is new.
 notify pgrst, 'reload schema';

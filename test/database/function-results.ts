@@ -89,6 +89,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   begin_run: Begun,
   adopt_run: Begun,
   get_run: Run,
+  list_steps: Type.Object({ steps: Type.Array(RunStep, { minItems: 1 }) }),
   cancel_run: Run,
   drop_run: Run,
   finish_run: Type.Object({ ...Run.properties, userWaits: Type.Optional(Type.Literal(true)) }),

@@ -166,6 +166,11 @@ export function createSamples (db: Database): Samples {
       p_waiting: false, p_python: true, p_repeated: true, p_inline_bytes: 65_536, p_max_per_user: null, p_room: 1
     }),
     get_run: () => runOfKey(),
+    async list_steps () {
+      const sample = await runOfKey()
+      await db.call('record_step', { p_run_id: sample.required.p_run_id, ...STEP.required })
+      return sample
+    },
     cancel_run: () => runOfKey(),
     drop_run: async () => of({ p_user_id: DEMO_USER, ...await beginWaiting(), p_error: ERROR }),
     finish_run: async () => of({ ...await beginWaiting().then(() => begin()), ...END }, { p_trace: [2], p_keep_messages: true }),

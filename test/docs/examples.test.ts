@@ -25,6 +25,8 @@ const NOT_TESTED: Record<string, string> = {
   'docs/how-to/edge-function.md: supabase secrets set LOVABLE_API_KEY=… RAILWAY_BACKEND_URL=https://<service>.up.railway.app RAILWAY_BACKEND_SECRET=…': 'needs a Supabase project',
   'docs/how-to/edge-function.md: id: 2': 'a frame of the edge function, with what the service\'s have not; test/edge/functions.test.ts reads such frames',
   'docs/how-to/edge-function.md: curl "$URL/api/admin/railway-urls" -H "authorization: Bearer $TOKEN"': 'needs a request that waits; test/routes/admin.test.ts settles one',
+  'docs/how-to/trace.md: docker run -d -p 16686:16686 -p 4318:4318 jaegertracing/jaeger': 'needs Docker; test/process/traces.test.ts sends to a collector',
+  'docs/how-to/trace.md: POST /agent-runtime                        the edge function, if the run began there': 'a drawing; test/traces and test/edge/traces.test.ts hold it',
   'docs/how-to/use-openai-packages.md: import OpenAI from \'openai\'': 'needs the package; test/faces/openai.test.ts runs it',
   'docs/how-to/use-openai-packages.md: from openai import OpenAI': 'needs Python\'s package, which test/faces/openai-requests.test.ts stands in for',
   'docs/how-to/use-the-client.md: import { run, RunText } from \'jeesi-railway-backend/client\'': 'needs a project that has the package; test/client/package.test.ts runs it in one',

@@ -91,6 +91,8 @@ t.test('administration', async t => {
       ],
       steps: [{ step: 1, attempt: 1, kind: 'model', name: 'test/model', finishReason: 'stop', usage: { totalTokens: 15 }, startedAt: /Z$/, finishedAt: /Z$/ }]
     })
+    t.strictSame((await request('GET', `/api/runs/${runId}/steps`, { headers: await bearer(OTHER_USER) })).body, { steps: body.steps }, 'its user reads the steps too')
+    t.match(await request('GET', `/api/runs/${runId}/steps`), { status: 404, body: { code: 'run_not_found' } }, 'and nobody else, except by an admin\'s route')
     t.notMatch(JSON.stringify([told.raw, (await request('GET', `/api/runs/${runId}`, { headers: await bearer(OTHER_USER) })).body]), /acme/, 'its user reads none of it')
 
     gateway.reply = response => { response.socket!.destroy() }

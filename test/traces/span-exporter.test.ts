@@ -15,7 +15,7 @@ type Line = { level: string, message: string, fields: Record<string, unknown> }
 function open (url: string, options: Partial<ExporterOptions> = {}) {
   const lines: Line[] = []
   const exporter = new SpanExporter({
-    url: `${url}/v1/traces`, headers: { authorization: 'Bearer a-secret' }, timeoutMs: 200, resource: { 'service.name': 'test' }, log: (level, message, fields) => { lines.push({ level, message, fields }) }, ...options
+    url: `${url}/v1/traces`, headers: { authorization: 'Bearer a-secret' }, timeoutMs: 10_000, resource: { 'service.name': 'test' }, log: (level, message, fields) => { lines.push({ level, message, fields }) }, ...options
   })
   return { exporter, lines }
 }
@@ -99,7 +99,7 @@ t.test('a collector that is silent, talks for ever, speaks no HTTP, hangs up or 
   ]
   for (const reply of replies) {
     collector.handler = reply
-    const { exporter, lines } = open(collector.url)
+    const { exporter, lines } = open(collector.url, { timeoutMs: 200 })
     exporter.add([encoded()])
     await exporter.flush()
     t.equal(exporter.queued, 1)

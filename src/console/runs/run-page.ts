@@ -7,7 +7,7 @@ import { Text } from '../base/text.js'
 import { JeesiError } from '../../client/client.js'
 import type { PageProps } from '../page-props.js'
 import { EventsView } from './events-view.js'
-import { durationOf, type GatewayFailure, type InspectedRun, type RunRow } from './run-types.js'
+import { durationOf, type GatewayFailure, type InspectedRun, type RunRow, type Step } from './run-types.js'
 import { Timeline } from './timeline.js'
 import { useEvents } from './use-events.js'
 
@@ -22,6 +22,7 @@ export function RunView ({ session, chats, runId, isForAdmin = false }: ViewProp
   const run = useLoad(() => session.api.get<RunRow>(`/api/runs/${runId}`), [session, runId, isForAdmin], { every: followed.isLive && !isForAdmin ? LOOK_MS : 0 })
   // Admins are told more, and each look of theirs is noted: one when the page opens, and one at the end.
   const inspected = useLoad(async () => isForAdmin || session.isAdmin ? session.api.get<InspectedRun>(`/api/admin/runs/${runId}`) : undefined, [session, runId, followed.isLive])
+  const recorded = useLoad(async () => isForAdmin ? undefined : session.api.get<{ steps: Step[] }>(`/api/runs/${runId}/steps`), [session, runId, isForAdmin, followed.isLive], { every: followed.isLive && !isForAdmin ? LOOK_MS : 0 })
   const agents = useLoad(() => session.rows.agents(), [session])
   const shown = inspected.data && (inspected.data.finishedAt || isForAdmin || !run.data) ? inspected.data : run.data
   if (!shown) {
@@ -41,7 +42,7 @@ export function RunView ({ session, chats, runId, isForAdmin = false }: ViewProp
       ${!isForAdmin && html`<button class="primary" onClick=${() => again(chats, shown, name)}>Ask again</button>`}<//>
     <${Facts} run=${shown} inspected=${inspected.data} />
     <${Why} run=${shown} inspected=${inspected.data} />
-    <${Timeline} run=${shown} steps=${inspected.data?.steps} failures=${inspected.data?.failures} />
+    <${Timeline} run=${shown} steps=${inspected.data?.steps ?? recorded.data?.steps} failures=${inspected.data?.failures} />
     <${AnswerCard} run=${shown} followed=${followed} />
     <${Failure} error=${followed.error} />
     <${EventsView} history=${followed.history} isLive=${followed.isLive && !shown.finishedAt} />`

@@ -1,5 +1,7 @@
+import type { FindRun } from '#shared/database/functions.ts'
 import type { Claim, ClaimedRun, EmittedEvents, RecordedEvents, RunOwner, StepEntry, StepRecord, StoredInput, WaitingRun } from '#shared/database/runs.ts'
 import type { ListedRun, Run, RunStatus } from '#shared/schemas.ts'
+import type { RunStep } from '../../contract/schemas.js'
 
 /** The SQL functions with which the service executes runs, and lists them. */
 export interface RunFunctions {
@@ -40,6 +42,8 @@ export interface RunFunctions {
   get_run_input: { args: { p_run_id: string, p_attempt: number }, result: StoredInput }
   /** Stores a step that has ended. Raises `run_not_found`, `stale_attempt`. */
   record_step: { args: RecordStep, result: { reserved: number, isEnough: boolean } }
+  /** The finished steps of a user's run, the first 500; a key's only of its own. Raises `run_not_found`. */
+  list_steps: { args: FindRun, result: { steps: RunStep[] } }
   /** Claims a run that has no living owner, unless its user has too many runs under way. */
   claim_run: { args: ClaimLimits & { p_run_id: string, p_max_per_user: number }, result: Claim }
   /** Claims several runs as `claim_run` does, by their ids. `keepFirst` is `p_keep_first` of each. */

@@ -113,6 +113,11 @@ export class Runs {
     return this.#withProgress(await this.#fetch(access, runId))
   }
 
+  /** The finished steps of a run, the first 500. Throws `run_not_found`. */
+  async steps (access: RunAccess, runId: string) {
+    return (await this.options.database.call('list_steps', { p_run_id: runId, ...accessArguments(access) })).steps
+  }
+
   /** A page of a user's runs, newest first, with the beginnings of their responses. Throws `bad_request` for a cursor that is none. */
   async list ({ userId, limit, status, agentId, cursor }: RunFilter): Promise<RunPage> {
     const page = await this.options.database.call('list_runs', {

@@ -18,11 +18,7 @@ begin
     'crashes', v_run.crashes,
     'reason', v_failed.reason,
     'failures', coalesce(v_failed.failures, '[]'),
-    'steps', coalesce((
-      select jsonb_agg(jsonb_build_object('step', s.step, 'attempt', s.attempt, 'kind', s.kind, 'name', s.name,
-          'finishReason', s.finish_reason, 'usage', s.usage, 'startedAt', public.iso_time(s.started_at),
-          'finishedAt', public.iso_time(s.finished_at)) order by s.step)
-        from public.agent_run_steps s where s.run_id = p_run_id), '[]'));
+    'steps', public.steps_json(p_run_id));
 end $$;
 
 revoke execute on function public.admin_get_run(uuid, uuid) from public, anon, authenticated;
