@@ -11,7 +11,8 @@ export class Tally<Label extends string> {
 
   /** Adds to the count of these labels. What would be a combination too many is counted with `other` for each of its labels. */
   add (labels: Record<Label, string>, amount = 1): void {
-    const key = Object.values(labels).join('\n')
+    let key = ''
+    for (const name in labels) key += `${labels[name]}\n`
     const known = this.#counts.get(key)
     if (known) known.count += amount
     else if (this.#counts.size < MAX_COMBINATIONS || isOther(labels)) this.#counts.set(key, { labels: { ...labels }, count: amount })

@@ -8,6 +8,9 @@ const SPELLINGS = {
 }
 const KNOWN = new Map(Object.entries(SPELLINGS).flatMap(([reason, spellings]) => spellings.map(spelling => [spelling, reason])))
 
+/** The protocol's own spellings, by far the most frequent. */
+const PLAIN: ReadonlyMap<unknown, Ending> = new Map(Object.keys(SPELLINGS).map(reason => [reason, { reason, kind: 'known' }]))
+
 /** Reasons of which the answer is no whole one, and another try may bring it. */
 const FAILURES = new Set([
   'error', 'errors', 'servererror', 'internalerror', 'networkerror', 'insufficientsystemresource', 'abort', 'aborted', 'cancelled', 'usercancel', 'malformedfunctioncall',
@@ -20,12 +23,12 @@ const NONE = new Set(['', 'null', 'none', 'unspecified'])
 /** Why a gateway says that an answer has ended. */
 export interface Ending {
   /** One of the protocol's five, or as the gateway calls it. */
-  reason: string
+  readonly reason: string
   /**
    * `unknown`: nobody has told what it means. It is an end all the same unless more output follows it: gateways name new reasons,
    * and give them with the last delta, as the protocol says; to take a whole answer for a broken one would cost it a second time.
    */
-  kind: 'known' | 'unknown' | 'failure'
+  readonly kind: 'known' | 'unknown' | 'failure'
 }
 
 /**
@@ -33,7 +36,8 @@ export interface Ending {
  * @returns undefined if it is none: a gateway may write null, nothing, or `""` with each delta.
  */
 export function readFinishReason (value: unknown): Ending | undefined {
-  if (typeof value !== 'string' || value === '') return undefined
+  const plain = PLAIN.get(value)
+  if (plain || typeof value !== 'string' || value === '') return plain
   // As in `content_filter: PROHIBITED_CONTENT`.
   const spelling = value.slice(0, 100).split(':', 1)[0]!.toLowerCase().replace(/[^a-z]/g, '').replace(/^finishreason/, '')
   if (NONE.has(spelling)) return undefined

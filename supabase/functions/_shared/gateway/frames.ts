@@ -56,7 +56,8 @@ export function hasImage (message: any): boolean {
 export function endingOf (choice: any): Ending | undefined {
   const value = choice?.finish_reason
   const ending = value ? readFinishReason(value) : undefined
-  return ending && { ...ending, reason: toLabel(ending.reason) }
+  // Those of the protocol are labels as they are.
+  return ending?.kind === 'known' ? ending : ending && { ...ending, reason: toLabel(ending.reason) }
 }
 
 /** The model that a frame names; empty if it names none. */

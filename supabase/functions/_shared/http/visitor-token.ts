@@ -4,6 +4,8 @@ import { UUID } from '../uuid.ts'
 /** Who tokens of visitors are for. No access token of Supabase has this audience. */
 const AUDIENCE = 'jeesi:visitor'
 const LIFETIME_SECONDS = 3600
+/** How the claims begin that `signVisitorToken` signs: with `{"key"`, in base64url. */
+const BEGINNING = 'eyJrZXki'
 
 /** A visitor of a publishable key, in the form in which a page gets it. */
 export interface VisitorToken {
@@ -48,29 +50,19 @@ export async function verifyVisitorToken (token: string, secret: string, apiKeyI
 
 /** The key that a visitor's token names, before anything is verified; undefined for any other text. */
 export function keyOfVisitorToken (token: string): string | undefined {
-  // Each request of a user comes by here: claims that do not name the audience are not read.
-  if (!decodePayload(token)?.includes(AUDIENCE)) return undefined
+  // Each request of a user comes by here: other claims are not read.
+  if (!token.startsWith(BEGINNING, token.indexOf('.') + 1)) return undefined
   const { aud, key } = readClaims(token) ?? {}
   return aud === AUDIENCE && typeof key === 'string' && UUID.test(key) ? key : undefined
 }
 
 /** The claims of a token that has not been verified; undefined if they cannot be read. */
 export function readClaims (token: string): Record<string, unknown> | undefined {
-  const payload = decodePayload(token)
-  if (payload === undefined) return undefined
   try {
-    const claims = JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, character => character.charCodeAt(0))))
+    const [, payload = ''] = token.split('.')
+    const bytes = Uint8Array.from(atob(payload.replaceAll('-', '+').replaceAll('_', '/')), character => character.charCodeAt(0))
+    const claims = JSON.parse(new TextDecoder().decode(bytes))
     return typeof claims === 'object' && claims !== null ? claims : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** The second part of a token, with a character for each byte; undefined if it is not in base64url. */
-function decodePayload (token: string): string | undefined {
-  const [, payload = ''] = token.split('.', 2)
-  try {
-    return atob(payload.replaceAll('-', '+').replaceAll('_', '/'))
   } catch {
     return undefined
   }
