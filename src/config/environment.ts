@@ -133,7 +133,7 @@ export const VARIABLES = {
   OTEL_SDK_DISABLED: both('traces', Type.Boolean({ default: false }),
     'true: nothing is traced, whatever the others say.'),
   OTEL_CAPTURE_CONTENT: both('traces', Type.Boolean({ default: false }),
-    'true: spans have texts of users, authors and models, cut at a bound; else none has any.'),
+    'true: spans carry what users, authors and models wrote, cut at a bound. Otherwise they carry no text.'),
 
   MAX_CONCURRENT_RUNS: service('limits', Type.Integer({ minimum: 0, default: 500 }),
     'Runs at once in this process, or in all those of WEB_CONCURRENCY together; more wait in a queue. 0: the process takes requests and leaves their runs to others (npm run worker).'),

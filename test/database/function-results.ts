@@ -109,6 +109,7 @@ export const RESULTS: { [F in FunctionName]: TSchema & { static: ResultOf<F> } }
   list_waiting_runs: Type.Object({ runs: Type.Array(Type.Object({ runId: Text, userId: Text }), { minItems: 1 }), outstanding: Type.Boolean() }),
   get_told_steps: Type.Array(Type.Object({ runId: Text, attempt: Type.Integer(), told: Type.Array(EmittedEvents, { minItems: 1 }) }), { minItems: 1 }),
   get_run_owners: Type.Array(Type.Object({ runId: Text, owner: Type.Union([Text, Type.Null()]), hasEnded: Type.Boolean() }), { minItems: 1 }),
+  erase_by_periods: Type.Object({ next: Nullable(Type.Integer()), more: Type.Boolean() }),
   erase_old_runs: Type.Object({ erased: Type.Integer({ minimum: 1 }) }),
   schema_version: Type.Object({ version: Type.Integer(), oldest: Type.Integer(), writable: Type.Boolean(), now: Text }),
   get_credits: Credits,

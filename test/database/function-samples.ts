@@ -221,6 +221,7 @@ export function createSamples (db: Database): Samples {
       const { p_run_id: runId } = await begin()
       return of({ p_run_ids: [runId], p_fresh_seconds: 3 })
     },
+    erase_by_periods: () => of({ p_days: 30, p_limit: 1 }, { p_after: 0 }),
     async erase_old_runs () {
       await sql(`update public.agent_runs set finished_at = now() - interval '9 days' where id = '${await finish(await begin())}' returning id`)
       return of({ p_days: 8, p_limit: 1 })

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import { eraseOldRuns } from '../../src/executor/run/retention.js'
 import { delta, ending, frame, inTurn, openStream } from '../support/doubles/gateway.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { bearer, createPostgres, DEMO_AGENT, DEMO_USER, endOf, findPostgres, OTHER_USER, parseStream, startService } from '../support/helper.js'
@@ -215,7 +216,7 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
   t.test('what a user or an agent has a shorter period for goes after that, and what others have stays', async t => {
     const { database } = service.app
     const set = (p_user_id: string | null, p_agent_id: string | null, p_days: number | null) => database.call('admin_set_retention', { p_admin_id: DEMO_USER, p_user_id, p_agent_id, p_days })
-    const erase = () => database.call('erase_old_runs', { p_days: 30, p_limit: 500 })
+    const erase = () => eraseOldRuns(database, 30, () => false)
     const insertRun = async (userId: string, agentId: string, days: number) => (await sql.query(`
       insert into public.agent_runs (user_id, agent_id, status, request_hash, response, finished_at)
         values ($1, $2, 'succeeded', 'x', 'kept', now() - make_interval(days => $3)) returning id`, [userId, agentId, days])).rows[0].id as string
@@ -238,6 +239,13 @@ t.test('every place that has a text of a user is listed, and none keeps it for l
     await sql.query('insert into public.retention_periods (agent_id, days) select gen_random_uuid(), 1 from generate_series(1, 998)')
     await t.rejects(set(null, DEMO_AGENT, 1), { code: 'bad_request', message: 'There are as many periods as there may be: 1000.' })
     t.match(await set(null, agent, 3), { days: 3 }, 'one that is there may be changed')
+    await sql.query('insert into public.retention_periods (user_id, days) values ($1, 7)', [user])
+    await sql.query(`alter table public.agent_runs add constraint kept check (id <> '${ids[1]}' or response = 'kept')`)
+    await sql.query('update public.retention_periods set days = 5 where user_id = $1', [user])
+    await sql.query('update public.retention_periods set days = 7 where user_id = $1', [OTHER_USER])
+    await erase()
+    t.same(await keptOf(ids), [1], 'what cannot be erased for one period keeps none of the others, however many there are')
+    await sql.query('alter table public.agent_runs drop constraint kept')
     await sql.query('delete from public.retention_periods')
     await sql.query('delete from public.scheduled_runs where id = $1', [firing])
     await sql.query('delete from public.agent_runs where id = any($1)', [ids])

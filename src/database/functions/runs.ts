@@ -67,6 +67,8 @@ export interface RunFunctions {
   get_run_owners: { args: { p_run_ids: string[], p_fresh_seconds: number }, result: RunOwner[] }
   /** Erases the texts of runs that ended more than `p_days` ago, at most `p_limit`. */
   erase_old_runs: { args: { p_days: number, p_limit: number }, result: { erased: number } }
+  /** The same of users and agents with a shorter period, of the next periods behind `p_after`. */
+  erase_by_periods: { args: { p_days: number, p_limit: number, p_after?: number }, result: { next: number | null, more: boolean } }
 }
 
 /** `next` is null on the last page. */

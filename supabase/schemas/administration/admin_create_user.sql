@@ -13,10 +13,14 @@ begin
   if v_email !~ '^[^\s@]{1,200}@[^\s@]{1,100}$' then
     raise sqlstate 'PT400' using hint = 'bad_request', message = 'This is no e-mail address.';
   end if;
-  if exists (select from auth.users where lower(email) = v_email) then
+  if not exists (select from auth.users where lower(email) = v_email) then
+    insert into auth.users (id, aud, role, email, created_at, updated_at) values (v_id, 'authenticated', 'authenticated', v_email, now(), now())
+      on conflict do nothing;
+  end if;
+  -- Somebody else may have made it meanwhile.
+  if not exists (select from auth.users where id = v_id) then
     raise sqlstate 'PT400' using hint = 'bad_request', message = 'There is a user with this e-mail address.';
   end if;
-  insert into auth.users (id, aud, role, email, created_at, updated_at) values (v_id, 'authenticated', 'authenticated', v_email, now(), now());
   return jsonb_build_object('userId', v_id, 'email', v_email);
 end $$;
 

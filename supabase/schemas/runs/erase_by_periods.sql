@@ -1,22 +1,27 @@
 -- Erases the texts of runs and firings of those users and agents whose own period is shorter than p_days and over, at most p_limit of
--- each a call. Returns the number of runs, or that of firings if it is larger.
-create function public.erase_by_periods(p_days numeric, p_limit integer) returns integer
+-- each a period, of the next 20 periods behind p_after, so that a call is short however many there are. A period that fails costs the others nothing.
+-- Returns {next, more}: where to go on, null at the end; and whether one of them may have more to erase.
+create function public.erase_by_periods(p_days numeric, p_limit integer, p_after bigint default 0) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_period record;
   v_erased jsonb;
-  v_runs integer := 0;
-  v_firings integer := 0;
+  v_next bigint;
+  v_count integer := 0;
+  v_more boolean := false;
 begin
-  for v_period in select user_id, agent_id, days from public.retention_periods where days < p_days order by id loop
-    exit when greatest(v_runs, v_firings) >= p_limit;
-    v_erased := public.erase_runs_of(v_period.user_id, v_period.agent_id, now() - make_interval(secs => v_period.days * 86400),
-      p_limit - greatest(v_runs, v_firings));
-    v_runs := v_runs + (v_erased ->> 'erased')::integer;
-    v_firings := v_firings + (v_erased ->> 'firings')::integer;
+  for v_period in select * from public.retention_periods where days < p_days and id > p_after order by id limit 20 loop
+    v_count := v_count + 1;
+    v_next := v_period.id;
+    begin
+      v_erased := public.erase_runs_of(v_period.user_id, v_period.agent_id, now() - make_interval(secs => v_period.days * 86400), p_limit);
+      v_more := v_more or greatest((v_erased ->> 'erased')::integer, (v_erased ->> 'firings')::integer) >= p_limit;
+    exception when others then
+      raise warning 'the texts of retention period % are not erased: %', v_period.id, sqlerrm;
+    end;
   end loop;
-  return greatest(v_runs, v_firings);
+  return jsonb_build_object('next', case when v_count = 20 then v_next end, 'more', v_more);
 end $$;
 
-revoke execute on function public.erase_by_periods(numeric, integer) from public, anon, authenticated;
-grant execute on function public.erase_by_periods(numeric, integer) to service_role;
+revoke execute on function public.erase_by_periods(numeric, integer, bigint) from public, anon, authenticated;
+grant execute on function public.erase_by_periods(numeric, integer, bigint) to service_role;
