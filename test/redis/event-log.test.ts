@@ -13,7 +13,7 @@ import { defineScripts } from '../../src/redis/scripts/scripts.js'
 import { chunk, DONE, read, testEventLog, TestReader } from '../executor/events/event-log-contract.js'
 import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
 import { textOf } from '../support/helper.js'
-import { countCalls, joinReplica, registryOf, until } from '../support/replica.js'
+import { countCalls, eavesdrop, joinReplica, registryOf, until } from '../support/replica.js'
 
 const END: RunEvent = { ...DONE, response: 'the end' }
 
@@ -323,6 +323,20 @@ t.test('the log of a process with Redis', async t => {
     t.ok(performance.now() - takenAt < 500, `${performance.now() - takenAt} ms, and not when it is looked up again`)
     here.log.append(runId, END)
     await reader.until(({ ends }) => ends > 0)
+  })
+
+  t.test('a reader that leaves and comes back at once is told at once', async t => {
+    const runId = randomUUID()
+    here.log.open(runId, 1)
+    here.log.append(runId, chunk())
+    const startedAt = performance.now()
+    for (let count = 0; count < 6; count++) {
+      const { reader, follower } = read(there.log, runId)
+      await reader.until(({ seqs }) => seqs.length === 1)
+      follower.stop()
+    }
+    const took = performance.now() - startedAt
+    t.ok(took < 2500, `${took} ms, and not a second each time, in which what nobody has answered for is looked up again`)
   })
 
   t.test('a reader stays when the run moves to another process, and gets each attempt from its beginning', async t => {
@@ -721,23 +735,6 @@ async function listen (t: Pick<Test, 'teardown'>, { port }: RedisServer, name: s
   connection.on('message', (_channel: string, frame: string) => { frames.push(frame) })
   await connection.subscribe(inboxKey(name))
   return { frames }
-}
-
-/** Hears all that processes say to each other, without being counted among those who listen. */
-async function eavesdrop (t: Pick<Test, 'teardown'>, { port }: RedisServer) {
-  const frames: string[] = []
-  const connection = new Redis({ port, host: '127.0.0.1' })
-  const monitor = await connection.monitor()
-  t.teardown(() => {
-    monitor.disconnect()
-    connection.disconnect()
-  })
-  monitor.on('monitor', (_time: string, [command, , frame]: string[]) => { if (command === 'publish') frames.push(frame!) })
-  return {
-    frames,
-    /** What names a run. */
-    of: (runId: string) => frames.filter(frame => frame.includes(runId))
-  }
 }
 
 /** The number of commands without an answer. */

@@ -7,6 +7,7 @@ import {
   bearer, createPostgres, DEMO_AGENT, endOf, findPostgres, openEvents, OTHER_USER, parseStream, readStream, type Service,
   startService, textOf, typesOf
 } from '../support/helper.js'
+import { eavesdrop } from '../support/replica.js'
 import { execution, login } from '../support/socket-client.js'
 
 interface Replicas {
@@ -113,7 +114,8 @@ t.test('several replicas with one Redis', async t => {
   })
 
   t.test('a reader that knows no more than text, end and error reads a run of another replica: no letter twice, and its end in words', async t => {
-    const { web, worker, gateway } = await startReplicas(t)
+    const { web, worker, gateway, redis } = await startReplicas(t)
+    const heard = await eavesdrop(t, redis)
     const ask = async () => fetch(`${web.url}/api/agent/execute`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...await bearer() },
@@ -127,6 +129,7 @@ t.test('several replicas with one Redis', async t => {
     gateway.reply = hang('Some')
     const reader = readSlowly(await ask())
     const { runId } = JSON.parse(/^data: (.*"started".*)$/m.exec(await reader.until('"content":"Some"'))![1]!)
+    t.strictSame(heard.of(runId).filter(frame => frame.includes('"drop":["')), [], 'from the wait for its first output on it is one reader')
     await worker.request('POST', `/api/runs/${runId}/cancel`)
     t.match(await reader.rest(), '"code":"run_cancelled"')
   })

@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
 import type { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import type { RunOwner } from '#shared/database/runs.ts'
@@ -116,4 +119,25 @@ export async function until<T> (ask: () => Promise<T>, isWanted: (answer: T) => 
 export async function countCalls (client: Redis, command: string): Promise<number> {
   const stats = await client.info('commandstats')
   return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
+}
+
+/**
+ * Hears all that processes say to each other, without being counted among those who listen. By a plain socket: ioredis's monitor
+ * fails on a command that comes in one packet with its own answer.
+ */
+export async function eavesdrop (t: Pick<Test, 'teardown'>, { port }: Pick<RedisServer, 'port'>) {
+  const frames: string[] = []
+  const socket = connect(port, '127.0.0.1', () => socket.write('MONITOR\r\n'))
+  t.teardown(() => socket.destroy())
+  const lines = createInterface(socket)
+  lines.on('line', line => {
+    const frame = /^\+\S+ \[[^\]]*\] "publish" "[^"]*" "(.*)"$/.exec(line)?.[1]
+    if (frame !== undefined) frames.push(frame.replaceAll(/\\(["\\])/g, '$1'))
+  })
+  await once(lines, 'line')
+  return {
+    frames,
+    /** What names a run. */
+    of: (runId: string) => frames.filter(frame => frame.includes(runId))
+  }
 }

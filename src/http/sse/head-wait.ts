@@ -25,7 +25,8 @@ export class HeadWait implements Reader {
     }).finally(() => {
       clearTimeout(timer)
       raw.off('close', this.#leave)
-      this.#follower.stop()
+      // After the stream has begun to follow the run: of one that is made elsewhere nothing is kept here without a reader.
+      setImmediate(() => this.#follower.stop())
     })
     const timer = setTimeout(this.#resolve, ms)
     raw.on('close', this.#leave)

@@ -67,7 +67,7 @@ export class StreamMirror {
   start (runId: string): void {
     if (this.#remotes.has(runId)) return
     this.#remotes.set(runId, { runId, isSettled: false, heardAt: performance.now(), waiting: [] })
-    this.#looks.add(runId)
+    this.#looks.add(runId, true)
   }
 
   stop (runId: string): void {
