@@ -1,5 +1,5 @@
 import t from 'tap'
-import { delta, ending, hang, openStream, refuse, say } from '../support/doubles/gateway.js'
+import { delta, ending, hang, openStream, refuse, say, startGateway } from '../support/doubles/gateway.js'
 import { bearer, createDataDir, DEMO_AGENT, endOf, openEvents, OTHER_USER, PLAIN, readStream, startService, typesOf } from '../support/helper.js'
 
 const UNKNOWN = '99999999-9999-4999-8999-999999999999'
@@ -196,12 +196,14 @@ t.test('a run that was under way when its process ended is finished by the next'
   await call.closed
   const runId = goodbye.headers.get('x-run-id')!
 
-  const after = await startService(t, { DATA_DIR: dataDir })
-  after.gateway.reply = say('whole')
+  // It answers before the service starts, which may take the run over before it listens.
+  const gateway = await startGateway(t)
+  gateway.reply = say('whole')
+  const after = await startService(t, { DATA_DIR: dataDir }, gateway.url)
   const told = await readStream(await openEvents(after.url, runId, `?after=${goodbye.events.filter(({ seq }) => seq).at(-1)!.seq}`))
   t.match(told.events.slice(0, 2), [{ type: 'started', attempt: 2 }, { type: 'rewind', to: 0 }])
   t.equal(told.text, 'whole')
-  t.same(after.gateway.calls[0]!.body.messages, call.body.messages, 'the model is asked the same')
+  t.same(gateway.calls[0]!.body.messages, call.body.messages, 'the model is asked the same')
   t.match(await endOf(after, runId), { status: 'succeeded', attempt: 2, response: 'whole', creditsCharged: 1 })
   t.match(await after.credits(), { creditsRemaining: 99, creditsReserved: 0 })
 })
