@@ -25,7 +25,7 @@ export class HeadWait implements Reader {
     }).finally(() => {
       clearTimeout(timer)
       raw.off('close', this.#leave)
-      // After the stream has begun to follow the run: of one that is made elsewhere nothing is kept here without a reader.
+      // Not before the stream follows the run: one that is made elsewhere is let go of when its last reader leaves.
       setImmediate(() => this.#follower.stop())
     })
     const timer = setTimeout(this.#resolve, ms)

@@ -35,7 +35,7 @@ export class Looks {
 
   constructor (private readonly registry: RunRegistry, private readonly self: string, private readonly options: LooksOptions) {}
 
-  /** Looks a run up now, unless it has just been and there is no news of it, such as a reader. */
+  /** Looks a run up now, unless it has just been. News of it, which are a new reader and a process that has let go of it, do not wait. */
   add (runId: string, isNews = false): void {
     if (!isNews && (this.#pauses.get(runId)?.until ?? 0) > performance.now()) return
     this.#due.add(runId)
