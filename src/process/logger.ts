@@ -1,10 +1,11 @@
 import cluster from 'node:cluster'
 import { destination, type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino'
 
-/** Lines are written together, when there are 8 KiB of them or after 50 ms: a write for each would be most of a log's cost. */
-const BATCH = { minLength: 8192, periodicFlush: 50 }
+/** Lines are written together, when there are 8 KiB of them or after FLUSH_MS: a write for each would be most of a log's cost. */
+const BATCH = { minLength: 8192 }
 /** Of several processes that write to one pipe: the kernel lets lines of up to 4 KiB come as they were written. */
-const SHARED_BATCH = { minLength: 3072, maxWrite: 4096, periodicFlush: 50 }
+const SHARED_BATCH = { minLength: 3072, maxWrite: 4096 }
+const FLUSH_MS = 50
 
 /**
  * Creates the logger: one JSON line each, with `level` as a word and the text in `message`, as Railway reads them. Requests
@@ -27,6 +28,37 @@ export function createLogger (level: string, stream: DestinationStream = openOut
   return pino(options, stream)
 }
 
-function openOutput (): DestinationStream {
-  return destination({ fd: 1, sync: false, ...cluster.isWorker ? SHARED_BATCH : BATCH })
+/** Opens what lines are written to: standard output, or another file. */
+export function openOutput (fd = 1): DestinationStream {
+  const output = destination({ fd, sync: false, ...cluster.isWorker ? SHARED_BATCH : BATCH })
+  flushWhileWritten(output)
+  return output
+}
+
+/**
+ * Flushes as the library's `periodicFlush` would, but only while there are lines: that one writes an empty text each time, by
+ * a thread, for as long as the process lives.
+ */
+function flushWhileWritten (output: ReturnType<typeof destination>): void {
+  const write = output.write.bind(output)
+  let timer: NodeJS.Timeout | undefined
+  let hasNew = false
+  // A flush during a write does nothing: the last one must come after all writes have ended.
+  let hasDrained = true
+  output.on('drain', () => { hasDrained = true })
+  output.write = line => {
+    hasNew = true
+    timer ??= setInterval(flush, FLUSH_MS).unref()
+    return write(line)
+  }
+
+  function flush (): void {
+    const isLast = !hasNew && hasDrained
+    hasNew = hasDrained = false
+    if (isLast) {
+      clearInterval(timer)
+      timer = undefined
+    }
+    output.flush()
+  }
 }

@@ -1,12 +1,12 @@
 import { Distribution } from './distribution.js'
 
 /** How often the event loop is asked for a turn, in milliseconds. */
-const EVERY_MS = 20
+const EVERY_MS = 100
 const BOUNDS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 /**
  * How late the event loop of this process is, in seconds: what its turns take that hold up all others. It is measured by
- * turns that are asked for fifty times a second, which costs some microseconds each.
+ * turns that are asked for ten times a second: more often, that would be most of what an idle process costs.
  */
 export class LoopDelay extends Distribution {
   readonly #timer: NodeJS.Timeout
