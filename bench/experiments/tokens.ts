@@ -9,6 +9,8 @@ const TOKENS = 500
 /** Answers in which a run's own cost shows. */
 const FEW_TOKENS = 200
 const SATURATED = { delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
+/** Long answers in bursts, which a service makes dearer than the stand-in and the database. */
+const FULL = { ...SATURATED, tokens: 4000, burst: 8 }
 /** Answers per connection before the window. */
 const WARM_ROUNDS = 4
 const PACED = { delayMs: 20, firstMs: 20, burst: 1 }
@@ -70,6 +72,11 @@ export function costOfToken ({ serverMs, tokens }: Outcome): number {
 export function saturatedShape ({ quick }: Lab, burst: number, factor = 1, tokens = TOKENS): Shape {
   const connections = SATURATED.connections * factor
   return { ...SATURATED, tokens, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
+}
+
+/** A load that fills the server's core, though everything else has but one core. Each process of a fleet has to be warm. */
+export function fullShape ({ quick }: Lab): Shape {
+  return { ...FULL, warmMs: quick ? 4000 : 12_000, warmEach: true, windowMs: quick ? 3000 : 8000 }
 }
 
 /** @param connections concurrent streams. Above 500 the generator polls them at intervals, and first tokens are not timed. */

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { oneTokenShape } from '../experiments/runs.js'
-import { pacedShape, saturatedShape } from '../experiments/tokens.js'
+import { fullShape, pacedShape, saturatedShape } from '../experiments/tokens.js'
 import type { Lab } from '../lab.js'
 import { readCommit, readMachine } from '../machine.js'
 import { round, summarize, type Figure } from '../stats.js'
 import { perMillion, runTrial, spentBy, withServer, type Outcome, type Shape } from '../trial.js'
-import { fleet, type Fleet } from './fleet.js'
+import { fleet, processesOf, type Fleet } from './fleet.js'
 import { COSTS, LOADS, SCALED, type LoadName, type Look, type Scaled, type Trial } from './metrics.js'
 
 /** Processes that have nothing to do, and how long they are watched. */
@@ -42,7 +42,7 @@ async function compareFleets (lab: Lab, load: LoadName, number: number): Promise
   const shape = shapes[load](lab)
   const outcomes: Partial<Record<Fleet, Outcome>> = {}
   for (const name of number % 2 ? LOADS[load] : LOADS[load].toReversed()) {
-    const outcome = await runTrial(lab, fleet(name), shape)
+    const outcome = await runTrial(lab, fleet(name), { ...shape, warmMs: shape.warmMs * (shape.warmEach ? processesOf(name) : 1) })
     outcomes[name] = outcome
     lab.log(`${number} ${load} ${name}: ${describe(outcome)}`)
   }
@@ -53,6 +53,7 @@ function describe ({ tokens, ms, serverMs, stores, first, streams }: Outcome): s
   return Object.entries({
     'tokens/s': tokens * 1000 / ms,
     'runs/s': streams * 1000 / ms,
+    'part of its core': serverMs / ms,
     'processor s per million': perMillion(serverMs, tokens),
     'of Redis': perMillion(stores!.redisMs, tokens),
     'of PostgreSQL': perMillion(stores!.databaseMs, tokens),
@@ -63,6 +64,7 @@ function describe ({ tokens, ms, serverMs, stores, first, streams }: Outcome): s
 const shapes: Record<LoadName, (lab: Lab) => Shape> = {
   saturated: lab => saturatedShape(lab, 1),
   burst8: lab => saturatedShape(lab, 8),
+  full: fullShape,
   paced500: lab => pacedShape(lab, 500),
   runs: lab => oneTokenShape(lab, 64)
 }
