@@ -22,6 +22,8 @@ export interface ReplicaOptions {
   variables: Record<string, string>
   /** Options of Node. */
   nodeOptions?: string[]
+  /** Whether it reaches its services itself: proxies stand still while the process that has them is busy. */
+  isDirect?: boolean
   /** A directory for its log. */
   logs?: string
 }
@@ -104,7 +106,7 @@ export class Replica {
     const routes: Record<string, string> = {}
     for (const [service, variable] of Object.entries(SERVICES) as Array<[Service, string]>) {
       const direct = this.options.variables[variable]
-      if (!direct) continue
+      if (!direct || this.options.isDirect) continue
       const url = new URL(direct)
       const proxy = new Proxy({ host: url.hostname, port: Number(url.port || DEFAULT_PORTS[service]) })
       this.#proxies.set(service, proxy)

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ALL_EVENTS, parseStream, textOf } from '../support/helper.js'
 import { ANSWER_MS, expectedAnswer } from './model.js'
@@ -101,15 +101,10 @@ export class HonestUsers {
   }
 }
 
-/** How long the threads of a process have been ready to run and had no processor, in milliseconds; 0 where the system does not say. */
+/** How long the main thread of a process has been ready to run and had no processor, in milliseconds; 0 where the system does not say. */
 async function waitedMs (pid?: number): Promise<number> {
-  const tasks = `/proc/${pid}/task`
-  const threads = await readdir(tasks).catch(() => [])
-  const waits = await Promise.all(threads.map(async thread => {
-    const [, nanoseconds = 0] = (await readFile(`${tasks}/${thread}/schedstat`, 'utf8').catch(() => '')).split(' ').map(Number)
-    return nanoseconds / 1e6
-  }))
-  return waits.reduce((sum, ms) => sum + ms, 0)
+  const [, nanoseconds = 0] = (await readFile(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').catch(() => '')).split(' ').map(Number)
+  return nanoseconds / 1e6
 }
 
 function nothingFelt (): Felt {

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { constants, setPriority } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Replica } from '../chaos/replica.js'
 import { type AttackName, ATTACKS } from './attacks/index.js'
@@ -47,6 +48,8 @@ export async function besiege (options: SiegeOptions): Promise<Verdict[]> {
   try {
     replicas.push(...await startReplicas(options, world, honest.model))
     await meet(honest, world, replicas)
+    // Attackers, in this process, are on machines of their own: here they shall not take the processor from who is attacked.
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
     const verdicts: Verdict[] = []
     for (const name of ['nothing' as const, ...options.only ?? Object.keys(ATTACKS) as AttackName[]]) {
       const verdict = await attack(name, options, world, honest, replicas)
@@ -66,6 +69,7 @@ async function startReplicas ({ replicas, redisUrl, logs }: SiegeOptions, world:
   const started = Array.from({ length: replicas }, (_, number) => new Replica({
     number,
     program: 'server',
+    isDirect: true,
     nodeOptions: [`--max-old-space-size=${HEAP_MB}`],
     logs,
     variables: {
