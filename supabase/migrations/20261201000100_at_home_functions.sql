@@ -1119,6 +1119,22 @@ create or replace trigger bound_function before insert or update on public.agent
 
 revoke execute on function public.bound_function() from public, anon, authenticated;
 
+-- schemas/agents/cut_knowledge.sql
+
+-- Keeps what a run gets of knowledge that is larger than its author may write. A migration calls it, for rows from before the limit.
+create or replace function public.cut_knowledge() returns void
+language plpgsql set search_path = '' as $$
+begin
+  insert into public.agent_knowledge_cuts (agent_id, knowledge)
+    select id, public.fit_knowledge(to_jsonb(knowledge_base)) from public.agents
+      -- What is stored in fewer bytes fits, see fits_knowledge: nothing is compressed to less than a 255th.
+      where pg_column_size(knowledge_base) > 600 and not public.fits_knowledge(to_jsonb(knowledge_base))
+    on conflict (agent_id) do update set knowledge = excluded.knowledge;
+end $$;
+
+revoke execute on function public.cut_knowledge() from public, anon, authenticated;
+grant execute on function public.cut_knowledge() to service_role;
+
 -- schemas/agents/first_entries.sql
 
 -- Returns the first entries of a JSON array, without a look at the others.
@@ -1186,6 +1202,24 @@ $$;
 revoke execute on function public.fits_knowledge(jsonb) from public, anon, authenticated;
 grant execute on function public.fits_knowledge(jsonb) to service_role;
 
+-- schemas/agents/forget_knowledge_cut.sql
+
+-- Forgets what was cut of an agent's knowledge when that changes: what is written now is within the limit.
+create or replace function public.forget_knowledge_cut() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select from public.agent_knowledge_cuts where agent_id = new.id)
+      and to_jsonb(old.knowledge_base) is distinct from to_jsonb(new.knowledge_base) then
+    delete from public.agent_knowledge_cuts where agent_id = new.id;
+  end if;
+  return null;
+end $$;
+
+create or replace trigger forget_knowledge_cut after update on public.agents for each row
+  execute function public.forget_knowledge_cut();
+
+revoke execute on function public.forget_knowledge_cut() from public, anon, authenticated;
+
 -- schemas/agents/get_agent.sql
 
 -- Returns an agent that the user, or their API key, may run, and where it runs. The edge function asks for it.
@@ -1204,7 +1238,8 @@ begin
   end if;
   return jsonb_build_object(
     'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', v_agent.ai_model,
-    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', public.fit_knowledge(to_jsonb(v_agent.knowledge_base)),
+    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end,
+    'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = v_agent.id), public.fit_knowledge(to_jsonb(v_agent.knowledge_base))),
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
     'railwayUrlWaits', v_agent.railway_url_requested is not null,
     'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)),
@@ -2925,7 +2960,8 @@ begin
     -- platform may change.
     select jsonb_build_object(
         'name', a.name, 'systemPrompt', left(a.system_prompt, 200001), 'model', a.ai_model, 'temperature', a.temperature,
-        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', public.fit_knowledge(to_jsonb(a.knowledge_base)),
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end,
+        'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = a.id), public.fit_knowledge(to_jsonb(a.knowledge_base))),
         'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
         'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
             'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),

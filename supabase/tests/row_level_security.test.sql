@@ -4,7 +4,7 @@ create schema if not exists extensions;
 create extension if not exists pgtap with schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 set local search_path = public, extensions;
-select plan(96);
+select plan(97);
 
 insert into auth.users (id, email) values
   ('a0000000-0000-4000-8000-000000000001', 'user@example.com'),
@@ -90,6 +90,7 @@ select throws_ok('select from public.agent_workers', '42501', null, 'so are its 
 select throws_ok('select from public.credit_settings', '42501', null, 'so is what is given at sign-up');
 select is_empty('select from public.credit_changes', 'a user does not see who changed balances');
 select throws_ok('select from public.agent_run_checkpoints', '42501', null, 'so is what was said in steps');
+select throws_ok('select from public.agent_knowledge_cuts', '42501', null, 'so is what was cut of knowledge');
 select throws_ok('select from public.response_cache', '42501', null, 'so are kept answers');
 select lives_ok('select from public.model_rates', 'what models cost is for all users to read');
 select throws_ok('insert into public.model_rates (model) values (''x'')', '42501', null, 'and not to set');

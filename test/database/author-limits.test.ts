@@ -86,6 +86,36 @@ t.test('what authors may write is refused beyond the limits that it is cut to', 
     t.equal((await begin([small])).systemPrompt.length, AUTHOR_LIMITS.systemPrompt + 1)
   })
 
+  t.test('knowledge that was larger before is cut once, until it changes', async t => {
+    const [{ user_id: user }] = await query('select user_id from public.agents where id = $1', [DEMO_AGENT])
+    const max = AUTHOR_LIMITS.knowledgeBase
+    const known = async () => {
+      const [{ begun, agent }] = await query('select public.begin_run($1, $2, \'hash\', \'{}\', gen_random_uuid(), 60) as begun, public.get_agent($1, $2) as agent', [user, DEMO_AGENT])
+      t.same(begun.agent.knowledgeBase, agent.knowledgeBase, 'to the service and to the edge function')
+      return begun.agent.knowledgeBase
+    }
+    const setKnowledge = (knowledge: unknown) => setAgent('knowledge_base', JSON.stringify(knowledge))
+    const cuts = () => query('select knowledge from public.agent_knowledge_cuts')
+    await setKnowledge(['little'])
+    await query('select public.cut_knowledge()')
+    t.same(await cuts(), [], 'what is within the limit is not kept')
+
+    await query('alter table public.agents disable trigger bound_agent')
+    await setKnowledge([{ content: 'k'.repeat(20 * max) }])
+    await query('alter table public.agents enable trigger bound_agent')
+    const uncut = await known()
+    await query('select public.cut_knowledge()')
+    t.same(await known(), uncut)
+    t.same(await cuts(), [{ knowledge: uncut }])
+    // Whoever reads this has not read the whole.
+    await query('update public.agent_knowledge_cuts set knowledge = $1', ['["cut"]'])
+    t.same(await known(), ['cut'])
+    await query('update public.agents set name = \'Renamed\', knowledge_base = knowledge_base where id = $1', [DEMO_AGENT])
+    t.same(await known(), ['cut'], 'a page saves the row as it is')
+    await setKnowledge(['new'])
+    t.same([await known(), await cuts()], [['new'], []])
+  })
+
   t.test('and rows that were larger before can be saved as they are', async t => {
     await query('alter table public.agents disable trigger bound_agent')
     await query('alter table public.agent_functions disable trigger bound_function')

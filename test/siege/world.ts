@@ -60,6 +60,8 @@ export class World {
       await this.query(`insert into public.agent_functions (agent_id, name, description, function_type, trigger_keywords, config, execution_order)
         values ($1, $2, $2, $3, $4, $5, $6)`, [id, name, type, keywords, JSON.stringify(config), order])
     }
+    // As the migration does.
+    if (!isChecked) await this.query('select public.cut_knowledge()')
     await this.query('commit')
     return id
   }

@@ -14,7 +14,8 @@ begin
   end if;
   return jsonb_build_object(
     'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', v_agent.ai_model,
-    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end, 'knowledgeBase', public.fit_knowledge(to_jsonb(v_agent.knowledge_base)),
+    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end,
+    'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = v_agent.id), public.fit_knowledge(to_jsonb(v_agent.knowledge_base))),
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
     'railwayUrlWaits', v_agent.railway_url_requested is not null,
     'hasFunctions', exists (select from public.agent_functions f where f.agent_id = p_agent_id and coalesce(f.is_enabled, true)),

@@ -14,3 +14,13 @@ alter table public.agents
 
 create index agent_functions_in_order on public.agent_functions (agent_id, execution_order);
 create index agents_waiting_for_railway_url on public.agents (railway_url_requested_at) where railway_url_requested is not null;
+
+-- The knowledge of agents that had more than authors may write before that was limited, cut to what a run gets. Without it each run
+-- would decompress the whole: of 60 MB that takes most of a second. A row lasts until its agent's knowledge changes.
+create table public.agent_knowledge_cuts (
+  agent_id uuid primary key references public.agents (id) on delete cascade,
+  knowledge jsonb not null
+);
+alter table public.agent_knowledge_cuts enable row level security;
+revoke all on public.agent_knowledge_cuts from public, anon, authenticated;
+grant select, insert, update, delete on public.agent_knowledge_cuts to service_role;

@@ -99,7 +99,8 @@ begin
     -- platform may change.
     select jsonb_build_object(
         'name', a.name, 'systemPrompt', left(a.system_prompt, 200001), 'model', a.ai_model, 'temperature', a.temperature,
-        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end, 'knowledgeBase', public.fit_knowledge(to_jsonb(a.knowledge_base)),
+        'maxTokens', case when a.max_tokens > 0 then a.max_tokens end,
+        'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = a.id), public.fit_knowledge(to_jsonb(a.knowledge_base))),
         'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
         'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
             'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
