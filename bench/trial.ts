@@ -29,8 +29,6 @@ export interface Shape extends Mode, Pick<LoadOptions, 'connections' | 'rampMs' 
   warmMs: number
   /** The number of streams that must have ended before the window begins: on a busy machine time alone is no warm-up. */
   warmStreams?: number
-  /** Whether the warm-up is that of one process, and several take as many times as long. */
-  warmEach?: boolean
   windowMs: number
   overSocket?: boolean
 }

@@ -74,9 +74,12 @@ export function saturatedShape ({ quick }: Lab, burst: number, factor = 1, token
   return { ...SATURATED, tokens, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
 }
 
-/** A load that fills the server's core, though everything else has but one core. Each process of a fleet has to be warm. */
-export function fullShape ({ quick }: Lab): Shape {
-  return { ...FULL, warmMs: quick ? 4000 : 12_000, warmEach: true, windowMs: quick ? 3000 : 8000 }
+/**
+ * A load that fills the server's core, though everything else has but one core.
+ * @param processes that share it: each has to be warm, and gets but its part of the answers.
+ */
+export function fullShape ({ quick }: Lab, processes: number): Shape {
+  return { ...FULL, warmMs: (quick ? 4000 : 12_000) * processes, windowMs: quick ? 3000 : 8000 }
 }
 
 /** @param connections concurrent streams. Above 500 the generator polls them at intervals, and first tokens are not timed. */

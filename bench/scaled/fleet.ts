@@ -21,7 +21,7 @@ const PROCESSES: Record<Fleet, Array<Pick<OursOptions, 'program' | 'variables'>>
 /** What remarks call it. */
 const NAMES: Record<Fleet, string> = { alone: 'ours', redis: 'ours with Redis', remote: 'ours, read elsewhere,', two: 'ours as two processes', four: 'ours as four processes' }
 
-/** Each has to be warm: together they take as many answers until they are. */
+/** How many processes it has. */
 export function processesOf (name: Fleet): number {
   return PROCESSES[name].length
 }

@@ -39,14 +39,13 @@ async function look (lab: Lab, number: number): Promise<Look> {
 
 /** The order turns from round to round, so that a machine that gets slower or faster favours nobody. */
 async function compareFleets (lab: Lab, load: LoadName, number: number): Promise<Trial> {
-  const shape = shapes[load](lab)
   const outcomes: Partial<Record<Fleet, Outcome>> = {}
   for (const name of number % 2 ? LOADS[load] : LOADS[load].toReversed()) {
-    const outcome = await runTrial(lab, fleet(name), { ...shape, warmMs: shape.warmMs * (shape.warmEach ? processesOf(name) : 1) })
+    const outcome = await runTrial(lab, fleet(name), shapes[load](lab, processesOf(name)))
     outcomes[name] = outcome
     lab.log(`${number} ${load} ${name}: ${describe(outcome)}`)
   }
-  return { shape, outcomes: outcomes as Record<Fleet, Outcome> }
+  return { shape: shapes[load](lab, 1), outcomes: outcomes as Record<Fleet, Outcome> }
 }
 
 function describe ({ tokens, ms, serverMs, stores, first, streams }: Outcome): string {
@@ -61,7 +60,7 @@ function describe ({ tokens, ms, serverMs, stores, first, streams }: Outcome): s
   }).map(([what, value]) => `${what} ${round(value)}`).join(', ')
 }
 
-const shapes: Record<LoadName, (lab: Lab) => Shape> = {
+const shapes: Record<LoadName, (lab: Lab, processes: number) => Shape> = {
   saturated: lab => saturatedShape(lab, 1),
   burst8: lab => saturatedShape(lab, 8),
   full: fullShape,

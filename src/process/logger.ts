@@ -53,6 +53,8 @@ function flushWhileWritten (output: ReturnType<typeof destination>): void {
   }
 
   function flush (): void {
+    // Its types leave that out. Pino ends the output when the process has nothing left to do.
+    if ('destroyed' in output && output.destroyed) return clearInterval(timer)
     const isLast = !hasNew && hasDrained
     hasNew = hasDrained = false
     if (isLast) {

@@ -1,3 +1,4 @@
+import { type EventEmitter, once } from 'node:events'
 import fs, { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -22,7 +23,8 @@ function openRecorded (t: Test, write: (go: () => void) => void = go => go()) {
   fs.write = patched as typeof fs.write
   t.teardown(() => {
     fs.write = original
-    closeSync(fd)
+    // An output that has ended has closed it.
+    try { closeSync(fd) } catch {}
   })
   return { output: openOutput(fd), written, read: () => readFileSync(file, 'utf8') }
 }
@@ -42,6 +44,17 @@ t.test('lines are written soon, and nothing is written while there are none', as
   output.write('third\n')
   await delay(LONG_MS)
   t.equal(read(), 'first\nsecond\nthird\n')
+})
+
+t.test('an output that is ended is not flushed any more', async t => {
+  const { output, read } = openRecorded(t)
+  output.write('last\n')
+  const closed = once(output as unknown as EventEmitter, 'close')
+  ;(output as unknown as { end (): void }).end()
+  await closed
+  // A flush would throw, in a timer.
+  await delay(LONG_MS)
+  t.equal(read(), 'last\n')
 })
 
 t.test('what is logged while a slow write is under way is written after it, with no further line', async t => {

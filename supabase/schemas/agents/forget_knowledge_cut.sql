@@ -2,9 +2,11 @@
 create function public.forget_knowledge_cut() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if exists (select from public.agent_knowledge_cuts where agent_id = new.id)
-      and to_jsonb(old.knowledge_base) is distinct from to_jsonb(new.knowledge_base) then
-    delete from public.agent_knowledge_cuts where agent_id = new.id;
+  if exists (select from public.agent_knowledge_cuts where agent_id = new.id) then
+    -- Of whole rows: a column in an expression would bind the session's plan to its type, which the platform may change.
+    if to_jsonb(old) -> 'knowledge_base' is distinct from to_jsonb(new) -> 'knowledge_base' then
+      delete from public.agent_knowledge_cuts where agent_id = new.id;
+    end if;
   end if;
   return null;
 end $$;
