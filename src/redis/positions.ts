@@ -9,6 +9,8 @@ const QUEUED = '[{"type":"queued","runId":"%s","position":%d}]'
 const NONE = Number.MAX_SAFE_INTEGER
 /** After this number of checks without the run among the waiting ones it is no longer checked; until then it may be parked. */
 const MAX_MISSES = 30
+/** The same for a run that was never among them: most are executed at once, and some are held for a moment by a process without a slot. */
+const MAX_UNSEEN = 3
 
 interface WaitingRun { emitted: number, misses: number }
 
@@ -22,9 +24,9 @@ export class QueuePositions {
     this.#timer = setInterval(() => this.#emit(), INTERVAL_MS).unref()
   }
 
-  /** Checks a run's position until it no longer waits: at once if the first check does not find it. */
+  /** Checks the position of a run, whose job Redis has accepted, until it no longer waits. */
   add (runId: string): void {
-    this.#runs.set(runId, { emitted: NONE, misses: MAX_MISSES })
+    this.#runs.set(runId, { emitted: NONE, misses: MAX_MISSES - MAX_UNSEEN })
   }
 
   close (): void {

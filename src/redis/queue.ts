@@ -88,10 +88,7 @@ export class SharedQueue implements RunQueue {
     return {
       owner: null,
       waits: true,
-      accept: ({ run: { runId } }) => {
-        this.#positions.add(runId)
-        this.#enqueue({ runId, userId })
-      },
+      accept: ({ run: { runId } }) => this.#enqueue({ runId, userId }),
       release () {}
     }
   }
@@ -106,7 +103,10 @@ export class SharedQueue implements RunQueue {
 
   /** Adds a run that began here, and retries until Redis accepts it: `restore` would find it much later. */
   #enqueue (run: QueuedRun): void {
-    this.#add([run]).catch(() => { if (!this.#isClosed) setTimeout(() => this.#enqueue(run), RETRY_MS).unref() })
+    this.#add([run]).then(
+      () => this.#positions.add(run.runId),
+      () => { if (!this.#isClosed) setTimeout(() => this.#enqueue(run), RETRY_MS).unref() }
+    )
   }
 
   async #add (runs: QueuedRun[], fields: Partial<RunJob> = {}): Promise<void> {

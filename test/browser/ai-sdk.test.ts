@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { type Page, servePage, startBrowser } from '../support/browser.js'
 import { delta, ending, openStream, type Reply, say, startGateway } from '../support/doubles/gateway.js'
 import { startService } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { readDocument } from '../docs/markdown.js'
 import { fetchForTest } from '../packages/fetch.js'
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { createPostgres, DEMO_AGENT, findPostgres } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 
 t.test('a user is deleted', async t => {
   if (!await findPostgres(t)) return

@@ -6,7 +6,7 @@ import { eraseOldRuns } from '../../src/executor/run/retention.js'
 import { delta, ending, frame, inTurn, openStream } from '../support/doubles/gateway.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { bearer, createPostgres, DEMO_AGENT, DEMO_USER, endOf, findPostgres, OTHER_USER, parseStream, startService } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { readDocument, sectionOf, tableOf } from '../docs/markdown.js'
 
 const MARK = 'marked'

@@ -5,7 +5,7 @@ import { build } from 'esbuild'
 import type { Test } from 'tap'
 import { delta, ending, frame, hang, openStream, type Reply } from '../support/doubles/gateway.js'
 import { DEMO_AGENT, DEMO_KEY } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { fetchForTest } from '../packages/fetch.js'
 
 export interface Message { id: string, role: string, content?: any, toolCalls?: Array<{ id: string, function: { name: string, arguments: string } }>, toolCallId?: string }

@@ -5,7 +5,7 @@ import { delta, ending, type GatewayDouble, hang, openStream, say, startGateway 
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { BACKEND_SECRET, createPostgres, endOf, findPostgres, JWT_SECRET, type Service, startService } from '../support/helper.js'
 import { launch } from '../support/process.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { loadAgUi, openClient } from './ag-ui-client.js'
 import { fromNow } from './ai-sdk-client.js'
 import { openPage } from './copilotkit-page.js'

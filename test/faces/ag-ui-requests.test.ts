@@ -1,7 +1,7 @@
 import t from 'tap'
 import { hang, say } from '../support/doubles/gateway.js'
 import { bearer, DEMO_AGENT, OTHER_USER, type Service, startService, UNPUBLISHED_AGENT } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { KEY_HEADERS } from './ag-ui-client.js'
 import { fromNow } from './ai-sdk-client.js'
 

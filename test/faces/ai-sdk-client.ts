@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Test } from 'tap'
 import { type GatewayDouble, inTurn, type Reply } from '../support/doubles/gateway.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { all } from '../support/scope.js'
 import { fetchForTest } from '../packages/fetch.js'
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { delta, ending, hang, openStream, type Reply, say } from '../support/doubles/gateway.js'
 import { startService } from '../support/helper.js'
 import { callTool, offerTool } from '../support/pair.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { fromNow, loadAiSdks } from './ai-sdk-client.js'
 import { inTwo, openWorkflow, setUp, type Wire } from './ai-sdk-wire.js'
 

@@ -1,5 +1,5 @@
 import { DEMO_AGENT, type Service } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { type CopilotSdk, KEY_HEADERS, type Message, textOf } from './ag-ui-client.js'
 
 /** A page of CopilotKit, without what it looks like. */

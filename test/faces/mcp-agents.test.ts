@@ -2,7 +2,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { delta, ending, frame, openStream, type Reply, say } from '../support/doubles/gateway.js'
 import { createPostgres, DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, findPostgres, startService, typesOf } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 
 const callTool = (name: string, args: object): Reply => response => {
   openStream(response).end(delta('Let me ask. ') + frame({

@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { fetchForTest } from '../packages/fetch.js'
 import { delta, ending, type GatewayDouble, openStream } from '../support/doubles/gateway.js'
 import { DEMO_KEY, type Service } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 
 export interface CallOptions {
   signal?: AbortSignal

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { bearer, endOf, openEvents, type Service, startService } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { byHand, failureOf, loadPackages, type McpClient, type McpPackage, metaOf, NEWEST, runUnderWay, textOf } from './mcp-client.js'
 
 t.test('calls that are left', async t => {

@@ -6,7 +6,7 @@ import { say, startGateway } from '../support/doubles/gateway.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { BACKEND_SECRET, createPostgres, endOf, findPostgres, JWT_SECRET, openEvents, startService } from '../support/helper.js'
 import { launch } from '../support/process.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { byHand, failureOf, loadPackages, metaOf, NEWEST, runUnderWay, textOf } from './mcp-client.js'
 
 /** Ends the leases of all runs, as if their processes had been dead for long. */

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { delta, ending, openStream, refuse, say } from '../support/doubles/gateway.js'
 import { bearer, DEMO_AGENT, DEMO_KEY, endOf, OTHER_USER, type Service, startService } from '../support/helper.js'
 import { findPython } from '../support/python.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { ASKED, numbersOf, type Outcome, textOf, typesOf } from './responses-client.js'
 
 // Python's package `openai` cannot be had here: its requests are sent by a script on the standard library, which says where it follows it.

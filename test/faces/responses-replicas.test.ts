@@ -5,7 +5,7 @@ import { delta, ending, type GatewayDouble, inTurn, openStream, say, startGatewa
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { BACKEND_SECRET, createPostgres, DEMO_KEY, endOf, findPostgres, JWT_SECRET, type Service, startService } from '../support/helper.js'
 import { launch } from '../support/process.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 import { fetchForTest } from '../packages/fetch.js'
 import { ASKED, numbersOf, PACKAGES, startClient, textOf, typesOf } from './responses-client.js'
 

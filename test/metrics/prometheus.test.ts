@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { readDocument } from '../docs/markdown.js'
-import { LOOK_MS, startService } from '../support/helper.js'
+import { startService } from '../support/helper.js'
+import { LOOK_MS } from '../support/until.js'
 
 const run = promisify(execFile)
 const ALERTS = fileURLToPath(new URL('../../deploy/prometheus/alerts.yml', import.meta.url))

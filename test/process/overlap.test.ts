@@ -5,8 +5,9 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { delta, ending, type GatewayDouble, hang, openStream, say, startGateway } from '../support/doubles/gateway.js'
 import {
-  ALL_EVENTS, bearer, createPostgres, DEMO_AGENT, DEMO_KEY, DEMO_USER, findPostgres, JWT_SECRET, LOOK_MS, parseStream, readStream, textOf
+  ALL_EVENTS, bearer, createPostgres, DEMO_AGENT, DEMO_KEY, DEMO_USER, findPostgres, JWT_SECRET, parseStream, readStream, textOf
 } from '../support/helper.js'
+import { LOOK_MS } from '../support/until.js'
 import { launch, pathOf, run } from '../support/process.js'
 import { findRelease020 } from '../support/release.js'
 

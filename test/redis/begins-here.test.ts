@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { delta, ending, type GatewayDouble, openStream, say, startGateway } from '../support/doubles/gateway.js'
 import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
 import { createPostgres, DEMO_AGENT, DEMO_USER, endOf, findPostgres, openEvents, readStream, type Service, startService, typesOf } from '../support/helper.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 
 interface Fleet { services: Service[], gateway: GatewayDouble, redis: RedisServer, sql: pg.Client }
 

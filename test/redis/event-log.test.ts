@@ -13,7 +13,8 @@ import { defineScripts } from '../../src/redis/scripts/scripts.js'
 import { chunk, DONE, read, testEventLog, TestReader } from '../executor/events/event-log-contract.js'
 import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
 import { textOf } from '../support/helper.js'
-import { countCalls, eavesdrop, joinReplica, registryOf, until } from '../support/replica.js'
+import { countCalls, eavesdrop, joinReplica, registryOf } from '../support/replica.js'
+import { until } from '../support/until.js'
 
 const END: RunEvent = { ...DONE, response: 'the end' }
 

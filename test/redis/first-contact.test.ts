@@ -12,7 +12,7 @@ import { findFreePort } from '../support/doubles/programs.js'
 import { findRedis, startRedis } from '../support/doubles/redis-server.js'
 import { type Service, startService } from '../support/helper.js'
 import { run } from '../support/process.js'
-import { until } from '../support/replica.js'
+import { until } from '../support/until.js'
 
 const NEVER = /secret|\n|^\s*at /
 

@@ -9,7 +9,8 @@ import { SharedQueue } from '../../src/redis/queue.js'
 import { read } from '../executor/events/event-log-contract.js'
 import { type Limits, type Stage, testQueue, TestRuns, toClaimed } from '../executor/run/queue-contract.js'
 import { findRedis, type RedisServer, startRedis } from '../support/doubles/redis-server.js'
-import { joinReplica, type Replica, until } from '../support/replica.js'
+import { countCalls, joinReplica, type Replica } from '../support/replica.js'
+import { until } from '../support/until.js'
 
 interface Book { userId: string, attempt: number, owner?: Process, ended: boolean }
 
@@ -390,6 +391,31 @@ t.test('the queue of several processes', async t => {
     await until(async () => books.calls, calls => calls >= 2)
     books.isAway = false
     await runs.untilLaunched(1)
+    runs.end('a1')
+  })
+
+  t.test('tells a run its place although its job reaches Redis late, or is held by a process without a slot when first looked for', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, processes: [here] } = fleet
+    await fleet.enter('a1')
+    await runs.untilLaunched(1)
+    // Redis takes what it is told in the order of its arrival, so that a look at places comes before the job.
+    await client.call('CLIENT', 'PAUSE', '1200', 'WRITE')
+    await fleet.enter('a2')
+    const placeOf = (name: string) => here!.log.readLatest(runs.idOf(name))
+    const isTold = async (name: string, position: number) => t.match(await until(() => placeOf(name), events => events.length > 0), [{ event: { type: 'queued', position } }])
+    await isTold('a2', 1)
+
+    await fleet.enter('a3')
+    await isTold('a3', 2)
+    await fleet.enter('b1')
+    const score = await client.zscore('jeesi:runs:prioritized', runs.idOf('b1'))
+    t.equal(await client.zrem('jeesi:runs:prioritized', runs.idOf('b1')), 1)
+    t.same(await placeOf('b1'), [], 'it was taken before anybody looked')
+    const looks = await countCalls(client, 'zrank')
+    await until(() => countCalls(client, 'zrank'), count => count >= looks + 3)
+    await client.zadd('jeesi:runs:prioritized', score!, runs.idOf('b1'))
+    await isTold('b1', 2)
     runs.end('a1')
   })
 

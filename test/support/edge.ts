@@ -12,9 +12,10 @@ import type { Run } from '#shared/schemas.ts'
 import { type GatewayDouble, startGateway } from './doubles/gateway.js'
 import { type Auth, type Sql, startPostgrest } from './doubles/postgrest.js'
 import {
-  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, LOOK_MS, readStream, type Service,
+  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, createDataDir, DEMO_AGENT, DEMO_USER, JWT_SECRET, readStream, type Service,
   startService, type Told
 } from './helper.js'
+import { LOOK_MS } from './until.js'
 import { fetchForTest } from '../packages/fetch.js'
 
 export const FUNCTION = fileURLToPath(new URL('../../supabase/functions/agent-runtime/', import.meta.url))

@@ -10,6 +10,7 @@ import { type Config, parseConfig } from '../../src/config/config.js'
 import { createLogger } from '../../src/process/logger.js'
 import { type GatewayDouble, startGateway } from './doubles/gateway.js'
 import { createDataDir } from './pglite.js'
+import { LOOK_MS } from './until.js'
 
 export { createDataDir, createEmptyPGlite } from './pglite.js'
 export { createPostgres, findPostgres, POSTGRES_URL } from './postgres.js'
@@ -26,9 +27,6 @@ export const BACKEND_SECRET = 'a-backend-secret-for-these-tests'
 /** The header of a reader that knows all events, and of one that knows none beside those that live callers know. */
 export const ALL_EVENTS = { 'x-stream-events': '*' }
 export const PLAIN = { 'x-stream-events': '' }
-
-/** Between two looks at what has no event: who looks all the time takes the service its processor. */
-export const LOOK_MS = 10
 
 /** The service as it runs, on a database and a gateway of its own. */
 export interface Service {

@@ -104,17 +104,6 @@ class TestLog extends SharedEventLog {
   }
 }
 
-/** Calls `ask` until the answer is wanted. Throws with the last answer after a while. */
-export async function until<T> (ask: () => Promise<T>, isWanted: (answer: T) => boolean, seconds = 20): Promise<T> {
-  const end = Date.now() + seconds * 1000
-  for (;;) {
-    const answer = await ask()
-    if (isWanted(answer)) return answer
-    if (Date.now() > end) throw new Error(`in ${seconds} s only ${JSON.stringify(answer)}`)
-    await new Promise(resolve => setImmediate(resolve))
-  }
-}
-
 /** How often a command was called since the counts were reset (`CONFIG RESETSTAT`). */
 export async function countCalls (client: Redis, command: string): Promise<number> {
   const stats = await client.info('commandstats')

@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { describeConfinement, probeConfinement, PYTHON_FOLDER } from '../../../src/executor/python/confinement.js'
-import { LOOK_MS, startService } from '../../support/helper.js'
+import { startService } from '../../support/helper.js'
+import { LOOK_MS } from '../../support/until.js'
 import { createFolder, findPython } from '../../support/python.js'
 
 const WITHOUT_LANDLOCK = fileURLToPath(new URL('../../support/python/without_landlock.py', import.meta.url))

@@ -3,8 +3,9 @@ import t, { type Test } from 'tap'
 import { MARK } from '#shared/reader/plain-text.ts'
 import { delta, ending, hang, inTurn, openStream, refuse, type Reply, say } from '../../support/doubles/gateway.js'
 import {
-  ALL_EVENTS, BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_USER, endOf, LOOK_MS, openEvents, parseStream, PLAIN, readStream, type Service, startService, typesOf
+  ALL_EVENTS, BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_USER, endOf, openEvents, parseStream, PLAIN, readStream, type Service, startService, typesOf
 } from '../../support/helper.js'
+import { LOOK_MS } from '../../support/until.js'
 
 const REQUEST = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] }
 

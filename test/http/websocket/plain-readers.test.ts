@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { MARK } from '#shared/reader/plain-text.ts'
 import { delta, hang, inTurn, openStream, type Reply, say } from '../../support/doubles/gateway.js'
-import { DEMO_AGENT, DEMO_USER, LOOK_MS, startService } from '../../support/helper.js'
+import { DEMO_AGENT, DEMO_USER, startService } from '../../support/helper.js'
+import { LOOK_MS } from '../../support/until.js'
 import { connect, execution, login, textOfRun } from '../../support/socket-client.js'
 
 /** Says these pieces, and breaks off after they were read. */
