@@ -2,12 +2,13 @@ import type { Lab } from '../lab.js'
 import { withServer, runTrial, type Shape } from '../trial.js'
 import type { Experiment, Values } from './experiment.js'
 import type { Subject } from '../subjects/subject.js'
+import { WARM_MS } from './tokens.js'
 
 const WARM_RUNS = 1000
 
 /** Answers of one token, to measure the cost of a run apart from its tokens. */
 export function oneTokenShape ({ quick }: Lab, connections: number): Shape {
-  return { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_RUNS, windowMs: quick ? 3000 : 8000 }
+  return { tokens: 1, delayMs: 0, firstMs: 0, burst: 1, connections, warmMs: WARM_MS, warmStreams: WARM_RUNS, windowMs: quick ? 3000 : 8000 }
 }
 
 async function runsEachSecond (lab: Lab, subject: Subject, connections: number): Promise<Values> {

@@ -11,12 +11,12 @@ const FEW_TOKENS = 200
 const SATURATED = { delayMs: 0, firstMs: 0, connections: 64, roundUs: 0 }
 /** Long answers in bursts, which a service makes dearer than the stand-in and the database. */
 const FULL = { ...SATURATED, tokens: 4000, burst: 8 }
-/** Answers per connection before the window. */
+/** Answers per connection before the window, and how long they are asked for at the least: V8 takes seconds to optimize what a run executes once. */
 const WARM_ROUNDS = 4
+export const WARM_MS = 12_000
 const PACED = { delayMs: 20, firstMs: 20, burst: 1 }
 /** The length of paced streams. They begin evenly over their duration, and therefore so do their successors. */
 const PACED_TOKENS = 300
-const PACED_TOKENS_QUICK = 150
 /** Quick answers before paced streams, because a cold server would make these begin together. */
 const ANSWERS_BEFORE_PACED = 500
 
@@ -71,7 +71,7 @@ export function costOfToken ({ serverMs, tokens }: Outcome): number {
 
 export function saturatedShape ({ quick }: Lab, burst: number, factor = 1, tokens = TOKENS): Shape {
   const connections = SATURATED.connections * factor
-  return { ...SATURATED, tokens, burst, connections, warmMs: quick ? 2500 : 4000, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
+  return { ...SATURATED, tokens, burst, connections, warmMs: WARM_MS, warmStreams: WARM_ROUNDS * connections, windowMs: quick ? 3000 : 8000 }
 }
 
 /**
@@ -79,13 +79,12 @@ export function saturatedShape ({ quick }: Lab, burst: number, factor = 1, token
  * @param processes that share it: each has to be warm, and gets but its part of the answers.
  */
 export function fullShape ({ quick }: Lab, processes: number): Shape {
-  return { ...FULL, warmMs: (quick ? 4000 : 12_000) * processes, windowMs: quick ? 3000 : 8000 }
+  return { ...FULL, warmMs: (quick ? 4000 : WARM_MS) * processes, windowMs: quick ? 3000 : 8000 }
 }
 
 /** @param connections concurrent streams. Above 500 the generator polls them at intervals, and first tokens are not timed. */
 export function pacedShape ({ quick }: Lab, connections: number): Shape {
-  const tokens = quick ? PACED_TOKENS_QUICK : PACED_TOKENS
-  const rampMs = tokens * PACED.delayMs
+  const rampMs = PACED_TOKENS * PACED.delayMs
   const windowMs = quick ? 3000 : 8000
-  return { ...PACED, tokens, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, maxSilent: MAX_SILENT } }
+  return { ...PACED, tokens: PACED_TOKENS, connections, rampMs, quickAnswers: ANSWERS_BEFORE_PACED, warmMs: rampMs + 1000, warmStreams: connections / 2, windowMs, ...connections > 500 && { roundUs: 1000, maxSilent: MAX_SILENT } }
 }
