@@ -7,14 +7,12 @@ const INTERVAL_MS = 1_000
 const QUEUED = '[{"type":"queued","runId":"%s","position":%d}]'
 /** The position of a run for which none was emitted yet. */
 const NONE = Number.MAX_SAFE_INTEGER
-/** After this number of checks without the run among the waiting ones it is no longer checked; until then it may be parked. */
-const MAX_MISSES = 30
-/** The same for a run that was never among them: most are executed at once, and some are held for a moment by a process without a slot. */
-const MAX_UNSEEN = 3
+/** A run that so many checks in succession do not find waiting is no longer checked. */
+const MAX_MISSES = 3
 
 interface WaitingRun { emitted: number, misses: number }
 
-/** Emits the queue positions of the runs that began at this process, as they improve. */
+/** Emits the queue positions of the runs that began at this process or are read at it, as they improve. */
 export class QueuePositions {
   #runs = new Map<string, WaitingRun>()
   readonly #timer: NodeJS.Timeout
@@ -26,7 +24,7 @@ export class QueuePositions {
 
   /** Checks the position of a run, whose job Redis has accepted, until it no longer waits. */
   add (runId: string): void {
-    this.#runs.set(runId, { emitted: NONE, misses: MAX_MISSES - MAX_UNSEEN })
+    if (!this.#runs.has(runId)) this.#runs.set(runId, { emitted: NONE, misses: 0 })
   }
 
   close (): void {
@@ -44,8 +42,9 @@ export class QueuePositions {
     for (const [index, [runId, run]] of runs.entries()) {
       const position = results?.[index]?.[1] as number | undefined
       if (position === undefined) continue
-      if (position > 0) Object.assign(run, { emitted: position, misses: 0 })
-      else if (++run.misses > MAX_MISSES) this.#runs.delete(runId)
+      run.misses = position < 0 ? run.misses + 1 : 0
+      if (position > 0) run.emitted = position
+      if (run.misses > MAX_MISSES) this.#runs.delete(runId)
     }
   }
 }

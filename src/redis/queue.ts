@@ -122,6 +122,8 @@ export class SharedQueue implements RunQueue {
     await withTimeout(this.#queue.addBulk(jobs), ADD_TIMEOUT_MS)
   }
 
+  watchPlace (runId: string): void { this.#positions.add(runId) }
+
   cancel (runId: string): void {
     this.#redis.xadd(CANCELS, 'MAXLEN', '~', MAX_CANCELS, '*', 'runId', runId).catch(() => {})
   }

@@ -16,6 +16,7 @@ import type { RedisLink } from './link.js'
 import { park, PARKED_MS, promoteIfUnparked, promoteParked } from './jobs/parking.js'
 import { RoundMarker } from './jobs/rounds.js'
 import { QUEUE_NAME, type RunJob } from './run-job.js'
+import { STREAM_SECONDS } from './run-stream.js'
 
 /**
  * How long a job stays locked, and how often expired locks are looked for. A job lasts from when it is taken until its run is
@@ -79,7 +80,7 @@ export class RunWorker {
     this.#worker.on('error', () => {})
     this.#fetcher = new JobFetcher(this.#worker, randomUUID(), slots,
       (job, slot) => this.#track(this.#process(job, slot)),
-      job => this.#track(job.moveToWait(job.token)))
+      job => this.#track(this.#giveBack(job)))
     this.#worker.startStalledCheckTimer().catch(() => {})
     this.#fetcher.fetch()
   }
@@ -99,6 +100,12 @@ export class RunWorker {
     if (isConnected) await Promise.race([Promise.all(this.#pending), delay(CLOSE_MS, undefined, { ref: false })])
     // Not gracefully: that would wait until the connection that waits for jobs has an answer.
     await this.#worker.close(true)
+  }
+
+  /** BullMQ wakes nobody for a job with a priority that goes back, and whoever it has woken for it before has found nothing. */
+  async #giveBack (job: Job<RunJob>): Promise<void> {
+    await job.moveToWait(job.token)
+    await this.#redis.zadd(this.queue.toKey('marker'), 0, '0')
   }
 
   /** A job with which something fails is found by its lock, which expires. */
@@ -139,7 +146,7 @@ export class RunWorker {
     const runId = id!
     // The positions emitted so far belong to the first attempt. If Redis may have lost some, the run begins another one.
     const emitted = await this.options.events.readLatest(runId)
-    const isDoubtful = data.isAgain === true || data.server !== this.options.link.server
+    const isDoubtful = data.isAgain === true || data.server !== this.options.link.server || Date.now() - data.at > STREAM_SECONDS * 1000
     const { claimed, refused } = await this.#claimOrPark(runId, data, isDoubtful)
     if (claimed) return { claimed, emitted: emitted.map(({ event }) => event) }
     if (refused === 'ended' || refused === 'owned') return undefined

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { Job } from 'bullmq'
 import t, { type Test } from 'tap'
 import type { Claim } from '#shared/database/runs.ts'
 import { LocalQueue } from '../../src/executor/run/queue.js'
@@ -417,6 +418,105 @@ t.test('the queue of several processes', async t => {
     await client.zadd('jeesi:runs:prioritized', score!, runs.idOf('b1'))
     await isTold('b1', 2)
     runs.end('a1')
+  })
+
+  t.test('goes on telling a run its place that was parked meanwhile, for however long', async t => {
+    const fleet = await setUp(t, { ...LIMITS, maxConcurrent: 2, maxPerUser: 1 })
+    const { runs, processes: [here] } = fleet
+    for (const name of ['a1', 'a2']) await fleet.enter(name)
+    await untilParked(1)
+    const looks = await countCalls(client, 'zrank')
+    await until(() => countCalls(client, 'zrank'), count => count >= looks + 6)
+    for (const name of ['b1', 'c1']) await fleet.enter(name)
+    await runs.untilLaunched(2)
+    await here!.queue.promoteParked('a')
+    const told = await until(() => here!.log.readLatest(runs.idOf('a2')), events => events.length > 0)
+    t.match(told[0], { event: { type: 'queued' } })
+    for (const name of runs.running) runs.end(name)
+    await runs.untilLaunched(4)
+    for (const name of runs.running) runs.end(name)
+  })
+
+  t.test('places are told after the end of the process where a run began, by the one where it is read, and each but once', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, processes: [here] } = fleet
+    const there = new Fleet(t, server, { ...LIMITS, maxConcurrent: 0 })
+    const front = new Fleet(t, server, { ...LIMITS, maxConcurrent: 0 })
+    const processes = [await there.join('there'), await front.join('front')]
+    await fleet.enter('a1')
+    await runs.untilLaunched(1)
+    const entry = processes[0]!.queue
+    for (const name of ['a2', 'a3']) {
+      const { runId } = fleet.begin(name)
+      await entry.restore([{ runId, userId: 'a' }])
+      // As one that began there.
+      await client.hset(`jeesi:runs:${runId}`, 'data', JSON.stringify({ ...JSON.parse((await client.hget(`jeesi:runs:${runId}`, 'data'))!), isAgain: undefined }))
+      for (const { queue } of processes) queue.watchPlace(runId)
+    }
+    const placesOf = async (name: string) => (await here!.log.readLatest(runs.idOf(name))).map(({ event }) => event.type === 'queued' && event.position)
+    await until(() => placesOf('a3'), places => places.length > 0)
+    const looks = await countCalls(client, 'zrank')
+    await until(() => countCalls(client, 'zrank'), count => count >= looks + 4)
+    t.same([await placesOf('a2'), await placesOf('a3')], [[1], [2]])
+    await entry.close()
+    runs.end('a1')
+    await runs.untilLaunched(2)
+    await until(() => placesOf('a3'), places => places.length > 1)
+    t.same(await placesOf('a3'), [2, 1])
+    for (const name of ['a2', 'a3']) {
+      await until(async () => runs.running, running => running.includes(name))
+      runs.end(name)
+    }
+  })
+
+  t.test('a run that comes to a process without a slot goes on to one that has one, which is asleep', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, processes: [here] } = fleet
+    const sleepers = async () => String(await client.call('CLIENT', 'LIST')).split('\n').filter(line => / flags=b .* cmd=bzpopmin /.test(line)).length
+    await until(sleepers, count => count === 1)
+    const { runId } = fleet.begin('a1')
+    const { run, input, steps } = toClaimed(runId, 'a')
+    here!.local.admitNow('a')!.accept({ ...input, run, userId: 'a', steps })
+    await runs.untilLaunched(1)
+    await fleet.join('there')
+    await until(sleepers, count => count === 2)
+    const front = new Fleet(t, server, { ...LIMITS, maxConcurrent: 0 })
+    await front.join('front')
+    fleet.books.runs.set(runs.idOf('b1'), { userId: 'b', attempt: 0, ended: false })
+    // The one that has waited for longest is woken; the other has found nothing and sleeps again before the run comes back.
+    const { moveToWait } = Job.prototype
+    t.intercept(Job.prototype, 'moveToWait', {
+      async value (this: Job, ...args: Parameters<typeof moveToWait>) {
+        await until(async () => await sleepers() === 1 && await client.exists('jeesi:runs:marker') === 0, isAsleep => isAsleep)
+        return moveToWait.apply(this, args)
+      }
+    })
+    const since = Date.now()
+    await front.processes[0]!.queue.restore([{ runId: runs.idOf('b1'), userId: 'b' }])
+    await runs.untilLaunched(2)
+    t.ok(Date.now() - since < 4_000, 'and not when that wakes by itself, after five seconds')
+    for (const name of runs.running) runs.end(name)
+  })
+
+  t.test('begins a run anew that has waited for longer than Redis keeps its places: numbers of events would be used twice', async t => {
+    const fleet = await setUp(t, LIMITS)
+    const { runs, books } = fleet
+    const asked: ClaimRequest[] = []
+    t.intercept(books, 'claimAll', {
+      value (requests: readonly ClaimRequest[], owner: Process) {
+        asked.push(...requests)
+        return Books.prototype.claimAll.call(books, requests, owner)
+      }
+    })
+    for (const name of ['a1', 'a2', 'a3']) await fleet.enter(name)
+    const key = `jeesi:runs:${runs.idOf('a2')}`
+    const data = JSON.parse((await client.hget(key, 'data'))!) as { at: number }
+    await client.hset(key, 'data', JSON.stringify({ ...data, at: data.at - 3_601_000 }))
+    for (const name of ['a1', 'a2', 'a3']) {
+      await until(async () => runs.running, running => running.includes(name))
+      runs.end(name)
+    }
+    t.same(asked.map(({ runId, isAgain }) => [runId, isAgain]), [[runs.idOf('a2'), true], [runs.idOf('a3'), false]])
   })
 
   t.test('passes requests to cancel on to the other processes', async t => {

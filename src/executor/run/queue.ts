@@ -35,6 +35,8 @@ export interface RunQueue {
    * @param hasToWait whether the run was admitted before, and could not begin within the limits of that admission.
    */
   admit (userId: string, hasToWait?: boolean): Promise<Admission | undefined>
+  /** A reader has come for a run that waits, and is to be told its place: where the run began that may no longer be done. */
+  watchPlace (runId: string): void
   /**
    * Asks the other processes to cancel a run. The request may be lost: the process that executes the run also reads it
    * from the database with its next heartbeat.
@@ -105,6 +107,9 @@ export class LocalQueue implements RunQueue {
     if (cancel) this.launcher.cancel(run.runId)
     return ended
   }
+
+  /** Does nothing: the places of runs that wait here are told. */
+  watchPlace (): void {}
 
   /** Does nothing: there is no other process. */
   cancel (): void {}
