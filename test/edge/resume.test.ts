@@ -147,8 +147,8 @@ t.test('a run is asked for, followed and cancelled through the edge function', a
   t.test('one that is under way in the function is followed and cancelled there', async t => {
     for (const at of [edge, alone]) {
       const { runId, rest } = await begin(at, {})
-      t.match(await at.request('GET', `/runs/${runId}`), { status: 200, body: { status: 'running' } })
-      const following = await readUntil(await fetch(`${at.url}/runs/${runId}/events?after=1`, { headers: await bearer() }), 'half')
+      t.match(await at.request('GET', `/runs/${runId.toUpperCase()}`), { status: 200, body: { runId, status: 'running' } })
+      const following = await readUntil(await fetch(`${at.url}/runs/${runId.toUpperCase()}/events?after=1`, { headers: await bearer() }), 'half')
       t.notOk(following.seen.includes('started'))
       const startedAt = Date.now()
       t.match(await at.request('POST', `/runs/${runId}/cancel`), { status: 200, body: { status: 'cancelled', response: 'half', creditsCharged: 1 } })

@@ -73,6 +73,23 @@ t.test('a run\'s events can be picked up anywhere', async t => {
     }
   })
 
+  t.test('the id of a run may be written in capitals, as some languages do', async t => {
+    gateway.reply = say('Hello')
+    const whole = await execute()
+    const runId = whole.headers.get('x-run-id')!
+    const last = whole.events.at(-1)!.seq
+    t.match(await events(runId.toUpperCase()), { raw: whole.raw })
+    t.match(await openEvents(url, runId.toUpperCase(), '', { 'last-event-id': String(last) }), { status: 204 })
+    t.match(await openEvents(url, runId.toUpperCase(), '', { 'last-event-id': '1000' }), { status: 400 })
+    gateway.reply = hang('half')
+    const arriving = gateway.nextCall()
+    const { body: { runId: hanging } } = await request('POST', '/api/agent/execute', { body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }], background: true } })
+    await arriving
+    const following = events(hanging.toUpperCase())
+    t.match(await request('POST', `/api/runs/${hanging.toUpperCase()}/cancel`), { status: 200, body: { runId: hanging, status: 'cancelled', response: 'half' } })
+    t.match((await following).events.at(-1), { type: 'cancelled', runId: hanging })
+  })
+
   t.test('an EventSource of a run that goes on waits for what comes', async t => {
     let finish = () => {}
     gateway.reply = response => {

@@ -62,7 +62,8 @@ export class RunBegin {
   /** @throws {ServiceError} bad_request, if the messages do not fit each other. */
   constructor (private readonly request: RunRequest, private readonly options: BeginOptions) {
     checkMessages(request.messages)
-    this.runId = request.runId ?? randomUUID()
+    // As PostgreSQL writes ids, by which the log and the leases know runs.
+    this.runId = request.runId?.toLowerCase() ?? randomUUID()
     this.messages = toKnownMessages(request.messages)
     this.functionResults = toStoredValue(request.functionResults) as FunctionResult[] | undefined
     this.responseFormat = toStoredValue(request.responseFormat) as ResponseFormat | undefined

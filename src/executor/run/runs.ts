@@ -130,14 +130,15 @@ export class Runs {
     return { runs: await Promise.all(page.runs.map(run => this.#withBeginning(run))), nextCursor: page.next }
   }
 
-  /** Makes sure that a run can be followed from event `after` on. Throws `run_not_found`, `bad_request`. */
+  /** Makes sure that a run can be followed from event `after` on, by the id that it comes back with. Throws `run_not_found`, `bad_request`. */
   async resume (access: RunAccess, runId: string, after: number): Promise<Run> {
     this.resumes++
-    const { executor, events } = this.options
+    const { executor, events, queue } = this.options
     const run = await this.#fetch(access, runId)
     await this.#restoreEnded(run)
+    if (run.status === 'queued') queue.watchPlace(run.runId)
     // The last event of a remote run is not known here.
-    const last = executor.progressOf(runId) || events.hasEnded(runId) ? events.last(runId) : undefined
+    const last = executor.progressOf(run.runId) || events.hasEnded(run.runId) ? events.last(run.runId) : undefined
     // The events of an earlier attempt are about to be evicted, and the reader's cursor may be of a later one.
     const isCurrent = last !== undefined && last >= firstSeq(run.attempt)
     if (isCurrent && after > last) throw errors.badRequest(`The run has no event ${after}: its last is ${last}.`)
@@ -155,8 +156,8 @@ export class Runs {
     const { database, executor, queue, isDraining } = this.options
     let run = await database.call('cancel_run', { p_run_id: runId, ...accessArguments(access) })
     // An attempt under way here stops at once, one elsewhere when its owner hears of it.
-    if (await executor.cancel(runId)) return this.#fetch(access, runId)
-    if (!run.finishedAt) queue.cancel(runId)
+    if (await executor.cancel(run.runId)) return this.#fetch(access, runId)
+    if (!run.finishedAt) queue.cancel(run.runId)
     for (let polls = 0; !run.finishedAt && polls < CANCEL_POLLS && !isDraining(); polls++) {
       await delay(Math.min(CANCEL_POLL_MS, FIRST_CANCEL_POLL_MS * 2 ** polls))
       run = await this.#fetch(access, runId)

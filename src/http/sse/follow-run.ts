@@ -30,6 +30,6 @@ export async function followRun (request: FastifyRequest, reply: FastifyReply, {
   const known = readKnownEvents(headers['x-stream-events'] ?? query.events, ALL_EVENTS)
   const run = await runs.resume(access, runId, after)
   const asksForEver = isEventSource({ lastEventId: headers['last-event-id'], accept: headers.accept })
-  if (asksForEver && runs.hasAll(runId, after)) return reply.code(204).header('x-run-id', runId).send(null)
+  if (asksForEver && runs.hasAll(run.runId, after)) return reply.code(204).header('x-run-id', run.runId).send(null)
   return reply.streamRun(run, { after, known })
 }

@@ -65,15 +65,15 @@ export class FollowedRuns {
   async resume (caller: Caller, { runId, after = 0, events }: ResumeMessage): Promise<void> {
     const known = readKnownEvents(events, this.known)
     this.#requireRoom()
-    await this.deps.runs.resume(readAccessOf(caller), runId, after)
-    this.#follow({ runId, after, known })
+    const run = await this.deps.runs.resume(readAccessOf(caller), runId, after)
+    this.#follow({ runId: run.runId, after, known })
   }
 
   /** Answers with the run's last event, whether this connection follows the run or not. */
-  async cancel (caller: Caller, { runId }: CancelMessage): Promise<void> {
-    const isFollowed = this.#followed.has(runId)
-    await this.deps.runs.cancel(caller, runId)
-    if (isFollowed) return
+  async cancel (caller: Caller, { runId: named }: CancelMessage): Promise<void> {
+    const followed = new Set(this.#followed.keys())
+    const { runId } = await this.deps.runs.cancel(caller, named)
+    if (followed.has(runId)) return
     await this.deps.runs.resume(caller, runId, 0)
     // Of the text the client wants to know nothing any more.
     this.#follow({ runId, after: (this.deps.events.last(runId) ?? 1) - 1, known: new Set([...this.known, 'rewind']) })

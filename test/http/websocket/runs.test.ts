@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import type { Subscriber } from '../../../src/executor/events/event-log.js'
-import { delta, ending, openStream, refuse, say, USAGE } from '../../support/doubles/gateway.js'
+import { delta, ending, hang, openStream, refuse, say, USAGE } from '../../support/doubles/gateway.js'
 import { DEMO_AGENT, endOf, OTHER_USER, startService, UNPUBLISHED_AGENT } from '../../support/helper.js'
 import { ended, execution, lastPeer, login, textOfRun } from '../../support/socket-client.js'
 
@@ -144,6 +144,20 @@ t.test('a run over a WebSocket', async t => {
     t.match(await third.next('agent_execution_complete'), { runId, response: 'Hello' }, 'after its end as well')
     t.equal(gateway.calls.length, before.calls + 1)
     t.match(await service.credits(), { creditsRemaining: before.credits.creditsRemaining - 1, creditsReserved: 0 })
+  })
+
+  t.test('is resumed and cancelled by its id in capitals too', async t => {
+    gateway.reply = hang('half')
+    const [first, second] = [await login(t, service), await login(t, service)]
+    first.send(execution())
+    const { runId } = await first.next('agent_chunk', { content: 'half' })
+    second.send({ type: 'resume', runId: runId.toUpperCase(), after: 1 })
+    t.match(await second.next('agent_chunk'), { runId, content: 'half' })
+    second.send({ type: 'cancel', runId: runId.toUpperCase() })
+    for (const client of [first, second]) t.match(await client.next('agent_cancelled'), { runId })
+    const third = await login(t, service)
+    third.send({ type: 'cancel', runId: runId.toUpperCase() })
+    t.match(await third.next('agent_cancelled'), { runId }, 'and who does not follow it is told its end')
   })
 
   t.test('is not joined with another request under the same key', async t => {

@@ -18,13 +18,17 @@ const FOR_CALLERS = new Set([200, 400, 429])
 /** Milliseconds to wait until another isolate learns that its run is cancelled. */
 const CANCEL_MS = 10_000
 
-/** Answers a request about a run: by the backend if there is one, else from this isolate and the database. */
-export async function resume (context: RequestContext, runId: string, action: RunAction): Promise<Response> {
+/**
+ * Answers a request about a run: by the backend if there is one, else from this isolate and the database.
+ * @param named the run's id, in small letters or capitals.
+ */
+export async function resume (context: RequestContext, named: string, action: RunAction): Promise<Response> {
   const { fields, running } = context
   const { caller } = await findCaller(context)
   fields.userId = caller.userId
-  fields.runId = runId
-  const run = await findRun(context, action === 'cancel' ? caller : readAccessOf(caller), runId)
+  fields.runId = named
+  const run = await findRun(context, action === 'cancel' ? caller : readAccessOf(caller), named)
+  const { runId } = run
   fields.agentId = run.agentId
   if (action === 'events' && await hasAll(context, run)) return new Response(null, { status: 204, headers: { 'x-run-id': runId } })
   // Only this isolate knows the events of its own runs.
