@@ -51,10 +51,12 @@ export async function openBullTimer (commands: Redis, connection: Redis, onDue: 
 async function keepAll (queue: Queue<Due>, timed: Timed[]): Promise<void> {
   const there = new Map((await queue.getJobSchedulers()).map(scheduler => [scheduler.key, scheduler]))
   for (const schedule of timed) {
-    const scheduler = there.get(schedule.id)
-    there.delete(schedule.id)
     const repeat = repeatOf(schedule)
-    if (!repeat || isAsItShouldBe(scheduler, repeat)) continue
+    if (!repeat) continue
+    const isRight = isAsItShouldBe(there.get(schedule.id), repeat)
+    if (!isRight && !hasNext(schedule)) continue
+    there.delete(schedule.id)
+    if (isRight) continue
     await queue.upsertJobScheduler(schedule.id, repeat, {
       name: 'due', data: { scheduleId: schedule.id }, opts: { removeOnComplete: true, removeOnFail: true }
     })
@@ -68,6 +70,15 @@ function repeatOf (schedule: Timed): { pattern: string, tz: string } | undefined
     return { pattern: patternOf(schedule), tz: zoneOf(schedule) }
   } catch {
     return undefined
+  }
+}
+
+/** Whether a schedule has a next time, without which BullMQ cannot be told of it: the 31st of February has none. */
+function hasNext (schedule: Timed): boolean {
+  try {
+    return nextTime(schedule, new Date()) !== undefined
+  } catch {
+    return false
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { hang, say } from '../support/doubles/gateway.js'
+import { hang, say, startGateway } from '../support/doubles/gateway.js'
 import { startPostgrest } from '../support/doubles/postgrest.js'
 import {
   bearer, createDataDir, createPostgres, DEMO_AGENT, DEMO_USER, findPostgres, OTHER_USER, type Service, startService,
@@ -40,8 +40,9 @@ async function openPostgres (t: Test): Promise<Place> {
 }
 
 async function start (t: Test, place: Place, variables: Record<string, string> = {}): Promise<Service> {
-  const service = await startService(t, { ...place.variables, ...variables })
-  service.gateway.reply = say('Good morning')
+  // Firings that are left behind begin with the service, and may be answered before it is known here.
+  const gateway = await startGateway(t, say('Good morning'))
+  const service = { ...await startService(t, { ...place.variables, ...variables }, gateway.url), gateway }
   place.services.push(service)
   return service
 }

@@ -54,6 +54,19 @@ t.test('timers that share Redis', async t => {
     t.same(heard.ids, [first.id, last.id])
   })
 
+  t.test('a schedule that never comes to a time keeps no other from being shared, nor what is over from being removed', async t => {
+    const db = ++databases
+    const queue = new Queue('schedules', { connection: { port: redis.port, db }, prefix: 'jeesi' })
+    t.teardown(() => queue.close())
+    const timer = await openBull(t, redis, async () => {}, db)
+    const yearly = { id: 'yearly', cron: '0 0 1 1 *', timezone: 'UTC', at: Date.now() + 86_400_000 }
+    const never = { id: 'never', cron: '0 0 31 2,4,6 *', timezone: 'UTC', at: Date.now() + 86_400_000 }
+    await timer.keep([never, yearly])
+    t.same((await queue.getJobSchedulers()).map(({ key }) => key), ['yearly'])
+    await timer.keep([{ ...never, id: 'yearly' }])
+    t.equal(await queue.getJobSchedulersCount(), 0)
+  })
+
   t.test('what Redis has forgotten is there again when it is kept again', async t => {
     const redis = await startRedis(t)
     const heard = listen()

@@ -130,14 +130,19 @@ export class MemoryShare {
     else this.#usedBy.delete(userId)
   }
 
-  /** Grants what fits, a request of each user in turn, until somebody waits for memory in general. */
+  /** Grants what fits, a request of each user in turn, until nothing does or somebody waits for memory in general. */
   #advance (): void {
-    for (const [userId, queue] of [...this.#waiting]) {
-      const [first] = queue
-      if (!first) continue
-      if (this.#fits(userId, first.bytes)) this.#grant(userId, queue)
-      else if (this.#isWithinOwn(userId, first.bytes)) return
-    }
+    let granted: number
+    do {
+      granted = 0
+      for (const [userId, queue] of [...this.#waiting]) {
+        const { bytes } = queue[0]!
+        if (this.#fits(userId, bytes)) {
+          this.#grant(userId, queue)
+          granted++
+        } else if (this.#isWithinOwn(userId, bytes)) return
+      }
+    } while (granted > 0)
   }
 
   #grant (userId: string, queue: Waiting[]): void {

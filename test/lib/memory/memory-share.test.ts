@@ -74,6 +74,19 @@ t.test('freed memory goes to the users in turn', async t => {
   t.same(granted.at(-1), 'a3')
 })
 
+t.test('freed memory is granted to as many of one user as it has room for', async t => {
+  const share = new MemoryShare(100)
+  const first = share.tryTake('z', 100)!
+  const waits = [1, 2, 3, 4, 5, 6].map(() => share.take('y', 10))
+  first.release()
+  const holds = await Promise.all(waits.slice(0, 5).map(({ held }) => held))
+  t.equal(share.used, 50, 'half of it is the most for a user')
+  t.equal(share.waiting, 1)
+  holds[0]!.release()
+  await waits[5]!.held
+  t.equal(share.waiting, 0)
+})
+
 t.test('a large request is not overtaken by smaller ones that come later', async t => {
   const share = new MemoryShare(100)
   const { granted, take, release } = track(share)
