@@ -33,7 +33,7 @@ t.test('batches of what users choose the size of', async t => {
   }
   const claim = async (more: object = {}) => (await db.call('claim_runs', { p_owner: randomUUID(), p_lease_seconds: 600, p_limit: 50, ...more })).claimed.map(({ run }) => run.runId)
   const endAll = () => sql('update public.agent_runs set finished_at = now(), status = \'failed\', owner = null, lease_until = null, credits_reserved = 0 where finished_at is null')
-  const finish = (runId: string, response: string) => db.call('finish_run', { p_run_id: runId, p_attempt: 1, p_status: 'succeeded', p_response: response, p_finish_reason: 'stop', p_usage: null, p_credits: 0, p_model: null, p_error: null, p_trace: [response.length] })
+  const finish = (runId: string, response: string, attempt = 1) => db.call('finish_run', { p_run_id: runId, p_attempt: attempt, p_status: 'succeeded', p_response: response, p_finish_reason: 'stop', p_usage: null, p_credits: 0, p_model: null, p_error: null, p_trace: [response.length] })
 
   t.test('thirty runs with a 9 MB image each are taken over a few at a time, and another user\'s among the first', async t => {
     const [many, other] = [await createUser(), await createUser()]
@@ -61,13 +61,14 @@ t.test('batches of what users choose the size of', async t => {
     // However long all this takes on a busy machine.
     await sql('update public.agent_runs set lease_until = now() + interval \'1 hour\' where id = $1', [bad])
     t.same(await claim({ p_max_crashes: 3 }), [], 'it rests')
+    const one = { p_run_id: bad, p_owner: randomUUID(), p_lease_seconds: 60, p_max_per_user: 10, p_max_crashes: 3 }
+    t.same(await db.call('claim_run', one), { refused: 'unable' }, 'and is nobody\'s: the queue goes on with it')
     const wake = () => sql('update public.agent_runs set lease_until = now() - interval \'1 second\' where id = $1', [bad])
     await wake()
-    const one = { p_run_id: bad, p_owner: randomUUID(), p_lease_seconds: 60, p_max_per_user: 10, p_max_crashes: 3 }
     t.same(await db.call('claim_run', one), { refused: 'unable' }, 'nor by its id')
     await wake()
     t.same(await claim({ p_max_crashes: 3 }), [])
-    t.match(await db.call('get_run', { p_user_id: user, p_run_id: bad }), { status: 'failed', creditsCharged: 0, creditsReserved: 0, error: { code: 'crashed_too_often', message: 'The run was ended: the server could not go on with it, again and again.' } })
+    t.match(await db.call('get_run', { p_user_id: user, p_run_id: bad }), { status: 'failed', attempt: 2, creditsCharged: 0, creditsReserved: 0, error: { code: 'crashed_too_often', message: 'The run was ended: the server could not go on with it, again and again.' } })
     await endAll()
   })
 
@@ -79,7 +80,8 @@ t.test('batches of what users choose the size of', async t => {
     t.same(await claim(), [])
     t.same(await db.call('rest_run', { p_run_id: runId, p_reason: 'again', p_max_crashes: 2 }), { ended: true })
     t.same(await db.call('rest_run', { p_run_id: runId, p_reason: 'again', p_max_crashes: 2 }), { ended: true })
-    t.match(await db.call('get_run', { p_user_id: user, p_run_id: runId }), { status: 'failed', error: { code: 'crashed_too_often' } })
+    t.match(await db.call('get_run', { p_user_id: user, p_run_id: runId }), { status: 'failed', attempt: 3, error: { code: 'crashed_too_often' } },
+      'of an attempt of its own, so that who has read the one before is told')
   })
 
   t.test('runs that wait are listed of each user in turn', async t => {
@@ -230,6 +232,48 @@ t.test('batches of what users choose the size of', async t => {
     t.same(await db.call('claim_firings', { p_lease_seconds: 60, p_limit: 50 }), [])
     t.same(await sql('select count(*)::integer as left from public.scheduled_runs where schedule_id = $1 and request is not null', [of]), [{ left: 0 }], 'and are dropped after an hour')
     await sql('drop trigger refuse_end on public.agent_schedules; drop function public.refuse_end; delete from public.scheduled_runs; delete from public.agent_schedules')
+  })
+
+  t.test('a firing that no rule of the project lets be written keeps none from being taken, and none from being erased', async t => {
+    const [user, other] = [await createUser(), await createUser()]
+    const [of, ofOther] = [await addSchedule(user), await addSchedule(other)]
+    const left = (userId: string) => ({ request: JSON.stringify({ userId, agentId: DEMO_AGENT, content: 'Hi' }), lease_until: new Date(0), started_at: new Date() })
+    const [bad, good] = [await addFiring(of, user, left(user)), await addFiring(ofOther, other, left(other))]
+    await sql(`create function public.refuse_write () returns trigger language plpgsql as $$ begin raise exception 'nothing of %', new.id; end $$;
+      create trigger refuse_write before update on public.scheduled_runs for each row when (old.id = '${bad}') execute function public.refuse_write ()`)
+    t.same((await db.call('claim_firings', { p_lease_seconds: 60, p_limit: 50 })).map(({ id }) => id), [good])
+    await sql('drop trigger refuse_write on public.scheduled_runs; drop function public.refuse_write; delete from public.scheduled_runs')
+
+    const over = { completed_at: new Date(0), result: 'An answer' }
+    const kept = [await addFiring(of, user, over), await addFiring(of, user, over)]
+    const silent = [await addFiring(of, user, over), await addFiring(of, user, over)]
+    await addFiring(ofOther, other, over)
+    await sql(`create function public.keep_rows () returns trigger language plpgsql as $$ begin return case when old.id in ('${kept.join("','")}') then old end; end $$;
+      create trigger keep_rows before update on public.scheduled_runs for each row when (old.id in ('${[...kept, ...silent].join("','")}')) execute function public.keep_rows ()`)
+    const erase = async () => (await sql('select public.erase_firings(now(), 500) as erased'))[0]!.erased
+    t.same([await erase(), await erase()], [1, 0], 'what is kept in silence is not counted, or it would be asked for again and again')
+    await sql('drop trigger keep_rows on public.scheduled_runs; drop function public.keep_rows; delete from public.scheduled_runs; delete from public.agent_schedules')
+  })
+
+  t.test('a run is settled though a rule of the project refuses the end of its firing, and others are taken beside one that cannot be ended', async t => {
+    const user = await createUser()
+    const schedule = await addSchedule(user)
+    const firing = await addFiring(schedule, user, { request: JSON.stringify({ userId: user, agentId: DEMO_AGENT, content: 'Hi' }) })
+    const runId = randomUUID()
+    await db.call('begin_run', { p_user_id: user, p_agent_id: DEMO_AGENT, p_request_hash: 'hash', p_input: { messages: [] }, p_owner: null, p_lease_seconds: 0, p_idempotency_key: `schedule:${firing}`, p_agent: AGENT as never, p_run_id: runId })
+    t.same(await claim(), [runId])
+    await sql(`create function public.refuse_end () returns trigger language plpgsql as $$ begin raise exception 'no end of %', new.id; end $$;
+      create trigger refuse_end before update on public.agent_schedules for each row when (old.id = '${schedule}') execute function public.refuse_end ()`)
+    await finish(runId, 'An answer', 2)
+    t.match(await db.call('get_run', { p_user_id: user, p_run_id: runId }), { status: 'succeeded', response: 'An answer' })
+    await sql('drop trigger refuse_end on public.agent_schedules')
+
+    const [endless, good] = [await begin(user), await begin(await createUser())]
+    await sql('update public.agent_runs set crashes = 19, owner = gen_random_uuid(), status = \'running\' where id = $1', [endless])
+    await sql(`create trigger refuse_end before update on public.agent_runs for each row when (old.id = '${endless}' and new.finished_at is not null) execute function public.refuse_end ()`)
+    t.same(await claim(), [good])
+    await sql('drop trigger refuse_end on public.agent_runs; drop function public.refuse_end; delete from public.scheduled_runs; delete from public.agent_schedules')
+    await endAll()
   })
 
   t.test('a schedule that is refused three times in a row rests, longer each time, until a run begins or it is edited', async t => {

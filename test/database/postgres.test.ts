@@ -5,7 +5,7 @@ import { translateError } from '#shared/sql-errors.ts'
 import { FunctionCalls } from '../../src/database/function-calls.js'
 import { connectPostgres } from '../../src/database/postgres.js'
 import { untyped } from '../support/database.js'
-import { createPostgres, DEMO_USER, findPostgres } from '../support/helper.js'
+import { createPostgres, DEMO_AGENT, DEMO_USER, findPostgres } from '../support/helper.js'
 import { TEST_FUNCTIONS, testDatabase } from './contract.js'
 
 const UNAVAILABLE = { code: 'database_unavailable', statusCode: 503, message: /cannot be reached/ }
@@ -43,6 +43,13 @@ t.test('the database by a pool of connections', async t => {
     })
     t.match(await prepared(), [{ name: /^jeesi_\w{16}$/ }])
     t.equal((await prepared()).length, 1)
+  })
+
+  t.test('texts of runs are compressed by LZ4, where the server has it', async t => {
+    const { rows: [run] } = await client.query(`insert into public.agent_runs (user_id, agent_id, status, request_hash, response)
+      values ('${DEMO_USER}', '${DEMO_AGENT}', 'succeeded', '', repeat('A long answer. ', 1000)) returning id`)
+    const { rows } = await client.query('select pg_column_compression(response) as compression from public.agent_runs where id = $1', [run.id])
+    t.same(rows, [{ compression: 'lz4' }])
   })
 
   t.test('an error that is an answer keeps its connection', async t => {

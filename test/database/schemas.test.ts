@@ -56,6 +56,7 @@ const CHANGES = [
   'alter table public.agent_runs add column motto text',
   'alter table public.agent_runs alter column attempt set default 2',
   'alter table public.agent_runs alter column attempt drop not null',
+  'alter table public.agent_runs alter column error set compression pglz',
   'alter table public.agents alter column ai_model type text',
   'alter table public.agent_runs disable row level security',
   'alter table public.agent_runs force row level security',

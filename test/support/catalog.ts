@@ -25,7 +25,7 @@ const QUERIES: Record<string, string> = {
       array(select attname::text from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped order by attnum)::text) as definition
     from pg_class c where relnamespace in (${SCHEMAS}) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')`,
   column: `select attrelid::regclass || '.' || attname as name, concat_ws(' ', format_type(atttypid, atttypmod),
-      case when attnotnull then 'not null' end, 'default ' || pg_get_expr(adbin, adrelid), attidentity, attgenerated, attcollation::regcollation::text,
+      case when attnotnull then 'not null' end, 'default ' || pg_get_expr(adbin, adrelid), attidentity, attgenerated, attcompression, attcollation::regcollation::text,
       attacl::text, col_description(attrelid, attnum)) as definition
     from pg_attribute a join pg_class c on c.oid = attrelid left join pg_attrdef on adrelid = attrelid and adnum = attnum
     where relnamespace in (${SCHEMAS}) and relkind in ('r', 'p', 'f') and attnum > 0 and not attisdropped`,

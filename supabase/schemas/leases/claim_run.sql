@@ -5,7 +5,7 @@
 --   p_inline_bytes  see take_run; what is not larger needs no room
 -- Returns {claimed} or {refused}, which is one of `ended`; `owned`, a living process has the run; `busy`, the user has
 -- p_max_per_user runs under way; `unable`, the agent is written in Python and this process cannot run it, or the run
--- cannot be taken now, see try_run, or another transaction has it; `full`, this process has no memory for it.
+-- cannot be taken now, see try_run, or rests, or another transaction has it; `full`, this process has no memory for it.
 create function public.claim_run(
   p_run_id uuid, p_owner uuid, p_lease_seconds numeric, p_max_per_user integer, p_python boolean default true,
   p_max_crashes integer default 20, p_keep_first boolean default true,
@@ -22,7 +22,8 @@ begin
   elsif not found or v_run.finished_at is not null then
     return '{"refused": "ended"}';
   elsif not public.is_abandoned(v_run) then
-    return '{"refused": "owned"}';
+    -- Without an owner it rests, see rest_run.
+    return jsonb_build_object('refused', case when v_run.owner is null then 'unable' else 'owned' end);
   elsif not p_python and public.is_python_run(p_run_id) then
     return '{"refused": "unable"}';
   elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then

@@ -5,7 +5,9 @@ language plpgsql security definer set search_path = '' set lock_timeout = '5s' a
 declare
   v_run public.agent_runs;
 begin
-  update public.agent_runs set crashes = crashes + 1, owner = null, lease_until = now() + interval '5 seconds'
+  -- Where it ends, that is of an attempt of its own: its readers drop what the one before has told, and are told of the end.
+  update public.agent_runs set crashes = crashes + 1, owner = null, lease_until = now() + interval '5 seconds',
+      attempt = attempt + case when crashes + 1 < p_max_crashes then 0 else 1 end
     where id = p_run_id and finished_at is null
     returning * into v_run;
   if not found then
@@ -18,8 +20,9 @@ begin
   begin
     perform public.finish_run(v_run.id, v_run.attempt, 'failed', '', null, null, 0, null, jsonb_build_object(
       'code', 'crashed_too_often', 'message', 'The run was ended: the server could not go on with it, again and again.'));
-  exception when lock_not_available then
-    -- Another transaction holds the user's balance. The run is ended by a later try.
+  exception when others then
+    -- Another transaction holds the user's balance, or a rule of the project refuses: a later try ends it, and other runs are taken.
+    raise warning 'run % cannot be ended: %', p_run_id, sqlerrm;
     return '{"ended": false}';
   end;
   return '{"ended": true}';

@@ -11,6 +11,7 @@ declare
   v_count integer := 0;
   v_kept integer := 0;
   v_reason text;
+  v_is_erased boolean;
 begin
   for v_id in
     select id from public.scheduled_runs
@@ -23,8 +24,14 @@ begin
     begin
       update public.scheduled_runs
         set generated_content = null, result = null, error_message = null, error = null, output_result = '{}', request = null
-        where id = v_id;
-      v_count := v_count + 1;
+        where id = v_id
+        returning generated_content is null and result is null and error_message is null and error is null into v_is_erased;
+      if v_is_erased then
+        v_count := v_count + 1;
+      else
+        v_kept := v_kept + 1;
+        v_reason := 'a trigger keeps them';
+      end if;
     exception when others then
       v_kept := v_kept + 1;
       v_reason := sqlerrm;

@@ -1,5 +1,5 @@
--- Copies the end of a run to its firing, in the transaction that settles the run. If the live table refuses the values,
--- the run is settled nevertheless.
+-- Copies the end of a run to its firing, in the transaction that settles the run. If the live table refuses the values, for whatever
+-- reason that another try does not mend, the run is settled nevertheless: it would be made, and paid for, again and again.
 create function public.settle_scheduled_run() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -25,9 +25,12 @@ begin
       null, new.credits_charged, new.finished_at);
   end if;
   return null;
-exception when data_exception or integrity_constraint_violation then
-  raise warning 'scheduled_runs does not take the end of run %: %', new.id, sqlerrm;
-  return null;
+exception
+  when lock_not_available or transaction_rollback or insufficient_resources then
+    raise;
+  when others then
+    raise warning 'scheduled_runs does not take the end of run %: %', new.id, sqlerrm;
+    return null;
 end $$;
 
 create trigger settle_scheduled_run after update of finished_at on public.agent_runs for each row

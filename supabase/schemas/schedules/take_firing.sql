@@ -17,10 +17,15 @@ begin
   return v_firing;
 exception when others then
   raise warning 'firing % cannot be taken: %', p_id, sqlerrm;
-  update public.scheduled_runs
-    set lease_until = case when started_at > now() - interval '1 hour' then now() + interval '1 minute' end,
-        request = case when started_at > now() - interval '1 hour' then request end
-    where id = p_id;
+  begin
+    update public.scheduled_runs
+      set lease_until = case when started_at > now() - interval '1 hour' then now() + interval '1 minute' end,
+          request = case when started_at > now() - interval '1 hour' then request end
+      where id = p_id;
+  exception when others then
+    -- What cannot even be noted is not to keep the firings of others.
+    null;
+  end;
   return null;
 end $$;
 
