@@ -43,6 +43,13 @@ t.test('an agent that is not heavy runs in the edge function', async t => {
     t.strictSame(gateway.calls.at(-1)!.body.messages.slice(1), [{ role: 'user', content: 'Hi' }])
   })
 
+  t.test('and loses no character of those that end a line elsewhere', async t => {
+    gateway.reply = say('a\u2028b', '\u2029c\u0085d')
+    const told = await edge.execute()
+    t.equal(told.text, 'a\u2028b\u2029c\u0085d')
+    t.match(told.events.at(-1), { type: 'done', response: 'a\u2028b\u2029c\u0085d' })
+  })
+
   t.test('by an API key, which wins over a session\'s token, and in one piece', async t => {
     const { status, body, headers } = await edge.request('POST', '', {
       body: { agentId: SIMPLE_AGENT, messages: [{ role: 'user', content: 'Hi' }], stream: false },

@@ -130,7 +130,7 @@ export async function readStream (response: Response): Promise<Told> {
 
 export function parseStream (raw: string): Array<RunEvent & { seq: number }> {
   return raw.split('\n\n').flatMap(frame => {
-    const data = /^data: (\{.*)$/m.exec(frame)?.[1]
+    const data = /^data: (\{[^\n]*)/m.exec(frame)?.[1]
     if (!data) return []
     return [{ seq: Number(/^id: (\d+)$/m.exec(frame)?.[1]), ...JSON.parse(data) }]
   })

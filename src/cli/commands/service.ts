@@ -101,7 +101,7 @@ async function * readEvents (url: string, path: string, token: string, signal: A
       const frames = rest.split('\n\n')
       rest = frames.pop()!
       for (const frame of frames) {
-        const data = /^data: (\{.*)$/m.exec(frame)?.[1]
+        const data = /^data: (\{[^\n]*)/m.exec(frame)?.[1]
         if (data) yield { ...JSON.parse(data), seq: Number(/^id: (\d+)$/m.exec(frame)?.[1] ?? 0) }
       }
     }

@@ -78,8 +78,13 @@ export function lastSeqOf (ended: EndedRun): number {
 function expand (trace: Trace, response: string): RunEvent[] {
   let position = 0
   return trace.map(item => {
-    if (typeof item !== 'number') return item
+    // The type first, as it was emitted: PostgreSQL puts the names of an object in an order of its own.
+    if (typeof item !== 'number') return withTypeFirst(item)
     position += item
     return { type: 'chunk', content: response.slice(position - item, position) }
   })
+}
+
+function withTypeFirst ({ type, ...rest }: RunEvent): RunEvent {
+  return { type, ...rest } as RunEvent
 }

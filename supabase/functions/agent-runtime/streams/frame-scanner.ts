@@ -1,7 +1,7 @@
 import type { Bytes, Frame } from './frame.ts'
 
 /** Characters of a line that are enough to tell its field, and the type of its event. */
-const LINE_START = 96
+const LINE_START = 256
 const LF = 10
 
 /**

@@ -34,5 +34,5 @@ export function toFrame ({ seq, event }: NumberedEvent): Frame {
 
 /** The event of a frame. @throws {SyntaxError} if its data is no JSON. */
 export function eventOf ({ event, bytes }: Frame): RunEvent {
-  return event ?? JSON.parse(/^data: ?(.*)$/m.exec(decoder.decode(bytes))?.[1] ?? '')
+  return event ?? JSON.parse(/^data: ?([^\n]*)/m.exec(decoder.decode(bytes))?.[1] ?? '')
 }

@@ -63,7 +63,10 @@ export async function * framesOfLocalRun (run: LocalRun, after: number): Frames 
 export async function * framesOfEnded (ended: EndedRun, after: number): Frames {
   const first = firstSeq(ended.run.attempt)
   const frames = eventsOf(ended).map((event, index) => toFrame({ seq: first + index, event }))
-  yield frames.filter(({ seq }) => seq > after)
+  const rest = frames.filter(({ seq }) => seq > after)
+  // Without a trace the end has the number that some other event had.
+  const isUntold = rest.length === 0 && ended.trace === null
+  yield isUntold ? [toFrame({ seq: after + 1, event: frames.at(-1)!.event! })] : rest
   return true
 }
 

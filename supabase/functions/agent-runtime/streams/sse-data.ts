@@ -31,7 +31,8 @@ export async function * readData (body: AsyncIterable<Uint8Array>): AsyncGenerat
 
 function dataOf (lines: string[]): string[] {
   return lines.flatMap(line => {
-    const data = /^data: ?(.*?)\r?$/.exec(line)?.[1].trim()
+    // U+2028 is a character of texts; only LF and CRLF end a line here.
+    const data = /^data: ?(.*?)\r?$/s.exec(line)?.[1].trim()
     return data ? [data] : []
   })
 }

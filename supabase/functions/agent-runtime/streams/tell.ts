@@ -1,6 +1,7 @@
 import { errors, restoreError, type ServiceError } from '../../_shared/errors.ts'
 import { encodeCutOff, encodeReconnect, PING_MS, SSE_DONE, SSE_PING } from '../../_shared/http/sse.ts'
 import type { KnownEvents } from '../../_shared/reader/known-events.ts'
+import { describe, log } from '../http/log.ts'
 import { eventStream } from '../http/responses.ts'
 import { type Bytes, encode, eventOf, type Frame, type Frames } from './frame.ts'
 import { framesToTheEnd, type Rest } from './sources.ts'
@@ -121,22 +122,31 @@ function stream (frames: Frames, held: Held, { runId, url, known, deltas, after 
     return known.has('reconnect') ? encodeReconnect(teller.told, { runId, url }) : encodeCutOff(runId)
   }
 
+  function end (controller: ReadableStreamDefaultController<Bytes>, isWhole: boolean): void {
+    clearInterval(pings)
+    stop()
+    controller.enqueue(encode(goodbye(isWhole)))
+    controller.close()
+  }
+
   return new ReadableStream({
     start (controller) {
       pings = setInterval(() => controller.enqueue(encode(SSE_PING)), PING_MS)
     },
     async pull (controller) {
-      for (;;) {
-        const read = await next()
-        if ('isWhole' in read) {
-          clearInterval(pings)
-          stop()
-          controller.enqueue(encode(goodbye(read.isWhole)))
-          return controller.close()
+      try {
+        for (;;) {
+          const read = await next()
+          if ('isWhole' in read) return end(controller, read.isWhole)
+          const bytes = read.frames.flatMap(frame => teller.tell(frame))
+          for (const one of bytes) controller.enqueue(one)
+          if (bytes.length > 0) return
         }
-        const bytes = read.frames.flatMap(frame => teller.tell(frame))
-        for (const one of bytes) controller.enqueue(one)
-        if (bytes.length > 0) return
+      } catch (error) {
+        // A backend may send what is no event. The stream ends with a word, and its timer with it: a ping would end the isolate.
+        log('error', 'a stream could not be told', { cause: describe(error), runId })
+        frames.return(false).catch(() => {})
+        end(controller, false)
       }
     },
     cancel () {
