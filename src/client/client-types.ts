@@ -41,7 +41,7 @@ interface CommonOptions {
   transport?: 'sse' | 'websocket'
   /** Cancels the run, whose last event is then `cancelled`. Who only wants to stop watching leaves the loop: the run goes on. */
   signal?: AbortSignal
-  /** Milliseconds without any event of the service, while it is asked again and again, after which its last failure is thrown; 300,000 by default. */
+  /** For how many milliseconds a service that is not there is asked again and again, before its last failure is thrown; 300,000 by default. */
   patience?: number
   /** In place of the globals of the same names; Node 20 has no WebSocket of its own. */
   fetch?: typeof fetch
@@ -68,6 +68,8 @@ export type RunOptions = BeginOptions | ResumeOptions
 
 /** A run that is watched. Its events can be read once. */
 export interface Run extends AsyncIterable<NumberedEvent> {
+  /** Its `return`, as of who leaves the loop, waits for no event. */
+  [Symbol.asyncIterator] (): AsyncGenerator<NumberedEvent, void, void>
   /** Known from the service's first answer on. */
   readonly runId: string | undefined
   /** The number of the last event, from which `run({ runId, after })` goes on. */

@@ -9,8 +9,9 @@ export { JeesiError } from './errors.js'
 export { RunText } from './run-text.js'
 
 const PATIENCE_MS = 300_000
-/** How long an aborted run is waited for. */
+/** How long an aborted run is waited for, and one request to cancel it. */
 const CANCEL_PATIENCE_MS = 15_000
+const CANCEL_REQUEST_MS = 5_000
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
@@ -31,11 +32,12 @@ class WatchedRun implements Run {
   readonly #position: Position
   #wasRefused = false
   #isCancelling = false
+  #isOver = false
 
   constructor (options: RunOptions) {
     this.#options = { ...options, url: options.url.replace(/\/+$/, '') }
     const [runId, after = 0] = 'runId' in options ? [options.runId, options.after] : []
-    this.#position = { runId, after, idempotencyKey: ('agentId' in options && options.idempotencyKey) || crypto.randomUUID() }
+    this.#position = { runId, after, heardAt: 0, idempotencyKey: ('agentId' in options && options.idempotencyKey) || crypto.randomUUID() }
   }
 
   get runId (): string | undefined { return this.#position.runId }
@@ -45,50 +47,82 @@ class WatchedRun implements Run {
     if (this.runId === undefined) return
     const { url, fetch: send = fetch } = this.#options
     const headers = { authorization: `Bearer ${await this.#token()}` }
-    const response = await send(`${url}/api/runs/${this.runId}/cancel`, { method: 'POST', headers }).catch(error => { throw connectionFailed(error) })
+    const response = await send(`${url}/api/runs/${this.runId}/cancel`, { method: 'POST', headers, signal: AbortSignal.timeout(CANCEL_REQUEST_MS) }).catch(error => { throw connectionFailed(error) })
     if (!response.ok) throw await errorOf(response)
     await response.body?.cancel()
   }
 
-  [Symbol.asyncIterator] (): AsyncGenerator<NumberedEvent, void, void> { return this.#events() }
+  /** Who leaves a run that says nothing is not kept waiting for its next event. */
+  [Symbol.asyncIterator] (): AsyncGenerator<NumberedEvent, void, void> {
+    const over = new AbortController()
+    const events = this.#events(over)
+    const end = events.return.bind(events)
+    events.return = value => {
+      over.abort()
+      return end(value)
+    }
+    return events
+  }
 
-  async * #events (): AsyncGenerator<NumberedEvent, void, void> {
+  /** @param over breaks the connection off: the reader has left, or an aborted run does not end in time. */
+  async * #events (over: AbortController): AsyncGenerator<NumberedEvent, void, void> {
     const { signal, transport, patience = PATIENCE_MS } = this.#options
     const connect: Connect = transport === 'websocket' ? connectSocket : connectSse
     signal?.throwIfAborted()
-    const cancel = () => this.#cancelIfAborted()
+    let isLate = false
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const cancel = () => {
+      if (!signal?.aborted || this.runId === undefined) return
+      timer ??= setTimeout(() => {
+        isLate = true
+        over.abort()
+      }, CANCEL_PATIENCE_MS)
+      this.#cancelRun()
+    }
     signal?.addEventListener('abort', cancel)
+    const hasLeft = (): boolean => {
+      if (signal?.aborted && (isLate || this.runId === undefined)) throw signal.reason
+      return over.signal.aborted
+    }
     try {
       for (let failures = 0, since = Date.now(); ;) {
         // It has ended, and the run has not.
         let failure = connectionFailed()
+        const openedAt = this.#position.heardAt = Date.now()
         try {
-          for await (const event of connect(this.#options, this.#position, () => this.#token())) {
+          for await (const event of connect(this.#options, this.#position, () => this.#token(), over.signal)) {
             cancel()
             if (event.type === 'reconnect') break
             if (event.seq <= this.after) continue
-            ;[failures, since, this.#position.after, this.#wasRefused] = [0, Date.now(), event.seq, false]
+            ;[failures, this.#position.after, this.#wasRefused] = [0, event.seq, false]
             yield event
             if (event.type === 'done' || event.type === 'error' || event.type === 'cancelled') return
           }
         } catch (error) {
           failure = this.#mayRepeat(error)
         }
-        if (signal?.aborted && this.runId === undefined) throw signal.reason
+        if (hasLeft()) return
+        // A run may be quiet for long: what counts is for how long the service has not been there.
+        if (this.#position.heardAt - openedAt > LONGEST_PAUSE_MS) failures = 0
+        if (failures === 0) since = Date.now()
         const waited = Date.now() - since + (failure.retryAfter ?? 0) * 1000
         if (waited >= (signal?.aborted ? CANCEL_PATIENCE_MS : patience)) throw failure
-        await pause(failure, failures++, signal)
+        await pause(failure, failures++, signal, over.signal)
+        if (hasLeft()) return
         cancel()
       }
     } finally {
       signal?.removeEventListener('abort', cancel)
+      clearTimeout(timer)
+      this.#isOver = true
     }
   }
 
-  #cancelIfAborted (): void {
-    if (!this.#options.signal?.aborted || this.#isCancelling || this.runId === undefined) return
+  /** Asks for it again until it was taken: a run that is quiet has no event that would remind of it. */
+  async #cancelRun (): Promise<void> {
+    if (this.#isCancelling) return
     this.#isCancelling = true
-    this.cancel().catch(() => { this.#isCancelling = false })
+    while (!this.#isOver && !await this.cancel().then(() => true, () => false)) await new Promise(resolve => setTimeout(resolve, FIRST_PAUSE_MS))
   }
 
   /** A token may have expired: another is asked for once. @throws what is not repeated. */
@@ -107,15 +141,15 @@ class WatchedRun implements Run {
 }
 
 /** With chance in it: not all readers of a service that is deployed come back at once. */
-async function pause ({ status, retryAfter = 0 }: JeesiError, failures: number, signal: AbortSignal | undefined): Promise<void> {
+async function pause ({ status, retryAfter = 0 }: JeesiError, failures: number, signal: AbortSignal | undefined, over: AbortSignal): Promise<void> {
   if (status === 401) return
   const ms = Math.max(Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS) * (0.5 + Math.random() / 2), retryAfter * 1000)
   await new Promise<void>(resolve => {
     const timer = setTimeout(end, signal?.aborted ? FIRST_PAUSE_MS : ms)
-    signal?.addEventListener('abort', end)
+    for (const each of [signal, over]) each?.addEventListener('abort', end)
     function end () {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', end)
+      for (const each of [signal, over]) each?.removeEventListener('abort', end)
       resolve()
     }
   })

@@ -3,9 +3,11 @@ import { type Events, type Position, type Reconnect, watch } from './connection.
 import { connectionFailed, errorOf } from './errors.js'
 
 /** Follows a run over Server-Sent Events: begins it, or goes on with it. */
-export async function * connectSse (options: RunOptions, position: Position, token: () => Promise<string>): Events {
+export async function * connectSse (options: RunOptions, position: Position, token: () => Promise<string>, over: AbortSignal): Events {
   const connection = new AbortController()
-  const watchdog = watch(() => connection.abort())
+  const end = () => connection.abort()
+  over.addEventListener('abort', end)
+  const watchdog = watch(position, end)
   try {
     const response = await request(options, position, await token(), connection.signal).catch(error => { throw connectionFailed(error) })
     if (!response.ok || !response.body) throw await errorOf(response)
@@ -13,7 +15,8 @@ export async function * connectSse (options: RunOptions, position: Position, tok
     yield * readEvents(response.body, watchdog.heard)
   } finally {
     watchdog.stop()
-    connection.abort()
+    over.removeEventListener('abort', end)
+    end()
   }
 }
 

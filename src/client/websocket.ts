@@ -7,19 +7,24 @@ const PING_MS = 15_000
 const OPEN = 1
 /** The service refuses a token by this close code. */
 const REFUSED = 1008
+/** The statuses by which HTTP would refuse, where it matters: another token is asked for, or the same once more. */
+const STATUSES: Record<string, number> = { unauthorized: 401, database_unavailable: 503, keys_unavailable: 503, internal_error: 500 }
 /** The types of messages whose events are called otherwise. */
 const EVENT_TYPES: Record<string, string> = { agent_execution_started: 'started', agent_execution_complete: 'done', agent_execution_error: 'error' }
 
 /** Follows a run over a WebSocket of its own: begins it, or goes on with it. */
-export async function * connectSocket (options: RunOptions, position: Position, token: () => Promise<string>): Events {
+export async function * connectSocket (options: RunOptions, position: Position, token: () => Promise<string>, over: AbortSignal): Events {
   const socket = open(options, await token())
   const send = (message: object) => { if (socket.readyState === OPEN) socket.send(JSON.stringify(message)) }
   let watchdog: ReturnType<typeof watch> | undefined
+  let end = () => {}
   // A failure is the last of the messages, so that what came before it is read.
   const inbox = new ReadableStream<any>({
     start (messages) {
       const fail = (failure = connectionFailed()) => messages.enqueue(failure)
-      watchdog = watch(fail)
+      watchdog = watch(position, fail)
+      end = () => fail()
+      over.addEventListener('abort', end)
       socket.onmessage = ({ data }) => {
         watchdog!.heard()
         messages.enqueue(JSON.parse(String(data)))
@@ -42,6 +47,7 @@ export async function * connectSocket (options: RunOptions, position: Position, 
     }
   } finally {
     clearInterval(pings)
+    over.removeEventListener('abort', end)
     watchdog?.stop()
     socket.onmessage = socket.onclose = socket.onerror = null
     socket.close()
@@ -61,7 +67,7 @@ function firstMessage (options: RunOptions, { runId, after, idempotencyKey }: Po
 /** @throws {JeesiError} if it refuses the request; a run that has failed has a number. */
 function readMessage ({ type, ...message }: any): NumberedEvent | Reconnect | undefined {
   const { seq, error, code, retryAfter } = message
-  if ((type === 'error' || type === 'agent_execution_error') && seq === undefined) throw new JeesiError(error, code, code === 'unauthorized' ? 401 : 0, retryAfter)
+  if ((type === 'error' || type === 'agent_execution_error') && seq === undefined) throw new JeesiError(error, code, STATUSES[code] ?? 0, retryAfter)
   if (type === 'agent_reconnect') return { type: 'reconnect' }
   return seq === undefined ? undefined : { ...message, type: EVENT_TYPES[type] ?? type.replace(/^agent_/, '') }
 }

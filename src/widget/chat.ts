@@ -42,9 +42,11 @@ export class Chat {
   /** Stops watching; the run goes on. */
   close (): void {
     this.#isClosed = true
+    this.#events?.return()
   }
 
   #isClosed = false
+  #events: AsyncGenerator<NumberedEvent, void, void> | undefined
 
   async #answer (pending: Pending): Promise<void> {
     this.#stopping = new AbortController()
@@ -55,10 +57,12 @@ export class Chat {
       if (this.#stopping!.signal.aborted) return { answer: text.value, state: 'stopped' }
       return { answer: error instanceof JeesiError ? error.message : 'Something went wrong. Please try again.', state: 'failed' }
     })
-    if (!end) return
+    if (!end || this.#isClosed) return
     this.#stopping = undefined
-    const turns = [...this.store.conversation.turns, { question: pending.question, ...end }]
-    this.#save({ turns, pending: undefined })
+    // Where the page is open twice, the other one may have taken the answer down.
+    const isOwn = this.store.conversation.pending?.idempotencyKey === pending.idempotencyKey
+    const turns = isOwn ? [...this.store.conversation.turns, { question: pending.question, ...end }] : this.store.conversation.turns
+    if (isOwn) this.#save({ turns, pending: undefined })
     this.view.showProgress('')
     this.view.showTurns(turns)
     this.view.setBusy(false)
@@ -70,7 +74,8 @@ export class Chat {
     const { agentId, ...service } = this.options
     const { runId, idempotencyKey, question } = pending
     const watched = run({ ...service, signal, ...(runId ? { runId } : { agentId, idempotencyKey, messages: this.#messages(question) }) })
-    for await (const event of watched) {
+    const events = this.#events = watched[Symbol.asyncIterator]()
+    for await (const event of events) {
       if (this.#isClosed) return undefined
       if (!pending.runId) this.#save({ pending: { ...pending, runId: watched.runId! } })
       text.add(event)

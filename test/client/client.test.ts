@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import type { RunEvent } from '#shared/schemas.ts'
@@ -112,6 +113,56 @@ t.test('the client', async t => {
       t.match(await endOf(service, watched.runId!), { status: 'cancelled', response: 'half' })
       await t.rejects(read(ask(url, { transport, signal: abort.signal })), { name: 'AbortError' }, 'nothing is begun then')
       t.equal(gateway.calls.length, 1)
+    })
+
+    t.test(`by ${transport} is left at once, though the run says nothing`, async t => {
+      gateway.reply = hang('half')
+      const watched = ask(url, { transport })
+      const events = watched[Symbol.asyncIterator]()
+      while ((await events.next()).value?.type !== 'chunk');
+      const next = events.next()
+      await events.return()
+      t.same(await next, { value: undefined, done: true })
+      await watched.cancel()
+      t.match(await endOf(service, watched.runId!), { status: 'cancelled' }, 'and goes on until somebody ends it')
+    })
+
+    t.test(`by ${transport} asks again for a run to be cancelled where that has failed, though the run says nothing`, async t => {
+      gateway.reply = hang('half')
+      const aborting = new AbortController()
+      let refused = 0
+      const told: NumberedEvent[] = []
+      for await (const event of ask(url, {
+        transport,
+        signal: aborting.signal,
+        fetch: async (address, init) => String(address).endsWith('/cancel') && ++refused <= 2
+          ? Response.json({ error: 'Not now.', code: 'database_unavailable' }, { status: 503 })
+          : fetch(address, init)
+      })) {
+        told.push(event)
+        if (event.type === 'chunk') aborting.abort()
+      }
+      t.match(told.at(-1), { type: 'cancelled' })
+      t.equal(refused, 3)
+    })
+
+    t.test(`by ${transport} goes on after a break, however long the run was quiet before`, async t => {
+      const proxy = await startCuttingProxy(t, url)
+      let finish = () => {}
+      gateway.reply = response => {
+        openStream(response).write(delta('half'))
+        finish = () => response.end(delta(' a whole') + ending())
+      }
+      const told: NumberedEvent[] = []
+      for await (const event of ask(proxy.url, { transport, patience: 300 })) {
+        told.push(event)
+        if (event.type !== 'chunk' || event.content !== 'half') continue
+        // It is the time that matters.
+        await delay(400)
+        proxy.cut()
+        finish()
+      }
+      t.equal(textAs(told), 'half a whole')
     })
 
     t.test(`by ${transport} throws what the service refuses, and asks no more`, async t => {
