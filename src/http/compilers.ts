@@ -3,7 +3,13 @@ import type { TSchema } from '@sinclair/typebox'
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify'
 import { compileStrict, createAjv } from '#shared/http/validation.ts'
 
-const coercing = createAjv({ coerceTypes: true })
+const coercing = createAjv({ coerceTypes: true }).addFormat('time of a day that there is', isTime)
+
+/** Whether PostgreSQL can read a time that looks like one: it has no year 0, and no month has a day too many. */
+function isTime (text: string): boolean {
+  const time = new Date(text)
+  return !text.startsWith('0000') && !Number.isNaN(time.getTime()) && time.toISOString().slice(0, 10) === text.slice(0, 10)
+}
 
 /** Compiles the schemas of requests. Bodies are JSON and have types; queries and headers are text and are coerced. */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) =>

@@ -26,7 +26,7 @@ async function security (app: FastifyInstance): Promise<void> {
     // On the embedded database a developer's own page, from whatever port it is served, may call at once.
     origin: corsOrigins.includes('*') ? '*' : [...corsOrigins, ...database.kind === 'embedded' && !production ? [LOOPBACK] : []],
     methods: ['GET', 'POST', 'PATCH', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events', 'traceparent', 'tracestate', ...MCP, ...STAINLESS],
+    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'apikey', 'user-agent', 'x-client-info', 'idempotency-key', 'last-event-id', 'x-stream-events', 'traceparent', 'tracestate', ...MCP, ...STAINLESS],
     exposedHeaders: ['x-run-id', 'x-workflow-run-id', 'x-workflow-stream-tail-index', 'retry-after', 'x-request-id', 'x-should-retry', 'www-authenticate', 'mcp-session-id'],
     maxAge: 86_400,
     strictPreflight: false

@@ -146,7 +146,7 @@ t.test('who calls the edge function', async t => {
     })
     t.ok(preflight.ok)
     t.equal(preflight.headers.get('access-control-allow-origin'), '*')
-    for (const name of ['authorization', 'x-client-info', 'apikey', 'content-type', 'x-api-key', 'idempotency-key', 'last-event-id']) {
+    for (const name of ['authorization', 'x-client-info', 'apikey', 'content-type', 'user-agent', 'x-api-key', 'idempotency-key', 'last-event-id']) {
       t.ok(preflight.headers.get('access-control-allow-headers')!.includes(name), name)
     }
     const answers = [await ask({}), await edge.execute(), await edge.request('GET', '/nothing')]

@@ -207,7 +207,8 @@ t.test('browsers', async t => {
     t.equal(status, 204)
     t.equal(told.get('access-control-allow-origin'), ORIGIN)
     for (const method of ['GET', 'POST']) t.match(told.get('access-control-allow-methods'), method)
-    for (const name of ['authorization', 'content-type', 'x-api-key', 'idempotency-key', 'last-event-id', 'x-stream-events']) t.match(told.get('access-control-allow-headers'), name)
+    // Packages set user-agent, and other browsers than Chromium ask for it.
+    for (const name of ['authorization', 'content-type', 'user-agent', 'x-api-key', 'idempotency-key', 'last-event-id', 'x-stream-events']) t.match(told.get('access-control-allow-headers'), name)
     const foreign = await listed.request('OPTIONS', '/api/agent/execute', { headers: { ...headers, origin: 'https://evil.example' } })
     t.equal(foreign.headers.get('access-control-allow-origin'), null)
   })

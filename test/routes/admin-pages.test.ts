@@ -37,6 +37,15 @@ t.test('what admins see and set in the console', async t => {
     t.equal(new Set(ids).size, 4)
   })
 
+  t.test('a cursor or a time that the database cannot read is refused before it is asked', async t => {
+    for (const path of ['actions?cursor=99999999999999999999', 'retention?cursor=1e300', 'runs/changes?since=2026-99-99T00:00:00Z', 'runs/changes?since=2026-02-30T00:00:00Z', 'runs/changes?since=0000-01-01T00:00:00Z']) {
+      t.match(await get(`/api/admin/${path}`), { status: 400, body: { code: 'bad_request' } }, path)
+    }
+    for (const path of [`actions?cursor=${Number.MAX_SAFE_INTEGER}`, 'runs/changes?since=9999-12-31T23:59:59.999999Z', 'runs/changes?since=2028-02-29T00:00:00Z']) {
+      t.match(await get(`/api/admin/${path}`), { status: 200 }, path)
+    }
+  })
+
   t.test('are for admins alone', async t => {
     for (const path of ['figures', 'agents', 'actions']) t.match(await get(`/api/admin/${path}`, OTHER_USER), { status: 403, body: { code: 'forbidden' } }, path)
   })

@@ -53,13 +53,13 @@ export class SseStream implements Reader {
   write (entry: Entry): boolean {
     if (this.#hasLeft) return true
     const { format, runId } = this.options
-    this.#lastWrite = Date.now()
     this.#told = entry.seq
     // The end follows at once, and goes in the same write.
     if (isFinal(entry.event)) this.#socket?.cork()
-    const hasRoom = this.#socket
-      ? this.#socket.write(frameOf(entry, format.encode, runId), 'latin1')
-      : this.raw.write(format.encodePlain(entry.seq, entry.event, runId))
+    const frame = this.#socket ? frameOf(entry, format.encode, runId) : format.encodePlain(entry.seq, entry.event, runId)
+    // An event that the format does not say leaves the connection as quiet as it was.
+    if (frame !== '') this.#lastWrite = Date.now()
+    const hasRoom = this.#socket ? this.#socket.write(frame, 'latin1') : this.raw.write(frame)
     if (!hasRoom) this.#sink.once('drain', this.#resume)
     const isOver = format.hasFailed || (format.state && format.state() !== 'open')
     if (isOver && !isFinal(entry.event)) this.#leave()

@@ -8,7 +8,7 @@ const MAX_ADDRESS = 64
 const CORS = {
   // Tokens are sent in headers and never in cookies, so `*` gives a site no more than its visitor has.
   'access-control-allow-origin': '*',
-  'access-control-allow-headers': 'authorization, x-client-info, apikey, content-type, x-api-key, idempotency-key, last-event-id, x-stream-events, traceparent, tracestate',
+  'access-control-allow-headers': 'authorization, x-client-info, apikey, content-type, user-agent, x-api-key, idempotency-key, last-event-id, x-stream-events, traceparent, tracestate',
   'access-control-allow-methods': 'GET, POST, OPTIONS',
   'access-control-expose-headers': 'x-run-id, retry-after',
   'access-control-max-age': '86400'
