@@ -62,20 +62,23 @@ export class PythonWorker {
       // Standard output and error, then the orders, the answers, and a pipe that closes when the service dies.
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe']
     })
-    const [, , , , answers] = this.#child.stdio
-    // A write to a worker that has just died fails; its exit is handled below.
-    for (const stream of this.#child.stdio) stream?.on('error', () => {});
-    (answers as Readable | undefined)?.on('data', data => this.#receive(data))
-    for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.on('data', data => this.#logPrinted(data))
     this.exited = new Promise(resolve => {
       this.#child.once('error', error => resolve(this.#onExit(died(`could not be started (${(error as NodeJS.ErrnoException).code})`))))
       this.#child.once('exit', code => resolve(this.#onExit(this.#explainExit(code))))
     })
+    const [, , , , answers] = this.#pipes
+    // A write to a worker that has just died fails; its exit is handled above.
+    for (const stream of this.#pipes) stream?.on('error', () => {});
+    (answers as Readable | undefined)?.on('data', data => this.#receive(data))
+    for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.on('data', data => this.#logPrinted(data))
     // Counts intervals rather than comparing times: a slow service must not count as a silent worker.
     this.#watchdog = setInterval(() => this.#checkSilence(), options.silenceMs / 4).unref()
   }
 
   get pid (): number | undefined { return this.#child.pid }
+
+  /** None, whatever the types say, if the process was out of descriptors. */
+  get #pipes (): ReadonlyArray<Readable | Writable | null | undefined> { return this.#child.stdio ?? [] }
 
   /** Whether it can run a job: a closing worker does not answer. */
   get isUsable (): boolean { return !this.#isClosing }
@@ -111,7 +114,7 @@ export class PythonWorker {
   }
 
   #send (line: string): void {
-    (this.#child.stdio[3] as Writable | undefined)?.write(line)
+    (this.#pipes[3] as Writable | undefined)?.write(line)
   }
 
   #receive (data: Buffer): void {
@@ -188,7 +191,7 @@ export class PythonWorker {
     clearTimeout(this.#killTimer)
     // If the guard itself was killed, its group may still be running.
     this.#killGroup()
-    for (const stream of this.#child.stdio) stream?.destroy()
+    for (const stream of this.#pipes) stream?.destroy()
     this.#isClosing = true
     this.#job?.settle(error)
     this.#job?.release(false)

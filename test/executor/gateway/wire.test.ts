@@ -68,6 +68,19 @@ t.test('an encoded stream is told while it arrives, and what was cut off before 
   t.match(await ask(), { text: 'Hello world', completion: undefined, error: { code: 'gateway_unavailable' } }, 'what broke before its end is told, and is a failure')
 })
 
+t.test('an answer is whole whose coded bytes end before its body does', async t => {
+  const { double, ask } = await setUp(t, () => {})
+  for (const [coding, encode] of [['deflate', deflateSync], ['br', brotliCompressSync], ['gzip', gzipSync]] as const) {
+    double.reply = response => {
+      response.writeHead(200, { ...JSON_TYPE, 'content-encoding': coding })
+      response.write(Buffer.concat([encode(JSON.stringify(WHOLE)), Buffer.alloc(8)]))
+      // The end of the body comes by itself, when all was decoded.
+      setTimeout(() => response.end(), 50)
+    }
+    t.match(await ask(), COMPLETE, coding)
+  }
+})
+
 t.test('what cannot be decoded is a failure with a reason', async t => {
   const { double, ask } = await setUp(t, send('no gzip at all', { ...EVENTS, 'content-encoding': 'gzip' }))
   t.match((await ask()).error, { code: 'gateway_unavailable', cause: { message: 'The body cannot be decoded.' } })

@@ -48,7 +48,8 @@ export class BodyDecoder implements ResponseReader {
   /** The body has ended, or failed with an error, of which the handler learns after what arrived before. */
   end (error?: Error): void {
     const report = () => this.#finish(() => { if (error) this.handler.onError(error); else this.handler.onEnd() })
-    if (!this.#stream) return report()
+    // What is coded may have ended before the body has, which has some bytes more then.
+    if (!this.#stream || this.#stream.readableEnded) return report()
     this.#stream.on('end', report).end()
   }
 
