@@ -38,7 +38,7 @@ export const ResponsesBody = Type.Object({
   stream: Type.Optional(Nullable(Type.Boolean())),
   background: Type.Optional(Nullable(Type.Boolean())),
   store: Type.Optional(Nullable(Type.Boolean())),
-  metadata: Type.Optional(Nullable(Type.Object({}, { additionalProperties: Type.String({ maxLength: 512 }), maxProperties: 16 }))),
+  metadata: Type.Optional(Nullable(Type.Object({}, { propertyNames: { maxLength: 64 }, additionalProperties: Type.String({ maxLength: 512 }), maxProperties: 16 }))),
   text: Type.Optional(Nullable(Type.Object({ format: Type.Optional(Nullable(TextFormat)) }))),
   include: Type.Optional(Nullable(Type.Array(Text, { maxItems: 100 }))),
   conversation: Nothing(),

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { errors } from '#shared/errors.ts'
 import type { Hold, MemoryShare } from '../lib/memory/memory-share.js'
 
@@ -45,6 +46,14 @@ export function takeMemory (share: MemoryShare, caller: string, bytes: number, c
       resolve(hold)
     })
   })
+}
+
+/** The same for an answer, until the client has taken it or has gone, if it is not released before. */
+export async function holdMemory (share: MemoryShare, caller: string, bytes: number, response: ServerResponse, limits: WaitLimits): Promise<Hold> {
+  const hold = await takeMemory(share, caller, bytes, response, limits)
+  response.once('close', () => hold.release())
+  if (response.closed) hold.release()
+  return hold
 }
 
 function busy () {

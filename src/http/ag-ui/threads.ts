@@ -1,14 +1,14 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { jsonSizeWithin } from '#shared/bounds/json-size.ts'
 import { readAccessOf } from '#shared/http/caller.ts'
 import { EVENT_GROUPS } from '#shared/reader/known-events.ts'
 import type { Run } from '#shared/schemas.ts'
-import { toStorableValue } from '#shared/text.ts'
 import { type AgUiReader, MAX_HELD_MESSAGES, toMessages } from '../../contract/ag-ui/messages.js'
 import type { AgUiMessage, RunAgentBody, Stopped } from '../../contract/ag-ui/schemas.js'
 import { BODY_COST, UNCOUNTED_BODY } from '../../lib/memory/memory-budget.js'
 import type { Hold } from '../../lib/memory/memory-share.js'
-import { takeMemory, WAITING_BODIES } from '../arriving-memory.js'
+import { holdMemory, WAITING_BODIES } from '../arriving-memory.js'
 import { callerKey } from '../client-address.js'
 import type { StreamOptions } from '../sse/streams.js'
 
@@ -18,7 +18,12 @@ export const STREAM: StreamOptions = { format: 'agUi', known: new Set(EVENT_GROU
 const PROTOCOL = 'ag-ui'
 
 /** A run of a thread, and how its client is told it. */
-export interface ThreadRun { run: Run, reader: AgUiReader }
+export interface ThreadRun {
+  run: Run
+  reader: AgUiReader
+  /** Memory for what the client is told first; it is returned at the latest when the connection closes. */
+  hold?: Hold
+}
 
 /**
  * Begins a run in a client's thread, or joins the one that the client calls the same.
@@ -30,10 +35,11 @@ export async function beginThreadRun ({ server, caller, trace }: FastifyRequest,
   const { userId, apiKeyId, visitor } = caller!
   const run = await server.runs.begin({ kind: 'ag_ui', userId, apiKeyId, visitor, agentId, messages: toMessages(input), idempotencyKey: keyOf(input), trace })
   const told = messages.map(withoutNulls)
-  const kept = isKept ? { messages: toStorableValue(told) } : {}
+  const kept = isKept ? { messages: told } : {}
   await server.chats.note(caller!, run.runId, chatOf(agentId, threadId), PROTOCOL, { pageRun: runId, ...kept })
-  const text = JSON.stringify(told)
-  return { run, reader: { threadId, runId, protocolVersion, messages: text.length > MAX_HELD_MESSAGES ? undefined : text, isTold: false, hasReasoning: false } }
+  const text = jsonSizeWithin(told, MAX_HELD_MESSAGES) === undefined ? undefined : JSON.stringify(told)
+  const held = text !== undefined && text.length <= MAX_HELD_MESSAGES ? text : undefined
+  return { run, reader: { threadId, runId, protocolVersion, messages: held, isTold: false, hasReasoning: false } }
 }
 
 /** The latest run of a thread, to be told from the conversation before it on; undefined if there is none. Throws server_busy. */
@@ -44,11 +50,11 @@ export async function findThreadRun (request: FastifyRequest, reply: FastifyRepl
   const found = await chats.find(access, chatOf(agentId, threadId))
   if (!found) return undefined
   const { runId } = found.run
-  const text = await readMessages(request, reply, runId, input)
+  const { text, hold } = await readMessages(request, reply, runId, input)
   const run = await runs.resume(access, runId, 0)
   // Clients keep what the model thought, unless they are told other thoughts.
   const hasReasoning = messages.some(({ id, role }) => role === 'reasoning' && isOfRun(id, runId)) && !text.includes('"role":"reasoning"')
-  return { run, reader: { threadId, runId: found.pageRun ?? runId, protocolVersion, messages: text, isTold: true, hasReasoning } }
+  return { run, reader: { threadId, runId: found.pageRun ?? runId, protocolVersion, messages: text, isTold: true, hasReasoning }, hold }
 }
 
 /** Cancels the unfinished runs of a thread. @param runId only if the latest of them is the one that the client calls so. */
@@ -60,17 +66,13 @@ export async function stopThread ({ server: { chats }, caller }: FastifyRequest,
 }
 
 /** The conversation before the answer in JSON: as it is kept, or else as the page has it, without what it has of the answer. */
-async function readMessages (request: FastifyRequest, reply: FastifyReply, runId: string, { messages }: RunAgentBody): Promise<string> {
+async function readMessages (request: FastifyRequest, reply: FastifyReply, runId: string, { messages }: RunAgentBody): Promise<{ text: string, hold?: Hold }> {
   const { server: { chats, memory }, caller } = request
   let hold: Hold | undefined
-  try {
-    const kept = await chats.messagesOf(readAccessOf(caller!), runId, UNCOUNTED_BODY, async bytes => {
-      hold = await takeMemory(memory.arriving, callerKey(request), bytes * BODY_COST, reply.raw, WAITING_BODIES)
-    })
-    return JSON.stringify(kept ?? messages.filter(({ id }) => !isOfRun(id, runId)).map(withoutNulls))
-  } finally {
-    hold?.release()
-  }
+  const kept = await chats.messagesOf(readAccessOf(caller!), runId, UNCOUNTED_BODY, async bytes => {
+    hold = await holdMemory(memory.arriving, callerKey(request), bytes * BODY_COST, reply.raw, WAITING_BODIES)
+  })
+  return { text: JSON.stringify(kept ?? messages.filter(({ id }) => !isOfRun(id, runId)).map(withoutNulls)), hold }
 }
 
 /** Threads are of one agent, and no other client's chats are called so. */

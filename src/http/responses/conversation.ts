@@ -4,7 +4,8 @@ import { accessArguments, readAccessOf } from '#shared/http/caller.ts'
 import type { Message } from '#shared/schemas.ts'
 import { toMessages } from '../../contract/responses-input.js'
 import { BODY_COST, UNCOUNTED_BODY } from '../../lib/memory/memory-budget.js'
-import { takeMemory, WAITING_BODIES } from '../arriving-memory.js'
+import type { Hold } from '../../lib/memory/memory-share.js'
+import { holdMemory, WAITING_BODIES } from '../arriving-memory.js'
 import { callerKey } from '../client-address.js'
 
 /** How many responses a conversation may have. */
@@ -18,18 +19,24 @@ const TOO_LONG = 'conversation_too_long'
  * @throws {ServiceError} previous_response_not_found, response_under_way, conversation_too_long, server_busy
  */
 export async function withConversation<T> (request: FastifyRequest, reply: FastifyReply, runId: string, use: (messages: Message[]) => Promise<T>): Promise<T> {
-  const { memory, config } = request.server
+  const { config } = request.server
   const short = await readConversation(request, runId, Math.min(UNCOUNTED_BODY, config.bodyLimit)).catch(error => {
     if (error.code === TOO_LONG && config.bodyLimit > UNCOUNTED_BODY) return undefined
     throw error
   })
   if (short) return use(short)
-  const hold = await takeMemory(memory.arriving, callerKey(request), config.bodyLimit * BODY_COST, reply.raw, WAITING_BODIES)
+  const hold = await holdInput(request, reply)
   try {
     return await use(await readConversation(request, runId, config.bodyLimit))
   } finally {
     hold.release()
   }
+}
+
+/** Takes memory for as much as a request may send, until the client has taken the answer or has gone. @throws {ServiceError} server_busy */
+export function holdInput (request: FastifyRequest, reply: FastifyReply): Promise<Hold> {
+  const { memory, config } = request.server
+  return holdMemory(memory.arriving, callerKey(request), config.bodyLimit * BODY_COST, reply.raw, WAITING_BODIES)
 }
 
 async function readConversation ({ server, caller }: FastifyRequest, runId: string, maxBytes: number): Promise<Message[]> {

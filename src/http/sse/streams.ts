@@ -16,6 +16,8 @@ export interface StreamOptions {
   format?: StreamFormatName
   /** What it knows; by default all. */
   known?: KnownEvents
+  /** Called when what it is told before any event has left this process, if it is told something. */
+  opened? (): void
 }
 
 /** The open event streams, with one clock for all of them. */
@@ -37,7 +39,7 @@ export class SseStreams {
   get size (): number { return this.#streams.size }
 
   /** Answers with a run's events, until the run ends, the client leaves, or the server closes. */
-  open (reply: FastifyReply, run: StreamedRun, { after = 0, format: formatName = 'jeesi', known = ALL_EVENTS }: StreamOptions = {}): FastifyReply {
+  open (reply: FastifyReply, run: StreamedRun, { after = 0, format: formatName = 'jeesi', known = ALL_EVENTS, opened }: StreamOptions = {}): FastifyReply {
     const { runId } = run
     const format = STREAM_FORMATS[formatName](run, last => this.log.entries(runId).filter(({ seq }) => seq <= last))
     const { raw } = reply
@@ -58,7 +60,7 @@ export class SseStreams {
     dropHeads(reply)
     const stream = new SseStream(this.log, raw, { format, runId, after, known, until: Date.now() + this.maxMs })
     const { opening } = format
-    if (opening) raw.write(opening)
+    if (opening) raw.write(opening, () => opened?.())
     this.#streams.add(stream)
     raw.on('close', () => {
       this.#streams.delete(stream)

@@ -49,7 +49,7 @@ const copilotkit: FastifyPluginAsyncTypebox = async app => {
     const found = await consumeBody(request, () => findThreadRun(request, reply, agentId, request.body))
     request.logFields = { runId: found?.run.runId, agentId }
     // A thread of which nothing is known is an empty stream.
-    return found ? reply.streamRun({ ...found.run, agUi: found.reader }, STREAM) : reply.headers(SSE_HEADERS).send('')
+    return found ? reply.streamRun({ ...found.run, agUi: found.reader }, { ...STREAM, opened: () => found.hold?.release() }) : reply.headers(SSE_HEADERS).send('')
   })
 
   app.post('/copilotkit/agent/:agentId/stop/:threadId', {

@@ -11,6 +11,7 @@ import { DeletedResponse, Response, ResponseItems, ResponsesBody } from '../../c
 import { ResponseStream } from '../../contract/streams.js'
 import { consumeBody } from '../../http/body-memory.js'
 import { beginResponse, headOf } from '../../http/responses/begin.js'
+import { holdInput } from '../../http/responses/conversation.js'
 import { describeResponse, findResponse } from '../../http/responses/describe.js'
 
 /** Runs go on where they are streamed from: a client is not sent elsewhere before its connection has to end. */
@@ -100,9 +101,10 @@ const management: FastifyPluginAsyncTypebox = async app => {
   })
 
   app.get('/v1/responses/:id/input_items', {
-    onRequest: app.requireUser,
+    onRequest: [app.requireUser, app.countConnection],
     schema: { params, querystring: InputItemsQuery, response: { 200: ResponseItems, ...errorAnswers } }
-  }, async request => {
+  }, async (request, reply) => {
+    await holdInput(request, reply)
     const { kept, runId } = await findResponse(app, request.params.id, readAccessOf(request.caller!), true)
     return pageOf(toToldItems(runId, kept.input ?? []), request.query)
   })
