@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import t, { type Test } from 'tap'
-import { delta, ending, frame, inTurn, openStream, type Reply, say } from '../support/doubles/gateway.js'
+import { delta, ending, frame, inTurn, openStream, type Reply, say, startGateway } from '../support/doubles/gateway.js'
 import { bearer, createDataDir, DEMO_AGENT, endOf, openEvents, OTHER_USER, readStream, startService, typesOf } from '../support/helper.js'
 
 interface Row { name: string, type: string, keywords?: string[], config: object }
@@ -126,8 +126,7 @@ t.test('a run that its process lets go of between two steps goes on after the fi
   await reached
   await service.app.close()
 
-  const next = await startService(t, { DATA_DIR: dataDir })
-  next.gateway.reply = say('It is sunny')
+  const next = await startService(t, { DATA_DIR: dataDir }, await startGateway(t, say('It is sunny')))
   const told = await readStream(await openEvents(next.url, run.runId))
   t.same(typesOf(told), ['started', 'rewind', 'step', 'chunk', 'tool_call', 'tool_result', 'step', 'chunk', 'done'])
   t.equal(told.text, 'Let me see. It is sunny')

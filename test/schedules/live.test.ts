@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { listMigrations } from '../../src/database/migrations.js'
-import { say } from '../support/doubles/gateway.js'
+import { say, startGateway } from '../support/doubles/gateway.js'
 import { startPostgrest } from '../support/doubles/postgrest.js'
 import { type Service, startService } from '../support/helper.js'
 import {
@@ -16,9 +16,8 @@ const PAGE = user(LIVE_USERS.pro)
 /** The service beside the live project. */
 async function startBeside (t: Test, live: LiveDatabase, variables: Record<string, string> = { SCHEDULES: 'on' }): Promise<Service> {
   const url = await startPostgrest(t, { query: (text, values) => live.query(text, values) }, KEY)
-  const service = await startService(t, { SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: KEY, ALLOW_PRIVATE_TOOL_HOSTS: '127.0.0.1', ...variables })
-  service.gateway.reply = say('Good morning')
-  return service
+  const gateway = await startGateway(t, say('Good morning'))
+  return startService(t, { SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: KEY, ALLOW_PRIVATE_TOOL_HOSTS: '127.0.0.1', ...variables }, gateway)
 }
 
 /** What the page writes on save; it switches on with a next run one minute ahead. */

@@ -40,9 +40,7 @@ async function openPostgres (t: Test): Promise<Place> {
 }
 
 async function start (t: Test, place: Place, variables: Record<string, string> = {}): Promise<Service> {
-  // Firings that are left behind begin with the service, and may be answered before it is known here.
-  const gateway = await startGateway(t, say('Good morning'))
-  const service = { ...await startService(t, { ...place.variables, ...variables }, gateway.url), gateway }
+  const service = await startService(t, { ...place.variables, ...variables }, await startGateway(t, say('Good morning')))
   place.services.push(service)
   return service
 }

@@ -51,9 +51,10 @@ export interface Told { status: number, headers: Headers, raw: string, events: A
 /**
  * Starts the service on a free port, with an embedded database unless the variables name another.
  * @param variables environment variables beside those every test needs.
+ * @param model its gateway, by its address or itself: runs that were left behind are taken up before a test could tell a new one what to say.
  */
-export async function startService (t: Test, variables: Record<string, string> = {}, gatewayUrl?: string): Promise<Service> {
-  const gateway = await startGateway(t)
+export async function startService (t: Test, variables: Record<string, string> = {}, model?: string | GatewayDouble): Promise<Service> {
+  const gateway = typeof model === 'object' ? model : await startGateway(t)
   const isEmbedded = !variables.SUPABASE_URL && !variables.SUPABASE_DB_URL
   const dataDir = variables.DATA_DIR ?? (isEmbedded ? await createDataDir(t) : '')
   const config = parseConfig({
@@ -63,7 +64,7 @@ export async function startService (t: Test, variables: Record<string, string> =
     DATA_DIR: dataDir,
     SUPABASE_JWT_SECRET: JWT_SECRET,
     RAILWAY_BACKEND_SECRET: BACKEND_SECRET,
-    AI_GATEWAY_URL: gatewayUrl ?? gateway.url,
+    AI_GATEWAY_URL: typeof model === 'string' ? model : gateway.url,
     LOVABLE_API_KEY: 'test-gateway-key',
     DRAIN_SECONDS: '0',
     ...variables
