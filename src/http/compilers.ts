@@ -3,7 +3,7 @@ import type { TSchema } from '@sinclair/typebox'
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify'
 import { compileStrict, createAjv } from '#shared/http/validation.ts'
 
-const coercing = createAjv({ coerceTypes: true }).addFormat('time of a day that there is', isTime)
+const coercing = createAjv({ coerceTypes: true }).addFormat('time in UTC, ISO 8601', isTime)
 
 /** Whether PostgreSQL can read a time that looks like one: it has no year 0, and no month has a day too many. */
 function isTime (text: string): boolean {

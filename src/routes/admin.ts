@@ -20,7 +20,7 @@ const RunQuery = Type.Object({
 })
 const UserQuery = Type.Object({ ...page, email: Type.Optional(Type.String({ minLength: 1, maxLength: 320 })) })
 const AgentQuery = Type.Object({ ...page, userId: Type.Optional(Uuid), published: Type.Optional(Type.Boolean()), name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })) })
-const WatchQuery = Type.Object({ since: Type.Optional(Type.String({ format: 'time of a day that there is', pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,6})?Z$' })) })
+const WatchQuery = Type.Object({ since: Type.Optional(Type.String({ format: 'time in UTC, ISO 8601', pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,6})?Z$' })) })
 const RailwayUrlQuery = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 100, default: 20 }) })
 
 const nextCursor = Nullable(Type.String())
