@@ -14,7 +14,9 @@ const EVENT_TYPES: Record<string, string> = { agent_execution_started: 'started'
 
 /** Follows a run over a WebSocket of its own: begins it, or goes on with it. */
 export async function * connectSocket (options: RunOptions, position: Position, token: () => Promise<string>, over: AbortSignal): Events {
-  const socket = open(options, await token())
+  const given = await token()
+  if (over.aborted) throw connectionFailed()
+  const socket = open(options, given)
   const send = (message: object) => { if (socket.readyState === OPEN) socket.send(JSON.stringify(message)) }
   let watchdog: ReturnType<typeof watch> | undefined
   let end = () => {}
@@ -49,7 +51,9 @@ export async function * connectSocket (options: RunOptions, position: Position, 
     clearInterval(pings)
     over.removeEventListener('abort', end)
     watchdog?.stop()
-    socket.onmessage = socket.onclose = socket.onerror = null
+    socket.onmessage = socket.onclose = null
+    // One that is closed before it was open has failed, for some implementations; an error that nobody hears ends a process.
+    socket.onerror = () => {}
     socket.close()
   }
 }

@@ -5,6 +5,8 @@ import type { Hold, MemoryShare } from '../lib/memory/memory-share.js'
 
 /** How long a body or message waits for memory. */
 const MAX_WAIT_MS = 15_000
+/** How long a client has to take an answer that memory is held for: others need it. */
+const TAKE_MS = 60_000
 /** Seconds after which a refused caller tries again. */
 const RETRY_SECONDS = 5
 
@@ -48,12 +50,22 @@ export function takeMemory (share: MemoryShare, caller: string, bytes: number, c
   })
 }
 
-/** The same for an answer, until the client has taken it or has gone, if it is not released before. */
-export async function holdMemory (share: MemoryShare, caller: string, bytes: number, response: ServerResponse, limits: WaitLimits): Promise<Hold> {
+/**
+ * The same for an answer: until it is released, or the client has taken it or has gone. A client that does not take it in time is cut off.
+ * @param takeMs how long it has.
+ */
+export async function holdMemory (
+  share: MemoryShare, caller: string, bytes: number, response: ServerResponse, limits: WaitLimits, takeMs = TAKE_MS
+): Promise<Pick<Hold, 'release'>> {
   const hold = await takeMemory(share, caller, bytes, response, limits)
-  response.once('close', () => hold.release())
-  if (response.closed) hold.release()
-  return hold
+  const timer = setTimeout(() => response.destroy(), takeMs).unref()
+  const release = () => {
+    clearTimeout(timer)
+    hold.release()
+  }
+  response.once('close', release)
+  if (response.closed) release()
+  return { release }
 }
 
 function busy () {

@@ -125,6 +125,16 @@ t.test('the client', async t => {
       t.same(await next, { value: undefined, done: true })
       await watched.cancel()
       t.match(await endOf(service, watched.runId!), { status: 'cancelled' }, 'and goes on until somebody ends it')
+
+      let tokenAsked = () => {}
+      const asked = new Promise<void>(resolve => { tokenAsked = resolve })
+      let give = (_token: string) => {}
+      const late = ask(url, { transport, token: () => new Promise(resolve => { tokenAsked(); give = resolve }) })[Symbol.asyncIterator]()
+      const first = late.next()
+      await asked
+      const left = late.return()
+      give(await token())
+      t.same(await Promise.all([first, left]), Array(2).fill({ value: undefined, done: true }), 'nor while a token is waited for')
     })
 
     t.test(`by ${transport} asks again for a run to be cancelled where that has failed, though the run says nothing`, async t => {

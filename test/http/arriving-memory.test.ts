@@ -1,6 +1,8 @@
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
-import { takeMemory } from '../../src/http/arriving-memory.js'
+import { holdMemory, takeMemory } from '../../src/http/arriving-memory.js'
 import { MemoryShare } from '../../src/lib/memory/memory-share.js'
 
 const LIMITS = { ofCaller: 1, inAll: 2 }
@@ -36,4 +38,29 @@ t.test('a client that has gone waits no longer', async t => {
   first.release()
   t.equal(share.used, 0)
   t.equal(connection.listenerCount('close'), 0)
+})
+
+t.test('memory for an answer is held until the client has taken it, and a client that does not is cut off', async t => {
+  const share = new MemoryShare(100)
+  const answered = new EventEmitter()
+  const server = createServer(async (request, response: ServerResponse) => {
+    await holdMemory(share, 'a', 50, response, LIMITS, request.url === '/late' ? 50 : 60_000)
+    response.end('x'.repeat(50_000_000))
+    response.once('close', () => answered.emit('closed'))
+    answered.emit('held')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  for (const [path, reads] of [['/late', false], ['/', true]] as const) {
+    const [held, closed] = [once(answered, 'held'), once(answered, 'closed')]
+    const client = connect(port, '127.0.0.1').on('error', () => {})
+    client.write(`GET ${path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n`)
+    await held
+    t.equal(share.used, 50)
+    if (reads) client.resume()
+    await closed
+    t.equal(share.used, 0, path)
+    client.destroy()
+  }
 })

@@ -22,7 +22,7 @@ export interface ThreadRun {
   run: Run
   reader: AgUiReader
   /** Memory for what the client is told first; it is returned at the latest when the connection closes. */
-  hold?: Hold
+  hold?: Pick<Hold, 'release'>
 }
 
 /**
@@ -66,9 +66,9 @@ export async function stopThread ({ server: { chats }, caller }: FastifyRequest,
 }
 
 /** The conversation before the answer in JSON: as it is kept, or else as the page has it, without what it has of the answer. */
-async function readMessages (request: FastifyRequest, reply: FastifyReply, runId: string, { messages }: RunAgentBody): Promise<{ text: string, hold?: Hold }> {
+async function readMessages (request: FastifyRequest, reply: FastifyReply, runId: string, { messages }: RunAgentBody): Promise<Pick<ThreadRun, 'hold'> & { text: string }> {
   const { server: { chats, memory }, caller } = request
-  let hold: Hold | undefined
+  let hold: ThreadRun['hold']
   const kept = await chats.messagesOf(readAccessOf(caller!), runId, UNCOUNTED_BODY, async bytes => {
     hold = await holdMemory(memory.arriving, callerKey(request), bytes * BODY_COST, reply.raw, WAITING_BODIES)
   })

@@ -34,7 +34,7 @@ export async function withConversation<T> (request: FastifyRequest, reply: Fasti
 }
 
 /** Takes memory for as much as a request may send, until the client has taken the answer or has gone. @throws {ServiceError} server_busy */
-export function holdInput (request: FastifyRequest, reply: FastifyReply): Promise<Hold> {
+export function holdInput (request: FastifyRequest, reply: FastifyReply): Promise<Pick<Hold, 'release'>> {
   const { memory, config } = request.server
   return holdMemory(memory.arriving, callerKey(request), config.bodyLimit * BODY_COST, reply.raw, WAITING_BODIES)
 }
