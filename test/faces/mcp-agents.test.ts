@@ -1,6 +1,6 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { delta, ending, frame, openStream, type Reply, say } from '../support/doubles/gateway.js'
+import { delta, ending, frame, hang, openStream, type Reply, say } from '../support/doubles/gateway.js'
 import { createPostgres, DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, findPostgres, startService, typesOf } from '../support/helper.js'
 import { until } from '../support/until.js'
 
@@ -51,6 +51,8 @@ t.test('agents that call agents', async t => {
     const { body: { runId } } = await service.request('POST', '/api/agent/execute', { body: { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Ask yourself' }], background: true } })
     const unfinished = async () => (await sql.query('select status from public.agent_runs where finished_at is null order by created_at')).rows.map(({ status }) => status)
     await until(unfinished, statuses => statuses.join() === 'running,running,running,queued', 60)
+    // The slot of the first that ends is the queued one's until its turn to be cancelled, and it would ask once more.
+    service.gateway.reply = hang()
     await service.request('POST', `/api/runs/${runId}/cancel`)
     await until(unfinished, statuses => statuses.length === 0, 60)
     t.match(await endOf(service, runId), { status: 'cancelled' })
