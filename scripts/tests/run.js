@@ -2,16 +2,15 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import t from 'tap'
+import { SHORT_LIVED } from './options.js'
 import { BUILT, ROOT } from './places.js'
 
 /** Processes at a time, on two processors: each also waits for its database, the network and what it has started. */
 const JOBS = 4
 /** Seconds for a file, in its short form and in its long one. */
 const TIMEOUT = { short: 300, long: 1200 }
-/** The embedded database, which is WebAssembly, is not compiled a second time to run faster. */
-const OPTIONS = ['--enable-source-maps', '--liftoff-only']
 /** These take longest, longest first: what they take is not to be waited for when all others are done. */
-const FIRST = ['chaos/chaos', 'cli/administer', 'faces/mcp-replicas', 'browser/console', 'database/batches', 'process/concurrency', 'process/handover']
+const FIRST = ['siege/siege', 'chaos/chaos', 'cli/administer', 'faces/mcp-replicas', 'browser/console', 'process/server', 'database/batches', 'process/concurrency', 'process/handover']
 
 /**
  * Executes the tests as `build.ts` has made them, each file in a process of its own, and writes what they say as TAP.
@@ -27,7 +26,7 @@ async function runTests () {
   t.setTimeout(0)
   t.plan(files.length)
   for (const name of files) {
-    const args = ['-u', 'NODE_OPTIONS', process.execPath, ...OPTIONS, join(BUILT, name.replace(/\.ts$/, '.js'))]
+    const args = ['-u', 'NODE_OPTIONS', process.execPath, '--enable-source-maps', ...SHORT_LIVED, join(BUILT, name.replace(/\.ts$/, '.js'))]
     t.spawn('env', args, { name, cwd: ROOT, env, buffered: true, timeout: timeout * 1000 })
   }
 }

@@ -3,7 +3,7 @@ import type { TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { SHAPES } from '../../src/contract/shapes.js'
-import { BACKEND_SECRET, bearer, DEMO_KEY, DEMO_USER, OTHER_USER, type Service, startService } from '../support/helper.js'
+import { BACKEND_SECRET, bearer, DEMO_KEY, DEMO_USER, OTHER_USER, type Service, startEmbedded } from '../support/helper.js'
 import { readDocument, type Section, sectionOf, tableOf } from './markdown.js'
 import { documentedFields, fieldsOf, wordsOf } from './schema-words.js'
 
@@ -70,7 +70,7 @@ async function startListed (t: Test): Promise<{ service: Service, routes: RouteO
     fastify.addHook('onRoute', route => { routes.push({ ...route }) })
   }
   subscribe('fastify.initialization', onInitialization)
-  const service = await startService(t)
+  const service = await startEmbedded(t)
   unsubscribe('fastify.initialization', onInitialization)
   return { service, routes }
 }

@@ -140,6 +140,12 @@ t.test('a connection that ends before its run is an error of the package, and ne
   const asked = service.gateway.nextCall()
   const streaming = use('stream', { ...ASKED, input: 'cut' })
   await asked
+  // A connection that is cut before its answer has begun is one that the package tries again.
+  const told = async () => {
+    const { body: { runs: [{ runId }] } } = await service.request('GET', '/api/runs?limit=1')
+    return (await service.request('GET', `/api/runs/${runId}`)).body
+  }
+  await until(told, ({ status, response }) => status === 'running' && response === 'half')
   service.app.server.closeAllConnections()
   t.match((await streaming).error, { class: 'APIConnectionError' })
   finish(' and half')

@@ -2,12 +2,12 @@ import { request as send } from 'node:http'
 import t from 'tap'
 import { parseConfig } from '../../src/config/config.js'
 import { consolePolicy } from '../../src/http/console/page.js'
-import { DEMO_USER, JWT_SECRET, OTHER_USER, startService } from '../support/helper.js'
+import { DEMO_USER, JWT_SECRET, OTHER_USER, startEmbedded } from '../support/helper.js'
 
 const ANONYMOUS = { anonymous: '' }
 
 t.test('the console\'s page and its sign-in', async t => {
-  const service = await startService(t)
+  const service = await startEmbedded(t)
   const { request } = service
 
   t.test('is led to from the root, with a policy that allows the service alone', async t => {
@@ -59,10 +59,10 @@ t.test('the console\'s page and its sign-in', async t => {
 t.test('in production there is no console and no demo user, unless the console is asked for, and then still no demo user', async t => {
   const SECRETS = { NODE_ENV: 'production', EMBEDDED: 'true', RAILWAY_BACKEND_SECRET: 'f3a9c1d27b684e05a1b2c3d4e5f60718', SUPABASE_JWT_SECRET: '0c9a8b7d6e5f41322a1b3c4d5e6f7a89' }
   t.equal(parseConfig({ ...SECRETS }).console, false)
-  const off = await startService(t, SECRETS)
+  const off = await startEmbedded(t, SECRETS)
   for (const path of ['/', '/console', '/console/console.js', '/api/console']) t.equal((await off.request('GET', path, { headers: ANONYMOUS })).status, 404, path)
   t.equal((await off.request('POST', '/api/console/sessions', { body: { userId: DEMO_USER }, headers: ANONYMOUS })).status, 404)
-  const on = await startService(t, { ...SECRETS, CONSOLE: 'true' })
+  const on = await startEmbedded(t, { ...SECRETS, CONSOLE: 'true' })
   t.equal((await on.request('GET', '/console', { headers: ANONYMOUS })).status, 200)
   t.match((await on.request('GET', '/api/console', { headers: ANONYMOUS })).body, { signIn: 'token', users: [] })
   t.equal((await on.request('POST', '/api/console/sessions', { body: { userId: DEMO_USER }, headers: ANONYMOUS })).status, 404)

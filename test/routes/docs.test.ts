@@ -1,5 +1,5 @@
 import t from 'tap'
-import { BACKEND_SECRET, JWT_SECRET, startService } from '../support/helper.js'
+import { BACKEND_SECRET, JWT_SECRET, startEmbedded } from '../support/helper.js'
 import { readDocument } from '../docs/markdown.js'
 
 const NOBODY = { anonymous: '' }
@@ -16,7 +16,7 @@ const TYPES: Record<string, string> = {
 }
 
 t.test('the documents of the service', async t => {
-  const service = await startService(t, { NODE_ENV: 'production', EMBEDDED: 'true', RATE_LIMIT_MAX: '1000' })
+  const service = await startEmbedded(t, { NODE_ENV: 'production', EMBEDDED: 'true', RATE_LIMIT_MAX: '1000' })
   const { request } = service
 
   t.test('are served to everybody, in production too', async t => {
@@ -76,7 +76,7 @@ t.test('the documents of the service', async t => {
 })
 
 t.test('who asks for documents too often is told to wait', async t => {
-  const { request } = await startService(t, { RATE_LIMIT_MAX: '3' })
+  const { request } = await startEmbedded(t, { RATE_LIMIT_MAX: '3' })
   const answers = await Promise.all(Array.from({ length: 5 }, () => request('GET', '/docs/json', { headers: NOBODY })))
   t.strictSame(answers.map(({ status }) => status).sort(), [200, 200, 200, 429, 429])
 })

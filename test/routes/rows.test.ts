@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { bearer, createPostgres, DEMO_AGENT, DEMO_KEY, DEMO_USER, findPostgres, OTHER_USER, PYTHON_AGENT, type Service, startService, UNPUBLISHED_AGENT } from '../support/helper.js'
+import { bearer, createPostgres, DEMO_AGENT, DEMO_KEY, DEMO_USER, findPostgres, OTHER_USER, PYTHON_AGENT, type Service, startEmbedded, startService, UNPUBLISHED_AGENT } from '../support/helper.js'
 
-t.test('agents, functions and schedules over HTTP, on the embedded database', async t => testRows(t, await startService(t)))
+t.test('agents, functions and schedules over HTTP, on the embedded database', async t => testRows(t, await startEmbedded(t)))
 
 t.test('agents, functions and schedules over HTTP, on PostgreSQL', async t => {
   if (!await findPostgres(t)) return

@@ -11,16 +11,23 @@ const SUPABASE = new URL('../../supabase/', import.meta.url)
 /** SQLSTATE of a database that there is already, and of one that somebody is connected to. */
 const [EXISTS, IN_USE] = ['42P04', '55006']
 
-/** Whether there is a PostgreSQL server to test on; where there is none, that is said, and in CI it is a failure. */
-export async function findPostgres (t: Test): Promise<boolean> {
-  try {
-    await (await connect(2000)).end()
-    return true
-  } catch (error) {
+/** The first look for a server, which holds for the file. */
+let looked: Promise<boolean> | undefined
+
+/** Whether there is a PostgreSQL server to test on. @throws in CI, if there is none. */
+export function hasPostgres (): Promise<boolean> {
+  looked ??= connect(2000).then(client => client.end()).then(() => true, error => {
     if (process.env.REQUIRE_SERVICES) throw error
-    t.comment(`LEFT OUT: no PostgreSQL at ${POSTGRES_URL}; set TEST_POSTGRES_URL to run these tests`)
     return false
-  }
+  })
+  return looked
+}
+
+/** The same; where there is none, it is said that the test is left out. */
+export async function findPostgres (t: Test): Promise<boolean> {
+  const found = await hasPostgres()
+  if (!found) t.comment(`LEFT OUT: no PostgreSQL at ${POSTGRES_URL}; set TEST_POSTGRES_URL to run these tests`)
+  return found
 }
 
 /** A database of its own on the real PostgreSQL server, migrated and seeded unless told otherwise; dropped at the end. */

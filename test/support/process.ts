@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
+import { SHORT_LIVED } from '../../scripts/tests/options.js'
 import { buildPrograms } from './build.js'
 
 const BUILT = await buildPrograms()
-/** For what lives for seconds: the embedded database, which is WebAssembly, is not compiled a second time to run faster. */
-const SHORT_LIVED = ['--liftoff-only']
 
 /** Where a program of ours is, such as `server.js`; one of another release is where its path says. */
 export function pathOf (script: string): string {

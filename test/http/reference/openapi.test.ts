@@ -7,7 +7,7 @@ import { UUID } from '#shared/uuid.ts'
 import { SHAPES } from '../../../src/contract/shapes.js'
 import { readDocument } from '../../docs/markdown.js'
 import { fetchForTest } from '../../packages/fetch.js'
-import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, parseStream, type Service, startService } from '../../support/helper.js'
+import { BACKEND_SECRET, bearer, DEMO_AGENT, DEMO_KEY, DEMO_USER, parseStream, type Service, startEmbedded } from '../../support/helper.js'
 
 const METHODS = ['get', 'post', 'patch', 'delete']
 /** What the examples call the run that there is. */
@@ -23,7 +23,7 @@ const THREAD = 'thread-2'
 interface Operation { method: string, path: string, operation: any }
 
 t.test('the OpenAPI document', async t => {
-  const service = await startService(t, { RATE_LIMIT_MAX: '10000' })
+  const service = await startEmbedded(t, { RATE_LIMIT_MAX: '10000' })
   const { body: document } = await service.request('GET', '/docs/json', { headers: { anonymous: '' } })
   const operations = operationsIn(document)
 

@@ -5,6 +5,7 @@ import { delta, hang, openStream } from '../../support/doubles/gateway.js'
 import { DEMO_AGENT, DEMO_KEY, DEMO_USER, endOf, startService } from '../../support/helper.js'
 import { openRaw } from '../../support/raw-http.js'
 import { connect, execution, lastPeer, login } from '../../support/socket-client.js'
+import { until } from '../../support/until.js'
 
 t.test('the messages of a WebSocket', async t => {
   const service = await startService(t)
@@ -207,7 +208,7 @@ t.test('a client that does not answer the goodbye does not keep the server from 
   const client = await login(t, service)
   client.ws.pause()
   await service.app.close()
-  t.equal(service.app.websocketServer.clients.size, 0)
+  t.equal(await until(async () => service.app.websocketServer.clients.size, size => size === 0), 0)
 })
 
 t.test('a plain request for /ws is answered as every address at which there is nothing', async t => {
