@@ -40,7 +40,8 @@ const StoredStep = Type.Object({
   finishReason: Nullable(Text),
   model: Text,
   askedFor: Text,
-  usage: Usage
+  usage: Usage,
+  failed: Type.Optional(Type.Array(Type.Object({ askedFor: Text, usage: Usage, hasOutput: Type.Boolean() })))
 })
 const StoredInput = {
   input: Type.Object({ agent: Agent, messages: Type.Array(Type.Never()), rates: Rates, cached: Cached }),

@@ -168,19 +168,21 @@ class Conversation {
  * @throws {ServiceError} `insufficient_credits` if the balance does not cover it.
  */
 async function recordTurn (number: number, turn: Turn, startedAt: Date, credits: number, progress: Progress, context: AgentContext, step?: StepSpan): Promise<void> {
-  const { content, toolCalls, hasMoreCalls, extra, finishReason, model, askedFor, usage } = turn
-  const record: StepRecord = { kind: 'model', content, toolCalls, ...(hasMoreCalls && { hasMoreCalls }), ...(extra && { extra }), finishReason, model, askedFor, usage }
+  const { content, toolCalls, hasMoreCalls, extra, finishReason, model, askedFor, usage, failed } = turn
+  const record: StepRecord = {
+    kind: 'model', content, toolCalls, ...(hasMoreCalls && { hasMoreCalls }), ...(extra && { extra }), finishReason, model, askedFor, usage, ...(failed && { failed })
+  }
   const { isEnough, reserved } = await context.record(number, { kind: 'model', name: model, finishReason, usage, startedAt, credits: progress.bill.credits },
     withSpans(record, step?.end({ number, credits: progress.bill.credits })), credits)
   context.signal.throwIfAborted()
   if (!isEnough) throw errors.insufficientCredits(credits, reserved)
 }
 
-/** Emits the text of a recorded turn again, and adds its usage. */
+/** Emits the text of a recorded turn again, and adds its usage, and that of its tries that failed. */
 function replayTurn (turn: ModelRecord & Pick<StepRecord, 'spans'>, progress: Progress, context: AgentContext): Turn {
   context.spans?.keepRecorded(turn.spans)
   emitText(turn.content, context)
-  progress.countUsage(turn.usage, rateOf(context.rates, turn.askedFor), true)
+  for (const { askedFor, usage, hasOutput } of [...turn.failed ?? [], { ...turn, hasOutput: true }]) progress.countUsage(usage, rateOf(context.rates, askedFor), hasOutput)
   progress.model = turn.model
   progress.finishReason = turn.finishReason
   return turn

@@ -1,3 +1,4 @@
+import type { BilledTry } from '#shared/database/runs.ts'
 import { errors, ServiceError } from '#shared/errors.ts'
 import { pauseBefore } from '#shared/gateway/backoff.ts'
 import { failureOfEmpty } from '#shared/gateway/empty-answer.ts'
@@ -7,7 +8,7 @@ import { rateOf } from '#shared/price.ts'
 import type { RunEvent, Usage } from '#shared/schemas.ts'
 import { toStoredValue } from '#shared/text.ts'
 import type { StepSpan } from '#shared/traces/step-span.ts'
-import { measureUsage, NO_USAGE } from '#shared/usage.ts'
+import { measureUsage } from '#shared/usage.ts'
 import { GrowingText } from '../../lib/growing-text.js'
 import type { Completion } from '../gateway/completion.js'
 import type { ModelRequest } from '../gateway/gateway.js'
@@ -26,6 +27,8 @@ export interface Turn extends Omit<Completion, 'usage'> {
   /** The name of the model in the request, which determines the rate; `model` is the name that the gateway reports. */
   askedFor: string
   usage: Usage
+  /** The tries of this turn that failed and are billed too; undefined if there are none. */
+  failed?: BilledTry[]
 }
 
 /**
@@ -37,6 +40,7 @@ export interface Turn extends Omit<Completion, 'usage'> {
  */
 export async function runModelStep (request: ModelRequest, progress: Progress, context: AgentContext, span?: StepSpan): Promise<Turn> {
   const { fallbackModels } = context
+  const failed: BilledTry[] = []
   let asked = request
   for (let fallbacks = 0, tries = 1; ; tries++) {
     const step = new StepOutput(asked, progress, context)
@@ -45,10 +49,12 @@ export async function runModelStep (request: ModelRequest, progress: Progress, c
     try {
       const turn = step.toTurn(await context.gateway.complete(asked, step, context.signal))
       call?.end({ ...turn, text: turn.content })
+      if (failed.length > 0) turn.failed = failed
       return turn
     } catch (error) {
-      step.billUsage()
-      call?.end({ usage: step.usage === NO_USAGE ? undefined : step.usage, error: context.signal.aborted ? 'cut_off' : error instanceof ServiceError ? error.code : 'failed' })
+      const billed = step.billFailure()
+      if (billed) failed.push(billed)
+      call?.end({ usage: billed?.usage, error: context.signal.aborted ? 'cut_off' : error instanceof ServiceError ? error.code : 'failed' })
       if (!(error instanceof ServiceError)) throw error
       if (!context.signal.aborted) noteFailure(error, asked, progress, context)
       const pause = pauseBefore(error, tries, error.code === errors.gatewayEmptyAnswer.code ? MAX_EMPTY_TRIES : MAX_TRIES)
@@ -87,14 +93,13 @@ function mayFallBack (error: ServiceError): boolean {
 
 /** The output of one try of a step. */
 class StepOutput {
-  usage = NO_USAGE
   readonly mayCallTools: boolean
   /** The number of the first event with output; a rewind goes back to the one before. */
   #firstEvent?: number
   readonly #startedAt = performance.now()
   #reasoning?: GrowingText
   #wasStopped = false
-  #isBilled = false
+  #billed?: BilledTry
 
   constructor (
     private readonly request: ModelRequest,
@@ -106,6 +111,9 @@ class StepOutput {
 
   /** The text so far, without reasoning. */
   get content (): string { return this.#firstEvent === undefined ? '' : this.progress.textAfter(this.#firstEvent - 1) }
+
+  /** All output but calls. */
+  get #text (): string { return `${this.#reasoning ?? ''}${this.content}` }
 
   text (content: string): void {
     this.#emit({ type: 'chunk', content })
@@ -122,22 +130,13 @@ class StepOutput {
   }
 
   /**
-   * Adds this try's usage to the run's bill. A try that failed after some output is billed, too, and the prompt of one that
-   * was stopped from outside; one that failed before any output is not.
-   * @param completion undefined if the try failed; it may be billed by then, if its answer was empty.
+   * Adds the usage of a try that failed to the run's bill: of one that failed after some output, and the prompt of one that was
+   * stopped from outside. One that failed before any output is not billed; one whose answer was empty has been billed by then.
    */
-  billUsage (completion?: Completion): void {
-    if (this.#isBilled) return
-    const text = `${this.#reasoning ?? ''}${this.content}`
-    if (!completion && !text && !this.#wasStopped) return
-    const calls = completion?.toolCalls ?? []
-    const output = calls.length > 0 ? text + JSON.stringify(calls) : text
-    this.usage = measureUsage(completion?.usage, this.request.messages, output, this.request)
-    this.progress.countUsage(this.usage, rateOf(this.context.rates, this.request.model ?? this.context.defaultModel), output !== '')
-    if (!completion) return
-    this.#isBilled = this.progress.hasAnswer = true
-    this.progress.model = completion.model
-    this.progress.finishReason = completion.finishReason
+  billFailure (): BilledTry | undefined {
+    const text = this.#text
+    if (!this.#billed && (text || this.#wasStopped)) this.#bill(text)
+    return this.#billed
   }
 
   /**
@@ -146,15 +145,18 @@ class StepOutput {
    * where they have said everything before.
    */
   toTurn (completion: Completion): Turn {
-    this.billUsage(completion)
+    const { content, progress, request: { tools = [] } } = this
+    const { askedFor, usage } = this.#bill(completion.toolCalls.length > 0 ? this.#text + JSON.stringify(completion.toolCalls) : this.#text, completion)
+    progress.hasAnswer = true
+    progress.model = completion.model
+    progress.finishReason = completion.finishReason
     this.context.figures.modelSteps++
-    const { usage, content, request: { model, tools = [] } } = this
-    const isEmpty = completion.toolCalls.length === 0 && content === '' && this.progress.response === ''
+    const isEmpty = completion.toolCalls.length === 0 && content === '' && progress.response === ''
     const failure = isEmpty ? failureOfEmpty(completion, this.#reasoning !== undefined) : undefined
     if (failure) throw failure
     // A run without tools has a single step, whose figures are in the line 'finished'.
     if (tools.length > 0) this.context.log('step', { ms: Math.round(performance.now() - this.#startedAt), model: completion.model, ...usage })
-    const turn: Turn = Object.assign(completion, { content, askedFor: model ?? this.context.defaultModel, usage })
+    const turn: Turn = Object.assign(completion, { content, askedFor, usage })
     if (turn.toolCalls.length === 0) return turn
     // As the database returns them, so that a later attempt sends the same.
     turn.toolCalls = toStoredValue(withUniqueIds(withKnownNames(turn.toolCalls, tools))) as ToolCall[]
@@ -167,6 +169,15 @@ class StepOutput {
     if (this.#firstEvent === undefined) return
     this.context.figures.rewinds++
     this.context.emit({ type: 'rewind', to: this.#firstEvent - 1 })
+  }
+
+  #bill (output: string, completion?: Completion): BilledTry {
+    const askedFor = this.request.model ?? this.context.defaultModel
+    const usage = measureUsage(completion?.usage, this.request.messages, output, this.request)
+    const hasOutput = output !== ''
+    this.progress.countUsage(usage, rateOf(this.context.rates, askedFor), hasOutput)
+    this.#billed = { askedFor, usage, hasOutput }
+    return this.#billed
   }
 
   #emit (event: RunEvent & { content: string }): void {

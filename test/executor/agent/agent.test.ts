@@ -370,6 +370,25 @@ t.test('recorded steps of an earlier attempt are replayed and not executed again
   t.same(second.records.map(({ number, record }) => [number, record.kind]), [[1, 'model'], [3, 'tool']], 'the turn again, to check the balance, and the new step')
 })
 
+t.test('a turn whose first tries failed costs the same after a takeover', async t => {
+  const RATES = { 'a/model': { perRun: 5, perThousandTokens: 1000 }, 'default/model': { perRun: 1, perThousandTokens: 100 }, '*': { perRun: 2, perThousandTokens: 10 } }
+  const first = await setUp(t, breakAfter('Hel', 'lo'), breakAfter('Hel', 'lo'), breakAfter('Hello'), breakAfter('Hel'), ask([['c1', 'twice', '{"n": 1}']]), say('done'))
+  first.toolbox = boxOf([twice()])
+  first.rates = RATES
+  t.equal(await first.run({ model: 'a/model' }, ['b/model']), undefined)
+  t.equal(first.double.calls.length, 6)
+  const steps = first.records.map(({ number, record }) => toStoredValue({ ...record, step: number })) as StoredStep[]
+  t.match(steps[0], { kind: 'model', askedFor: 'b/model', failed: Array(4).fill({ askedFor: 'a/model', hasOutput: true, usage: { estimated: true } }) })
+
+  const second = await setUp(t, say('done'))
+  second.toolbox = boxOf([twice()])
+  second.rates = RATES
+  t.equal(await second.run({ model: 'a/model' }, ['b/model'], { steps }), undefined)
+  t.equal(second.double.calls.length, 1)
+  t.same(second.progress.usage, first.progress.usage)
+  t.equal(second.progress.bill.credits, first.progress.bill.credits)
+})
+
 t.test('triggered functions run once, before the model, and their results are in its prompt', async t => {
   const world = await setUp(t, say('It is sunny'))
   const results = [{ functionName: 'weather', functionType: 'api_call', success: true, data: 'sunny' }]

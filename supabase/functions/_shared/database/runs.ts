@@ -84,7 +84,12 @@ export interface ModelRecord {
   model: string
   askedFor: string
   usage: Usage
+  /** The tries of this turn that failed and are billed too. */
+  failed?: BilledTry[]
 }
+
+/** A try of a model step that is on the run's bill. @property hasOutput whether it said anything: the price per run is due with that. */
+export interface BilledTry { askedFor: string, usage: Usage, hasOutput: boolean }
 
 /** A tool's result, or the reason why it failed, as the model reads it. */
 export interface ToolRecord { kind: 'tool', id: string, name: string, result?: string, error?: string }
