@@ -22,7 +22,7 @@ class Context:
         self._channel.send(
             type='progress', id=self._run,
             fraction=None if fraction is None else min(1.0, max(0.0, float(fraction))),
-            message=None if message is None else str(message)[:1000])
+            message=None if message is None else str(message)[:200])
 
     def log(self, text):
         """Writes a text to the service's log."""

@@ -37,6 +37,8 @@ def load(entrypoint):
         if error.name and (module_name == error.name or module_name.startswith(f'{error.name}.')):
             raise EntrypointError(f'There is no Python module {module_name}.') from error
         raise EntrypointError(f'The Python module {module_name} needs {error.name}, which is not installed.') from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise EntrypointError(f'The Python module {module_name} cannot be imported: {type(error).__name__}: {error}') from error
     if not hasattr(module, name):

@@ -12,7 +12,9 @@ INTERVAL_SECONDS = 0.1
 MAX_SHARE = 0.1
 # A process that starts another shares its whole memory with it for about a millisecond.
 CONFIRM_SECONDS = 0.02
+STARTING_SECONDS = 1.0
 PAGE_BYTES = os.sysconf('SC_PAGE_SIZE')
+TICKS = os.sysconf('SC_CLK_TCK')
 
 
 def is_measurable():
@@ -88,23 +90,44 @@ def children(pid):
     return [int(child) for thread in threads(pid) for child in read(f'/proc/{pid}/task/{thread}/children').split()]
 
 
+def places(pid):
+    """Where the system tells of a process's memory: where its first thread has ended, only at one of its others."""
+    yield f'/proc/{pid}'
+    for thread in threads(pid):
+        yield f'/proc/{pid}/task/{thread}'
+
+
 def resident(pid):
     """Bytes of memory that a process occupies, counting in full what it shares."""
-    fields = read(f'/proc/{pid}/statm').split()
-    return int(fields[1]) * PAGE_BYTES if fields else 0
+    for place in places(pid):
+        pages = int((read(f'{place}/statm').split() or [0, 0])[1])
+        if pages:
+            return pages * PAGE_BYTES
+    return 0
 
 
 def proportions(parents):
     """For each process, the bytes that it occupies, and its part of those that it shares."""
-    rollups = {pid: read(f'/proc/{pid}/smaps_rollup') for pid in parents}
+    rollups = {pid: rollup_of(pid) for pid in parents}
     for pid, rollup in rollups.items():
         lines = [line for line in rollup.splitlines() if line.startswith('Pss:')]
         if not lines:
             # The process has made itself unreadable, or has ended.
             yield resident(pid)
-        elif rollup != rollups.get(parents[pid]):
+        elif rollup != rollups.get(parents[pid]) or age(pid) > STARTING_SECONDS:
             # Otherwise it is still its parent's memory: it was just started.
             yield int(lines[0].split()[1]) * 1024
+
+
+def rollup_of(pid):
+    return next(filter(None, (read(f'{place}/smaps_rollup') for place in places(pid))), '')
+
+
+def age(pid):
+    """For how many seconds a process has been there."""
+    # Its name, which may have any characters, is between parentheses.
+    fields = read(f'/proc/{pid}/stat').rpartition(')')[2].split()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / TICKS if fields else 0.0
 
 
 def read(path):

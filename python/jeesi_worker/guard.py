@@ -47,10 +47,18 @@ def watch(worker, bounded):
             status = reap(worker)
         exceeded = bounded.exceeded()
     terminate_all(bounded, force=exceeded is not None)
-    shutil.rmtree(os.environ['HOME'], ignore_errors=True)
+    remove_home()
     if exceeded is not None:
         os._exit(exceeded)
     os._exit(128 + signal.SIGTERM if status is None else exit_code(status))
+
+
+def remove_home():
+    """Whatever is in it keeps the guard from nothing: folders may be nested deeper than Python's stack."""
+    try:
+        shutil.rmtree(os.environ['HOME'], ignore_errors=True)
+    except (RecursionError, MemoryError):
+        pass
 
 
 def adopt_orphans():
@@ -96,7 +104,7 @@ def terminate_group():
     deadline = time.monotonic() + GRACE_SECONDS
     while reap_all():
         if time.monotonic() >= deadline:
-            shutil.rmtree(os.environ['HOME'], ignore_errors=True)
+            remove_home()
             os.killpg(0, signal.SIGKILL)
         time.sleep(0.01)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import threading
 
 from . import Cancelled
 from .entrypoint import call, load
@@ -16,6 +17,7 @@ class Run:
         self._channel = channel
         self._loop = None
         self._task = None
+        self._timer = None
 
     def perform(self):
         """Runs the entrypoint in this thread and sends its output. Raises Cancelled and all that it raises."""
@@ -31,15 +33,24 @@ class Run:
         else:
             self._send(result)
 
-    def cancel(self):
-        """Called from another thread. Sets the flag, and cancels the asyncio task, if there is one."""
+    def cancel(self, seconds, interrupt):
+        """Called from another thread. Sets the flag, cancels the asyncio task, if there is one, and interrupts what goes on for longer."""
         self.context.cancelled.set()
+        self._timer = threading.Timer(seconds, interrupt.fire, [self])
+        self._timer.daemon = True
+        self._timer.start()
         if self._task:
             try:
                 self._loop.call_soon_threadsafe(self._task.cancel)
             except RuntimeError:
                 # The loop has ended in the meantime.
                 pass
+
+    def end(self):
+        """It is over, so that nothing is to interrupt it."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer.join()
 
     def _send(self, value):
         if value is None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import queue
+import sys
 import threading
 
 from . import Cancelled, group
@@ -24,13 +25,12 @@ CANCEL_SECONDS = 1.0
 
 
 def serve(memory_mb, reloads):
-    surroundings, modules = Surroundings(), Modules(reloads)
     interrupt = Interrupt()
+    surroundings, modules = Surroundings(), Modules(reloads)
     channel = Channel(interrupt)
     runs = queue.SimpleQueue()
     worker = os.getpid()
-    threading.Thread(target=read_orders, args=(runs, channel, interrupt), daemon=True).start()
-    threading.Thread(target=send_heartbeats, args=(channel,), daemon=True).start()
+    own = {threading.get_ident(), start(read_orders, runs, channel, interrupt), start(send_heartbeats, channel)}
     while True:
         run = runs.get()
         modules.refresh()
@@ -39,9 +39,22 @@ def serve(memory_mb, reloads):
         if os.getpid() != worker:
             # A child that the agent forked has come to the end of the agent's code. It does not answer for the worker.
             os._exit(1)
-        if not is_restored(surroundings) or has_leftovers():
+        run.end()
+        if not is_restored(surroundings) or has_leftovers(own):
             outcome['retire'] = True
         channel.send(id=run.number, **outcome)
+
+
+def start(work, *args):
+    """Starts a thread of the worker's own, without which it cannot go on: the process ends with it. Returns its id."""
+    def perform_or_end():
+        try:
+            work(*args)
+        finally:
+            os._exit(1)
+    thread = threading.Thread(target=perform_or_end, daemon=True)
+    thread.start()
+    return thread.ident
 
 
 def read_orders(runs, channel, interrupt):
@@ -53,16 +66,9 @@ def read_orders(runs, channel, interrupt):
                 latest = Run(order, Context(order['id'], channel), channel)
                 runs.put(latest)
             elif latest and order['id'] == latest.number:
-                cancel(latest, interrupt)
+                latest.cancel(CANCEL_SECONDS, interrupt)
     # The service has ended.
     os._exit(0)
-
-
-def cancel(run, interrupt):
-    run.cancel()
-    timer = threading.Timer(CANCEL_SECONDS, interrupt.fire, [run])
-    timer.daemon = True
-    timer.start()
 
 
 def send_heartbeats(channel):
@@ -81,7 +87,10 @@ def perform(run, interrupt, memory_mb):
         if run.context.cancelled:
             return {'type': 'error', 'message': 'The run was cancelled.'}
         return failure(error, type(error).__name__)
-    except (EntrypointError, ResultError) as error:
+    except EntrypointError as error:
+        # What was imported before, for other agents, may be why it fails: the next worker begins without it.
+        return {**failure(error, str(error)), 'retire': isinstance(error.__cause__, Exception) and not isinstance(error.__cause__, (ModuleNotFoundError, SyntaxError))}
+    except ResultError as error:
         return failure(error, str(error))
     except MemoryError as error:
         # The process may be in an inconsistent state.
@@ -95,14 +104,13 @@ def is_restored(surroundings):
     try:
         surroundings.restore()
         return True
-    except OSError:
+    except (OSError, RecursionError, MemoryError):
         return False
 
 
-def has_leftovers():
+def has_leftovers(own):
     """Whether a run left threads or processes behind. They end with the worker, which the service then replaces."""
-    threads = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
-    return bool(threads) or has_children() or has_orphans()
+    return not own.issuperset(sys._current_frames()) or has_children() or has_orphans()
 
 
 def has_children():

@@ -14,13 +14,17 @@ export interface PythonPoolOptions extends WorkerBounds {
   workers: number
   /** Milliseconds that a worker may be silent. Only tests change it. */
   silenceMs?: number
+  /** Milliseconds after which an interpreter that could not be tried is tried again. Only tests change it. */
+  retryMs?: number
   /** Whether modules of agents are loaded anew when their files have changed; by default they are not. */
   reloads?: boolean
-  log: Pick<Logger, 'debug' | 'warn'>
+  log: Pick<Logger, 'debug' | 'info' | 'warn'>
 }
 
 /** A call into a C library that holds the interpreter's lock for longer counts as hanging. */
 const SILENCE_MS = 60_000
+/** Each try may take as long as an interpreter may take to start. */
+const RETRY_MS = 30_000
 
 /** Workers for code in Python. They are started on demand, reused, and replaced when they fail. Waiting jobs take turns by user. */
 export class PythonPool {
@@ -28,6 +32,7 @@ export class PythonPool {
   readonly #slots: Slots
   readonly #workers = new Set<PythonWorker>()
   #detected: Promise<DetectedPython> | undefined
+  #wasTriedInVain = false
   #idle: PythonWorker[] = []
   #isClosed = false
 
@@ -37,10 +42,22 @@ export class PythonPool {
     this.#slots = new Slots({ maxConcurrent: workers, maxPerUser: workers, maxWaiting: Infinity })
   }
 
-  /** The interpreter, or the reason why there is none. It is detected once, at the first use. */
+  /** The interpreter, or the reason why there is none. It is detected at the first use, and again only if it could not be tried. */
   get detected (): Promise<DetectedPython> {
-    this.#detected ??= detectPython(this.options.command, this.#env)
+    this.#detected ??= this.#detect()
     return this.#detected
+  }
+
+  async #detect (): Promise<DetectedPython> {
+    const { command, retryMs = RETRY_MS, log } = this.options
+    const detected = await detectPython(command, this.#env)
+    if ('path' in detected && this.#wasTriedInVain) log.info(detected, 'Python is available again')
+    this.#wasTriedInVain = 'isPassing' in detected
+    if ('isPassing' in detected) {
+      log.warn({ reason: detected.reason, retryMs }, 'Python is not available for now')
+      setTimeout(() => { this.#detected = undefined }, retryMs).unref()
+    }
+    return detected
   }
 
   /** Tries which restrictions of agents are in force on this machine; undefined if that cannot be found out. Call it where there is Python. */

@@ -139,7 +139,7 @@ export class PythonWorker {
       case 'log': return this.options.log.debug({ text: message.text }, '[PYTHON] log')
       case 'error':
         this.#logFailure(message, job)
-        job.settle(new PythonError(message.message))
+        job.settle(new PythonError(message.message, message.fault.exception === 'MemoryError' && this.#hasRunOthers))
         return this.#endJob(job, message.retire)
       case 'done':
         job.settle()
@@ -179,11 +179,13 @@ export class PythonWorker {
     this.options.log.debug({ text: data.subarray(0, room).toString(), cut: data.length > room || undefined }, '[PYTHON] printed')
   }
 
-  /** Beyond a bound the code is at fault: another worker would end in the same way. */
+  /** Beyond a bound the code is at fault, and another worker would end in the same way; or what the jobs before it have left in memory. */
   #explainExit (code: number | null): PythonError {
     const exceeded = EXCEEDED[code ?? 0]
-    return exceeded ? new PythonError(exceeded(this.options)) : died(describeExit(code))
+    return exceeded ? new PythonError(exceeded(this.options), this.#hasRunOthers) : died(describeExit(code))
   }
+
+  get #hasRunOthers (): boolean { return this.#jobCount > 1 }
 
   #onExit (error: PythonError): void {
     clearInterval(this.#watchdog)

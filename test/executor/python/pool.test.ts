@@ -1,12 +1,16 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { PYTHON_FOLDER } from '../../../src/executor/python/confinement.js'
 import { PythonError, type PythonJob } from '../../../src/executor/python/job.js'
 import { PythonPool, type PythonPoolOptions } from '../../../src/executor/python/pool.js'
 import { allGone, createFolder, findPython, isAlive } from '../../support/python.js'
+import { until } from '../../support/until.js'
 
 t.test('workers for Python', async t => {
   const command = await findPython(t)
@@ -50,6 +54,19 @@ t.test('workers for Python', async t => {
     t.equal((await run('asynchronous', 'World')).text, 'Hello World')
     t.same((await run('async_generator')).texts, ['0 ', '1 ', '2 ', '3 ', '4 '])
     t.equal((await run('instance')).text, 'called')
+  })
+
+  t.test('are there again after an interpreter that could not be tried', async t => {
+    const folder = await createFolder(t)
+    const [killed, tried] = [join(folder, 'killed'), join(folder, 'tried')]
+    writeFileSync(killed, `#!/bin/sh\n[ -e '${tried}' ] && exec '${command}' "$@"\n: > '${tried}'\nkill -9 $$\n`, { mode: 0o755 })
+    const first = create(t, { command: killed, retryMs: 50 })
+    t.match(await first.pool.detected, { reason: `${killed} could not be tried (SIGKILL)`, isPassing: true })
+    await t.rejects(first.run('plain', 'World'), { code: 'python_unavailable' })
+    await until(() => first.pool.isAvailable(), isAvailable => isAvailable)
+    t.equal((await first.run('plain', 'World')).text, 'Hello World')
+    t.match(first.logs.join(''), /"reason":"[^"]+\(SIGKILL\)".+"Python is not available for now"[^]+"Python is available again"/)
+    t.strictSame(await create(t, { command: '/bin/false' }).pool.detected, { reason: '/bin/false is not a working Python' })
   })
 
   t.test('tell what is said when it is said, in order with the progress', async t => {
@@ -181,6 +198,30 @@ t.test('workers for Python', async t => {
     const { text: next } = await run('pid')
     t.not(next, pid)
     await allGone([Number(pid), Number(child)])
+  })
+
+  t.test('are replaced where a job leaves a daemon thread', async t => {
+    const { run } = create(t, { workers: 1 })
+    const { text: pid } = await run('leaves_a_daemon')
+    t.not((await run('pid')).text, pid)
+    await allGone([Number(pid)])
+  })
+
+  t.test('give the next job nothing of the timers and files of the one before, and stay', async t => {
+    const { run } = create(t, { workers: 1 })
+    const { text: pid } = await run('leaves_an_alarm')
+    t.equal((await run('naps')).text, `${pid} True`)
+    t.equal((await run('leaves_files')).text, pid)
+    t.equal((await run('finds_files')).text, `${pid} [] []`)
+  })
+
+  t.test('end where they can hear no orders any more, so that their job is not waited for', async t => {
+    // Its guard ends its process group.
+    const worker = spawn(command, [join(PYTHON_FOLDER, 'worker.py'), '512', '64', '0'], { env: { PYTHONPATH: PYTHON_FOLDER, PATH: process.env.PATH }, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'] })
+    const exited = once(worker, 'exit')
+    await once(worker.stdio[4]!, 'data')
+    ;(worker.stdio[3] as Writable).write('nonsense\n')
+    t.same(await exited, [1, null])
   })
 
   t.test('what writes to the channel is found out, and the worker replaced', async t => {

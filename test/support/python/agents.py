@@ -222,6 +222,35 @@ def leaves_a_thread(input):
     return str(os.getpid())
 
 
+def leaves_a_daemon(input):
+    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+    return str(os.getpid())
+
+
+def leaves_an_alarm(input):
+    def ring(*_):
+        raise TimeoutError('of another run')
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    return str(os.getpid())
+
+
+def naps(input):
+    time.sleep(0.6)
+    return f'{os.getpid()} {signal.getsignal(signal.SIGALRM) == signal.SIG_DFL}'
+
+
+def leaves_files(input):
+    os.makedirs('folder/below')
+    os.symlink('/etc', 'link')
+    pathlib.Path('note.txt').write_text('of another user')
+    return str(os.getpid())
+
+
+def finds_files(input):
+    return f'{os.getpid()} {os.listdir(".")} {os.listdir(os.environ["HOME"])}'
+
+
 def leaves_a_process(input):
     child = subprocess.Popen(['sleep', '1000'])
     return str(child.pid)

@@ -75,6 +75,38 @@ def unreadable_hogs(input):
     yield from start_hogs(input, lambda: ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
+def headless_hogs(input):
+    """The same, by children whose first thread has ended, so that the system says nothing of their memory where it is looked for first."""
+    count, size = map(int, input['prompt'].split())
+    yield 'started '
+    for _ in range(count):
+        if os.fork() == 0:
+            ready = threading.Event()
+
+            def hog():
+                memory = occupy(size)
+                ready.set()
+                time.sleep(1000)
+                del memory
+            threading.Thread(target=hog).start()
+            ready.wait()
+            ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)
+    time.sleep(1000)
+
+
+def twins(input):
+    """Children that have written as much as their parent, at the same addresses, so that the system says the same of all."""
+    count, size = map(int, input['prompt'].split())
+    yield 'started '
+    memory = bytearray(size * MEBIBYTE)
+    for _ in range(count):
+        if os.fork() == 0:
+            break
+    for place in range(0, len(memory), 4096):
+        memory[place] = 1
+    time.sleep(1000)
+
+
 def grows(input):
     """Twelve children that take 5 MiB every 100 ms, 200 at most, and note each time by a byte in the file of the prompt."""
     yield 'started '
