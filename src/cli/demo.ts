@@ -15,6 +15,8 @@ const KEY = 'jeesi_demo_key_for_local_use_only'
 const USER = '11111111-1111-4111-8111-111111111111'
 const MODEL_AGENT = { agentId: '22222222-2222-4222-8222-222222222222', question: 'What is this service for?' }
 const PYTHON_AGENT = { agentId: '33333333-3333-4333-8333-333333333333', question: 'What is in a text?' }
+/** What would join it to a deployment. A blank variable is not set, be it in `.env`, too. */
+const ALONE = { SUPABASE_URL: '', SUPABASE_DB_URL: '', REDIS_URL: '', WEB_CONCURRENCY: '', MAX_CONCURRENT_RUNS: '', SCHEDULES: '', OTEL_EXPORTER_OTLP_ENDPOINT: '' }
 
 await runCommand({
   name: 'npm run demo',
@@ -88,8 +90,7 @@ async function execute (url: string, { agentId, question }: typeof MODEL_AGENT):
 
 /** The embedded mode with the built-in model, or with the gateway that the environment names; a free port. */
 function environment (dataDir: string, secret: string): NodeJS.ProcessEnv {
-  const { SUPABASE_URL, SUPABASE_DB_URL, ...rest } = process.env
-  return { ...rest, NODE_ENV: 'development', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SUPABASE_JWT_SECRET: secret }
+  return { ...process.env, ...ALONE, NODE_ENV: 'development', PORT: '0', HOST: '127.0.0.1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SUPABASE_JWT_SECRET: secret }
 }
 
 /** Waits until the service listens, and says what it does meanwhile. */

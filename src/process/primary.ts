@@ -1,11 +1,11 @@
 import cluster from 'node:cluster'
 import { totalmem } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
-import closeWithGrace from 'close-with-grace'
 import type { Config } from '../config/config.js'
 import { version } from '../config/version.js'
 import { CLOSE_MS, PRIMARY_MS } from '../shutdown.js'
 import { logConsole } from './console.js'
+import { endWith } from './ending.js'
 import { createLogger } from './logger.js'
 import { relayMetrics } from './metrics/relay-metrics.js'
 import { ProcessGroup } from './process-group.js'
@@ -26,11 +26,9 @@ export async function runPrimary (program: string, config: Config): Promise<void
   cluster.setupPrimary({ exec: program, args: [], execArgv: [...process.execArgv, `--max-old-space-size=${heapMib(processes)}`] })
   relayMetrics()
   const group = new ProcessGroup(processes, log)
-  const kill = () => group.kill()
-  const limits = { delay: config.drainSeconds * 1000 + CLOSE_MS + PRIMARY_MS, logger: false as const }
-  closeWithGrace({ ...limits, onTimeout: kill, onSecondSignal: kill, onSecondError: kill }, async ({ signal, err }) => {
+  endWith({ delayMs: config.drainSeconds * 1000 + CLOSE_MS + PRIMARY_MS, log, mayForce: true, abandon: () => group.kill() }, async (reason, err) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')
-    else log.info(`${signal} received: ending ${processes} processes`)
+    else log.info(`${reason} received: ending ${processes} processes`)
     const isClean = await group.end()
     log.info(isClean ? 'ended' : 'ended, and not every process as it should')
     if (!isClean) process.exit(1)

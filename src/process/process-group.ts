@@ -1,5 +1,4 @@
 import cluster, { type Worker } from 'node:cluster'
-import { once } from 'node:events'
 import type { Logger } from 'pino'
 
 /** A process that lived for so long before it ended is replaced at once. */
@@ -53,7 +52,8 @@ export class ProcessGroup {
     this.#isEnding = true
     for (const timer of this.#timers) clearTimeout(timer)
     const codes = await Promise.all([...this.#startedAt.keys()].map(async worker => {
-      const exited = once(worker, 'exit')
+      // Not by `once` of events, which an error of the connection to it would end.
+      const exited = new Promise<[number | null, string | null]>(resolve => worker.once('exit', (code, signal) => resolve([code, signal])))
       worker.process.kill('SIGTERM')
       const [code, signal] = await exited
       return signal === 'SIGTERM' ? 0 : code
@@ -73,23 +73,45 @@ export class ProcessGroup {
     return new Promise((resolve, reject) => {
       worker.on('message', (message: Partial<Listening>) => { if (message.listening) resolve(message.listening) })
       worker.once('exit', () => reject(new StartError('a process ended before it listened')))
+      // The system has started none, which does not exit; or one could not be told something, which ends.
+      worker.on('error', error => {
+        if (worker.process.pid !== undefined) return
+        this.#startedAt.delete(worker)
+        reject(error)
+      })
     })
   }
 
-  /** A process that ends by itself is replaced, later and later if none lives for long. */
+  /** A process that ends by itself is replaced. */
   #replace (worker: Worker, code: number | null, signal: string | null): void {
     const livedMs = performance.now() - this.#startedAt.get(worker)!
     this.#startedAt.delete(worker)
     if (this.#isEnding || this.#isStarting) return
-    this.#shortLives = livedMs < LONG_MS ? this.#shortLives + 1 : 0
-    const pauseMs = this.#shortLives === 0 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * PAUSE_GROWTH ** (this.#shortLives - 1))
-    const fields = { pid: worker.process.pid, code, signal, pauseMs }
+    const fields = { pid: worker.process.pid, code, signal, pauseMs: this.#pauseAfter(livedMs) }
     if (code === 0) this.#log.info(fields, 'a process has ended: another one takes its place')
     else this.#log.error(fields, 'a process ended unexpectedly: another one takes its place')
+    this.#forkAfter(fields.pauseMs)
+  }
+
+  /** Longer and longer if no process lives for long. */
+  #pauseAfter (livedMs: number): number {
+    this.#shortLives = livedMs < LONG_MS ? this.#shortLives + 1 : 0
+    return this.#shortLives === 0 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * PAUSE_GROWTH ** (this.#shortLives - 1))
+  }
+
+  #forkAfter (pauseMs: number): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      this.#fork().then(() => this.#log.info('a process has taken the place of one that had ended'), () => {})
+      this.#fork().then(() => this.#log.info('a process has taken the place of one that had ended'), error => this.#tryAgain(error))
     }, pauseMs)
     this.#timers.add(timer)
+  }
+
+  /** For want of memory or processes the system may start none; one that has ended early is replaced by then. */
+  #tryAgain (err: unknown): void {
+    if (this.#isEnding || err instanceof StartError) return
+    const pauseMs = this.#pauseAfter(0)
+    this.#log.error({ err, pauseMs }, 'a process could not be started: it is tried again')
+    this.#forkAfter(pauseMs)
   }
 }

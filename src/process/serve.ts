@@ -1,6 +1,5 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
-import closeWithGrace from 'close-with-grace'
 import type { buildApp } from '../app.js'
 import { shareConfig } from '../config/share.js'
 import { type Config, ConfigError, loadConfig } from '../config/config.js'
@@ -11,14 +10,12 @@ import { UnfitRedisError } from '../redis/fitness.js'
 import { CLOSE_MS } from '../shutdown.js'
 import { tuneCollector } from './collector.js'
 import { logConsole } from './console.js'
+import { endWith } from './ending.js'
 import { listen } from './listen.js'
 import { createLogger } from './logger.js'
 import { shareMetrics } from './metrics/share-metrics.js'
 import { runPrimary } from './primary.js'
 import { sayListening, StartError } from './process-group.js'
-
-/** What ends a process, once: a group of processes may get it from its terminal, and from the one that started it. */
-const ENDS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 type Build = typeof buildApp
 
@@ -49,7 +46,7 @@ async function run (build: Build, config: Config): Promise<void> {
   if (!cluster.isWorker) for (const warning of config.warnings) log.warn(`config: ${warning}`)
   const app = await build(config, log)
   if (cluster.isWorker) shareMetrics(app.metrics)
-  endWith(config, async (reason, err) => {
+  endWith({ delayMs: config.drainSeconds * 1000 + CLOSE_MS, log, mayForce: !cluster.isWorker }, async (reason, err) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')
     else log.info(`${reason} received: ending`)
     await app.drain()
@@ -61,27 +58,6 @@ async function run (build: Build, config: Config): Promise<void> {
   log[cluster.isWorker ? 'debug' : 'info']({ version, commit: config.commit }, `listening at ${url}`)
   sayListening(url)
   if (config.database.kind === 'embedded' && config.database.hasDemo) process.stdout.write(greeting(url, config.console))
-}
-
-/** Calls `end` at a signal or an unexpected error, and exits. */
-function endWith ({ drainSeconds }: Config, end: (reason: string, err?: Error) => Promise<void>): void {
-  const options = { delay: drainSeconds * 1000 + CLOSE_MS, logger: false as const }
-  if (!cluster.isWorker) {
-    closeWithGrace(options, ({ signal, err }) => end(signal ?? '', err))
-    return
-  }
-  let reason: string | undefined
-  const { close } = closeWithGrace({ ...options, skip: [...ENDS] }, ({ err }) => {
-    reason ??= 'error'
-    return end(reason, err)
-  })
-  for (const signal of ENDS) {
-    process.on(signal, () => {
-      if (reason) return
-      reason = signal
-      close()
-    })
-  }
 }
 
 function greeting (url: string, hasConsole: boolean): string {

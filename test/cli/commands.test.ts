@@ -84,6 +84,15 @@ t.test('npm start and npm run worker', async t => {
   })
 })
 
+t.test('npm run demo joins nothing that the environment or a .env file names', async t => {
+  const folder = t.testdir({ '.env': 'SUPABASE_DB_URL=postgres://127.0.0.1:1/none\nMAX_CONCURRENT_RUNS=0\n' })
+  const others = ['REDIS_URL=redis://127.0.0.1:1', 'WEB_CONCURRENCY=2', 'SUPABASE_URL=http://127.0.0.1:1']
+  const child = spawn('env', ['-i', `PATH=${process.env.PATH}`, ...others, process.execPath, pathOf('demo.js')], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'close')])
+  t.match({ code, stdout }, { code: 0, stdout: /Credits before: 100[^]+Done in[^]+Credits after: 99/ }, stderr)
+})
+
 async function copyStart (t: Test, files: Parameters<Test['testdir']>[0]): Promise<string> {
   const directory = t.testdir({ 'package.json': '{"type": "module"}', ...files as object })
   await copyFile(join(ROOT, 'start.js'), join(directory, 'start.js'))

@@ -5,11 +5,13 @@ import { type AddressInfo, connect as dial, createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { signAccessToken } from '../../src/auth/access-token.js'
+import { hang, startGateway } from '../support/doubles/gateway.js'
 import { type Sql, startPostgrest } from '../support/doubles/postgrest.js'
 import { ALL_EVENTS, createDataDir, DEMO_AGENT, DEMO_KEY, DEMO_USER, OTHER_USER, parseStream, readStream, textOf } from '../support/helper.js'
 import { launch, run } from '../support/process.js'
@@ -60,6 +62,27 @@ t.test('SIGTERM', async t => {
     const [closeCode, reason] = await closed
     t.equal(closeCode, 1012)
     t.equal(String(reason), 'the server restarts')
+  })
+
+  t.test('that comes several times at once, as from a terminal and from npm, is one; another one ends the service at once', async t => {
+    const gateway = await startGateway(t, hang('Hel'))
+    const service = await start(t, { DRAIN_SECONDS: '60', AI_GATEWAY_URL: gateway.url, LOVABLE_API_KEY: 'key' })
+    const arriving = gateway.nextCall()
+    const streamed = fetch(`${service.url}/api/agent/execute`, { method: 'POST', headers: { 'content-type': 'application/json', 'x-api-key': DEMO_KEY }, body: JSON.stringify(HELLO) }).then(response => response.text()).catch(() => 'cut off')
+    await arriving
+    const begun = service.nextLine(/"SIGINT received: ending"/)
+    service.child.kill('SIGINT')
+    await begun
+    service.child.kill('SIGTERM')
+    service.child.kill('SIGINT')
+    // For so long signals are one.
+    await delay(2_100)
+    t.equal(service.child.exitCode, null, 'it lets its run end')
+    const [forced, exited] = [service.nextLine(/"SIGTERM received again: ended at once"/), once(service.child, 'exit')]
+    service.child.kill('SIGTERM')
+    await forced
+    t.same((await exited)[0], 1)
+    t.equal(await streamed, 'cut off')
   })
 
   t.test('is not held up by a connection on which nothing was asked', async t => {

@@ -5,6 +5,11 @@ import { isMetricsMessage, type MetricsMessage } from './messages.js'
 /** How long a process may take to answer: one that is busy for longer counts as it was the last time. */
 const PATIENCE_MS = 1_000
 
+/** One that is ending hears nothing any more; it is waited for no longer than for any other. */
+function tell (worker: Worker, message: MetricsMessage): void {
+  worker.send(message, () => {})
+}
+
 /** In the first of several processes: passes on what each of them has counted to the one that is scraped. */
 export function relayMetrics (): void {
   const relay = new MetricsRelay()
@@ -47,7 +52,7 @@ class MetricsRelay {
   async #answer (worker: Worker, scrape: number): Promise<void> {
     this.#gathering ??= this.#gather().finally(() => { this.#gathering = undefined })
     const processes = await this.#gathering
-    if (worker.isConnected()) worker.send({ metrics: 'gathered', scrape, processes } satisfies MetricsMessage)
+    if (worker.isConnected()) tell(worker, { metrics: 'gathered', scrape, processes })
   }
 
   /** Asks all processes, and waits for their answers as long as one may take. */
@@ -63,7 +68,7 @@ class MetricsRelay {
         clearTimeout(timer)
         resolve()
       }
-      for (const worker of asked) worker.send({ metrics: 'read', question } satisfies MetricsMessage)
+      for (const worker of asked) tell(worker, { metrics: 'read', question })
     })
     await this.#joining
     return [...this.#last.values(), this.#ended]
