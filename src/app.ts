@@ -129,17 +129,19 @@ const MAX_CHECK_MS = 30_000
 const HEADERS_MS = 60_000
 
 function createApp (config: Config, logger: FastifyBaseLogger, hardening: Hardening): FastifyInstance {
+  // Node takes whole milliseconds.
+  const requestMs = Math.ceil(config.requestSeconds * 1000)
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
     // A request that has not arrived by then is answered with 408.
-    requestTimeout: config.requestSeconds * 1000,
+    requestTimeout: requestMs,
     http: {
       // Node takes the smaller of the two for that of the headers, whichever it is.
-      headersTimeout: Math.min(HEADERS_MS, config.requestSeconds * 1000),
-      requestTimeout: config.requestSeconds * 1000,
-      connectionsCheckingInterval: Math.min(MAX_CHECK_MS, config.requestSeconds * 1000 / 4),
+      headersTimeout: Math.min(HEADERS_MS, requestMs),
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: Math.min(MAX_CHECK_MS, Math.ceil(requestMs / 4)),
       // Node's own answer would lack the headers of all others, so a hook refuses.
       requireHostHeader: false
     },

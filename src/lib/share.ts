@@ -11,3 +11,14 @@ const PART = 10
 export function isBeyondShare (max: number, taken: number, ofUser: number): boolean {
   return taken > max && ofUser > Math.max(Math.min(1, max), max / PART)
 }
+
+/** What users wait with, in the order in which they are served: round by round, one of each. @param queues one a user, in the order of their turns. */
+export function inTurn<T> (queues: ReadonlyArray<readonly T[]>): T[] {
+  const order: T[] = []
+  let left = queues
+  for (let round = 0; ; round++) {
+    left = left.filter(queue => queue.length > round)
+    if (left.length === 0) return order
+    for (const queue of left) order.push(queue[round]!)
+  }
+}

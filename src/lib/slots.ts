@@ -1,4 +1,4 @@
-import { isBeyondShare } from './share.js'
+import { inTurn, isBeyondShare } from './share.js'
 
 /** A request for a slot: it waits in the queue, has a slot, or has been released. */
 export interface SlotTicket {
@@ -169,9 +169,7 @@ export class Slots {
 
   /** The waiting tickets in the order in which they would be served now: round by round, one of each user. */
   #order (): QueuedTicket[] {
-    const queues = [...this.#users.values()].map(queue => queue.waiting)
-    const rounds = Math.max(0, ...queues.map(queue => queue.length))
-    return Array.from({ length: rounds }, (_, round) => queues.flatMap(queue => queue[round] ?? [])).flat()
+    return inTurn([...this.#users.values()].map(queue => queue.waiting))
   }
 }
 

@@ -46,7 +46,9 @@ async function limits (app: FastifyInstance): Promise<void> {
   })
 
   app.decorate('countMessage', createCounter(app.createRateLimit()))
-  app.decorate('countFailedAttempt', createCounter(app.createRateLimit({ keyGenerator: addressKey })))
+  // Its types leave out how many are counted, and by default it is a tenth.
+  const byAddress = { keyGenerator: addressKey, cache: MAX_CALLERS }
+  app.decorate('countFailedAttempt', createCounter(app.createRateLimit(byAddress)))
   app.decorate('countCost', createCostCounter((key, cost) => here.take(key, cost), app.redis?.countAmounts(maxBytes, timeWindow)))
   app.decorate('incomingBytes', new IncomingBytes(MESSAGES_AT_ONCE * bodyLimit, MESSAGES_OF_CALLER_AT_ONCE * bodyLimit))
 

@@ -26,6 +26,13 @@ t.test('the doors', async t => {
     return service
   }
 
+  t.test('a request may take any part of a second', async t => {
+    for (const seconds of ['1.25', '0.2501', '9.33333']) {
+      const { url } = await start(t, { REQUEST_SECONDS: seconds })
+      t.equal((await fetch(`${url}/health`)).status, 200, seconds)
+    }
+  })
+
   t.test('every answer is hardened, those before routing too', async t => {
     const { url } = await start(t, { BODY_LIMIT: '1000', REQUEST_SECONDS: '0.5' })
     const upgrade = 'connection: upgrade\r\nupgrade: websocket\r\n'

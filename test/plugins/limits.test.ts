@@ -6,8 +6,8 @@ import { WebSocket } from 'ws'
 import { clientAddress } from '../../src/http/client-address.js'
 import { delta, ending, type GatewayDouble, openStream, say } from '../support/doubles/gateway.js'
 import {
-  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, createPostgres, DEMO_AGENT, DEMO_KEY, endOf, findPostgres, OTHER_USER, readStream, type Service, startService,
-  typesOf
+  ALL_EVENTS, type Answer, BACKEND_SECRET, bearer, createPostgres, DEMO_AGENT, DEMO_KEY, endOf, findPostgres, OTHER_USER, readStream, type Service, startEmbedded,
+  startService, typesOf
 } from '../support/helper.js'
 
 const BODY = { agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Hi' }] }
@@ -176,7 +176,7 @@ t.test('browsers', async t => {
   const ORIGIN = 'https://app.example.com'
   const listed = await startService(t, { CORS_ORIGINS: `${ORIGIN}, https://other.example.com` })
   const anybody = await startService(t, { CORS_ORIGINS: '*' })
-  const nobody = await startService(t)
+  const nobody = await startEmbedded(t)
   const allowed = async (service: Service, origin: string) =>
     (await service.request('GET', '/api/credits', { headers: { ...await bearer(), origin } })).headers.get('access-control-allow-origin')
 
@@ -194,7 +194,7 @@ t.test('browsers', async t => {
     for (const origin of ['http://localhost.evil.example', 'http://127.0.0.1.evil.example:80', 'http://evil.example/#http://localhost', 'http://192.168.0.1', 'null']) {
       t.equal(await allowed(nobody, origin), null, origin)
     }
-    const production = await startService(t, {
+    const production = await startEmbedded(t, {
       NODE_ENV: 'production', EMBEDDED: 'true', RAILWAY_BACKEND_SECRET: randomBytes(32).toString('hex'), SUPABASE_JWT_SECRET: randomBytes(32).toString('hex')
     })
     const beside = await findPostgres(t) && await startService(t, { SUPABASE_DB_URL: await createPostgres(t) })
@@ -227,6 +227,14 @@ t.test('browsers', async t => {
       t.match(headers.get('vary'), /origin/i)
     }
   })
+})
+
+t.test('the failed attempts of tens of thousands of addresses are remembered', async t => {
+  const { app } = await startService(t, { RATE_LIMIT_MAX: '1' })
+  const from = (number: number) => ({ socket: { remoteAddress: `10.${number >> 16}.${number >> 8 & 255}.${number & 255}` }, headers: {}, routeOptions: { config: {} } }) as unknown as FastifyRequest
+  await app.countFailedAttempt(from(0))
+  for (let number = 1; number < 20_000; number++) await app.countFailedAttempt(from(number))
+  await t.rejects(app.countFailedAttempt(from(0)), { code: 'rate_limited' })
 })
 
 t.test('a stream that has lived its time ends with where to go on, and its run goes on', async t => {

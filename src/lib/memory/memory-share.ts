@@ -1,3 +1,5 @@
+import { inTurn } from '../share.js'
+
 /** Memory that somebody holds. */
 export interface Hold {
   /** Takes more, which is never refused: what is under way already must come to its end. Others wait for it. */
@@ -153,8 +155,6 @@ export class MemoryShare {
   }
 
   #order (): Waiting[] {
-    const queues = [...this.#waiting.values()]
-    const rounds = Math.max(0, ...queues.map(queue => queue.length))
-    return Array.from({ length: rounds }, (_, round) => queues.flatMap(queue => queue[round] ?? [])).flat()
+    return inTurn([...this.#waiting.values()])
   }
 }
