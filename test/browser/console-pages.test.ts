@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { type Page, startBrowser } from '../support/browser.js'
 import { askIn, findingsOf, readAxe, seesText, signIn, startBuilt, violationsOf, watchPage } from '../support/console.js'
-import { delta, ending, frame, openStream, refuse, type Reply, startGateway } from '../support/doubles/gateway.js'
+import { delta, ending, frame, hang, openStream, refuse, type Reply, startGateway } from '../support/doubles/gateway.js'
 import { bearer, createDataDir, DEMO_AGENT, DEMO_USER, OTHER_USER } from '../support/helper.js'
 
 const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url))
@@ -85,6 +85,24 @@ t.test('every page of the console, with 5,000 runs and hostile names', async t =
       })
     }
   }
+
+  t.test('keeps no connection to a run that says nothing, once its page is left', async t => {
+    gateway.reply = hang()
+    const response = await fetch(`${url}/api/agent/execute`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...await bearer(DEMO_USER) },
+      body: JSON.stringify({ agentId: DEMO_AGENT, messages: [{ role: 'user', content: 'Think' }], background: true })
+    })
+    const { runId: quiet } = await response.json() as { runId: string }
+    const isStream = (request: { url (): string }) => request.url().includes(`/api/runs/${quiet}/events`)
+    const opened = page.waitForEvent('request', isStream)
+    await page.goto(`${url}/console#/runs/${quiet}`)
+    await opened
+    await seesText(page, 'Time line')
+    const brokenOff = page.waitForEvent('requestfailed', isStream)
+    await page.goto(`${url}/console#/runs`)
+    await t.resolves(brokenOff)
+  })
 
   t.test('shows a bounded part of 5,000 runs, older ones by pages, and those of a state', async t => {
     await page.setViewportSize(DESK)

@@ -16,6 +16,8 @@ export interface Page {
   /** Runs a function in each document before anything of its own. */
   addInitScript (run: () => void): Promise<unknown>
   on (event: 'request', listener: (request: { url (): string }) => void): void
+  /** Resolves once the page sends, or breaks off, a request that is looked for. */
+  waitForEvent (event: 'request' | 'requestfailed', isIt: (request: { url (): string }) => boolean): Promise<unknown>
   /** Runs a function in the page. */
   evaluate<A, R> (run: (argument: A) => R, argument: A): Promise<Awaited<R>>
   reload (): Promise<unknown>

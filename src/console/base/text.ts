@@ -30,7 +30,16 @@ function Download ({ text, name }: { text: string, name: string }): VNode {
 function blocksOf (text: string): Children {
   const parts = text.split(/^```[^\n]*\n?/m)
   if (parts.length === 1) return inlineOf(text)
-  return parts.map((part, index) => index % 2 === 1 ? html`<pre key=${index} tabindex="0"><code>${part.replace(/\n$/, '')}</code></pre>` : html`<span key=${index}>${inlineOf(part.replace(index < parts.length - 1 ? /^\n|\n+$/g : /^\n/g, ''))}</span>`)
+  return parts.map((part, index) => index % 2 === 1 ? html`<pre key=${index} tabindex="0"><code>${part.replace(/\n$/, '')}</code></pre>` : html`<span key=${index}>${inlineOf(betweenCode(part, index === parts.length - 1))}</span>`)
+}
+
+/** Without the line break behind the block of code before it, and without those before the next one. No expression: one would look from each of a thousand breaks to the end. */
+function betweenCode (part: string, isLast: boolean): string {
+  const begin = part.startsWith('\n') ? 1 : 0
+  if (isLast) return part.slice(begin)
+  let end = part.length
+  while (end > begin && part[end - 1] === '\n') end--
+  return part.slice(begin, end)
 }
 
 /** What is between backticks or two asterisks, of short texts: the rest is not worth the search. */

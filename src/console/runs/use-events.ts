@@ -21,9 +21,9 @@ export function useEvents (session: Session, runId: string, isAdmin = false): Fo
     let timer: ReturnType<typeof setTimeout> | undefined
     const drawSoon = () => { timer ??= setTimeout(() => { timer = undefined; draw() }, DRAW_MS) }
     const fetchIt = isAdmin ? ((input: string, init: RequestInit) => fetch(input.replace('/api/runs/', '/api/admin/runs/'), init)) as typeof fetch : undefined
+    const events = follow({ url: SERVICE, token: () => session.source.token(), runId, ...(fetchIt && { fetch: fetchIt }) })[Symbol.asyncIterator]()
     const watch = async () => {
-      for await (const event of follow({ url: SERVICE, token: () => session.source.token(), runId, ...(fetchIt && { fetch: fetchIt }) })) {
-        if (isClosed) return
+      for await (const event of events) {
         followed.answer.add(event)
         followed.history.add(event)
         drawSoon()
@@ -36,6 +36,8 @@ export function useEvents (session: Session, runId: string, isAdmin = false): Fo
     return () => {
       isClosed = true
       clearTimeout(timer)
+      // However quiet the run is: a page has few connections.
+      events.return()
     }
   }, [session, runId, isAdmin])
   return state.current

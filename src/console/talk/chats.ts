@@ -29,7 +29,7 @@ const MAX_KEPT = 100_000
 /** Milliseconds between two looks at what arrives: more than a screen can show is not drawn. */
 const DRAW_MS = 50
 
-interface Live { answer: Answer, stopping: AbortController, run: Run }
+interface Live { answer: Answer, stopping: AbortController, events: ReturnType<Run[typeof Symbol.asyncIterator]> }
 
 /** All conversations of a user in this browser. Several may be answered at once, whichever is looked at. */
 export class Chats extends Store {
@@ -99,8 +99,11 @@ export class Chats extends Store {
     this.#save()
   }
 
-  /** Stops watching; runs go on. */
-  close (): void { this.#isClosed = true }
+  /** Stops watching; runs go on. A page has few connections, however quiet the runs are. */
+  close (): void {
+    this.#isClosed = true
+    for (const { events } of this.#live.values()) events.return()
+  }
 
   async #follow (chat: Chat, turn: Turn): Promise<void> {
     const stopping = new AbortController()
@@ -111,10 +114,10 @@ export class Chats extends Store {
       signal: stopping.signal,
       ...(turn.runId ? { runId: turn.runId } : { agentId: chat.agentId, messages: messagesOf(chat, turn), idempotencyKey: turn.key })
     })
-    this.#live.set(turn.key, { answer, stopping, run })
+    const events = run[Symbol.asyncIterator]()
+    this.#live.set(turn.key, { answer, stopping, events })
     try {
-      for await (const event of run) {
-        if (this.#isClosed) return
+      for await (const event of events) {
         if (turn.runId === undefined && run.runId !== undefined) this.#know(turn, run.runId)
         answer.add(event)
         this.#drawSoon()
@@ -125,7 +128,7 @@ export class Chats extends Store {
       if (!stopping.signal.aborted) answer.error = { message: sentenceOf(error), code: error instanceof JeesiError ? error.code : 'unknown' }
       if (error instanceof JeesiError && error.status === 401) this.session.source.expire()
     }
-    this.#settle(turn, answer)
+    if (!this.#isClosed) this.#settle(turn, answer)
   }
 
   #know (turn: Turn, runId: string): void {
