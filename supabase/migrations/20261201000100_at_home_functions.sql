@@ -41,7 +41,7 @@ grant execute on function public.expected_balances() to service_role;
 
 -- schemas/access/api_key_json.sql
 
--- Returns an API key as its owner sees it. Pages may have given it a name of any length.
+-- Returns an API key as its owner sees it. Pages may have given it a name of any length, and lists of any, of which the beginning is told.
 create or replace function public.api_key_json(k public.api_keys) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -50,9 +50,9 @@ begin
     'name', left(k.key_name, 200),
     'prefix', left(k.key_prefix, 20),
     'publishable', k.is_publishable,
-    'scopes', k.scopes,
-    'agentIds', coalesce(k.agent_ids, '{}'),
-    'origins', coalesce(k.origins, '{}'),
+    'scopes', k.scopes[1:1],
+    'agentIds', coalesce(k.agent_ids[1:100], '{}'),
+    'origins', array(select left(origin, 300) from unnest(k.origins[1:100]) as origins (origin)),
     'requestsPerDay', k.requests_per_day,
     'creditsPerDay', k.credits_per_day,
     'isActive', coalesce(k.is_active, false),
@@ -66,7 +66,7 @@ grant execute on function public.api_key_json(public.api_keys) to service_role;
 -- schemas/access/authenticate_api_key.sql
 
 -- Returns whose an active API key is, and what it may: {userId, apiKeyId, isPublishable, scopes, origins, visitorSecret}, all
--- null if there is no such key. The time of use is written once a minute at most.
+-- null if there is no such key, or one from before bound_key with more than its owner may write. The time of use is written once a minute at most.
 --   p_key_hash    the SHA-256 of the key, in hex
 --   p_api_key_id  instead of the hash, for a visitor's token, which names its key: the caller verifies it by `visitorSecret`
 create or replace function public.authenticate_api_key(p_key_hash text, p_api_key_id uuid default null) returns jsonb
@@ -76,9 +76,15 @@ declare
   v_secret text;
 begin
   if p_api_key_id is null then
-    select * into v_key from public.api_keys where key_hash = p_key_hash and is_active limit 1;
+    select * into v_key from public.api_keys where key_hash = p_key_hash and is_active
+      and coalesce(pg_column_size(origins), 0) + coalesce(pg_column_size(agent_ids), 0) <= 32768 limit 1;
   else
-    select * into v_key from public.api_keys where id = p_api_key_id and is_publishable and is_active;
+    select * into v_key from public.api_keys where id = p_api_key_id and is_publishable and is_active
+      and coalesce(pg_column_size(origins), 0) + coalesce(pg_column_size(agent_ids), 0) <= 32768;
+  end if;
+  -- What is stored in 32 KiB may be a hundred times as much.
+  if octet_length(v_key.origins::text) > 65536 then
+    v_key := null;
   end if;
   if v_key.last_used_at is null or v_key.last_used_at < now() - interval '1 minute' then
     update public.api_keys set last_used_at = now() where id = v_key.id;
@@ -88,11 +94,40 @@ begin
     select encode(sha256(convert_to(secret || v_key.id || v_key.user_id, 'UTF8')), 'hex') into v_secret from public.visitor_secret;
   end if;
   return jsonb_build_object('userId', v_key.user_id, 'apiKeyId', v_key.id, 'isPublishable', v_key.is_publishable,
-    'scopes', v_key.scopes, 'origins', v_key.origins, 'visitorSecret', v_secret);
+    'scopes', v_key.scopes[1:1], 'origins', v_key.origins, 'visitorSecret', v_secret);
 end $$;
 
 revoke execute on function public.authenticate_api_key(text, uuid) from public, anon, authenticated;
 grant execute on function public.authenticate_api_key(text, uuid) to service_role;
+
+-- schemas/access/bound_key.sql
+
+-- Refuses more of an API key than its owner may write, where it changes: all of it is read with each request. The service has the
+-- same limits in src/contract/api-keys.ts.
+create or replace function public.bound_key() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_before public.api_keys := old;
+begin
+  if tg_op = 'INSERT' then
+    -- An insert may turn out to be an upsert of a row that exists.
+    select * into v_before from public.api_keys where id = new.id;
+  end if;
+  if (new.scopes, new.agent_ids, new.origins) is distinct from (v_before.scopes, v_before.agent_ids, v_before.origins) then
+    if cardinality(new.scopes) > 1 or cardinality(new.agent_ids) > 100 or cardinality(new.origins) > 100 then
+      raise sqlstate 'PT400' using hint = 'bad_request', message = 'An API key has one scope, 100 agents and 100 origins at the most.';
+    end if;
+    if exists (select from unnest(new.origins) as origins (origin) where octet_length(origin) > 300) then
+      raise sqlstate 'PT400' using hint = 'bad_request', message = 'An origin of an API key has more than 300 bytes.';
+    end if;
+  end if;
+  return new;
+end $$;
+
+create or replace trigger bound_key before insert or update on public.api_keys for each row
+  execute function public.bound_key();
+
+revoke execute on function public.bound_key() from public, anon, authenticated;
 
 -- schemas/access/check_key_budget.sql
 
@@ -604,12 +639,12 @@ language plpgsql security definer set search_path = '' as $$
 begin
   perform public.note_admin_action(p_admin_id, 'railway_urls');
   return jsonb_build_object(
-    'total', (select count(*) from public.agents where railway_url_requested is not null),
+    'total', (select count(*) from public.agents where railway_url_requested is not null and length(railway_url_requested) <= 2000),
     'requests', coalesce((
-      select jsonb_agg(jsonb_build_object('agentId', a.id, 'agentName', a.name, 'userId', a.user_id,
-          'railwayUrl', a.railway_url, 'requestedUrl', a.railway_url_requested,
+      select jsonb_agg(jsonb_build_object('agentId', a.id, 'agentName', left(a.name, 1000), 'userId', a.user_id,
+          'railwayUrl', left(a.railway_url, 2000), 'requestedUrl', a.railway_url_requested,
           'requestedAt', public.iso_time(a.railway_url_requested_at)) order by a.railway_url_requested_at, a.id)
-        from (select * from public.agents where railway_url_requested is not null
+        from (select * from public.agents where railway_url_requested is not null and length(railway_url_requested) <= 2000
           order by railway_url_requested_at, id limit p_limit) a), '[]'));
 end $$;
 
@@ -924,14 +959,15 @@ grant execute on function public.admin_watch_runs(uuid, timestamp with time zone
 
 -- schemas/administration/agent_json.sql
 
--- Returns an agent as admins see it, without its prompt, its knowledge and its functions.
+-- Returns an agent as admins see it, without its prompt, its knowledge and its functions; what is longer than authors may write is cut,
+-- and a temperature that is no number of JSON is none.
 create or replace function public.agent_json(p_agent public.agents) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return jsonb_build_object('agentId', p_agent.id, 'userId', p_agent.user_id, 'email', (select email from auth.users where id = p_agent.user_id), 'name', p_agent.name, 'description', p_agent.description,
-    'model', p_agent.ai_model, 'temperature', p_agent.temperature, 'maxTokens', p_agent.max_tokens, 'maxSteps', p_agent.max_steps,
+  return jsonb_build_object('agentId', p_agent.id, 'userId', p_agent.user_id, 'email', (select email from auth.users where id = p_agent.user_id), 'name', left(p_agent.name, 1000), 'description', left(p_agent.description, 10000),
+    'model', left(p_agent.ai_model, 200), 'temperature', case when p_agent.temperature between -1000 and 1000 then p_agent.temperature end, 'maxTokens', p_agent.max_tokens, 'maxSteps', p_agent.max_steps,
     'executor', p_agent.executor, 'entrypoint', p_agent.entrypoint,
-    'isPublished', coalesce(p_agent.is_published, false), 'isHeavy', coalesce(p_agent.is_heavy, false), 'railwayUrl', p_agent.railway_url,
+    'isPublished', coalesce(p_agent.is_published, false), 'isHeavy', coalesce(p_agent.is_heavy, false), 'railwayUrl', left(p_agent.railway_url, 2000),
     'createdAt', public.iso_time(p_agent.created_at), 'updatedAt', public.iso_time(p_agent.updated_at));
 end $$;
 
@@ -985,10 +1021,10 @@ grant execute on function public.get_admin_stats() to authenticated, service_rol
 create or replace function public.inspected_agent(p_agent_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return (select public.agent_json(a) || jsonb_build_object('systemPrompt', a.system_prompt, 'functions', coalesce((
+  return (select public.agent_json(a) || jsonb_build_object('systemPrompt', left(a.system_prompt, 200001), 'functions', coalesce((
       select jsonb_agg(content order by n) from (
         select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
-          select jsonb_build_object('functionId', f.id, 'name', f.name, 'description', f.description, 'type', f.function_type,
+          select jsonb_build_object('functionId', f.id, 'name', left(f.name, 201), 'description', left(f.description, 4001), 'type', left(f.function_type::text, 101),
               'triggerKeywords', coalesce(to_jsonb(f.trigger_keywords), '[]'), 'config', coalesce(f.config, '{}'),
               'isEnabled', coalesce(f.is_enabled, true)) as content,
               row_number() over (order by f.execution_order, f.created_at, f.id) as n
@@ -1058,6 +1094,12 @@ begin
   if v_after -> 'name' is distinct from v_before -> 'name' then
     perform public.refuse_beyond('name', v_after ->> 'name', 1000);
   end if;
+  if v_after -> 'description' is distinct from v_before -> 'description' then
+    perform public.refuse_beyond('description', v_after ->> 'description', 10000);
+  end if;
+  if v_after -> 'ai_model' is distinct from v_before -> 'ai_model' then
+    perform public.refuse_beyond('ai_model', v_after ->> 'ai_model', 200);
+  end if;
   if v_after -> 'system_prompt' is distinct from v_before -> 'system_prompt' then
     perform public.refuse_beyond('system_prompt', v_after ->> 'system_prompt', 200000);
   end if;
@@ -1095,6 +1137,9 @@ begin
   end if;
   if v_after -> 'name' is distinct from v_before -> 'name' then
     perform public.refuse_beyond('name', v_after ->> 'name', 200);
+  end if;
+  if v_after -> 'function_type' is distinct from v_before -> 'function_type' then
+    perform public.refuse_beyond('function_type', v_after ->> 'function_type', 100);
   end if;
   if v_after -> 'description' is distinct from v_before -> 'description' then
     perform public.refuse_beyond('description', v_after ->> 'description', 4000);
@@ -1248,8 +1293,8 @@ begin
     raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
   end if;
   return jsonb_build_object(
-    'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', v_agent.ai_model,
-    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end,
+    'agentId', v_agent.id, 'name', left(v_agent.name, 1001), 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', left(v_agent.ai_model, 201),
+    'temperature', case when v_agent.temperature between -1000 and 1000 then v_agent.temperature end, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end,
     'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = v_agent.id), public.fit_knowledge(to_jsonb(v_agent.knowledge_base))),
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
     'railwayUrlWaits', v_agent.railway_url_requested is not null,
@@ -1277,7 +1322,8 @@ grant execute on function public.get_agent(uuid, uuid, uuid) to service_role;
 -- Another `railway_url` is not refused, since a page that saves all columns of an agent would lose the others with it: it
 -- is kept as a wish in `railway_url_requested` until an admin sets `railway_url`, and `railway_url` stays as it was. The
 -- value that the row has may be saved by anybody who may write the row, and leaves the wish alone, as does a blank where
--- there is none: that is what such a page saves while the wish waits. A blank in place of an address clears both.
+-- there is none: that is what such a page saves while the wish waits. A blank in place of an address clears both. What is longer than
+-- admins are shown is no wish.
 create or replace function public.guard_agent_executor() returns trigger
 language plpgsql set search_path = '' as $$
 declare
@@ -1304,7 +1350,9 @@ begin
         -- The update that follows comes here again; it would not have the wish, for which the upsert has no column.
         return new;
       end if;
-      new.railway_url_requested := v_url;
+      if length(v_url) <= 2000 then
+        new.railway_url_requested := v_url;
+      end if;
       new.railway_url := v_before ->> 'railway_url';
     elsif v_url = '' and coalesce(v_before ->> 'railway_url', '') <> '' then
       new.railway_url_requested := null;
@@ -1428,7 +1476,7 @@ create or replace function public.agent_row(a public.agents) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object('id', a.id, 'user_id', a.user_id, 'name', a.name, 'description', a.description, 'purpose', a.purpose,
-    'status', a.status, 'system_prompt', a.system_prompt, 'ai_model', a.ai_model, 'temperature', a.temperature, 'max_tokens', a.max_tokens,
+    'status', a.status, 'system_prompt', a.system_prompt, 'ai_model', a.ai_model, 'temperature', case when a.temperature between -1000 and 1000 then a.temperature end, 'max_tokens', a.max_tokens,
     'knowledge_base', a.knowledge_base, 'is_published', coalesce(a.is_published, false), 'is_heavy', coalesce(a.is_heavy, false),
     'executor', a.executor, 'entrypoint', a.entrypoint, 'created_at', a.created_at, 'updated_at', a.updated_at);
 end $$;
@@ -1485,6 +1533,10 @@ create or replace function public.list_rows(p_user_id uuid, p_table text, p_agen
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_rows jsonb;
+  v_id uuid;
+  v_one jsonb;
+  v_all jsonb[] := '{}';
+  v_bytes bigint := 0;
   v_max constant integer := 2000000;
 begin
   if p_table = 'agents' and p_agent_id is not null then
@@ -1493,26 +1545,33 @@ begin
     -- Prompts and knowledge, a megabyte an agent, are not even read.
     select jsonb_agg(jsonb_build_object('id', a.id, 'user_id', a.user_id, 'name', left(a.name, 200), 'description', left(a.description, 500),
         'is_published', coalesce(a.is_published, false)) || case when a.user_id <> p_user_id then '{}' else jsonb_build_object(
-          'purpose', left(a.purpose, 500), 'status', a.status, 'ai_model', a.ai_model, 'temperature', a.temperature, 'max_tokens', a.max_tokens,
-          'is_heavy', coalesce(a.is_heavy, false), 'executor', a.executor, 'entrypoint', a.entrypoint,
+          'purpose', left(a.purpose, 500), 'status', left(a.status, 200), 'ai_model', left(a.ai_model, 200), 'temperature', case when a.temperature between -1000 and 1000 then a.temperature end, 'max_tokens', a.max_tokens,
+          'is_heavy', coalesce(a.is_heavy, false), 'executor', a.executor, 'entrypoint', left(a.entrypoint, 500),
           'created_at', a.created_at, 'updated_at', a.updated_at) end
         order by (a.user_id = p_user_id) desc, a.created_at desc, a.id) into v_rows
       from (select * from public.agents where user_id = p_user_id or is_published
         order by (user_id = p_user_id) desc, created_at desc, id limit 500) a;
   elsif p_table = 'agent_functions' then
-    select jsonb_agg(content order by n) into v_rows from (
-      select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
-        select to_jsonb(f) as content, row_number() over (order by f.execution_order, f.created_at, f.id) as n
-          from public.agent_functions f join public.agents a on a.id = f.agent_id
-          where f.agent_id = p_agent_id and a.user_id = p_user_id) r) summed
-      where n = 1 or bytes <= v_max;
+    -- One after the other: of what is beyond the limit nothing is read.
+    for v_id in select f.id from public.agent_functions f join public.agents a on a.id = f.agent_id
+      where f.agent_id = p_agent_id and a.user_id = p_user_id order by f.execution_order, f.created_at, f.id
+    loop
+      select to_jsonb(f) into v_one from public.agent_functions f where id = v_id;
+      v_bytes := v_bytes + octet_length(v_one::text);
+      exit when v_bytes > v_max and v_all <> '{}';
+      v_all := v_all || v_one;
+    end loop;
+    v_rows := to_jsonb(v_all);
   elsif p_table = 'agent_schedules' then
-    select jsonb_agg(content order by n) into v_rows from (
-      select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
-        select to_jsonb(s) - '{unplanned_since,refusals,timed_at}'::text[] as content, row_number() over (order by s.created_at desc, s.id) as n
-          from (select * from public.agent_schedules where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
-            order by created_at desc, id limit 500) s) r) summed
-      where n = 1 or bytes <= v_max;
+    for v_id in select id from public.agent_schedules where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
+      order by created_at desc, id limit 500
+    loop
+      select to_jsonb(s) - '{unplanned_since,refusals,timed_at}'::text[] into v_one from public.agent_schedules s where id = v_id;
+      v_bytes := v_bytes + octet_length(v_one::text);
+      exit when v_bytes > v_max and v_all <> '{}';
+      v_all := v_all || v_one;
+    end loop;
+    v_rows := to_jsonb(v_all);
   elsif p_table = 'scheduled_runs' then
     select jsonb_agg(jsonb_build_object('id', r.id, 'schedule_id', r.schedule_id, 'agent_id', r.agent_id, 'status', r.status, 'started_at', r.started_at,
         'completed_at', r.completed_at, 'generated_content', left(r.generated_content, 2000), 'error_message', left(r.error_message, 2000),
@@ -1975,8 +2034,9 @@ begin
         select (value ->> 'runId')::uuid as id, (value ->> 'keepFirst')::boolean as keep_first, ordinality
           from jsonb_array_elements(p_runs) with ordinality) a
       left join public.agent_runs r on r.id = a.id
-      -- Each locks the slots of its user: in one order for all processes, or two could wait for each other.
-      order by r.user_id, a.ordinality
+      -- Each locks the slots of its user, and one that may be ended the balance before them: in one order for all processes, or two
+      -- could wait for each other.
+      order by r.user_id, r.crashes + 1 >= p_max_crashes desc, a.ordinality
   loop
     v_claim := public.claim_run(v_asked.id, p_owner, p_lease_seconds, p_max_per_user, p_python, p_max_crashes,
       v_asked.keep_first, v_room, p_inline_bytes);
@@ -2027,6 +2087,15 @@ begin
     return '{"refused": "unable"}';
   elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then
     return '{"refused": "full"}';
+  end if;
+  -- Where the run may be ended here, its balance is locked before the slots, as where a run begins.
+  if v_run.crashes + 1 >= p_max_crashes then
+    begin
+      perform from public.credit_balances where user_id = v_run.user_id for no key update;
+    exception when lock_not_available then
+      -- Another transaction holds it. A later claim takes the run, and others are taken now.
+      return '{"refused": "unable"}';
+    end;
   end if;
   if not public.has_free_slot(v_run.user_id, p_max_per_user, p_run_id) then
     return '{"refused": "busy"}';
@@ -2974,12 +3043,12 @@ begin
     -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
     -- platform may change.
     select jsonb_build_object(
-        'name', a.name, 'systemPrompt', left(a.system_prompt, 200001), 'model', a.ai_model, 'temperature', a.temperature,
+        'name', left(a.name, 1001), 'systemPrompt', left(a.system_prompt, 200001), 'model', left(a.ai_model, 201), 'temperature', case when a.temperature between -1000 and 1000 then a.temperature end,
         'maxTokens', case when a.max_tokens > 0 then a.max_tokens end,
         'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = a.id), public.fit_knowledge(to_jsonb(a.knowledge_base))),
         'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
-        'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
-            'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
+        'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', left(f.name, 201), 'description', left(f.description, 4001),
+            'type', left(f.function_type::text, 101), 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
             'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
             order by f.execution_order, f.name), '[]')
           from (select * from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true)
@@ -3170,7 +3239,7 @@ grant execute on function public.drop_run(uuid, uuid, jsonb) to service_role;
 -- schemas/runs/erase_by_periods.sql
 
 -- Erases the texts of runs and firings of those users and agents whose own period is shorter than p_days and over, at most p_limit of
--- each a period, of the next 20 periods behind p_after, so that a call is short however many there are. A period that fails costs the others nothing.
+-- each a period, of the next 20 periods behind p_after, and of fewer once that has taken three seconds, so that a call is short however many there are. A period that fails costs the others nothing.
 -- Returns {next, more}: where to go on, null at the end; and whether one of them may have more to erase.
 create or replace function public.erase_by_periods(p_days numeric, p_limit integer, p_after bigint default 0) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -3180,6 +3249,7 @@ declare
   v_next bigint;
   v_count integer := 0;
   v_more boolean := false;
+  v_is_late boolean := false;
 begin
   for v_period in select * from public.retention_periods where days < p_days and id > p_after order by id limit 20 loop
     v_count := v_count + 1;
@@ -3190,8 +3260,10 @@ begin
     exception when others then
       raise warning 'the texts of retention period % are not erased: %', v_period.id, sqlerrm;
     end;
+    v_is_late := clock_timestamp() > now() + interval '3 seconds';
+    exit when v_is_late;
   end loop;
-  return jsonb_build_object('next', case when v_count = 20 then v_next end, 'more', v_more);
+  return jsonb_build_object('next', case when v_count = 20 or v_is_late then v_next end, 'more', v_more);
 end $$;
 
 revoke execute on function public.erase_by_periods(numeric, integer, bigint) from public, anon, authenticated;
@@ -4055,6 +4127,8 @@ declare
   v_hours integer;
   v_refusals integer;
 begin
+  -- The schedule is locked before its firing, as by who deletes it.
+  perform from public.agent_schedules where id = (select schedule_id from public.scheduled_runs where id = p_id) for no key update;
   select schedule_id, request ->> 'userId' as user_id into v_firing from public.scheduled_runs
     where id = p_id and run_id is null and request is not null for update;
   if not found then
@@ -4309,6 +4383,9 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_schedule_id uuid;
 begin
+  -- The schedule is locked before its firing, as by who deletes it.
+  perform from public.agent_schedules
+    where id = (select schedule_id from public.scheduled_runs where id = substr(new.idempotency_key, 10)::uuid) for no key update;
   update public.scheduled_runs r
     set run_id = new.id, request = null, lease_until = null,
         status = (select p.status from jsonb_populate_record(null::public.scheduled_runs, '{"status": "running"}') p)
@@ -4464,7 +4541,9 @@ begin
   select r.id, s.output_action in ('webhook', 'api_call')
       and (to_jsonb(s.output_config) ->> 'url' ~ '\S' or to_jsonb(s.output_config) ->> 'webhook_url' ~ '\S')
     into v_id, v_is_sent
-    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id where r.run_id = new.id;
+    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id where r.run_id = new.id
+    -- Before the firing, as who deletes a schedule locks them.
+    for no key update of s;
   if not found then
     return null;
   end if;
@@ -4497,8 +4576,9 @@ grant execute on function public.settle_scheduled_run() to service_role;
 
 -- schemas/schedules/take_delivery.sql
 
--- Takes one result that is to be sent, for p_lease_seconds. Returns null if it cannot be taken; then it rests for a minute, and
--- after four tries it has failed.
+-- Takes one result that is to be sent, for p_lease_seconds, with its schedule as schedule_json has it. Returns null if it cannot be
+-- taken; then it rests for a minute, and after four tries it has failed. So has one that was taken twenty times, whatever became of
+-- the processes that took it.
 create or replace function public.take_delivery(p_id uuid, p_lease_seconds numeric) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -4508,14 +4588,24 @@ begin
     set delivery_at = now() + make_interval(secs => p_lease_seconds), delivery_tries = delivery_tries + 1
     where id = p_id
     returning delivery_tries into v_tries;
+  if v_tries > 20 then
+    perform public.record_delivery(p_id, v_tries, 'failed', 'The result could not be delivered: the server broke down over it again and again.');
+    return null;
+  end if;
   begin
+    if (select octet_length(s.output_config::text) > 262144
+      from public.scheduled_runs c join public.agent_schedules s on s.id = c.schedule_id where c.id = p_id)
+    then
+      perform public.record_delivery(p_id, v_tries, 'failed', 'The result could not be delivered: output_config is too large.');
+      return null;
+    end if;
     return (
       select jsonb_build_object(
           'id', c.id, 'scheduleId', c.schedule_id, 'runId', c.run_id, 'tries', c.delivery_tries, 'result', to_jsonb(c) ->> 'result',
           'scheduledFor', public.iso_time(c.scheduled_for), 'completedAt', public.iso_time(c.completed_at::timestamptz),
-          'agentId', s.agent_id, 'agentName', (select a.name from public.agents a where a.id = s.agent_id),
-          'userId', s.user_id, 'action', s.output_action, 'config', s.output_config,
-          'prompt', s.prompt_template, 'timezone', s.timezone)
+          'agentId', s.agent_id, 'agentName', (select left(a.name, 1000) from public.agents a where a.id = s.agent_id),
+          'userId', s.user_id, 'action', left(s.output_action, 201), 'config', s.output_config,
+          'prompt', left(s.prompt_template, 100001), 'timezone', left(s.timezone, 201))
         from public.scheduled_runs c join public.agent_schedules s on s.id = c.schedule_id where c.id = p_id);
   exception when others then
     raise warning 'result % cannot be taken to be sent: %', p_id, sqlerrm;
@@ -4587,7 +4677,7 @@ begin
       from jsonb_each_text(p_cursors) as wanted (id, cursor)
       join public.agent_runs r on r.id = wanted.id::uuid and r.finished_at is null
       join public.agent_run_checkpoints c on c.run_id = r.id and c.attempt = r.attempt
-        and (c.told ->> 'first')::bigint + jsonb_array_length(c.told -> 'events') > wanted.cursor::bigint + 1
+        and c.told_last > wanted.cursor::bigint
       order by turn, c.run_id
   loop
     begin
@@ -4624,6 +4714,46 @@ end $$;
 
 revoke execute on function public.list_steps(uuid, uuid, uuid, text) from public, anon, authenticated;
 grant execute on function public.list_steps(uuid, uuid, uuid, text) to service_role;
+
+-- schemas/steps/record_step.sql
+
+-- Records a finished step, so that it is never done again. A repeated call records nothing new.
+--   p_step     {kind, name, finishReason, usage, startedAt}, which the user may read, and credits: the run's cost so far
+--   p_record   what another process needs to go on after the step
+--   p_credits  what the run may cost by the end of its next step; the reservation grows to that
+--   p_told     the events since the step before: {first, events}
+-- Returns {reserved, isEnough}.
+create or replace function public.record_step(
+  p_run_id uuid, p_attempt integer, p_number integer, p_step jsonb, p_record jsonb, p_credits integer default 0,
+  p_told jsonb default null
+) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_run public.agent_runs;
+  v_reserved integer;
+begin
+  select * into v_run from public.agent_runs where id = p_run_id for update;
+  if not found then
+    raise sqlstate 'PT404' using hint = 'run_not_found', message = 'There is no such run.';
+  end if;
+  if v_run.attempt <> p_attempt or v_run.finished_at is not null then
+    raise sqlstate 'PT409' using hint = 'stale_attempt', message = 'Another attempt has taken this run over.';
+  end if;
+  insert into public.agent_run_checkpoints (run_id, step, record, attempt, told, told_last)
+    values (p_run_id, p_number, p_record, p_attempt, p_told, (p_told ->> 'first')::bigint + jsonb_array_length(p_told -> 'events') - 1)
+    on conflict (run_id, step) do update set attempt = excluded.attempt, told = excluded.told, told_last = excluded.told_last;
+  insert into public.agent_run_steps (run_id, step, attempt, kind, name, finish_reason, usage, started_at)
+    values (p_run_id, p_number, p_attempt, p_step ->> 'kind', p_step ->> 'name', p_step ->> 'finishReason', p_step -> 'usage',
+      (p_step ->> 'startedAt')::timestamptz)
+    on conflict do nothing;
+  update public.agent_runs set credits_used = greatest(credits_used, (p_step ->> 'credits')::integer) where id = p_run_id;
+  v_reserved := public.extend_reservation(p_run_id, p_credits);
+  return jsonb_build_object('reserved', v_reserved, 'isEnough', not v_run.is_charged or v_reserved >= coalesce(p_credits, 0));
+end $$;
+
+revoke execute on function public.record_step(uuid, integer, integer, jsonb, jsonb, integer, jsonb)
+  from public, anon, authenticated;
+grant execute on function public.record_step(uuid, integer, integer, jsonb, jsonb, integer, jsonb) to service_role;
 
 -- schemas/steps/steps_json.sql
 

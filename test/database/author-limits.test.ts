@@ -26,6 +26,8 @@ t.test('what authors may write is refused beyond the limits that it is cut to', 
   if (!await findPostgres(t)) return
   const { query, setAgent, setFunction, setSchedule } = await openDatabase(t)
   await query('delete from public.agent_functions where agent_id = $1', [DEMO_AGENT])
+  // As in projects whose column has no length.
+  await query('alter table public.agents alter column ai_model type text')
   const addFunctions = (count: number) => query(`insert into public.agent_functions (agent_id, name, function_type)
     select $1, 'fn', 'conditional' from generate_series(1, $2::integer)`, [DEMO_AGENT, count])
 
@@ -34,10 +36,13 @@ t.test('what authors may write is refused beyond the limits that it is cut to', 
     await query('insert into public.agent_schedules (agent_id, user_id) select id, user_id from public.agents where id = $1', [DEMO_AGENT])
     const cases: Array<[set: typeof setAgent, column: string, max: number, make: (bytes: number) => unknown]> = [
       [setAgent, 'name', AUTHOR_LIMITS.agentName, bytes => 'x'.repeat(bytes)],
+      [setAgent, 'description', AUTHOR_LIMITS.agentDescription, bytes => 'x'.repeat(bytes)],
+      [setAgent, 'ai_model', AUTHOR_LIMITS.model, bytes => 'x'.repeat(bytes)],
       [setAgent, 'system_prompt', AUTHOR_LIMITS.systemPrompt, bytes => 'x'.repeat(bytes)],
       [setAgent, 'knowledge_base', AUTHOR_LIMITS.knowledgeBase, bytes => json(bytes)],
       [setFunction, 'name', AUTHOR_LIMITS.functionName, bytes => 'x'.repeat(bytes)],
       [setFunction, 'description', AUTHOR_LIMITS.functionDescription, bytes => 'x'.repeat(bytes)],
+      [setFunction, 'function_type', AUTHOR_LIMITS.functionType, bytes => 'x'.repeat(bytes)],
       [setFunction, 'config', AUTHOR_LIMITS.config, bytes => json(bytes)],
       [setFunction, 'config', AUTHOR_LIMITS.parameters, bytes => `{"parameters": ${json(bytes)}}`],
       [setFunction, 'trigger_keywords', AUTHOR_LIMITS.keyword, bytes => ['x'.repeat(bytes)]],

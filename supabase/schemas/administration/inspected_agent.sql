@@ -3,10 +3,10 @@
 create function public.inspected_agent(p_agent_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return (select public.agent_json(a) || jsonb_build_object('systemPrompt', a.system_prompt, 'functions', coalesce((
+  return (select public.agent_json(a) || jsonb_build_object('systemPrompt', left(a.system_prompt, 200001), 'functions', coalesce((
       select jsonb_agg(content order by n) from (
         select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
-          select jsonb_build_object('functionId', f.id, 'name', f.name, 'description', f.description, 'type', f.function_type,
+          select jsonb_build_object('functionId', f.id, 'name', left(f.name, 201), 'description', left(f.description, 4001), 'type', left(f.function_type::text, 101),
               'triggerKeywords', coalesce(to_jsonb(f.trigger_keywords), '[]'), 'config', coalesce(f.config, '{}'),
               'isEnabled', coalesce(f.is_enabled, true)) as content,
               row_number() over (order by f.execution_order, f.created_at, f.id) as n

@@ -13,6 +13,12 @@ begin
   if v_after -> 'name' is distinct from v_before -> 'name' then
     perform public.refuse_beyond('name', v_after ->> 'name', 1000);
   end if;
+  if v_after -> 'description' is distinct from v_before -> 'description' then
+    perform public.refuse_beyond('description', v_after ->> 'description', 10000);
+  end if;
+  if v_after -> 'ai_model' is distinct from v_before -> 'ai_model' then
+    perform public.refuse_beyond('ai_model', v_after ->> 'ai_model', 200);
+  end if;
   if v_after -> 'system_prompt' is distinct from v_before -> 'system_prompt' then
     perform public.refuse_beyond('system_prompt', v_after ->> 'system_prompt', 200000);
   end if;

@@ -20,6 +20,9 @@ begin
   if v_after -> 'name' is distinct from v_before -> 'name' then
     perform public.refuse_beyond('name', v_after ->> 'name', 200);
   end if;
+  if v_after -> 'function_type' is distinct from v_before -> 'function_type' then
+    perform public.refuse_beyond('function_type', v_after ->> 'function_type', 100);
+  end if;
   if v_after -> 'description' is distinct from v_before -> 'description' then
     perform public.refuse_beyond('description', v_after ->> 'description', 4000);
   end if;

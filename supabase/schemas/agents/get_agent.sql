@@ -13,8 +13,8 @@ begin
     raise sqlstate 'PT404' using hint = 'agent_not_found', message = 'There is no such agent.';
   end if;
   return jsonb_build_object(
-    'agentId', v_agent.id, 'name', v_agent.name, 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', v_agent.ai_model,
-    'temperature', v_agent.temperature, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end,
+    'agentId', v_agent.id, 'name', left(v_agent.name, 1001), 'systemPrompt', left(v_agent.system_prompt, 200001), 'model', left(v_agent.ai_model, 201),
+    'temperature', case when v_agent.temperature between -1000 and 1000 then v_agent.temperature end, 'maxTokens', case when v_agent.max_tokens > 0 then v_agent.max_tokens end,
     'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = v_agent.id), public.fit_knowledge(to_jsonb(v_agent.knowledge_base))),
     'executor', v_agent.executor, 'isHeavy', coalesce(v_agent.is_heavy, false), 'railwayUrl', v_agent.railway_url,
     'railwayUrlWaits', v_agent.railway_url_requested is not null,

@@ -4,7 +4,8 @@
 -- Another `railway_url` is not refused, since a page that saves all columns of an agent would lose the others with it: it
 -- is kept as a wish in `railway_url_requested` until an admin sets `railway_url`, and `railway_url` stays as it was. The
 -- value that the row has may be saved by anybody who may write the row, and leaves the wish alone, as does a blank where
--- there is none: that is what such a page saves while the wish waits. A blank in place of an address clears both.
+-- there is none: that is what such a page saves while the wish waits. A blank in place of an address clears both. What is longer than
+-- admins are shown is no wish.
 create function public.guard_agent_executor() returns trigger
 language plpgsql set search_path = '' as $$
 declare
@@ -31,7 +32,9 @@ begin
         -- The update that follows comes here again; it would not have the wish, for which the upsert has no column.
         return new;
       end if;
-      new.railway_url_requested := v_url;
+      if length(v_url) <= 2000 then
+        new.railway_url_requested := v_url;
+      end if;
       new.railway_url := v_before ->> 'railway_url';
     elsif v_url = '' and coalesce(v_before ->> 'railway_url', '') <> '' then
       new.railway_url_requested := null;

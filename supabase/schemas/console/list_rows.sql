@@ -7,6 +7,10 @@ create function public.list_rows(p_user_id uuid, p_table text, p_agent_id uuid d
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_rows jsonb;
+  v_id uuid;
+  v_one jsonb;
+  v_all jsonb[] := '{}';
+  v_bytes bigint := 0;
   v_max constant integer := 2000000;
 begin
   if p_table = 'agents' and p_agent_id is not null then
@@ -15,26 +19,33 @@ begin
     -- Prompts and knowledge, a megabyte an agent, are not even read.
     select jsonb_agg(jsonb_build_object('id', a.id, 'user_id', a.user_id, 'name', left(a.name, 200), 'description', left(a.description, 500),
         'is_published', coalesce(a.is_published, false)) || case when a.user_id <> p_user_id then '{}' else jsonb_build_object(
-          'purpose', left(a.purpose, 500), 'status', a.status, 'ai_model', a.ai_model, 'temperature', a.temperature, 'max_tokens', a.max_tokens,
-          'is_heavy', coalesce(a.is_heavy, false), 'executor', a.executor, 'entrypoint', a.entrypoint,
+          'purpose', left(a.purpose, 500), 'status', left(a.status, 200), 'ai_model', left(a.ai_model, 200), 'temperature', case when a.temperature between -1000 and 1000 then a.temperature end, 'max_tokens', a.max_tokens,
+          'is_heavy', coalesce(a.is_heavy, false), 'executor', a.executor, 'entrypoint', left(a.entrypoint, 500),
           'created_at', a.created_at, 'updated_at', a.updated_at) end
         order by (a.user_id = p_user_id) desc, a.created_at desc, a.id) into v_rows
       from (select * from public.agents where user_id = p_user_id or is_published
         order by (user_id = p_user_id) desc, created_at desc, id limit 500) a;
   elsif p_table = 'agent_functions' then
-    select jsonb_agg(content order by n) into v_rows from (
-      select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
-        select to_jsonb(f) as content, row_number() over (order by f.execution_order, f.created_at, f.id) as n
-          from public.agent_functions f join public.agents a on a.id = f.agent_id
-          where f.agent_id = p_agent_id and a.user_id = p_user_id) r) summed
-      where n = 1 or bytes <= v_max;
+    -- One after the other: of what is beyond the limit nothing is read.
+    for v_id in select f.id from public.agent_functions f join public.agents a on a.id = f.agent_id
+      where f.agent_id = p_agent_id and a.user_id = p_user_id order by f.execution_order, f.created_at, f.id
+    loop
+      select to_jsonb(f) into v_one from public.agent_functions f where id = v_id;
+      v_bytes := v_bytes + octet_length(v_one::text);
+      exit when v_bytes > v_max and v_all <> '{}';
+      v_all := v_all || v_one;
+    end loop;
+    v_rows := to_jsonb(v_all);
   elsif p_table = 'agent_schedules' then
-    select jsonb_agg(content order by n) into v_rows from (
-      select content, n, sum(octet_length(content::text)) over (order by n) as bytes from (
-        select to_jsonb(s) - '{unplanned_since,refusals,timed_at}'::text[] as content, row_number() over (order by s.created_at desc, s.id) as n
-          from (select * from public.agent_schedules where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
-            order by created_at desc, id limit 500) s) r) summed
-      where n = 1 or bytes <= v_max;
+    for v_id in select id from public.agent_schedules where user_id = p_user_id and (p_agent_id is null or agent_id = p_agent_id)
+      order by created_at desc, id limit 500
+    loop
+      select to_jsonb(s) - '{unplanned_since,refusals,timed_at}'::text[] into v_one from public.agent_schedules s where id = v_id;
+      v_bytes := v_bytes + octet_length(v_one::text);
+      exit when v_bytes > v_max and v_all <> '{}';
+      v_all := v_all || v_one;
+    end loop;
+    v_rows := to_jsonb(v_all);
   elsif p_table = 'scheduled_runs' then
     select jsonb_agg(jsonb_build_object('id', r.id, 'schedule_id', r.schedule_id, 'agent_id', r.agent_id, 'status', r.status, 'started_at', r.started_at,
         'completed_at', r.completed_at, 'generated_content', left(r.generated_content, 2000), 'error_message', left(r.error_message, 2000),

@@ -19,8 +19,9 @@ begin
         select (value ->> 'runId')::uuid as id, (value ->> 'keepFirst')::boolean as keep_first, ordinality
           from jsonb_array_elements(p_runs) with ordinality) a
       left join public.agent_runs r on r.id = a.id
-      -- Each locks the slots of its user: in one order for all processes, or two could wait for each other.
-      order by r.user_id, a.ordinality
+      -- Each locks the slots of its user, and one that may be ended the balance before them: in one order for all processes, or two
+      -- could wait for each other.
+      order by r.user_id, r.crashes + 1 >= p_max_crashes desc, a.ordinality
   loop
     v_claim := public.claim_run(v_asked.id, p_owner, p_lease_seconds, p_max_per_user, p_python, p_max_crashes,
       v_asked.keep_first, v_room, p_inline_bytes);

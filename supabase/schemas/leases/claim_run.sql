@@ -29,6 +29,15 @@ begin
   elsif public.input_bytes(p_run_id) > greatest(p_room, p_inline_bytes) then
     return '{"refused": "full"}';
   end if;
+  -- Where the run may be ended here, its balance is locked before the slots, as where a run begins.
+  if v_run.crashes + 1 >= p_max_crashes then
+    begin
+      perform from public.credit_balances where user_id = v_run.user_id for no key update;
+    exception when lock_not_available then
+      -- Another transaction holds it. A later claim takes the run, and others are taken now.
+      return '{"refused": "unable"}';
+    end;
+  end if;
   if not public.has_free_slot(v_run.user_id, p_max_per_user, p_run_id) then
     return '{"refused": "busy"}';
   end if;

@@ -98,12 +98,12 @@ begin
     -- The JSON is built by the query: a row variable would bind the session's plan to the types of the columns, which the
     -- platform may change.
     select jsonb_build_object(
-        'name', a.name, 'systemPrompt', left(a.system_prompt, 200001), 'model', a.ai_model, 'temperature', a.temperature,
+        'name', left(a.name, 1001), 'systemPrompt', left(a.system_prompt, 200001), 'model', left(a.ai_model, 201), 'temperature', case when a.temperature between -1000 and 1000 then a.temperature end,
         'maxTokens', case when a.max_tokens > 0 then a.max_tokens end,
         'knowledgeBase', coalesce((select c.knowledge from public.agent_knowledge_cuts c where c.agent_id = a.id), public.fit_knowledge(to_jsonb(a.knowledge_base))),
         'executor', a.executor, 'entrypoint', a.entrypoint, 'maxSteps', a.max_steps,
-        'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'description', f.description,
-            'type', f.function_type, 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
+        'functions', (select coalesce(jsonb_agg(jsonb_build_object('name', left(f.name, 201), 'description', left(f.description, 4001),
+            'type', left(f.function_type::text, 101), 'triggerKeywords', to_jsonb(coalesce(f.trigger_keywords, '{}')),
             'config', case when jsonb_typeof(f.config) = 'object' then f.config else '{}' end)
             order by f.execution_order, f.name), '[]')
           from (select * from public.agent_functions f where f.agent_id = a.id and coalesce(f.is_enabled, true)

@@ -8,6 +8,8 @@ declare
   v_hours integer;
   v_refusals integer;
 begin
+  -- The schedule is locked before its firing, as by who deletes it.
+  perform from public.agent_schedules where id = (select schedule_id from public.scheduled_runs where id = p_id) for no key update;
   select schedule_id, request ->> 'userId' as user_id into v_firing from public.scheduled_runs
     where id = p_id and run_id is null and request is not null for update;
   if not found then

@@ -9,7 +9,9 @@ begin
   select r.id, s.output_action in ('webhook', 'api_call')
       and (to_jsonb(s.output_config) ->> 'url' ~ '\S' or to_jsonb(s.output_config) ->> 'webhook_url' ~ '\S')
     into v_id, v_is_sent
-    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id where r.run_id = new.id;
+    from public.scheduled_runs r join public.agent_schedules s on s.id = r.schedule_id where r.run_id = new.id
+    -- Before the firing, as who deletes a schedule locks them.
+    for no key update of s;
   if not found then
     return null;
   end if;

@@ -32,6 +32,11 @@ create index scheduled_runs_by_run on public.scheduled_runs (run_id) where run_i
 create index scheduled_runs_to_begin on public.scheduled_runs (lease_until) where run_id is null and request is not null;
 create index scheduled_runs_to_erase on public.scheduled_runs (completed_at)
   where generated_content is not null or result is not null or error_message is not null or error is not null;
+-- Each firing, the pages, and whoever is deleted look for these; of the runner's there are none where it does not run.
+create index scheduled_runs_of_schedule on public.scheduled_runs (schedule_id, started_at);
+create index scheduled_runs_of_agent on public.scheduled_runs (agent_id, created_at desc);
+create index scheduled_runs_of_user on public.scheduled_runs (user_id, created_at desc);
+create index scheduled_runs_of_runner on public.scheduled_runs (started_at) where scheduled_for is null;
 create index scheduled_runs_to_deliver on public.scheduled_runs (delivery_at) where delivery_status = 'pending';
 
 -- How many firings of a user were refused since a time. After 20 within an hour the user's schedules rest, without a row each.

@@ -15,7 +15,7 @@ begin
       from jsonb_each_text(p_cursors) as wanted (id, cursor)
       join public.agent_runs r on r.id = wanted.id::uuid and r.finished_at is null
       join public.agent_run_checkpoints c on c.run_id = r.id and c.attempt = r.attempt
-        and (c.told ->> 'first')::bigint + jsonb_array_length(c.told -> 'events') > wanted.cursor::bigint + 1
+        and c.told_last > wanted.cursor::bigint
       order by turn, c.run_id
   loop
     begin

@@ -20,9 +20,9 @@ begin
   if v_run.attempt <> p_attempt or v_run.finished_at is not null then
     raise sqlstate 'PT409' using hint = 'stale_attempt', message = 'Another attempt has taken this run over.';
   end if;
-  insert into public.agent_run_checkpoints (run_id, step, record, attempt, told)
-    values (p_run_id, p_number, p_record, p_attempt, p_told)
-    on conflict (run_id, step) do update set attempt = excluded.attempt, told = excluded.told;
+  insert into public.agent_run_checkpoints (run_id, step, record, attempt, told, told_last)
+    values (p_run_id, p_number, p_record, p_attempt, p_told, (p_told ->> 'first')::bigint + jsonb_array_length(p_told -> 'events') - 1)
+    on conflict (run_id, step) do update set attempt = excluded.attempt, told = excluded.told, told_last = excluded.told_last;
   insert into public.agent_run_steps (run_id, step, attempt, kind, name, finish_reason, usage, started_at)
     values (p_run_id, p_number, p_attempt, p_step ->> 'kind', p_step ->> 'name', p_step ->> 'finishReason', p_step -> 'usage',
       (p_step ->> 'startedAt')::timestamptz)

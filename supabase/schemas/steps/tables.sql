@@ -29,6 +29,8 @@ create table public.agent_run_checkpoints (
   attempt integer,
   -- The events that the attempt emitted since the step before: {first, events}; `first` is the number of the first one.
   told jsonb,
+  -- The number of the last of them.
+  told_last bigint,
   primary key (run_id, step)
 );
 alter table public.agent_run_checkpoints enable row level security;

@@ -7,11 +7,14 @@ export const AUTHOR_LIMITS = {
   /** Functions of an agent: each takes time in a run, and its result takes room in the prompt. */
   functions: 100,
   agentName: 1_000,
+  agentDescription: 10_000,
+  model: 200,
   systemPrompt: 200_000,
   /** As JSON. */
   knowledgeBase: 1_000_000,
   functionName: 200,
   functionDescription: 4_000,
+  functionType: 100,
   /** Trigger keywords of a function, and keywords of a condition. */
   keywords: 100,
   keyword: 100,
