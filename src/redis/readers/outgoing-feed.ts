@@ -32,6 +32,9 @@ export class OutgoingFeed {
     return this.#hasRoom && (this.#frames.length > 0 || this.#unsent.size > 0 || this.#gone.size > 0)
   }
 
+  /** How many runs have something to send. */
+  get waiting (): number { return this.#unsent.size }
+
   /** Sends a run from the event after `after` on; the first message says how far it is, even if there is none. */
   add (runId: string, after: number): void {
     this.#cursors.set(runId, after)

@@ -9,6 +9,9 @@ import { OutgoingFeed } from './outgoing-feed.js'
 
 /** How long events wait for others to be sent with them; this adds to the latency of readers at other processes. */
 const FLUSH_MS = 3
+/** The same while many runs have events to be sent: a message costs Redis and both processes more than what is in it. */
+const BUSY_FLUSH_MS = 6
+const MANY_RUNS = 16
 /** How long a want holds unless it is repeated. */
 const WANT_MS = 3_000
 const SWEEP_MS = 1_000
@@ -32,6 +35,8 @@ export class EventPublisher {
   readonly #sought = new Map<string, Map<string, number>>()
   readonly #sweep: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
+  /** Whether many runs had events at the last flush. */
+  #isBusy = false
   #flushing: Promise<void> | undefined
   #isClosed = false
 
@@ -151,7 +156,7 @@ export class EventPublisher {
   }
 
   #wait (): void {
-    if (!this.#flushing && !this.#isClosed) this.#timer ??= setTimeout(() => this.#flushNow(), FLUSH_MS)
+    if (!this.#flushing && !this.#isClosed) this.#timer ??= setTimeout(() => this.#flushNow(), this.#isBusy ? BUSY_FLUSH_MS : FLUSH_MS)
   }
 
   #flushNow (): void {
@@ -166,6 +171,7 @@ export class EventPublisher {
 
   /** Sends what is wanted, in one pipeline. A feed of which something may be lost ends: its reader begins another. */
   async #flush (): Promise<void> {
+    this.#isBusy = [...this.#feeds.values()].reduce((runs, { waiting }) => runs + waiting, 0) >= MANY_RUNS
     const pipeline = this.redis.pipeline()
     const sent = [...this.#feeds.values()].flatMap(feed => feed.takeFrames().map(frame => {
       pipeline.publish(inboxKey(feed.reader), frame)
