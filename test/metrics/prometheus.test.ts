@@ -70,8 +70,12 @@ tests:
       - { series: 'jeesi_runs_total{state="failed",kind="execute"}', values: '0+2x30' }
       - { series: 'jeesi_runs_total{state="succeeded",kind="execute"}', values: '0+8x30' }
       - { series: 'jeesi_gateway_failures_total{code="gateway_unauthorized"}', values: '0x20 1x10' }
+      - { series: 'up{job="jeesi",instance="a"}', values: '1x5 0x4 _x20' }
       - { series: 'jeesi_database_up', values: '1x24 0x6' }
     alert_rule_test:
+      - { eval_time: 5m, alertname: JeesiAway, exp_alerts: [] }
+      - { eval_time: 8m, alertname: JeesiAway, exp_alerts: [{ exp_labels: { severity: critical, job: jeesi, instance: a }, exp_annotations: { summary: A process of the service cannot be scraped. } }] }
+      - { eval_time: 20m, alertname: JeesiAway, exp_alerts: [{ exp_labels: { severity: critical, job: jeesi }, exp_annotations: { summary: A process of the service cannot be scraped. } }] }
       - { eval_time: 5m, alertname: JeesiRunsFail, exp_alerts: [] }
       - { eval_time: 20m, alertname: JeesiRunsFail, exp_alerts: [{ exp_labels: { severity: critical }, exp_annotations: { summary: More than one run in ten fails. } }] }
       - { eval_time: 20m, alertname: JeesiGatewayRefuses, exp_alerts: [] }

@@ -29,6 +29,8 @@ export class GatewayHealth {
   #asking: Promise<GatewayState> | undefined
   #acceptedAt = -Infinity
   #refusedAt = -Infinity
+  /** What the last completion has shown. */
+  #shown: { state: GatewayState, at: number } | undefined
   #isBaseSought = false
   #isBaseTold = false
   #lacksModels = false
@@ -37,8 +39,8 @@ export class GatewayHealth {
   /** @param tell takes each change, and once where the gateway probably is. */
   constructor (private readonly models: ModelsClient, private readonly url: string, private readonly tell: (news: GatewayNews) => void) {}
 
-  /** The last state, without asking; `down` if it was never asked. */
-  get last (): GatewayState { return this.#last ?? 'down' }
+  /** The last state, as it was asked for or a completion has shown it, without asking; `down` if there was neither. */
+  get last (): GatewayState { return this.#shown && this.#shown.at > this.#askedAt ? this.#shown.state : this.#last ?? 'down' }
 
   /** The state, asked for within 3 s unless it was asked for within the last 10. */
   current (): Promise<GatewayState> {
@@ -50,11 +52,15 @@ export class GatewayHealth {
   /** A completion has come to its end. */
   noteCompleted (): void {
     this.#acceptedAt = performance.now()
+    this.#shown = { state: 'up', at: this.#acceptedAt }
   }
 
   /** A completion has failed, with an HTTP status if there was one. */
-  noteFailed ({ gatewayStatus }: Pick<ServiceError, 'gatewayStatus'>): void {
-    if (gatewayStatus === 401) this.#refusedAt = performance.now()
+  noteFailed ({ gatewayStatus, code }: Pick<ServiceError, 'gatewayStatus' | 'code'>): void {
+    const at = performance.now()
+    if (gatewayStatus === 401) this.#refusedAt = at
+    if (gatewayStatus !== undefined) this.#shown = { state: gatewayStatus === 401 ? 'refused' : 'up', at }
+    else if (code === errors.gatewayUnavailable.code) this.#shown = { state: 'down', at }
     if (gatewayStatus !== undefined && NO_MODELS.has(gatewayStatus)) this.#adviseBase().catch(() => {})
   }
 

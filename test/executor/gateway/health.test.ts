@@ -8,7 +8,7 @@ import { causeCodeOf } from '#shared/gateway/cause-code.ts'
 import { Gateway } from '../../../src/executor/gateway/gateway.js'
 import type { GatewayNews } from '../../../src/executor/gateway/health.js'
 import { Cancellation } from '../../../src/lib/cancellation.js'
-import { type GatewayDouble, refuse, say, startGateway } from '../../support/doubles/gateway.js'
+import { type GatewayDouble, refuse, type Reply, say, startGateway } from '../../support/doubles/gateway.js'
 
 function connect (t: Test, url: string) {
   const news: GatewayNews[] = []
@@ -28,6 +28,8 @@ function connect (t: Test, url: string) {
     }
   }
 }
+
+const hangUp: Reply = response => { response.socket!.destroy() }
 
 /** Answers GET by path: a status, or a list of models. */
 function answers (double: GatewayDouble, byPath: Record<string, number | object | string>): void {
@@ -52,6 +54,19 @@ t.test('a gateway that lists its models is up, and one that refuses the key is n
     if (state === 'refused') t.match(gateway.news, [{ state, status: answer, message: `the AI gateway refuses the key (${answer}): see LOVABLE_API_KEY and AI_GATEWAY_URL` }])
     else t.same(gateway.news, [], 'nothing is told of what works')
   }
+})
+
+t.test('the last state is what the last completion has shown, or what was asked for since', async t => {
+  const double = await startGateway(t)
+  answers(double, { '/v1/models': MODELS })
+  const gateway = connect(t, double.url)
+  for (const [reply, state] of [[say('Hello'), 'up'], [refuse(401, 'Invalid API key'), 'refused'], [refuse(500, 'no'), 'up'], [hangUp, 'down'], [say('Hello'), 'up'], [hangUp, 'down']] as const) {
+    double.reply = reply
+    await gateway.complete()
+    t.equal(gateway.last, state)
+  }
+  t.equal(await gateway.current(), 'up')
+  t.equal(gateway.last, 'up')
 })
 
 t.test('how completions end says more of the key than the list of models', async t => {
