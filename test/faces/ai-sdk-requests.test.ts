@@ -9,10 +9,14 @@ const MESSAGES = [{ id: 'm1', role: 'user', parts: [{ type: 'text', text: 'Hi' }
 
 interface Chunk { type: string, [field: string]: any }
 
-async function post ({ url }: Service, body: object, headers: Record<string, string> = {}) {
-  return read(await fetch(`${url}/api/chat`, {
+async function send ({ url }: Service, body: object, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`${url}/api/chat`, {
     method: 'POST', headers: { 'content-type': 'application/json', ...key, ...headers }, body: JSON.stringify({ agentId: DEMO_AGENT, messages: MESSAGES, ...body })
-  }))
+  })
+}
+
+async function post (service: Service, body: object, headers: Record<string, string> = {}) {
+  return read(await send(service, body, headers))
 }
 
 async function get ({ url }: Service, path: string, headers: Record<string, string> = key, method = 'GET') {
@@ -146,9 +150,9 @@ t.test('GET /api/chat/:id/stream', async t => {
       finish = () => { response.end(delta('lo') + ending()) }
     }
     const asked = gateway.nextCall()
-    const streaming = post(service, { id }, headers)
-    await asked
-    return { finish: () => finish(), streaming }
+    // Its chat is known by the time that its answer has begun.
+    const [response] = await Promise.all([send(service, { id }, headers), asked])
+    return { finish: () => finish(), streaming: read(response) }
   }
 
   await t.test('tells what goes on from the beginning, and then that there is nothing', async t => {

