@@ -35,10 +35,11 @@ class Run:
 
     def cancel(self, seconds, interrupt):
         """Called from another thread. Sets the flag, cancels the asyncio task, if there is one, and interrupts what goes on for longer."""
-        self.context.cancelled.set()
+        # Before the flag: a run that ends by it finds the timer, and ends that.
         self._timer = threading.Timer(seconds, interrupt.fire, [self])
         self._timer.daemon = True
         self._timer.start()
+        self.context.cancelled.set()
         if self._task:
             try:
                 self._loop.call_soon_threadsafe(self._task.cancel)
