@@ -153,6 +153,10 @@ t.test('what users write into their own rows', async t => {
 
     const schedule = await addSchedule()
     const [{ id: firing }] = await sql('insert into public.scheduled_runs (schedule_id, agent_id, user_id, status, scheduled_for, request) values ($1, $2, $3, \'pending\', now(), $4) returning id', [schedule, DEMO_AGENT, DEMO_USER, { userId: DEMO_USER }])
+    await other('begin')
+    await other('select from public.agent_schedules where id = $1 for update', [schedule])
+    await t.resolves(begin({ p_user_id: OTHER_USER, p_idempotency_key: `schedule:${firing}`, p_agent: { name: 'A' } }), 'whose firing it is not does not wait for it')
+    await other('commit')
     const runId = await begin({ p_owner: randomUUID(), p_lease_seconds: 60, p_idempotency_key: `schedule:${firing}`, p_agent: { name: 'A' } })
     await other('begin')
     await other('select from public.agent_schedules where id = $1 for update', [schedule])

@@ -8,7 +8,9 @@ declare
 begin
   -- The schedule is locked before its firing, as by who deletes it.
   perform from public.agent_schedules
-    where id = (select schedule_id from public.scheduled_runs where id = substr(new.idempotency_key, 10)::uuid) for no key update;
+    where id = (select schedule_id from public.scheduled_runs
+      where id = substr(new.idempotency_key, 10)::uuid and run_id is null and request ->> 'userId' = new.user_id::text)
+    for no key update;
   update public.scheduled_runs r
     set run_id = new.id, request = null, lease_until = null,
         status = (select p.status from jsonb_populate_record(null::public.scheduled_runs, '{"status": "running"}') p)
